@@ -1,0 +1,178 @@
+//! One event, or a digest of events, owed to one integration.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Accepted, Lane, Name, Timestamp, hash, outcome::OutcomeKind};
+
+/// Attempts kept in the envelope, and so in a dead letter: the first and the newest.
+pub const NOTES_MAX: usize = 20;
+/// Largest envelope, in bytes: the event bound twice and room for what the hops add. A quarter of
+/// `max_payload` is the event's; this leaves the rest to headers.
+pub const ENVELOPE_BYTES_MAX: usize = 768 * 1024;
+
+/// The envelope in which a delivery travels from stream to stream.
+///
+/// What a hop needs to derive the next hop's message id is in the envelope alone, so that a
+/// redelivery repeats the same hop and a repeated publish is known by the server as a repeat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The same in every attempt and generation: see [`id`].
+    pub id: String,
+    /// The tenant.
+    pub org: Name,
+    /// The kind of target.
+    pub provider: Name,
+    /// The integration's id.
+    pub integration: String,
+    /// The revision of the integration that the router knew.
+    pub revision: u64,
+    /// 0, one more at each replay.
+    #[serde(default)]
+    pub generation: u32,
+    /// One more at each publish of this delivery to any stream.
+    #[serde(default)]
+    pub hop: u32,
+    /// How many attempts have sent a request in this generation.
+    #[serde(default)]
+    pub attempt: u32,
+    /// How many steps of the retry schedule are used up.
+    #[serde(default)]
+    pub retries: u32,
+    /// The lane it came in by and goes back to.
+    #[serde(default)]
+    pub lane: Lane,
+    /// The events: one, or the members of a digest in order.
+    pub events: Vec<Accepted>,
+    /// How many integrations the event matched. 1 in a digest or a replay.
+    #[serde(default)]
+    pub matched: u32,
+    /// Expiry counts from here: acceptance, or the time of the replay.
+    pub since: Timestamp,
+    /// When the present hop is to be handled; `None` at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// What happened so far: the first attempt and the newest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
+    /// The `suspend` answers in a row that this delivery met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspends: Option<Suspends>,
+    /// Whether it goes to its target although the integration is suspended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub probe: bool,
+    /// A verdict already reached that could not be filed: the target is not called again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filed: Option<Unfiled>,
+    /// Finished steps of a provider that sends several requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepDone>,
+    /// The replay that sent it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<String>,
+    /// The sequence in DEAD of the dead letter that was replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<u64>,
+}
+
+/// One attempt as a dead letter keeps it, at most 1 KiB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// When the request began.
+    pub at: Timestamp,
+    /// What the answer meant.
+    pub outcome: OutcomeKind,
+    /// The status of the answer, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_code: Option<u16>,
+    /// What an owner may see of why it was not delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_message: Option<String>,
+}
+
+/// `suspend` answers in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspends {
+    /// How many.
+    pub count: u32,
+    /// When the first of them came.
+    pub since: Timestamp,
+}
+
+/// A verdict that DEAD or OUTCOMES refused to take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfiled {
+    /// The record for OUTCOMES, encoded as in [`crate::outcome::Batch`].
+    pub record: serde_bytes::ByteBuf,
+    /// The dead letter for DEAD, its reason and message, where there is to be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead: Option<(crate::DeadReason, String)>,
+}
+
+/// A finished step: what the target answered, so that a later attempt goes on behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepDone {
+    /// The status of the answer.
+    pub status: u16,
+    /// The first bytes of the answer.
+    #[serde(with = "serde_bytes", default)]
+    pub body: Vec<u8>,
+}
+
+/// The id of what this event owes to this integration.
+pub fn id(event_key: &str, integration: &str) -> String {
+    hash::parts([event_key.as_bytes(), integration.as_bytes()])
+}
+
+impl Delivery {
+    /// The delivery of one event as the router first publishes it.
+    pub fn first(event: Accepted, integration: &str, provider: &Name, revision: u64, matched: u32) -> Self {
+        Self {
+            id: id(&event.event.key(), integration),
+            org: event.event.org.clone(),
+            provider: provider.clone(),
+            integration: integration.to_owned(),
+            revision,
+            generation: 0,
+            hop: 0,
+            attempt: 0,
+            retries: 0,
+            lane: Lane::Live,
+            since: event.at,
+            events: vec![event],
+            matched,
+            due: None,
+            notes: Vec::new(),
+            suspends: None,
+            probe: false,
+            filed: None,
+            steps: Vec::new(),
+            replay: None,
+            replay_of: None,
+        }
+    }
+
+    /// The first event: the only one but in a digest.
+    pub fn event(&self) -> &Accepted {
+        self.events.first().expect("wire::decode refuses a delivery without an event")
+    }
+
+    /// The message id of the present hop.
+    pub fn hop_id(&self) -> String {
+        hash::parts([self.id.as_bytes(), &self.generation.to_be_bytes(), &self.hop.to_be_bytes()])
+    }
+
+    /// The same delivery one hop further on. Every publish of a delivery begins here.
+    #[must_use]
+    pub fn next_hop(&self) -> Self {
+        Self { hop: self.hop.saturating_add(1), due: None, ..self.clone() }
+    }
+
+    /// Remembers an attempt: the first stays, of the others the newest.
+    pub fn note(&mut self, mut note: Note) {
+        note.error_message = note.error_message.map(|text| crate::fingerprint::cut(&text, 900));
+        if self.notes.len() >= NOTES_MAX {
+            self.notes.remove(1);
+        }
+        self.notes.push(note);
+    }
+}

@@ -1,0 +1,48 @@
+//! Grouping of like errors, and cutting of text that others wrote.
+
+use crate::{DeadReason, Stage, hash};
+
+/// The same for errors that differ only in numbers, ids and quoted values.
+///
+/// Digits, and what stands in double quotes, are taken out of the message before it is hashed with
+/// the stage, the reason and the integration.
+pub fn of(stage: Stage, reason: DeadReason, integration: Option<&str>, message: &str) -> String {
+    let shape = shape(message);
+    hash::parts([
+        stage.as_str().as_bytes(),
+        reason.as_str().as_bytes(),
+        integration.unwrap_or_default().as_bytes(),
+        shape.as_bytes(),
+    ])
+}
+
+fn shape(message: &str) -> String {
+    let mut shape = String::with_capacity(message.len());
+    let mut quoted = false;
+    for c in message.chars() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                if quoted {
+                    shape.push('"');
+                }
+            }
+            _ if quoted => {}
+            c if c.is_ascii_digit() => {
+                if !shape.ends_with('0') {
+                    shape.push('0');
+                }
+            }
+            c => shape.push(c),
+        }
+    }
+    shape
+}
+
+/// Cuts a text to at most `chars_max` characters, the last of them an ellipsis where it was cut.
+pub fn cut(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(chars_max.saturating_sub(1)).chain(['…']).collect(),
+    }
+}

@@ -1,0 +1,130 @@
+//! One configured target of one org, as KV CONFIG carries it to every worker.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Name, RawJson, Severity, Timestamp};
+
+/// Steps of the retry schedule where an integration names none, before jitter.
+pub const SCHEDULE_SECS: [u32; 8] = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200];
+/// Most steps of a retry schedule.
+pub const SCHEDULE_STEPS_MAX: usize = 20;
+/// Seconds that a step of a retry schedule may take.
+pub const STEP_SECS: std::ops::RangeInclusive<u32> = 1..=86_400;
+/// Seconds until a delivery expires where an integration names none: 72 h.
+pub const EXPIRE_AFTER_SECS: u32 = 72 * 3_600;
+/// Seconds that an expiry may take: a minute to 30 days.
+pub const EXPIRE_AFTER_SECS_RANGE: std::ops::RangeInclusive<u32> = 60..=30 * 86_400;
+/// Total timeout of a request, in seconds, where an integration names none.
+pub const TIMEOUT_SECS: u32 = 15;
+/// Seconds that the total timeout may take.
+pub const TIMEOUT_SECS_RANGE: std::ops::RangeInclusive<u32> = 1..=60;
+
+/// An integration at one revision. A deletion leaves a tombstone; only that means deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Integration {
+    /// A UUIDv7, never used again.
+    pub id: String,
+    /// The tenant.
+    pub org: Name,
+    /// Unique in the org.
+    pub name: Name,
+    /// The kind of target; never changes.
+    pub provider: Name,
+    /// One more at each change.
+    pub revision: u64,
+    /// What its owner set. Whether it is held for a while is in [`crate::State`].
+    pub status: Status,
+    /// Which events it wants.
+    #[serde(default)]
+    pub subscription: Subscription,
+    /// The provider's fields without the secret ones.
+    #[serde(default)]
+    pub config: RawJson,
+    /// Credentials and the secret fields of the config, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
+    /// The retry schedule, in seconds before jitter; `None` for the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_secs: Option<Vec<u32>>,
+    /// Seconds until a delivery expires; `None` for the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expire_after_secs: Option<u32>,
+    /// Total timeout of a request, in seconds; `None` for the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_secs: Option<u32>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What an owner set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Matched and delivered.
+    Active,
+    /// Not matched; what waits is still delivered.
+    Inactive,
+    /// Never tested or activated: not matched.
+    PendingSetup,
+    /// A tombstone.
+    Deleted,
+    /// Written by a newer version: not matched.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The part of an integration that selects events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// Type patterns: `*` is one token, `>` the rest.
+    #[serde(default)]
+    pub events: Vec<String>,
+    /// Conditions that must all hold.
+    #[serde(default)]
+    pub filter: Filter,
+}
+
+/// Conditions on an event besides its type.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// Wanted agents; an event without an agent is not held back by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agent_ids: Vec<String>,
+    /// The least severity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_severity: Option<Severity>,
+    /// A CEL condition.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+}
+
+/// Ciphertext with the id of its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// Which key opens it.
+    pub key_id: String,
+    /// Nonce and ciphertext.
+    #[serde(with = "serde_bytes")]
+    pub bytes: Vec<u8>,
+}
+
+impl Integration {
+    /// The retry schedule before jitter.
+    pub fn schedule(&self) -> &[u32] {
+        self.schedule_secs.as_deref().unwrap_or(&SCHEDULE_SECS)
+    }
+
+    /// How long a delivery may wait.
+    pub fn expire_after(&self) -> Duration {
+        Duration::from_secs(self.expire_after_secs.unwrap_or(EXPIRE_AFTER_SECS).into())
+    }
+
+    /// How long a request may take in all.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_secs.unwrap_or(TIMEOUT_SECS).into())
+    }
+}

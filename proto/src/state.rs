@@ -1,0 +1,94 @@
+//! Whether an integration's deliveries go or wait, as KV STATE carries it to every worker.
+//!
+//! The state says what to do; the gate in PARKED decides races. A closed gate has the sequence
+//! that [`State::gate`] names, and every park is published on condition that this is still so.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// What happens to the deliveries of an integration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// They go. The gate is open.
+    #[default]
+    Open,
+    /// A person holds them. They wait in PARKED.
+    Paused,
+    /// The target refuses us. They wait in PARKED but for the probe.
+    Suspended,
+    /// What waits in PARKED is being taken out in order; what comes waits behind it.
+    Draining,
+}
+
+impl Phase {
+    /// The word in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Paused => "paused",
+            Self::Suspended => "suspended",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// The state of one integration. No entry in KV means [`State::default`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// What happens to its deliveries.
+    pub phase: Phase,
+    /// The sequence of the gate message in PARKED that closed it; 0 while open.
+    #[serde(default)]
+    pub gate: u64,
+    /// Since when this phase lasts.
+    #[serde(default)]
+    pub since: Timestamp,
+    /// Why, in a sentence that an owner may see.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The probe of a suspended integration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
+    /// Deliveries a second that draining takes out at most; `None` as fast as they are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_per_second: Option<u32>,
+    /// While draining: what was accepted before this time is discarded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drop_before: Option<Timestamp>,
+}
+
+/// The one delivery that finds out whether a suspended integration works again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The delivery's id.
+    pub delivery: String,
+    /// When it is due.
+    pub due: Timestamp,
+    /// The wait that led here, in seconds; the next is double.
+    pub wait_secs: u32,
+}
+
+/// The first wait of a probe, in seconds.
+pub const PROBE_FIRST_SECS: u32 = 60;
+/// The longest wait of a probe, in seconds.
+pub const PROBE_LAST_SECS: u32 = 3_600;
+
+impl Probe {
+    /// The wait after one more probe that failed.
+    pub const fn next_wait_secs(&self) -> u32 {
+        let doubled = self.wait_secs.saturating_mul(2);
+        if doubled > PROBE_LAST_SECS { PROBE_LAST_SECS } else { doubled }
+    }
+}
+
+/// The body of a gate message. Its sequence is what parks are fenced with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gate {
+    /// Deliveries go live.
+    Open,
+    /// Deliveries park.
+    Closed,
+}

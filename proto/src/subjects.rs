@@ -1,0 +1,259 @@
+//! Every subject, stream, consumer, bucket and key, built here alone.
+//!
+//! A publish to a lane that no consumer reads would be accepted and lie there for ever, so names
+//! are functions of typed parts, and the filters that consumers use stand beside them.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{EventType, Name, Stage, hash, names::InvalidName};
+
+/// The stream of raw input.
+pub const INGEST: &str = "INGEST";
+/// The stream of accepted events.
+pub const EVENTS: &str = "EVENTS";
+/// The stream of deliveries that wait.
+pub const PARKED: &str = "PARKED";
+/// The stream of members of open digests.
+pub const BATCH: &str = "BATCH";
+/// The stream of dead letters.
+pub const DEAD: &str = "DEAD";
+/// The stream of attempts and of events without a route.
+pub const OUTCOMES: &str = "OUTCOMES";
+
+/// The bucket of integrations.
+pub const CONFIG: &str = "SIGNALBOX_CONFIG";
+/// The bucket of states, acts, markers of suspects.
+pub const STATE: &str = "SIGNALBOX_STATE";
+/// The bucket of leases.
+pub const LEASE: &str = "SIGNALBOX_LEASE";
+
+/// What producers publish to, seen by the stream INGEST.
+pub const INPUT_ALL: &str = "signalbox.in.>";
+const INPUT_PREFIX: &str = "signalbox.in.";
+const STORED_INPUT_PREFIX: &str = "signalbox.ingest.";
+
+/// A share of a provider's stream with consumers of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    /// From the router.
+    #[default]
+    Live,
+    /// Fired schedules.
+    Retry,
+    /// Deliveries with an order.
+    Ordered,
+    /// Replays and drains.
+    Bulk,
+}
+
+impl Lane {
+    /// All lanes; each has a consumer in every provider's stream.
+    pub const ALL: [Self; 4] = [Self::Live, Self::Retry, Self::Ordered, Self::Bulk];
+
+    /// The subject's token.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Retry => "retry",
+            Self::Ordered => "ordered",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+/// The partition of an org: the server's `partition(n, …)` over its name.
+pub fn partition(org: &str, partitions: u32) -> u32 {
+    hash::fnv1a(org.as_bytes()) % partitions.max(1)
+}
+
+/// Where a producer publishes an event.
+pub fn input(org: &Name, event_type: &EventType) -> String {
+    format!("{INPUT_PREFIX}{org}.{event_type}")
+}
+
+/// The subject as its producer wrote it, from the subject that INGEST stored.
+pub fn given_input(stored: &str) -> String {
+    match stored.strip_prefix(STORED_INPUT_PREFIX).and_then(|rest| rest.split_once('.')) {
+        Some((_partition, rest)) => format!("{INPUT_PREFIX}{rest}"),
+        None => stored.to_owned(),
+    }
+}
+
+/// Reads org and type from a subject as its producer wrote it.
+pub fn read_input(given: &str) -> Result<(Name, EventType), InvalidName> {
+    let rest = given.strip_prefix(INPUT_PREFIX).unwrap_or_default();
+    let (org, event_type) = rest.split_once('.').unwrap_or((rest, ""));
+    Ok((Name::from_str(org)?, EventType::from_str(event_type)?))
+}
+
+/// The mapping by which INGEST puts a partition token before the org: source, destination.
+pub fn input_transform(partitions: u32) -> (String, String) {
+    (
+        format!("{INPUT_PREFIX}*.>"),
+        format!("{STORED_INPUT_PREFIX}{{{{partition({partitions},1)}}}}.{{{{wildcard(1)}}}}.>"),
+    )
+}
+
+/// What the ingest consumer of a partition reads. Partition 0 also reads what has no type.
+pub fn input_filters(partition: u32) -> Vec<String> {
+    let own = format!("{STORED_INPUT_PREFIX}{partition}.>");
+    if partition == 0 { vec![own, INPUT_ALL.to_owned()] } else { vec![own] }
+}
+
+/// Where an accepted event is stored.
+pub fn event(org: &Name, event_type: &EventType, partitions: u32) -> String {
+    format!("signalbox.event.{}.{org}.{event_type}", partition(org.as_str(), partitions))
+}
+
+/// All that EVENTS stores.
+pub const EVENT_ALL: &str = "signalbox.event.>";
+
+/// What the router's consumer of a partition reads.
+pub fn event_filter(partition: u32) -> String {
+    format!("signalbox.event.{partition}.>")
+}
+
+/// The name of a provider's stream.
+pub fn deliver_stream(provider: &Name) -> String {
+    format!("DELIVER_{}", provider.as_str().to_ascii_uppercase())
+}
+
+/// The provider of a stream that [`deliver_stream`] named.
+pub fn provider_of_stream(stream: &str) -> Option<Name> {
+    stream.strip_prefix("DELIVER_")?.to_ascii_lowercase().parse().ok()
+}
+
+/// The subjects of a provider's stream: deliveries, and schedules that fire into them.
+pub fn deliver_subjects(provider: &Name) -> Vec<String> {
+    vec![format!("signalbox.deliver.{provider}.>"), format!("signalbox.retry.{provider}.>")]
+}
+
+/// Where a delivery waits for a worker.
+pub fn deliver(provider: &Name, lane: Lane, org: &Name, integration: &str) -> String {
+    format!("signalbox.deliver.{provider}.{}.{org}.{integration}", lane.as_str())
+}
+
+/// What a lane's consumer reads.
+pub fn deliver_filter(provider: &Name, lane: Lane) -> String {
+    format!("signalbox.deliver.{provider}.{}.>", lane.as_str())
+}
+
+/// All that waits for a worker for one integration, in any lane.
+pub fn deliver_of(provider: &Name, integration: &str) -> String {
+    format!("signalbox.deliver.{provider}.*.*.{integration}")
+}
+
+/// The schedules of one integration, in any lane.
+pub fn retry_of(provider: &Name, integration: &str) -> String {
+    format!("signalbox.retry.{provider}.*.*.{integration}.*")
+}
+
+/// Where a delivery's schedule is kept: one subject a delivery, so that a new one replaces the old.
+pub fn retry(provider: &Name, lane: Lane, org: &Name, integration: &str, delivery: &str) -> String {
+    format!("signalbox.retry.{provider}.{}.{org}.{integration}.{delivery}", lane.as_str())
+}
+
+/// Where a delivery waits on disk.
+pub fn parked(org: &Name, integration: &str) -> String {
+    format!("signalbox.parked.{org}.{integration}")
+}
+
+/// The gate of an integration in PARKED.
+pub fn gate(integration: &str) -> String {
+    format!("signalbox.parkgate.{integration}")
+}
+
+/// All that PARKED stores.
+pub const PARKED_SUBJECTS: [&str; 2] = ["signalbox.parked.>", "signalbox.parkgate.*"];
+
+/// All that BATCH stores.
+pub const BATCH_ALL: &str = "signalbox.batch.>";
+
+/// Where a dead letter is stored. A part that is not known is `-`.
+pub fn dead(stage: Stage, org: Option<&Name>, provider: Option<&Name>, integration: Option<&str>) -> String {
+    format!(
+        "signalbox.dead.{}.{}.{}.{}",
+        stage.as_str(),
+        org.map_or("-", Name::as_str),
+        provider.map_or("-", Name::as_str),
+        integration.unwrap_or("-"),
+    )
+}
+
+/// The dead letters that a reader asks for; a part that is not given is any.
+pub fn dead_filter(stage: Option<Stage>, org: Option<&str>, provider: Option<&str>, integration: Option<&str>) -> String {
+    format!(
+        "signalbox.dead.{}.{}.{}.{}",
+        stage.map_or("*", Stage::as_str),
+        org.unwrap_or("*"),
+        provider.unwrap_or("*"),
+        integration.unwrap_or("*"),
+    )
+}
+
+/// Where an act's marks are stored.
+pub fn dead_mark(act: &str) -> String {
+    format!("signalbox.deadmark.{act}")
+}
+
+/// All marks.
+pub const DEAD_MARKS: &str = "signalbox.deadmark.*";
+
+/// All that DEAD stores.
+pub const DEAD_SUBJECTS: [&str; 2] = ["signalbox.dead.>", DEAD_MARKS];
+
+/// Where a role's instance reports outcomes.
+pub fn outcome(role: &str, instance: &str) -> String {
+    format!("signalbox.outcome.{role}.{instance}")
+}
+
+/// All that OUTCOMES stores.
+pub const OUTCOME_ALL: &str = "signalbox.outcome.>";
+
+/// The durable consumer of ingest for a partition.
+pub fn ingest_consumer(partition: u32) -> String {
+    format!("ingest-{partition}")
+}
+
+/// The durable consumer of the router for a partition.
+pub fn router_consumer(partition: u32) -> String {
+    format!("router-{partition}")
+}
+
+/// The durable consumer of a provider's lane.
+pub fn deliver_consumer(provider: &Name, lane: Lane) -> String {
+    format!("deliver-{provider}-{}", lane.as_str())
+}
+
+/// The consumer that takes what an integration has parked out again.
+pub fn unpark_consumer(integration: &str) -> String {
+    format!("unpark-{integration}")
+}
+
+/// The key of an integration in CONFIG.
+pub fn integration_key(id: &str) -> String {
+    format!("integration.{id}")
+}
+
+/// The key in CONFIG that reserves an integration's name.
+pub fn name_key(org: &Name, name: &Name) -> String {
+    format!("name.{org}.{name}")
+}
+
+/// The key of an integration's state in STATE.
+pub fn state_key(integration: &str) -> String {
+    format!("integration.{integration}")
+}
+
+/// The key of an act in STATE.
+pub fn act_key(act: &str) -> String {
+    format!("act.{act}")
+}
+
+/// The key in STATE that marks a message being handled alone because it is suspect.
+pub fn suspect_key(stream: &str, seq: u64) -> String {
+    format!("suspect.{stream}.{seq}")
+}

@@ -1,0 +1,50 @@
+//! The bytes inside: MessagePack with named fields, so that older and newer readers cope.
+//!
+//! A field is added with `#[serde(default)]` and never changes its meaning; an unknown field is
+//! skipped; an enum that readers of several versions meet has an `Unknown` variant.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    Delivery,
+    outcome::{Batch, Record},
+};
+
+/// A message that this version cannot read or write.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Could not be written.
+    #[error("cannot encode a message")]
+    Encode(#[source] rmp_serde::encode::Error),
+    /// Could not be read.
+    #[error("cannot decode a message: {0}")]
+    Decode(#[source] rmp_serde::decode::Error),
+    /// A delivery names no event.
+    #[error("cannot decode a message: the delivery names no event")]
+    NoEvent,
+}
+
+/// Writes a message.
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+    rmp_serde::to_vec_named(value).map_err(Error::Encode)
+}
+
+/// Reads a message.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    rmp_serde::from_slice(bytes).map_err(Error::Decode)
+}
+
+/// Reads a delivery, which names at least one event.
+pub fn decode_delivery(bytes: &[u8]) -> Result<Delivery, Error> {
+    let delivery: Delivery = decode(bytes)?;
+    if delivery.events.is_empty() { Err(Error::NoEvent) } else { Ok(delivery) }
+}
+
+/// Reads the records of a message of OUTCOMES. Records of a newer version are counted, not read.
+pub fn decode_records(bytes: &[u8]) -> Result<(Vec<Record>, usize), Error> {
+    let batch: Batch = decode(bytes)?;
+    let total = batch.records.len();
+    let records: Vec<Record> = batch.records.iter().filter_map(|record| decode(record).ok()).collect();
+    let unknown = total - records.len();
+    Ok((records, unknown))
+}
