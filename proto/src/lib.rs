@@ -16,6 +16,7 @@ pub mod integration;
 pub mod ledger;
 pub mod names;
 pub mod outcome;
+pub mod pattern;
 pub mod severity;
 pub mod state;
 pub mod subjects;

@@ -1,1 +1,144 @@
+//! The control API over HTTP: integrations, dead letters, traces, and what is wrong with the installation.
+//!
+//! It holds no truth of its own. Integrations are entries in KV CONFIG, which it follows into memory for answers
+//! ([`Api::run`]) and writes on condition of the revision that it read; what happened is read from the streams at
+//! every question. Long work (replays, discards, drains) is only asked for here: a keeper does it.
+//!
+//! Every route below `/v1` wants the admin key; one layer sees to that.
 
+mod acts;
+mod apply;
+mod config;
+mod dead;
+mod directory;
+mod doctor;
+mod integrations;
+mod plan;
+mod problems;
+mod providers;
+mod request;
+mod sealing;
+mod spec;
+mod trace;
+mod view;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use signalbox_broker::Broker;
+use signalbox_providers::Egress;
+use signalbox_runtime::{AdminKey, Keyring, Process};
+
+pub use config::Config;
+pub use sealing::Secrets;
+
+use directory::Directory;
+
+/// The section's defaults, one comment a setting.
+pub const CONFIG_TOML: &str = include_str!("../config.toml");
+
+/// Why the API stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The directory of integrations cannot be followed.
+    #[error("cannot follow the integrations")]
+    Follow(#[source] signalbox_broker::Error),
+    /// The task that follows the directory ended by itself.
+    #[error("following the integrations ended")]
+    Ended,
+}
+
+/// The API. Clones share everything.
+#[derive(Clone)]
+pub struct Api {
+    shared: Arc<Shared>,
+}
+
+/// What every handler sees.
+struct Shared {
+    broker: Broker,
+    config: Config,
+    keyring: Arc<Keyring>,
+    key: AdminKey,
+    egress: Egress,
+    directory: Directory,
+    /// One apply at a time in this process; between processes the revisions decide.
+    applying: tokio::sync::Mutex<()>,
+}
+
+type App = State<Arc<Shared>>;
+
+impl Api {
+    /// An API that knows no integrations until [`Api::run`] has read them.
+    pub fn new(broker: Broker, config: Config, keyring: Arc<Keyring>, key: AdminKey, egress: Egress) -> Self {
+        let shared = Shared {
+            broker,
+            config,
+            keyring,
+            key,
+            egress,
+            directory: Directory::default(),
+            applying: tokio::sync::Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The routes, to be served alone or beside those of ingest.
+    pub fn routes(&self) -> Router {
+        let limit = DefaultBodyLimit::max(self.shared.config.body_bytes_max);
+        let apply_limit = DefaultBodyLimit::max(self.shared.config.apply_bytes_max);
+        Router::new()
+            .route("/v1/integrations", get(integrations::list))
+            .route("/v1/integrations/{id}", get(integrations::show).delete(integrations::delete))
+            .route("/v1/integrations/{id}/pause", post(integrations::pause))
+            .route("/v1/integrations/{id}/resume", post(integrations::resume))
+            .route("/v1/apply", post(apply::apply).layer(apply_limit))
+            .route("/v1/export", get(integrations::export))
+            .route("/v1/providers", get(providers::list))
+            .route("/v1/providers/{name}", get(providers::show))
+            .route("/v1/dead-letters", get(dead::list))
+            .route("/v1/dead-letters/replay", post(acts::replay))
+            .route("/v1/dead-letters/discard", post(acts::discard))
+            .route("/v1/dead-letters/{id}", get(dead::show))
+            .route("/v1/acts/{id}", get(acts::show))
+            .route("/v1/acts/{id}/cancel", post(acts::cancel))
+            .route("/v1/events/{id}", get(trace::trace))
+            .route("/v1/doctor", get(doctor::doctor))
+            .route_layer(middleware::from_fn_with_state(self.shared.clone(), authenticate))
+            .layer(limit)
+            .with_state(self.shared.clone())
+    }
+
+    /// Follows the integrations until the process shuts down. The component `api` of its health is ready once all
+    /// that were there at the start are known.
+    pub async fn run(&self, process: &Process) -> Result<(), Error> {
+        let component = process.health.component("api");
+        let mut changes = signalbox_broker::directory::follow(&self.shared.broker).await.map_err(Error::Follow)?;
+        loop {
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Some(change) => {
+                        if self.shared.directory.take(change) {
+                            component.ready();
+                        }
+                    }
+                    None => return Err(Error::Ended),
+                },
+                () = process.shutdown.requested() => return Ok(()),
+            }
+        }
+    }
+}
+
+async fn authenticate(State(shared): App, request: Request, next: Next) -> Response {
+    match shared.key.check(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}

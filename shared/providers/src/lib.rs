@@ -1,1 +1,40 @@
+//! The kinds of targets that Signalbox delivers to: one folder per provider, the table that names
+//! them, and the guarded HTTP client that sends their requests.
+//!
+//! A provider does no I/O. It turns a delivery into the next request and an answer into an outcome
+//! ([`Provider`]); the delivery worker sends the request through [`http::Client`], which checks
+//! addresses, bounds time and size, and follows no redirect. [`classify`] holds what an answer or a
+//! failed request means where a provider's vendor says nothing else.
+//!
+//! Who works with providers by name uses [`find`] and [`registry`]: an [`Entry`] checks a
+//! configuration, tells its secret fields from the others, and opens an [`AnyTarget`].
+//!
+//! To add a provider, write its folder, then a `mod` line and an `Entry::of` line here. Its form,
+//! checks, masking and delivery come from that table.
 
+mod entry;
+mod error;
+mod provider;
+mod secret;
+
+pub mod classify;
+pub mod http;
+pub mod webhook;
+
+pub use entry::{AnyTarget, Entry};
+pub use error::{Error, FieldError};
+pub use http::Egress;
+pub use provider::{About, Exchange, Kind, Limits, Provider, Request, Step, Target};
+pub use secret::{MASK, SECRET_MARK, Secret};
+
+static REGISTRY: [Entry; 1] = [Entry::of::<webhook::Webhook>()];
+
+/// All providers, by name.
+pub fn registry() -> &'static [Entry] {
+    &REGISTRY
+}
+
+/// The provider of this name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    REGISTRY.iter().find(|entry| entry.name == name)
+}

@@ -1,0 +1,150 @@
+//! Reading requests strictly: an unknown parameter or field is refused by name, never skipped.
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{StatusCode, request::Parts},
+};
+use serde::de::DeserializeOwned;
+use signalbox_proto::{Name, Timestamp};
+use signalbox_runtime::{Problem, duration};
+
+use crate::problems::invalid;
+
+/// Entries of a page where a request names no number.
+const LIMIT: usize = 50;
+/// Most entries of a page.
+const LIMIT_MAX: usize = 200;
+
+/// The parameters of a URL. Each is taken by its reader; [`Query::end`] refuses what nobody took.
+pub(crate) struct Query(BTreeMap<String, String>);
+
+/// Which part of a list is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// Entries at most.
+    pub(crate) limit: usize,
+    /// Where the page before ended.
+    pub(crate) cursor: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Self::read(parts.uri.query().unwrap_or_default())
+    }
+}
+
+impl Query {
+    /// Reads the part of a URL behind the `?`.
+    pub(crate) fn read(text: &str) -> Result<Self, Problem> {
+        let mut fields = BTreeMap::new();
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            if fields.insert(name.to_string(), value.into_owned()).is_some() {
+                return Err(invalid(&name, "is given twice"));
+            }
+        }
+        Ok(Self(fields))
+    }
+
+    /// Takes a parameter; an empty one counts as not given.
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name).filter(|value| !value.is_empty())
+    }
+
+    /// Takes a parameter of a type that reads itself from text.
+    pub(crate) fn parse<T: FromStr<Err: std::fmt::Display>>(&mut self, name: &str) -> Result<Option<T>, Problem> {
+        self.take(name).map(|text| text.parse().map_err(|error: T::Err| invalid(name, error.to_string()))).transpose()
+    }
+
+    /// Takes a parameter that is `true` or `false`; false where it is not given.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.take(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(invalid(name, "is neither true nor false")),
+        }
+    }
+
+    /// Takes the org, `default` where none is named.
+    pub(crate) fn org(&mut self) -> Result<Name, Problem> {
+        Ok(self.parse("org")?.unwrap_or_else(Name::default_org))
+    }
+
+    /// Takes a point in time, given as such or as a duration back from now.
+    pub(crate) fn time(&mut self, name: &str, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+        self.take(name).map(|text| time(name, &text, now)).transpose()
+    }
+
+    /// Takes `limit` and `cursor`.
+    pub(crate) fn page(&mut self) -> Result<Page, Problem> {
+        let limit = self.parse("limit")?.unwrap_or(LIMIT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(invalid("limit", format!("is outside 1 to {LIMIT_MAX}")));
+        }
+        Ok(Page { limit, cursor: self.take("cursor") })
+    }
+
+    /// Refuses what is left.
+    pub(crate) fn end(self) -> Result<(), Problem> {
+        match self.0.into_keys().next() {
+            None => Ok(()),
+            Some(name) => {
+                let problem = Problem::new(StatusCode::BAD_REQUEST, "unknown_parameter", "is not a parameter of this route");
+                Err(problem.field(name.chars().take(160).collect::<String>()))
+            }
+        }
+    }
+}
+
+/// Reads a point in time: RFC 3339, or a duration such as `2h` back from now.
+pub(crate) fn time(field: &str, text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+    match (duration::parse(text), text.parse()) {
+        (Ok(back), _) => Ok(now - back),
+        (_, Ok(at)) => Ok(at),
+        _ => Err(invalid(
+            field,
+            "is neither a time such as 2026-01-31T09:30:00Z nor a duration such as 30m, 2h or 7d back from now",
+        )),
+    }
+}
+
+/// A JSON body of a type that denies unknown fields. An empty one counts as `{}`.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "unreadable_body" };
+            Problem::new(rejection.status(), code, rejection.body_text())
+        })?;
+        read_json(if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes }).map(Self)
+    }
+}
+
+/// Reads a JSON text and says which field does not fit.
+pub(crate) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.inner();
+        if inner.is_data() {
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid", inner.to_string());
+            if path == "." { problem } else { problem.field(path) }
+        } else {
+            Problem::new(StatusCode::BAD_REQUEST, "not_json", format!("the body is not JSON: {inner}"))
+        }
+    })?;
+    reader
+        .end()
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "not_json", format!("the body is not JSON: {error}")))?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! CloudEvents 1.0 in structured and binary mode.
+//!
+//! Source: cloudevents/spec v1.0.2, `spec.md`, `formats/json-format.md`,
+//! `bindings/http-protocol-binding.md` (percent-encoding of header values).
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+use serde_json::value::RawValue;
+
+use crate::{
+    facts,
+    input::{Draft, Headers, Rejection, is_json, media_type},
+};
+
+/// Reads an event in structured mode: the whole event is one JSON object.
+pub(crate) fn structured(body: &Bytes) -> Result<Draft, Rejection> {
+    facts::read(body)?;
+    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body)
+        .map_err(|_| Rejection::malformed("a CloudEvent in structured mode is one JSON object"))?;
+    let mut draft = Draft::default();
+    let mut specversion = None;
+    let mut data: Option<&RawValue> = None;
+    let mut data_base64 = None;
+    for (name, value) in &fields {
+        match name.as_ref() {
+            "data" => data = (value.get() != "null").then_some(*value),
+            "data_base64" => data_base64 = attribute(name, value)?,
+            "specversion" => specversion = attribute(name, value)?,
+            _ => {
+                if let Some(text) = attribute(name, value)? {
+                    set(&mut draft, name, text)?;
+                }
+            }
+        }
+    }
+    require_version(specversion.as_deref())?;
+    for (name, value) in [("id", &draft.id), ("source", &draft.source), ("type", &draft.event_type)] {
+        if value.is_none() {
+            return Err(Rejection::invalid(name, format!("a CloudEvent needs the attribute \"{name}\"")));
+        }
+    }
+    if draft.datacontenttype.as_deref().is_some_and(|given| is_json(&media_type(given))) {
+        draft.datacontenttype = None;
+    }
+    match (data, data_base64) {
+        (Some(_), Some(_)) => return Err(Rejection::invalid("data_base64", "give data or data_base64, not both")),
+        (Some(json), None) => draft.data = body.slice_ref(json.get().as_bytes()),
+        (None, Some(text)) => {
+            let bytes = STANDARD
+                .decode(&text)
+                .map_err(|error| Rejection::invalid("data_base64", format!("not base64: {error}")))?;
+            let content_type = draft.datacontenttype.clone();
+            match content_type {
+                None => {
+                    // JSON that was sent as bytes.
+                    facts::read(&bytes)?;
+                    draft.data = Bytes::from(bytes);
+                }
+                Some(content_type) => foreign_data(&mut draft, &content_type, &Bytes::from(bytes))?,
+            }
+        }
+        (None, None) => {}
+    }
+    Ok(draft)
+}
+
+/// The text of an attribute; `None` for null. Attributes are strings, booleans and integers.
+fn attribute(name: &str, value: &RawValue) -> Result<Option<String>, Rejection> {
+    match serde_json::from_str::<serde_json::Value>(value.get()) {
+        Ok(serde_json::Value::Null) => Ok(None),
+        Ok(serde_json::Value::String(text)) => Ok(Some(text)),
+        Ok(serde_json::Value::Bool(value)) => Ok(Some(value.to_string())),
+        Ok(serde_json::Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(Some(number.to_string())),
+        _ => Err(Rejection::invalid(name, "an attribute is a string, a boolean or an integer")),
+    }
+}
+
+/// Reads `ce-*` headers, percent-decoded, and trace context. A header wins over what is there.
+pub(crate) fn attributes_of_headers(draft: &mut Draft, headers: &dyn Headers) -> Result<(), Rejection> {
+    for (name, value) in headers.all() {
+        if let Some(attribute) = name.strip_prefix("ce-") {
+            let text = percent_decode_str(&value)
+                .decode_utf8()
+                .map_err(|_| Rejection::invalid(&name, "the percent-encoded value is not UTF-8"))?;
+            if attribute == "specversion" {
+                require_version(Some(&text))?;
+            } else {
+                set(draft, attribute, text.into_owned())?;
+            }
+        } else if name == "traceparent" || name == "tracestate" {
+            draft.metadata.insert(name, value);
+        }
+    }
+    Ok(())
+}
+
+fn require_version(specversion: Option<&str>) -> Result<(), Rejection> {
+    match specversion {
+        Some("1.0") => Ok(()),
+        Some(other) => Err(Rejection::invalid("specversion", format!("{other:?} is not supported; send \"1.0\""))),
+        None => Err(Rejection::invalid("specversion", "a CloudEvent needs the attribute \"specversion\"")),
+    }
+}
+
+fn set(draft: &mut Draft, name: &str, text: String) -> Result<(), Rejection> {
+    let slot = match name {
+        "id" => &mut draft.id,
+        "org" => &mut draft.org,
+        "type" => &mut draft.event_type,
+        "source" => &mut draft.source,
+        "subject" => &mut draft.subject,
+        "time" => &mut draft.time,
+        "agentid" => &mut draft.agent_id,
+        "executionid" => &mut draft.execution_id,
+        "severity" => &mut draft.severity,
+        "datacontenttype" => &mut draft.datacontenttype,
+        _ => {
+            let valid = !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            if !valid {
+                let shown: String = name.chars().take(64).collect();
+                return Err(Rejection::invalid(&shown, "an extension's name has 1 to 64 of a-z and 0-9"));
+            }
+            draft.metadata.insert(name.to_owned(), text);
+            return Ok(());
+        }
+    };
+    *slot = Some(text);
+    Ok(())
+}
+
+/// Data that is not JSON: text becomes a JSON string, other bytes a base64 string.
+pub(crate) fn foreign_data(draft: &mut Draft, content_type: &str, body: &Bytes) -> Result<(), Rejection> {
+    if is_json(&media_type(content_type)) {
+        facts::read(body)?;
+        draft.data = body.clone();
+        return Ok(());
+    }
+    draft.datacontenttype = Some(content_type.to_owned());
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => serde_json::to_vec(text),
+        Err(_) => {
+            draft.data_base64 = true;
+            serde_json::to_vec(&STANDARD.encode(body))
+        }
+    };
+    draft.data = text.map_err(|error| Rejection::malformed(error.to_string()))?.into();
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+//! The section `ingest` of the settings.
+
+use serde::Deserialize;
+
+/// How events come in.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The largest event, in bytes of its stored form; 1 KiB to 256 KiB.
+    pub event_bytes_max: usize,
+    /// Messages of INGEST that one worker holds at a time, for each partition; 1 to 10,000.
+    pub in_flight_max: usize,
+    /// How long a publish over HTTP waits for its acknowledgement, in milliseconds; 100 to 60,000.
+    pub http_timeout_ms: u64,
+}
+
+impl Config {
+    /// Checks the bounds.
+    pub fn check(&self) -> Result<(), signalbox_runtime::Error> {
+        use signalbox_runtime::settings::bound;
+        bound("ingest.event_bytes_max", self.event_bytes_max, 1_024..=signalbox_proto::event::BYTES_MAX)?;
+        bound("ingest.in_flight_max", self.in_flight_max, 1..=10_000)?;
+        bound("ingest.http_timeout_ms", self.http_timeout_ms, 100..=60_000)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,248 @@
+//! From what a producer sent to an event, or to the reason why it is none.
+//!
+//! Pure: subject, headers and bytes in, an event or a [`Rejection`] out. The transports (NATS and
+//! HTTP) differ only in where the org and the type come from.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use signalbox_proto::{Event, EventType, Name, RawJson, Severity, Timestamp, names, types};
+
+use crate::{
+    cloudevents,
+    facts::{self, Facts},
+};
+
+/// Longest text of an attribute other than the id, in bytes.
+pub const ATTRIBUTE_BYTES_MAX: usize = 1_024;
+/// Most attributes of a producer's own.
+pub const METADATA_MAX: usize = 64;
+
+/// Why an input is no event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Rejection {
+    /// The field at fault, if one is.
+    pub field: Option<String>,
+    /// What is wrong and what would be right.
+    pub message: String,
+    /// What kind of wrong.
+    pub kind: Wrong,
+}
+
+/// Kinds of wrong input; HTTP answers each with a status of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// Not readable at all.
+    Malformed,
+    /// Readable, but not an event.
+    Invalid,
+    /// Too large.
+    TooLarge,
+    /// A content type that is not taken.
+    Unsupported,
+    /// Another org than the subject's or the key's.
+    ForeignOrg,
+}
+
+impl Rejection {
+    pub(crate) fn malformed(message: impl Into<String>) -> Self {
+        Self { field: None, message: message.into(), kind: Wrong::Malformed }
+    }
+
+    pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {
+        Self { field: Some(field.to_owned()), message: message.into(), kind: Wrong::Invalid }
+    }
+
+    pub(crate) fn unsupported(content_type: &str) -> Self {
+        Self {
+            field: Some("content-type".into()),
+            message: format!(
+                "content type {content_type:?} is not taken; send application/json, application/cloudevents+json, \
+                 or any type in CloudEvents binary mode"
+            ),
+            kind: Wrong::Unsupported,
+        }
+    }
+
+    /// Too large, with the bound.
+    pub fn too_large(bytes: usize, bytes_max: usize) -> Self {
+        Self { field: None, message: format!("the event has {bytes} bytes, more than {bytes_max}"), kind: Wrong::TooLarge }
+    }
+}
+
+/// An event on its way: attributes as they were given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Draft {
+    pub(crate) id: Option<String>,
+    pub(crate) org: Option<String>,
+    pub(crate) event_type: Option<String>,
+    pub(crate) source: Option<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) time: Option<String>,
+    pub(crate) agent_id: Option<String>,
+    pub(crate) execution_id: Option<String>,
+    pub(crate) severity: Option<String>,
+    pub(crate) datacontenttype: Option<String>,
+    pub(crate) data_base64: bool,
+    pub(crate) data: Bytes,
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// What a walk over `data` found, where one was made already.
+    pub(crate) facts: Option<Facts>,
+}
+
+/// The headers of an input, by lower-case name.
+pub trait Headers {
+    /// The value of a header.
+    fn get(&self, name: &str) -> Option<&str>;
+    /// All headers, names in lower case.
+    fn all(&self) -> Vec<(String, String)>;
+}
+
+/// Reads an input that came over NATS. `subject` is what its producer wrote.
+pub fn read_message(subject: &str, headers: &dyn Headers, body: Bytes) -> Result<(Name, EventType, Draft), Rejection> {
+    let (org, event_type) = signalbox_proto::subjects::read_input(subject)
+        .map_err(|error| Rejection::invalid("subject", error.to_string()))?;
+    let content_type = headers.get("content-type").unwrap_or("application/json");
+    let draft = match media_type(content_type).as_str() {
+        "application/cloudevents+json" => {
+            let mut draft = cloudevents::structured(&body)?;
+            cloudevents::attributes_of_headers(&mut draft, headers)?;
+            draft
+        }
+        "application/cloudevents-batch+json" | "application/msgpack" => return Err(Rejection::unsupported(content_type)),
+        media => {
+            let mut draft = Draft::default();
+            cloudevents::attributes_of_headers(&mut draft, headers)?;
+            if is_json(media) {
+                let found = facts::read(&body)?;
+                if found.is_object || headers.get("ce-specversion").is_some() {
+                    draft.data = body;
+                    draft.facts = Some(found);
+                } else {
+                    return Err(Rejection::invalid("data", "the body must be a JSON object: the event's data"));
+                }
+            } else if headers.get("ce-specversion").is_some() {
+                cloudevents::foreign_data(&mut draft, content_type, &body)?;
+            } else {
+                return Err(Rejection::unsupported(content_type));
+            }
+            draft
+        }
+    };
+    let mut draft = draft;
+    if draft.id.is_none() {
+        draft.id = headers.get("nats-msg-id").map(str::to_owned);
+    }
+    Ok((org, event_type, draft))
+}
+
+impl Draft {
+    /// Completes the event. `org` and `event_type` are the truth, where known; `fallback_id` is
+    /// asked for an id where the producer gave none.
+    pub fn finish(
+        self,
+        org: &Name,
+        event_type: Option<&EventType>,
+        fallback_id: impl FnOnce() -> String,
+    ) -> Result<Event, Rejection> {
+        if let Some(given) = &self.org
+            && given != org.as_str()
+        {
+            return Err(Rejection {
+                field: Some("org".into()),
+                message: format!("the event names org {given:?}, but it came in for org \"{org}\""),
+                kind: Wrong::ForeignOrg,
+            });
+        }
+        let event_type = match (&self.event_type, event_type) {
+            (Some(given), Some(truth)) if given != truth.as_str() => {
+                return Err(Rejection::invalid(
+                    "type",
+                    format!("the event is of type {given:?}, but its subject says \"{truth}\""),
+                ));
+            }
+            (_, Some(truth)) => truth.clone(),
+            (Some(given), None) => given.parse().map_err(|error: names::InvalidName| Rejection::invalid("type", error.to_string()))?,
+            (None, None) => return Err(Rejection::invalid("type", "an event needs a type, such as \"execution.failed\"")),
+        };
+        let id = self.id.unwrap_or_else(fallback_id);
+        names::check_event_id(&id).map_err(|error| Rejection::invalid("id", error.to_string()))?;
+        let time = self
+            .time
+            .map(|text| text.parse::<Timestamp>())
+            .transpose()
+            .map_err(|error| Rejection::invalid("time", error.to_string()))?;
+        let source = self.source.unwrap_or_else(|| Event::default_source(org));
+        let facts = match self.facts {
+            Some(facts) => facts,
+            None if self.data.is_empty() => Facts::default(),
+            None => facts::read(&self.data)?,
+        };
+        let agent_id = self.agent_id.or(facts.agent_id);
+        let execution_id = self.execution_id.or(facts.execution_id);
+        for (field, value) in [
+            ("source", Some(&source)),
+            ("subject", self.subject.as_ref()),
+            ("agent_id", agent_id.as_ref()),
+            ("execution_id", execution_id.as_ref()),
+            ("datacontenttype", self.datacontenttype.as_ref()),
+        ] {
+            check_text(field, value)?;
+        }
+        let mut metadata = self.metadata;
+        if metadata.len() > METADATA_MAX {
+            return Err(Rejection::invalid("metadata", format!("more than {METADATA_MAX} attributes")));
+        }
+        for (name, value) in &metadata {
+            check_text(&format!("metadata.{name}"), Some(value))?;
+            check_text("metadata", Some(name))?;
+        }
+        let own = self.severity.or(facts.severity);
+        let read = own.as_deref().and_then(Severity::read);
+        if let (Some(text), None) = (&own, read) {
+            metadata.insert("severity_given".into(), text.chars().filter(|c| !c.is_control()).take(128).collect());
+        }
+        Ok(Event {
+            id,
+            org: org.clone(),
+            severity: read.unwrap_or_else(|| types::default_severity(event_type.as_str())),
+            severity_named: read.is_some(),
+            event_type,
+            source,
+            subject: self.subject,
+            time,
+            agent_id,
+            execution_id,
+            data: RawJson::from_checked(if self.data.is_empty() { Bytes::from_static(b"null") } else { self.data }),
+            datacontenttype: self.datacontenttype,
+            data_base64: self.data_base64,
+            metadata,
+        })
+    }
+}
+
+fn check_text(field: &str, value: Option<&String>) -> Result<(), Rejection> {
+    let Some(value) = value else { return Ok(()) };
+    if value.is_empty() || value.len() > ATTRIBUTE_BYTES_MAX {
+        return Err(Rejection::invalid(field, format!("must have 1 to {ATTRIBUTE_BYTES_MAX} bytes, has {}", value.len())));
+    }
+    // CloudEvents 1.0.2, type system: strings hold no control characters. They also end in headers.
+    if value.chars().any(char::is_control) {
+        return Err(Rejection::invalid(field, "must not contain control characters"));
+    }
+    Ok(())
+}
+
+/// The media type of a content type, without parameters, in lower case.
+pub(crate) fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Whether data of a media type is JSON.
+pub(crate) fn is_json(media: &str) -> bool {
+    media.is_empty() || media == "application/json" || media == "text/json" || media.ends_with("+json")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! The plain JSON form of an event over HTTP.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::{
+    facts,
+    input::{Draft, Rejection},
+};
+
+/// The fields of the plain form, for the error that names them.
+const FIELDS: &str =
+    "type, data, id, source, subject, time, agent_id, execution_id, severity, metadata, org (and event_type, payload)";
+
+/// Reads `{"type": …, "data": …, …}`.
+pub(crate) fn read(body: &Bytes) -> Result<Draft, Rejection> {
+    facts::read(body)?;
+    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).map_err(|_| {
+        let hint = if body.trim_ascii_start().starts_with(b"[") {
+            "this version takes one event a request: send a JSON object, not an array"
+        } else {
+            "an event is one JSON object"
+        };
+        Rejection::malformed(hint)
+    })?;
+    let mut draft = Draft::default();
+    for (name, value) in &fields {
+        match name.as_ref() {
+            "type" | "event_type" => once(name, &mut draft.event_type, value)?,
+            "id" => once(name, &mut draft.id, value)?,
+            "org" => once(name, &mut draft.org, value)?,
+            "source" => once(name, &mut draft.source, value)?,
+            "subject" => once(name, &mut draft.subject, value)?,
+            "time" => once(name, &mut draft.time, value)?,
+            "agent_id" => once(name, &mut draft.agent_id, value)?,
+            "execution_id" => once(name, &mut draft.execution_id, value)?,
+            "severity" => once(name, &mut draft.severity, value)?,
+            "data" | "payload" => {
+                if !draft.data.is_empty() {
+                    return Err(Rejection::invalid(name, "give data or payload, not both"));
+                }
+                draft.data = body.slice_ref(value.get().as_bytes());
+            }
+            "metadata" => {
+                draft.metadata = serde_json::from_str::<Option<BTreeMap<String, String>>>(value.get())
+                    .map_err(|_| Rejection::invalid("metadata", "must be an object of strings"))?
+                    .unwrap_or_default();
+            }
+            other => {
+                let shown: String = other.chars().take(64).collect();
+                return Err(Rejection::invalid(&shown, format!("an event has no such field; it may have {FIELDS}")));
+            }
+        }
+    }
+    Ok(draft)
+}
+
+fn once(name: &str, slot: &mut Option<String>, value: &RawValue) -> Result<(), Rejection> {
+    let text = serde_json::from_str::<Option<String>>(value.get())
+        .map_err(|_| Rejection::invalid(name, "must be a string"))?;
+    if slot.is_some() {
+        return Err(Rejection::invalid(name, "the same field is given under two names"));
+    }
+    *slot = text;
+    Ok(())
+}

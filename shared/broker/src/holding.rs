@@ -1,0 +1,193 @@
+//! Holding an integration's deliveries back and letting them go again.
+//!
+//! Every change has two effects: the gate in PARKED and the state in KV. The gate is closed before
+//! the state says so, and opened (only when nothing is left) before the state says so. A crash in
+//! between leaves a closed gate that nobody parks behind, or an open gate whose state is mended by
+//! the next look of a keeper; deliveries flow either way.
+
+use signalbox_proto::{
+    Delivery, Name, Phase, State, Timestamp,
+    state::{PROBE_FIRST_SECS, Probe},
+};
+
+use crate::{Broker, Error, hops::Parked};
+
+/// How often a change that someone else overtakes is tried again.
+const TRIES_MAX: usize = 8;
+
+/// What draining takes out, and how fast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drain {
+    /// Deliveries a second at most; `None` as fast as they are taken.
+    pub per_second: Option<u32>,
+    /// What was accepted before is discarded.
+    pub drop_before: Option<Timestamp>,
+}
+
+/// What became of a delivery that was to be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It waits in PARKED.
+    Parked,
+    /// Its integration is open: it goes.
+    Open,
+}
+
+impl Broker {
+    /// Holds an integration by a person's will. A paused one stays as it is.
+    pub async fn pause(&self, integration: &str, reason: &str, now: Timestamp) -> Result<State, Error> {
+        self.change(integration, async |broker, state| {
+            if state.phase == Phase::Paused {
+                return Ok(None);
+            }
+            let gate = broker.close_gate(integration).await?;
+            Ok(Some(State { phase: Phase::Paused, gate, since: now, reason: reason.to_owned(), ..State::default() }))
+        })
+        .await
+    }
+
+    /// Lets what waits go, in order, behind a gate that stays closed until nothing is left. An open
+    /// integration stays as it is.
+    pub async fn resume(&self, integration: &str, drain: Drain, now: Timestamp) -> Result<State, Error> {
+        self.change(integration, async |_, state| {
+            Ok(match state.phase {
+                Phase::Open => None,
+                Phase::Paused | Phase::Suspended | Phase::Draining => Some(State {
+                    phase: Phase::Draining,
+                    gate: state.gate,
+                    since: now,
+                    drain_per_second: drain.per_second,
+                    drop_before: drain.drop_before,
+                    ..State::default()
+                }),
+            })
+        })
+        .await
+    }
+
+    /// Holds an integration because its target refuses us. `delivery` is the one that will probe,
+    /// if the caller has one in hand. Only an open or draining one is suspended.
+    pub async fn suspend(&self, integration: &str, reason: &str, delivery: Option<&str>, now: Timestamp) -> Result<State, Error> {
+        self.change(integration, async |broker, state| {
+            if matches!(state.phase, Phase::Paused | Phase::Suspended) {
+                return Ok(None);
+            }
+            let gate = broker.close_gate(integration).await?;
+            Ok(Some(State {
+                phase: Phase::Suspended,
+                gate,
+                since: now,
+                reason: reason.to_owned(),
+                probe: delivery.map(|delivery| Probe {
+                    delivery: delivery.to_owned(),
+                    due: now + std::time::Duration::from_secs(PROBE_FIRST_SECS.into()),
+                    wait_secs: PROBE_FIRST_SECS,
+                }),
+                ..State::default()
+            }))
+        })
+        .await
+    }
+
+    /// Names the delivery that probes a suspended integration next. Another state stays as it is.
+    pub async fn set_probe(&self, integration: &str, probe: Probe, reason: Option<&str>) -> Result<State, Error> {
+        self.change(integration, async |_, state| {
+            Ok((state.phase == Phase::Suspended).then(|| State {
+                probe: Some(probe.clone()),
+                reason: reason.map_or_else(|| state.reason.clone(), str::to_owned),
+                ..state.clone()
+            }))
+        })
+        .await
+    }
+
+    /// Lets a suspended integration go, as its probe came through. Another state stays as it is.
+    pub async fn recover(&self, integration: &str, now: Timestamp) -> Result<State, Error> {
+        self.change(integration, async |_, state| {
+            Ok((state.phase == Phase::Suspended).then(|| State {
+                phase: Phase::Draining,
+                gate: state.gate,
+                since: now,
+                ..State::default()
+            }))
+        })
+        .await
+    }
+
+    /// Holds an open integration because it has more waiting than goes out: what comes parks, and a
+    /// keeper takes it out at the pace of its target.
+    pub async fn hold_back(&self, integration: &str, reason: &str, now: Timestamp) -> Result<State, Error> {
+        self.change(integration, async |broker, state| {
+            if state.phase != Phase::Open {
+                return Ok(None);
+            }
+            let gate = broker.close_gate(integration).await?;
+            Ok(Some(State { phase: Phase::Draining, gate, since: now, reason: reason.to_owned(), ..State::default() }))
+        })
+        .await
+    }
+
+    /// Opens a draining integration if nothing of it is left in PARKED; `None` where something is,
+    /// or where it is not draining any more.
+    pub async fn open(&self, org: &Name, integration: &str, now: Timestamp) -> Result<Option<State>, Error> {
+        let entry = self.state(integration).await?;
+        if entry.value.phase != Phase::Draining || !self.open_gate(org, integration).await? {
+            return Ok(None);
+        }
+        let open = State { phase: Phase::Open, since: now, ..State::default() };
+        match self.set_state(integration, &open, entry.revision).await {
+            Ok(_) => Ok(Some(open)),
+            // Someone holds it again meanwhile, and closed the gate anew before saying so.
+            Err(Error::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Parks a delivery behind its integration's gate, or says that the integration is open.
+    ///
+    /// `known` is the caller's view. A stale one is refused by the gate and read again; a gate that
+    /// moved although the state did not (two changes crossed) is closed anew.
+    pub async fn park_behind(&self, delivery: &Delivery, known: &State) -> Result<Held, Error> {
+        let integration = delivery.integration.as_str();
+        let mut state = known.clone();
+        for _ in 0..TRIES_MAX {
+            if state.phase == Phase::Open {
+                return Ok(Held::Open);
+            }
+            if self.park(delivery, state.gate).await? == Parked::Yes {
+                return Ok(Held::Parked);
+            }
+            let stale = state.gate;
+            state = self.state(integration).await?.value;
+            if state.phase != Phase::Open && state.gate == stale {
+                state = self
+                    .change(integration, async |broker, state| {
+                        if state.phase == Phase::Open || state.gate != stale {
+                            return Ok(None);
+                        }
+                        Ok(Some(State { gate: broker.close_gate(integration).await?, ..state.clone() }))
+                    })
+                    .await?;
+            }
+        }
+        Err(Error::Conflict { key: signalbox_proto::subjects::gate(integration) })
+    }
+
+    /// Reads the state, decides, and writes on condition that nobody else did; again if so.
+    async fn change(
+        &self,
+        integration: &str,
+        mut decide: impl AsyncFnMut(&Self, &State) -> Result<Option<State>, Error>,
+    ) -> Result<State, Error> {
+        for _ in 0..TRIES_MAX {
+            let entry = self.state(integration).await?;
+            let Some(next) = decide(self, &entry.value).await? else { return Ok(entry.value) };
+            match self.set_state(integration, &next, entry.revision).await {
+                Ok(_) => return Ok(next),
+                Err(Error::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Conflict { key: signalbox_proto::subjects::state_key(integration) })
+    }
+}

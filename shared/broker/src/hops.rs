@@ -1,0 +1,144 @@
+//! From hop to hop: every way a delivery moves, each one publish under the hop's own id.
+//!
+//! **Invariant:** the caller acknowledges the message it holds only after the next hop is
+//! acknowledged. A crash in between repeats the hop, and the server knows the repeat by its id.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use signalbox_proto::{DeadLetter, Delivery, Event, Lane, Timestamp, hash, state::Gate, subjects, wire};
+
+use crate::{Ack, Broker, Error, Publish, PublishError, Receipt};
+
+/// What became of a park.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parked {
+    /// It waits in PARKED.
+    Yes,
+    /// The gate has moved: the caller's view is stale.
+    Stale,
+}
+
+/// The header in which trace context travels.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// How a delivery moves on: where its next hop goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hop {
+    /// To a worker, at once.
+    Deliver(Lane),
+    /// To a worker in the retry lane, when it is due.
+    Schedule(Timestamp),
+}
+
+/// The publish of a hop. The delivery is the one of that hop: see [`Delivery::next_hop`].
+pub fn publish_of(delivery: &Delivery, hop: Hop) -> Result<Publish, Error> {
+    let body = Bytes::from(wire::encode(delivery)?);
+    let (provider, org, integration) = (&delivery.provider, &delivery.org, delivery.integration.as_str());
+    let mut headers = trace_headers(delivery);
+    let subject = match hop {
+        Hop::Deliver(lane) => subjects::deliver(provider, lane, org, integration),
+        Hop::Schedule(at) => {
+            headers.push(("Nats-Schedule", format!("@at {at}")));
+            headers.push(("Nats-Schedule-Target", subjects::deliver(provider, Lane::Retry, org, integration)));
+            subjects::retry(provider, delivery.lane, org, integration, &delivery.id)
+        }
+    };
+    Ok(Publish { subject: subject.into(), id: Some(delivery.hop_id()), headers, body })
+}
+
+fn trace_headers(delivery: &Delivery) -> Vec<(&'static str, String)> {
+    let trace = delivery.events.first().and_then(|accepted| accepted.event.metadata.get(TRACEPARENT));
+    trace.map(|value| (TRACEPARENT, value.clone())).into_iter().collect()
+}
+
+impl Broker {
+    /// Begins a hop to a worker or to a schedule.
+    pub async fn send_hop(&self, delivery: &Delivery, hop: Hop) -> Result<Receipt, Error> {
+        Ok(self.publisher().send(publish_of(delivery, hop)?, None).await)
+    }
+
+    /// Takes a hop and waits until the stream has it.
+    pub async fn hop(&self, delivery: &Delivery, hop: Hop) -> Result<Ack, Error> {
+        let subject = delivery.integration.clone();
+        self.send_hop(delivery, hop).await?.await.map_err(|source| Error::Publish { subject, source })
+    }
+
+    /// Puts a delivery into PARKED on condition that the gate is still the one the caller knows.
+    pub async fn park(&self, delivery: &Delivery, gate: u64) -> Result<Parked, Error> {
+        let subject = subjects::parked(&delivery.org, &delivery.integration);
+        let mut headers = trace_headers(delivery);
+        headers.push(("Nats-Expected-Last-Subject-Sequence", gate.to_string()));
+        headers.push(("Nats-Expected-Last-Subject-Sequence-Subject", subjects::gate(&delivery.integration)));
+        let body = Bytes::from(wire::encode(delivery)?);
+        let publish = Publish { subject: subject.clone().into(), id: Some(delivery.hop_id()), headers, body };
+        match self.publisher().publish(publish).await {
+            Ok(_) => Ok(Parked::Yes),
+            Err(PublishError::Stale { .. }) => Ok(Parked::Stale),
+            Err(source) => Err(Error::Publish { subject, source }),
+        }
+    }
+
+    /// Closes an integration's gate; the sequence is what parks are fenced with from now on.
+    pub async fn close_gate(&self, integration: &str) -> Result<u64, Error> {
+        let ack = self.set_gate(integration, Gate::Closed, None).await?;
+        Ok(ack.seq)
+    }
+
+    /// Opens an integration's gate if nothing of it is left in PARKED; false where something is.
+    pub async fn open_gate(&self, org: &signalbox_proto::Name, integration: &str) -> Result<bool, Error> {
+        match self.set_gate(integration, Gate::Open, Some(subjects::parked(org, integration))).await {
+            Ok(_) => Ok(true),
+            Err(Error::Publish { source: PublishError::Stale { .. }, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn set_gate(&self, integration: &str, gate: Gate, empty: Option<String>) -> Result<Ack, Error> {
+        let subject = subjects::gate(integration);
+        let mut headers = vec![("Nats-Rollup", "sub".to_owned())];
+        if let Some(parked) = empty {
+            headers.push(("Nats-Expected-Last-Subject-Sequence", "0".to_owned()));
+            headers.push(("Nats-Expected-Last-Subject-Sequence-Subject", parked));
+        }
+        let publish = Publish { subject: subject.clone().into(), id: None, headers, body: wire::encode(&gate)?.into() };
+        self.publisher()
+            .publish_within(publish, Duration::from_secs(10))
+            .await
+            .map_err(|source| Error::Publish { subject, source })
+    }
+
+    /// Puts a dead letter into DEAD. `id` is the hop's, so that a repeat is one dead letter.
+    pub async fn bury(&self, dead: &DeadLetter, id: &str) -> Result<Ack, Error> {
+        let delivery = dead.delivery.as_deref();
+        let subject = subjects::dead(
+            dead.stage,
+            dead.org.as_ref(),
+            delivery.map(|delivery| &delivery.provider),
+            delivery.map(|delivery| delivery.integration.as_str()),
+        );
+        let publish = Publish {
+            subject: subject.clone().into(),
+            id: Some(id.to_owned()),
+            headers: delivery.map(trace_headers).unwrap_or_default(),
+            body: wire::encode(dead)?.into(),
+        };
+        self.publisher().publish(publish).await.map_err(|source| Error::Publish { subject, source })
+    }
+
+    /// The id of the dead letter of a message that never became a delivery, from its place.
+    pub fn dead_id(stream: &str, seq: u64, reason: &str) -> String {
+        hash::parts([b"dead", stream.as_bytes(), &seq.to_be_bytes(), reason.as_bytes()])
+    }
+
+    /// The publish of an accepted event. Its message id is its identity.
+    pub fn event_publish(&self, event: &Event) -> Result<Publish, Error> {
+        let trace = event.metadata.get(TRACEPARENT).map(|value| (TRACEPARENT, value.clone()));
+        Ok(Publish {
+            subject: subjects::event(&event.org, &event.event_type, self.config().partitions).into(),
+            id: Some(event.key()),
+            headers: trace.into_iter().collect(),
+            body: wire::encode(event)?.into(),
+        })
+    }
+}

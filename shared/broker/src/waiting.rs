@@ -1,0 +1,150 @@
+//! What waits, and since when: read from the streams' own subject counts.
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt;
+use signalbox_proto::{Name, Timestamp, subjects, wire};
+
+use crate::{Broker, Error};
+
+/// Subjects read of one stream at most in one look; beyond, the look says that it is cut.
+pub const SUBJECTS_MAX: usize = 200_000;
+/// First messages read in one look to learn their age; the integrations with most waiting go first.
+pub const AGES_MAX: usize = 1_000;
+
+/// What waits for one integration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Waiting {
+    /// The tenant.
+    pub org: String,
+    /// The kind of target; empty where only PARKED knows it.
+    pub provider: String,
+    /// The integration's id.
+    pub integration: String,
+    /// In a lane, with or before a worker.
+    pub pending: u64,
+    /// Scheduled.
+    pub retrying: u64,
+    /// In PARKED.
+    pub parked: u64,
+    /// When the oldest of what was looked at was accepted (or replayed).
+    pub oldest: Option<Timestamp>,
+}
+
+impl Waiting {
+    /// All that waits.
+    pub fn total(&self) -> u64 {
+        self.pending + self.retrying + self.parked
+    }
+}
+
+/// One look at all that waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Look {
+    /// By integration, most waiting first.
+    pub integrations: Vec<Waiting>,
+    /// Whether more subjects were there than are read in one look.
+    pub cut: bool,
+    /// Subjects of provider streams that no consumer's filter covers.
+    pub orphans: Vec<String>,
+}
+
+impl Broker {
+    /// How many messages each subject of a stream holds.
+    pub async fn subject_counts(&self, stream: &str, filter: &str) -> Result<(BTreeMap<String, u64>, bool), Error> {
+        let fail = |error: String| Error::Request { what: format!("subjects of {stream}"), reason: error };
+        let handle = self.jetstream().get_stream_no_info(stream).await.map_err(|error| fail(error.to_string()))?;
+        let mut pages = handle.info_with_subjects(filter).await.map_err(|error| fail(error.to_string()))?;
+        let mut counts = BTreeMap::new();
+        while let Some((subject, count)) = pages.try_next().await.map_err(|error| fail(error.to_string()))? {
+            counts.insert(subject, count as u64);
+            if counts.len() >= SUBJECTS_MAX {
+                return Ok((counts, true));
+            }
+        }
+        Ok((counts, false))
+    }
+
+    /// How many deliveries of an integration are in its provider's lanes.
+    pub async fn in_lanes(&self, provider: &Name, integration: &str) -> Result<u64, Error> {
+        let stream = subjects::deliver_stream(provider);
+        let (counts, _) = self.subject_counts(&stream, &subjects::deliver_of(provider, integration)).await?;
+        Ok(counts.values().sum())
+    }
+
+    /// How many deliveries of an integration wait in PARKED.
+    pub async fn in_parked(&self, org: &Name, integration: &str) -> Result<u64, Error> {
+        let (counts, _) = self.subject_counts(subjects::PARKED, &subjects::parked(org, integration)).await?;
+        Ok(counts.values().sum())
+    }
+
+    /// Looks at all that waits.
+    pub async fn look_at_waiting(&self) -> Result<Look, Error> {
+        let mut look = Look::default();
+        let mut by_integration: BTreeMap<String, Waiting> = BTreeMap::new();
+        let mut firsts: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+        for provider in self.providers().await? {
+            let stream = subjects::deliver_stream(&provider);
+            let (counts, cut) = self.subject_counts(&stream, ">").await?;
+            look.cut |= cut;
+            for (subject, count) in counts {
+                let tokens: Vec<&str> = subject.split('.').collect();
+                let (kind, lane) = (tokens.get(1).copied().unwrap_or_default(), tokens.get(3).copied().unwrap_or_default());
+                let known = signalbox_proto::Lane::ALL.iter().any(|known| known.as_str() == lane);
+                let (Some(org), Some(integration), true) = (tokens.get(4), tokens.get(5), known) else {
+                    look.orphans.push(subject);
+                    continue;
+                };
+                let entry = by_integration.entry((*integration).to_owned()).or_default();
+                entry.org = (*org).to_owned();
+                entry.provider = provider.to_string();
+                entry.integration = (*integration).to_owned();
+                if kind == "retry" {
+                    entry.retrying += count;
+                } else {
+                    entry.pending += count;
+                }
+                let read = if kind == "retry" { subjects::retry_of(&provider, integration) } else { subject.clone() };
+                let list = firsts.entry((*integration).to_owned()).or_default();
+                if !list.iter().any(|(_, known)| *known == read) {
+                    list.push((stream.clone(), read));
+                }
+            }
+        }
+        let (counts, cut) = self.subject_counts(subjects::PARKED, "signalbox.parked.>").await?;
+        look.cut |= cut;
+        for (subject, count) in counts {
+            let mut tokens = subject.split('.').skip(2);
+            let (Some(org), Some(integration)) = (tokens.next(), tokens.next()) else { continue };
+            let entry = by_integration.entry(integration.to_owned()).or_default();
+            entry.org = org.to_owned();
+            entry.integration = integration.to_owned();
+            entry.parked += count;
+            firsts.entry(integration.to_owned()).or_default().push((subjects::PARKED.to_owned(), subject.clone()));
+        }
+        let mut integrations: Vec<Waiting> = by_integration.into_values().collect();
+        integrations.sort_by_key(|waiting| std::cmp::Reverse(waiting.total()));
+        for waiting in integrations.iter_mut().take(AGES_MAX) {
+            for (stream, subject) in firsts.remove(&waiting.integration).unwrap_or_default() {
+                let since = self.first_since(&stream, &subject).await?;
+                waiting.oldest = match (waiting.oldest, since) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                };
+            }
+        }
+        look.integrations = integrations;
+        Ok(look)
+    }
+
+    /// Since when the first delivery stored under a subject waits; `None` where it has gone meanwhile.
+    async fn first_since(&self, stream: &str, subject: &str) -> Result<Option<Timestamp>, Error> {
+        let fail = |error: String| Error::Request { what: format!("first message of {subject}"), reason: error };
+        let handle = self.jetstream().get_stream_no_info(stream).await.map_err(|error| fail(error.to_string()))?;
+        match handle.direct_get_next_for_subject(subject, Some(1)).await {
+            Ok(message) => Ok(wire::decode_delivery(&message.payload).ok().map(|delivery| delivery.since)),
+            Err(error) if error.kind() == async_nats::jetstream::stream::DirectGetErrorKind::NotFound => Ok(None),
+            Err(error) => Err(fail(error.to_string())),
+        }
+    }
+}

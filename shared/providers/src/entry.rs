@@ -1,0 +1,244 @@
+//! A provider without its type: what the table of all providers holds.
+
+use std::{fmt, sync::OnceLock};
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+use signalbox_proto::{Delivery, Timestamp};
+
+use crate::{About, Egress, Error, Exchange, FieldError, Kind, Limits, Provider, Request, Step, Target, secret};
+
+/// One provider, as a row of the table.
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// One sentence for lists and forms.
+    pub description: &'static str,
+    /// What sort of target it is.
+    pub kind: Kind,
+    /// What it bears where an integration says nothing.
+    pub limits: Limits,
+    schemas: OnceLock<Schemas>,
+    make_schemas: fn() -> Schemas,
+    check: fn(&Schemas, Value, Value, &Egress) -> Checked<()>,
+    open: fn(&Schemas, Value, Value, About) -> Checked<Box<dyn AnyTarget>>,
+    retry_count: fn(&Value) -> Option<u32>,
+}
+
+/// A result, or all that is wrong with the fields.
+type Checked<T> = Result<T, Vec<FieldError>>;
+
+struct Schemas {
+    config: Value,
+    credentials: Value,
+}
+
+/// One integration, ready to be delivered to, whatever its provider.
+pub trait AnyTarget: Send + Sync {
+    /// Which integration it is.
+    fn about(&self) -> &About;
+    /// The next request, or the end. `so_far` holds the answers of this delivery's requests.
+    fn next(&self, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step;
+    /// The lightest request that proves the credentials work; `None` where only an event does.
+    fn probe(&self, now: Timestamp) -> Option<Request>;
+}
+
+impl<P: Provider> AnyTarget for Target<P> {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn next(&self, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step {
+        P::next(self, delivery, so_far, now)
+    }
+
+    fn probe(&self, now: Timestamp) -> Option<Request> {
+        P::probe(self, now)
+    }
+}
+
+impl Entry {
+    /// The row of a provider.
+    pub const fn of<P: Provider>() -> Self {
+        Self {
+            name: P::NAME,
+            description: P::DESCRIPTION,
+            kind: P::KIND,
+            limits: P::LIMITS,
+            schemas: OnceLock::new(),
+            make_schemas: make_schemas::<P>,
+            check: check::<P>,
+            open: open::<P>,
+            retry_count: retry_count::<P>,
+        }
+    }
+
+    /// The JSON Schema (2020-12) of `config`. Secret fields carry [`crate::SECRET_MARK`].
+    pub fn config_schema(&self) -> &Value {
+        &self.schemas().config
+    }
+
+    /// The JSON Schema (2020-12) of `credentials`.
+    pub fn credentials_schema(&self) -> &Value {
+        &self.schemas().credentials
+    }
+
+    /// Checks what an owner wrote, whole: field names and types, what the provider asks of them,
+    /// and whether egress rules let it go there. `null` counts as an empty object.
+    pub fn check(&self, config: &Value, credentials: &Value, egress: &Egress) -> Result<(), Vec<FieldError>> {
+        (self.check)(self.schemas(), config.clone(), credentials.clone(), egress)
+    }
+
+    /// Makes a target from a config joined with its secrets. Egress rules are not asked here: the
+    /// client holds them at every request.
+    pub fn open(&self, config: Value, credentials: Value, about: About) -> Result<Box<dyn AnyTarget>, Error> {
+        (self.open)(self.schemas(), config, credentials, about).map_err(|errors| Error::Fields {
+            provider: self.name,
+            errors,
+        })
+    }
+
+    /// Parts a config into what may lie open and the secret rest that is to be sealed.
+    pub fn split_secrets(&self, config: Value) -> (Value, Value) {
+        secret::split(self.config_schema(), config)
+    }
+
+    /// Undoes [`Entry::split_secrets`].
+    pub fn join_secrets(&self, public: Value, secret: Value) -> Value {
+        secret::join(public, secret)
+    }
+
+    /// A config for answers, [`crate::MASK`] in the place of its secrets.
+    pub fn mask(&self, config: &Value) -> Value {
+        secret::mask(self.config_schema(), config)
+    }
+
+    /// Credentials for answers, [`crate::MASK`] in the place of their secrets.
+    pub fn mask_credentials(&self, credentials: &Value) -> Value {
+        secret::mask(self.credentials_schema(), credentials)
+    }
+
+    /// How many steps of the retry schedule this config asks to keep; `None` where it does not say,
+    /// or does not pass [`Entry::check`].
+    pub fn retry_count(&self, config: &Value) -> Option<u32> {
+        (self.retry_count)(config)
+    }
+
+    fn schemas(&self) -> &Schemas {
+        self.schemas.get_or_init(self.make_schemas)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The schema of a type without references, so that who walks it need not resolve them.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
+    SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
+}
+
+fn make_schemas<P: Provider>() -> Schemas {
+    Schemas {
+        config: schema_of::<P::Config>(),
+        credentials: schema_of::<P::Credentials>(),
+    }
+}
+
+fn check<P: Provider>(
+    schemas: &Schemas,
+    config: Value,
+    credentials: Value,
+    egress: &Egress,
+) -> Result<(), Vec<FieldError>> {
+    let prepared = prepare::<P>(schemas, config, credentials)?;
+    let errors: Vec<FieldError> = P::urls(&prepared)
+        .into_iter()
+        .filter_map(|(pointer, url)| Some(FieldError::new(pointer, egress.check_url(url).err()?.to_string())))
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn open<P: Provider>(
+    schemas: &Schemas,
+    config: Value,
+    credentials: Value,
+    about: About,
+) -> Result<Box<dyn AnyTarget>, Vec<FieldError>> {
+    let prepared = prepare::<P>(schemas, config, credentials)?;
+    Ok(Box::new(Target::<P> { about, prepared }))
+}
+
+fn prepare<P: Provider>(schemas: &Schemas, config: Value, credentials: Value) -> Result<P::Prepared, Vec<FieldError>> {
+    let config = read::<P::Config>("config", &schemas.config, config);
+    let credentials = read::<P::Credentials>("credentials", &schemas.credentials, credentials);
+    match (config, credentials) {
+        (Ok(config), Ok(credentials)) => P::prepare(config, credentials),
+        (config, credentials) => Err(config.err().into_iter().chain(credentials.err()).collect()),
+    }
+}
+
+fn retry_count<P: Provider>(config: &Value) -> Option<u32> {
+    P::retry_count(&P::Config::deserialize(config).ok()?)
+}
+
+/// Reads a document, or says which field of it does not fit.
+fn read<T: DeserializeOwned>(part: &str, schema: &Value, value: Value) -> Result<T, FieldError> {
+    let value = if value.is_null() {
+        Value::Object(Map::new())
+    } else {
+        value
+    };
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path: Vec<String> = error.path().iter().filter_map(segment).collect();
+        misfit(part, schema, path, &error.inner().to_string())
+    })
+}
+
+/// Puts a message of `serde` in our words. It quotes the value that it met, which may be a secret,
+/// so only what was expected is taken from it.
+fn misfit(part: &str, schema: &Value, mut path: Vec<String>, text: &str) -> FieldError {
+    let quoted = text.split('`').nth(1).unwrap_or_default();
+    let message = if text.starts_with("missing field `") {
+        path.push(quoted.to_owned());
+        "is missing".to_owned()
+    } else if text.starts_with("unknown field `") {
+        if path.last().is_none_or(|last| last != quoted) {
+            path.push(quoted.to_owned());
+        }
+        match schema.get("properties").and_then(Value::as_object) {
+            Some(known) if path.len() == 1 => {
+                let known: Vec<&str> = known.keys().map(String::as_str).collect();
+                format!("is not a field here: there are {}", known.join(", "))
+            }
+            _ => "is not a field here".to_owned(),
+        }
+    } else {
+        match text.rsplit_once(", expected ") {
+            Some((_, expected)) => format!("does not fit: expected {expected}"),
+            None => text.to_owned(),
+        }
+    };
+    path.insert(0, part.to_owned());
+    FieldError::new(path.join("/"), message)
+}
+
+fn segment(segment: &serde_path_to_error::Segment) -> Option<String> {
+    match segment {
+        serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),
+        serde_path_to_error::Segment::Map { key } => Some(key.clone()),
+        serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

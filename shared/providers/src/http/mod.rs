@@ -1,0 +1,286 @@
+//! The guarded HTTP client: the only way from this system to a target over HTTP.
+//!
+//! It calls only addresses that [`Egress`] lets it call, checked after DNS on the addresses that
+//! are then connected to; follows no redirect; takes no proxy from the environment; bounds the time
+//! to connect, the time in all, and the bytes of an answer. Nothing that it prints or returns as an
+//! error holds a query, a header's value or a body.
+//!
+//! Plain `http` has its own connection pool, whose connections go to allowed ranges alone, so that
+//! a name that answers with a public address is never called without TLS.
+
+mod egress;
+mod error;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use ::http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::{Bytes, BytesMut};
+use rustls::{ClientConfig, RootCertStore};
+use url::Url;
+
+pub use egress::{Class, Egress, Refusal};
+pub use error::Error;
+
+use crate::Secret;
+
+/// Time to resolve a name, connect and agree on TLS.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of an answer's body that are read; the rest is cut, with the connection.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Idle connections kept for one host.
+pub const IDLE_PER_HOST_MAX: usize = 32;
+/// How long an idle connection is kept: shorter than most servers keep theirs, so that a request
+/// seldom meets one that is being closed.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What we call ourselves, unless a request says otherwise.
+pub const USER_AGENT: &str = concat!("Signalbox/", env!("CARGO_PKG_VERSION"));
+
+/// One request. Its debug output shows neither path and query, nor header values, nor the body.
+#[derive(Clone)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Where it goes.
+    pub url: Url,
+    /// Headers, but for `Authorization` where `auth` sets it.
+    pub headers: HeaderMap,
+    /// The body, sent as it is.
+    pub body: Bytes,
+    /// What proves who we are.
+    pub auth: Auth,
+}
+
+/// What a request proves itself with. Data, so that the client can do what a scheme asks for.
+#[derive(Clone, Default)]
+pub enum Auth {
+    /// Nothing, or what the headers hold.
+    #[default]
+    None,
+    /// A ready value of `Authorization`.
+    Authorization(HeaderValue),
+}
+
+/// A text that cannot be the value of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("holds characters that a header cannot carry")]
+pub struct InvalidHeader;
+
+impl Auth {
+    /// `Authorization: Bearer <token>`.
+    pub fn bearer(token: &Secret) -> Result<Self, InvalidHeader> {
+        Self::value(&format!("Bearer {}", token.expose()))
+    }
+
+    /// `Authorization: Basic <base64 of username:password>`.
+    pub fn basic(username: &str, password: &Secret) -> Result<Self, InvalidHeader> {
+        Self::value(&format!(
+            "Basic {}",
+            STANDARD.encode(format!("{username}:{}", password.expose()))
+        ))
+    }
+
+    /// The whole value of `Authorization`.
+    pub fn header(value: &Secret) -> Result<Self, InvalidHeader> {
+        Self::value(value.expose())
+    }
+
+    fn value(text: &str) -> Result<Self, InvalidHeader> {
+        secret_value(text).map(Self::Authorization)
+    }
+}
+
+/// A header's value that is never printed.
+pub(crate) fn secret_value(text: &str) -> Result<HeaderValue, InvalidHeader> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| InvalidHeader)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// An answer whose body was read to its end or to [`BODY_BYTES_MAX`].
+#[derive(Clone)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, at most [`BODY_BYTES_MAX`].
+    pub body: Bytes,
+    /// Whether the body was longer.
+    pub truncated: bool,
+}
+
+/// The guarded client. Cheap to clone; clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    egress: Arc<Egress>,
+    /// For `https`: public addresses and allowed ranges.
+    secure: reqwest::Client,
+    /// For `http`: allowed ranges alone.
+    plain: reqwest::Client,
+}
+
+impl Client {
+    /// Makes a client that trusts the system's certificate authorities (`SSL_CERT_FILE` and
+    /// `SSL_CERT_DIR` are honoured). Without any, `https` fails at each request.
+    pub fn new(egress: Egress) -> Result<Self, crate::Error> {
+        let egress = Arc::new(egress);
+        let tls = tls_config()?;
+        Ok(Self {
+            secure: transport(egress::Resolver::secure(&egress), tls.clone())?,
+            plain: transport(egress::Resolver::plain(&egress), tls)?,
+            egress,
+        })
+    }
+
+    /// The rules that this client holds.
+    pub fn egress(&self) -> &Egress {
+        &self.egress
+    }
+
+    /// Sends a request and reads the answer, all within `timeout`. Dropping the future ends the
+    /// request and its connection.
+    pub async fn send(&self, request: Request, timeout: Duration) -> Result<Response, Error> {
+        // The connector asks no resolver about an address in the URL.
+        self.egress.check_literal(&request.url).map_err(Error::Egress)?;
+        match tokio::time::timeout(timeout, self.exchange(request)).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Timeout(timeout)),
+        }
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, Error> {
+        let Request {
+            method,
+            url,
+            mut headers,
+            body,
+            auth,
+        } = request;
+        if let Auth::Authorization(value) = auth {
+            headers.insert(AUTHORIZATION, value);
+        }
+        let client = if url.scheme() == "https" {
+            &self.secure
+        } else {
+            &self.plain
+        };
+        let mut outgoing = reqwest::Request::new(method, url);
+        *outgoing.headers_mut() = headers;
+        *outgoing.body_mut() = Some(body.into());
+
+        let mut incoming = client.execute(outgoing).await.map_err(Error::of)?;
+        let status = incoming.status().as_u16();
+        let headers = std::mem::take(incoming.headers_mut());
+        let (body, truncated) = read_body(&mut incoming).await?;
+        Ok(Response {
+            status,
+            headers,
+            body,
+            truncated,
+        })
+    }
+}
+
+/// Reads a body up to the bound. A body that comes in one piece, as most do, is not copied.
+async fn read_body(incoming: &mut reqwest::Response) -> Result<(Bytes, bool), Error> {
+    let Some(mut first) = incoming.chunk().await.map_err(Error::of)? else {
+        return Ok((Bytes::new(), false));
+    };
+    if first.len() > BODY_BYTES_MAX {
+        first.truncate(BODY_BYTES_MAX);
+        return Ok((first, true));
+    }
+    // Only what is read to its end gives its connection back to the pool.
+    let Some(second) = incoming.chunk().await.map_err(Error::of)? else {
+        return Ok((first, false));
+    };
+    let mut body = BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        let room = BODY_BYTES_MAX - body.len();
+        if chunk.len() > room {
+            body.extend_from_slice(&chunk.slice(..room));
+            return Ok((body.freeze(), true));
+        }
+        body.extend_from_slice(&chunk);
+        next = incoming.chunk().await.map_err(Error::of)?;
+    }
+    Ok((body.freeze(), false))
+}
+
+fn transport(resolver: egress::Resolver, tls: ClientConfig) -> Result<reqwest::Client, crate::Error> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(Arc::new(resolver))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .http1_only()
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+        .tcp_nodelay(true)
+        .build()
+        .map_err(crate::Error::Client)
+}
+
+/// TLS 1.2 and 1.3 with ring, named here so that nothing depends on which provider the process
+/// installed as its default.
+fn tls_config() -> Result<ClientConfig, crate::Error> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(error = %error, "cannot load a certificate authority of this system");
+    }
+    let mut roots = RootCertStore::empty();
+    let (trusted, _) = roots.add_parsable_certificates(found.certs);
+    if trusted == 0 {
+        tracing::warn!(
+            "this system has no certificate authorities, so every https target will fail: install its package \
+             ca-certificates or set SSL_CERT_FILE"
+        );
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(crate::Error::Tls)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("host", &self.url.host_str())
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body_bytes", &self.body.len())
+            .field("auth", &self.auth)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body_bytes", &self.body.len())
+            .field("truncated", &self.truncated)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Authorization(_) => "Authorization",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! What a provider is: pure functions from a delivery to requests, and from answers to an outcome.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Serialize, de::DeserializeOwned};
+use signalbox_proto::{Delivery, Name, Outcome, Timestamp};
+use url::Url;
+
+use crate::{FieldError, classify, http};
+
+/// One kind of target. Implementations hold no state and do no I/O: they turn a delivery into
+/// a request, and a response into an outcome.
+pub trait Provider: Sized + Send + Sync + 'static {
+    /// What an operator fills in. Derive `Deserialize` with `deny_unknown_fields`; the schema draws
+    /// the form, and a field of type [`crate::Secret`] is sealed and masked.
+    type Config: DeserializeOwned + JsonSchema;
+    /// What proves who we are. An empty object where nothing was given.
+    type Credentials: DeserializeOwned + JsonSchema;
+    /// What is worked out once for an integration and used by each of its requests: the parsed
+    /// address, headers, decoded keys.
+    type Prepared: Send + Sync;
+    /// Names the folder, the subject token and the `provider` tag.
+    const NAME: &'static str;
+    /// One sentence for lists and forms.
+    const DESCRIPTION: &'static str;
+    /// What sort of target it is.
+    const KIND: Kind;
+    /// What it bears where an integration says nothing.
+    const LIMITS: Limits;
+
+    /// Checks what the types of the fields cannot say, all of it, and works out what requests need.
+    fn prepare(config: Self::Config, credentials: Self::Credentials) -> Result<Self::Prepared, Vec<FieldError>>;
+
+    /// The addresses that requests go to, with the fields they come from; egress rules judge them.
+    fn urls(prepared: &Self::Prepared) -> Vec<(&'static str, &Url)>;
+
+    /// How many steps of the retry schedule to keep, for a provider whose config has that field.
+    fn retry_count(_config: &Self::Config) -> Option<u32> {
+        None
+    }
+
+    /// The next request, or the end. Most providers send one request: they write `request` and
+    /// `classify`, and this default joins them.
+    fn next(target: &Target<Self>, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step {
+        match so_far.last() {
+            None => Step::Send(Self::request(target, delivery, now)),
+            Some(exchange) => Step::Done(Self::classify(&exchange.response, now)),
+        }
+    }
+
+    /// The request that delivers. `now` is the time of this attempt.
+    fn request(target: &Target<Self>, delivery: &Delivery, now: Timestamp) -> Request;
+
+    /// What the answer means. `now` is when it came.
+    fn classify(response: &http::Response, now: Timestamp) -> Outcome {
+        classify::by_status(response, now)
+    }
+
+    /// The lightest request that proves the credentials work and leaves nothing behind, if any.
+    /// Without one, a test sends an event of type `integration.test`.
+    fn probe(target: &Target<Self>, now: Timestamp) -> Option<Request>;
+}
+
+/// One integration, ready to be delivered to.
+#[derive(Debug)]
+pub struct Target<P: Provider> {
+    /// Which integration it is.
+    pub about: About,
+    /// What the provider worked out from config and credentials.
+    pub prepared: P::Prepared,
+}
+
+/// Which integration a target belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The integration's id.
+    pub integration: String,
+    /// The integration's name.
+    pub name: Name,
+    /// The tenant.
+    pub org: Name,
+    /// Total time that one request may take: 1–60 s.
+    pub timeout: Duration,
+}
+
+/// A request that was answered.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// The answer.
+    pub response: http::Response,
+}
+
+/// What the worker is to send. One variant for each guarded transport.
+#[derive(Debug)]
+pub enum Request {
+    /// Through [`http::Client`].
+    Http(http::Request),
+}
+
+/// What comes next in a delivery.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a step is made once a request and used at once: a box would cost more"
+)]
+pub enum Step {
+    /// Send this, and ask again with the answer.
+    Send(Request),
+    /// This is the outcome.
+    Done(Outcome),
+}
+
+/// What sort of target a provider is: an integration's `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Tells people.
+    Notification,
+    /// Keeps issues.
+    Ticketing,
+    /// Builds and deploys.
+    CiCd,
+    /// Draws and alerts.
+    Observability,
+    /// Keeps objects.
+    Storage,
+    /// Takes events as they are.
+    Webhook,
+}
+
+impl Kind {
+    /// The word in snake case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Notification => "notification",
+            Self::Ticketing => "ticketing",
+            Self::CiCd => "ci_cd",
+            Self::Observability => "observability",
+            Self::Storage => "storage",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// What a provider bears where an integration says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Requests a minute; `None` is unlimited.
+    pub per_minute: Option<u32>,
+}

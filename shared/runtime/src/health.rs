@@ -1,0 +1,207 @@
+//! Whether this process lives and can work, and the admin server that says so.
+//!
+//! `/healthz` answers 200 while the process runs, `/readyz` 200 when every component is ready and else 503, with a JSON
+//! list of them in both cases; `/metrics` is the text of [`Metrics`].
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State as Shared,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use serde::Serialize;
+use tokio::{net::TcpListener, sync::watch};
+use tracing::{info, warn};
+
+use crate::{Error, Metrics, Shutdown, metrics};
+
+/// How long open admin requests may take after the end was asked for.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The state of every component of this process. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Health {
+    components: Arc<watch::Sender<BTreeMap<String, State>>>,
+}
+
+/// What one component says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Ready,
+    NotReady(String),
+}
+
+/// Through which one component tells its state. Clones speak for the same component.
+#[derive(Clone, Debug)]
+pub struct ComponentHandle {
+    name: String,
+    components: Arc<watch::Sender<BTreeMap<String, State>>>,
+}
+
+/// The body of `/readyz`.
+#[derive(Debug, Serialize)]
+struct Report {
+    ready: bool,
+    components: Vec<ComponentReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct ComponentReport {
+    name: String,
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Health {
+    /// No components yet: a process that has not come so far is not ready.
+    pub fn new() -> Self {
+        Self {
+            components: Arc::new(watch::Sender::default()),
+        }
+    }
+
+    /// Adds a component, not ready because it is `starting`. A name that is there already starts again.
+    pub fn component(&self, name: &str) -> ComponentHandle {
+        self.components.send_modify(|components| {
+            components.insert(name.to_owned(), State::NotReady("starting".to_owned()));
+        });
+        ComponentHandle {
+            name: name.to_owned(),
+            components: Arc::clone(&self.components),
+        }
+    }
+
+    /// Whether there are components and all are ready.
+    pub fn is_ready(&self) -> bool {
+        all_ready(&self.components.borrow())
+    }
+
+    /// Waits until [`Self::is_ready`].
+    pub async fn ready(&self) {
+        let mut states = self.components.subscribe();
+        // The sender lives in `self`, so the channel cannot close meanwhile.
+        let _ready = states
+            .wait_for(all_ready)
+            .await
+            .expect("the sender outlives this borrow of it");
+    }
+
+    /// The components that are not ready, with their reasons.
+    pub fn not_ready(&self) -> Vec<(String, String)> {
+        let components = self.components.borrow();
+        components
+            .iter()
+            .filter_map(|(name, state)| match state {
+                State::Ready => None,
+                State::NotReady(reason) => Some((name.clone(), reason.clone())),
+            })
+            .collect()
+    }
+
+    fn report(&self) -> Report {
+        let components = self.components.borrow();
+        Report {
+            ready: all_ready(&components),
+            components: components
+                .iter()
+                .map(|(name, state)| ComponentReport {
+                    name: name.clone(),
+                    ready: *state == State::Ready,
+                    reason: match state {
+                        State::Ready => None,
+                        State::NotReady(reason) => Some(reason.clone()),
+                    },
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn all_ready(components: &BTreeMap<String, State>) -> bool {
+    !components.is_empty() && components.values().all(|state| *state == State::Ready)
+}
+
+impl ComponentHandle {
+    /// The component can work.
+    pub fn ready(&self) {
+        if self.set(State::Ready) {
+            info!(component = self.name, "ready");
+        }
+    }
+
+    /// The component cannot work, and why: a short sentence for operators, without secrets.
+    pub fn not_ready(&self, reason: impl Into<String>) {
+        let reason = reason.into();
+        if self.set(State::NotReady(reason.clone())) {
+            warn!(component = self.name, reason, "not ready");
+        }
+    }
+
+    /// True if that is news.
+    fn set(&self, state: State) -> bool {
+        self.components.send_if_modified(|components| {
+            let news = components.get(&self.name) != Some(&state);
+            if news {
+                components.insert(self.name.clone(), state);
+            }
+            news
+        })
+    }
+}
+
+/// Answers on the admin port until `shutdown` is requested.
+///
+/// A process that wants to be seen while it drains passes a [`Shutdown`] of its own and triggers it last.
+pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics, shutdown: Shutdown) -> Result<(), Error> {
+    let stop = shutdown.clone();
+    let server =
+        axum::serve(listener, router(health, metrics)).with_graceful_shutdown(async move { stop.requested().await });
+    let grace = async {
+        shutdown.requested().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = server => ended.map_err(Error::Admin),
+        // A client that does not read its answer must not keep the process.
+        () = grace => Ok(()),
+    }
+}
+
+fn router(health: Health, metrics: Metrics) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(scrape))
+        .with_state((health, metrics))
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(Shared((health, _)): Shared<(Health, Metrics)>) -> impl IntoResponse {
+    let report = health.report();
+    let status = if report.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(report))
+}
+
+async fn scrape(Shared((_, metrics)): Shared<(Health, Metrics)>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.encode())
+}
+
+#[cfg(test)]
+mod tests;
