@@ -112,6 +112,23 @@ pub struct Sealed {
     pub bytes: Vec<u8>,
 }
 
+/// The plain text inside [`Sealed`], as JSON; the associated data is the integration's id.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Secrets {
+    /// The secret fields of the config, in the shape of the config.
+    #[serde(default)]
+    pub config: serde_json::Value,
+    /// All credentials.
+    #[serde(default)]
+    pub credentials: serde_json::Value,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets")
+    }
+}
+
 impl Integration {
     /// The retry schedule before jitter.
     pub fn schedule(&self) -> &[u32] {

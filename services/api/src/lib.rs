@@ -36,7 +36,6 @@ use signalbox_providers::Egress;
 use signalbox_runtime::{AdminKey, Keyring, Process};
 
 pub use config::Config;
-pub use sealing::Secrets;
 
 use directory::Directory;
 

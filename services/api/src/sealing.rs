@@ -1,75 +1,56 @@
-//! What of an integration is secret, and how it is sealed.
+//! Sealing what of an integration is secret, and opening it again.
 
 use secrecy::ExposeSecret as _;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use signalbox_proto::{Integration, integration::Sealed};
+use signalbox_proto::{
+    Integration,
+    integration::{Sealed, Secrets},
+};
 use signalbox_runtime::{Error, Keyring};
-
-/// The plain text inside an integration's `sealed`, as JSON: credentials, and the secret fields of the config in
-/// the shape that [`signalbox_providers::Entry::join_secrets`] takes. The associated data is the integration's id.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Secrets {
-    /// The secret fields of the config.
-    #[serde(default)]
-    pub config: Value,
-    /// All credentials.
-    #[serde(default)]
-    pub credentials: Value,
-}
 
 /// Why secrets could not be read back.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub(crate) enum Unreadable {
     /// They do not open.
     #[error(transparent)]
     Sealed(#[from] Error),
     /// What is inside is not what this version writes.
-    #[error("the opened secrets are not JSON")]
-    Json,
+    #[error("the opened secrets are not of a known form")]
+    Form,
 }
 
-impl Secrets {
-    /// Whether there is nothing to seal.
-    pub fn is_empty(&self) -> bool {
-        is_empty(&self.config) && is_empty(&self.credentials)
+/// Seals secrets for an integration; `None` where there are none.
+pub(crate) fn seal(keyring: &Keyring, integration: &str, secrets: &Secrets) -> Result<Option<Sealed>, Error> {
+    if is_blank(&secrets.config) && is_blank(&secrets.credentials) {
+        return Ok(None);
     }
-
-    /// Seals them for an integration; `None` where there are none.
-    pub fn seal(&self, keyring: &Keyring, integration: &str) -> Result<Option<Sealed>, Error> {
-        if self.is_empty() {
-            return Ok(None);
-        }
-        let plain = serde_json::to_vec(self).expect("JSON values are always written");
-        let sealed = keyring.seal(integration.as_bytes(), &plain)?;
-        Ok(Some(Sealed { key_id: sealed.key_id, bytes: sealed.bytes }))
-    }
-
-    /// Opens those of an integration; empty ones where it has none.
-    pub fn open(keyring: &Keyring, integration: &Integration) -> Result<Self, Unreadable> {
-        let Some(sealed) = &integration.sealed else {
-            return Ok(Self { config: empty(), credentials: empty() });
-        };
-        let plain = keyring.open(&sealed.key_id, integration.id.as_bytes(), &sealed.bytes)?;
-        // The error's text could repeat a part of the secret.
-        let mut secrets: Self = serde_json::from_slice(plain.expose_secret()).map_err(|_| Unreadable::Json)?;
-        for part in [&mut secrets.config, &mut secrets.credentials] {
-            if part.is_null() {
-                *part = empty();
-            }
-        }
-        Ok(secrets)
-    }
+    let plain = serde_json::to_vec(secrets).expect("JSON values are always written");
+    let sealed = keyring.seal(integration.as_bytes(), &plain)?;
+    Ok(Some(Sealed { key_id: sealed.key_id, bytes: sealed.bytes }))
 }
 
+/// Opens the secrets of an integration; empty ones where it has none.
+pub(crate) fn open(keyring: &Keyring, integration: &Integration) -> Result<Secrets, Unreadable> {
+    let Some(sealed) = &integration.sealed else {
+        return Ok(Secrets { config: empty(), credentials: empty() });
+    };
+    let plain = keyring.open(&sealed.key_id, integration.id.as_bytes(), &sealed.bytes)?;
+    // The parser's words could repeat a part of the secret.
+    let mut secrets: Secrets = serde_json::from_slice(plain.expose_secret()).map_err(|_| Unreadable::Form)?;
+    for part in [&mut secrets.config, &mut secrets.credentials] {
+        if part.is_null() {
+            *part = empty();
+        }
+    }
+    Ok(secrets)
+}
+
+/// A group of fields without fields.
 pub(crate) fn empty() -> Value {
     Value::Object(Map::new())
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => false,
-    }
+/// Whether a part of the secrets says nothing.
+pub(crate) fn is_blank(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(Map::is_empty)
 }

@@ -24,6 +24,14 @@ pub struct Drain {
     pub drop_before: Option<Timestamp>,
 }
 
+/// What a change decides to do to a state.
+enum Next {
+    Keep,
+    Set(State),
+    /// Close the gate first; its sequence becomes the state's.
+    Close(State),
+}
+
 /// What became of a delivery that was to be held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
@@ -36,12 +44,14 @@ pub enum Held {
 impl Broker {
     /// Holds an integration by a person's will. A paused one stays as it is.
     pub async fn pause(&self, integration: &str, reason: &str, now: Timestamp) -> Result<State, Error> {
-        self.change(integration, async |broker, state| {
-            if state.phase == Phase::Paused {
-                return Ok(None);
-            }
-            let gate = broker.close_gate(integration).await?;
-            Ok(Some(State { phase: Phase::Paused, gate, since: now, reason: reason.to_owned(), ..State::default() }))
+        self.change(integration, |state| match state.phase {
+            Phase::Paused => Next::Keep,
+            Phase::Open | Phase::Suspended | Phase::Draining => Next::Close(State {
+                phase: Phase::Paused,
+                since: now,
+                reason: reason.to_owned(),
+                ..State::default()
+            }),
         })
         .await
     }
@@ -49,18 +59,16 @@ impl Broker {
     /// Lets what waits go, in order, behind a gate that stays closed until nothing is left. An open
     /// integration stays as it is.
     pub async fn resume(&self, integration: &str, drain: Drain, now: Timestamp) -> Result<State, Error> {
-        self.change(integration, async |_, state| {
-            Ok(match state.phase {
-                Phase::Open => None,
-                Phase::Paused | Phase::Suspended | Phase::Draining => Some(State {
-                    phase: Phase::Draining,
-                    gate: state.gate,
-                    since: now,
-                    drain_per_second: drain.per_second,
-                    drop_before: drain.drop_before,
-                    ..State::default()
-                }),
-            })
+        self.change(integration, |state| match state.phase {
+            Phase::Open => Next::Keep,
+            Phase::Paused | Phase::Suspended | Phase::Draining => Next::Set(State {
+                phase: Phase::Draining,
+                gate: state.gate,
+                since: now,
+                drain_per_second: drain.per_second,
+                drop_before: drain.drop_before,
+                ..State::default()
+            }),
         })
         .await
     }
@@ -68,14 +76,10 @@ impl Broker {
     /// Holds an integration because its target refuses us. `delivery` is the one that will probe,
     /// if the caller has one in hand. Only an open or draining one is suspended.
     pub async fn suspend(&self, integration: &str, reason: &str, delivery: Option<&str>, now: Timestamp) -> Result<State, Error> {
-        self.change(integration, async |broker, state| {
-            if matches!(state.phase, Phase::Paused | Phase::Suspended) {
-                return Ok(None);
-            }
-            let gate = broker.close_gate(integration).await?;
-            Ok(Some(State {
+        self.change(integration, |state| match state.phase {
+            Phase::Paused | Phase::Suspended => Next::Keep,
+            Phase::Open | Phase::Draining => Next::Close(State {
                 phase: Phase::Suspended,
-                gate,
                 since: now,
                 reason: reason.to_owned(),
                 probe: delivery.map(|delivery| Probe {
@@ -84,32 +88,31 @@ impl Broker {
                     wait_secs: PROBE_FIRST_SECS,
                 }),
                 ..State::default()
-            }))
+            }),
         })
         .await
     }
 
     /// Names the delivery that probes a suspended integration next. Another state stays as it is.
     pub async fn set_probe(&self, integration: &str, probe: Probe, reason: Option<&str>) -> Result<State, Error> {
-        self.change(integration, async |_, state| {
-            Ok((state.phase == Phase::Suspended).then(|| State {
+        self.change(integration, |state| match state.phase {
+            Phase::Suspended => Next::Set(State {
                 probe: Some(probe.clone()),
                 reason: reason.map_or_else(|| state.reason.clone(), str::to_owned),
                 ..state.clone()
-            }))
+            }),
+            Phase::Open | Phase::Paused | Phase::Draining => Next::Keep,
         })
         .await
     }
 
     /// Lets a suspended integration go, as its probe came through. Another state stays as it is.
     pub async fn recover(&self, integration: &str, now: Timestamp) -> Result<State, Error> {
-        self.change(integration, async |_, state| {
-            Ok((state.phase == Phase::Suspended).then(|| State {
-                phase: Phase::Draining,
-                gate: state.gate,
-                since: now,
-                ..State::default()
-            }))
+        self.change(integration, |state| match state.phase {
+            Phase::Suspended => {
+                Next::Set(State { phase: Phase::Draining, gate: state.gate, since: now, ..State::default() })
+            }
+            Phase::Open | Phase::Paused | Phase::Draining => Next::Keep,
         })
         .await
     }
@@ -117,12 +120,14 @@ impl Broker {
     /// Holds an open integration because it has more waiting than goes out: what comes parks, and a
     /// keeper takes it out at the pace of its target.
     pub async fn hold_back(&self, integration: &str, reason: &str, now: Timestamp) -> Result<State, Error> {
-        self.change(integration, async |broker, state| {
-            if state.phase != Phase::Open {
-                return Ok(None);
-            }
-            let gate = broker.close_gate(integration).await?;
-            Ok(Some(State { phase: Phase::Draining, gate, since: now, reason: reason.to_owned(), ..State::default() }))
+        self.change(integration, |state| match state.phase {
+            Phase::Open => Next::Close(State {
+                phase: Phase::Draining,
+                since: now,
+                reason: reason.to_owned(),
+                ..State::default()
+            }),
+            Phase::Paused | Phase::Suspended | Phase::Draining => Next::Keep,
         })
         .await
     }
@@ -161,11 +166,9 @@ impl Broker {
             state = self.state(integration).await?.value;
             if state.phase != Phase::Open && state.gate == stale {
                 state = self
-                    .change(integration, async |broker, state| {
-                        if state.phase == Phase::Open || state.gate != stale {
-                            return Ok(None);
-                        }
-                        Ok(Some(State { gate: broker.close_gate(integration).await?, ..state.clone() }))
+                    .change(integration, |state| {
+                        let moved = state.phase == Phase::Open || state.gate != stale;
+                        if moved { Next::Keep } else { Next::Close(state.clone()) }
                     })
                     .await?;
             }
@@ -174,14 +177,14 @@ impl Broker {
     }
 
     /// Reads the state, decides, and writes on condition that nobody else did; again if so.
-    async fn change(
-        &self,
-        integration: &str,
-        mut decide: impl AsyncFnMut(&Self, &State) -> Result<Option<State>, Error>,
-    ) -> Result<State, Error> {
+    async fn change(&self, integration: &str, mut decide: impl FnMut(&State) -> Next) -> Result<State, Error> {
         for _ in 0..TRIES_MAX {
             let entry = self.state(integration).await?;
-            let Some(next) = decide(self, &entry.value).await? else { return Ok(entry.value) };
+            let next = match decide(&entry.value) {
+                Next::Keep => return Ok(entry.value),
+                Next::Set(next) => next,
+                Next::Close(next) => State { gate: self.close_gate(integration).await?, ..next },
+            };
             match self.set_state(integration, &next, entry.revision).await {
                 Ok(_) => return Ok(next),
                 Err(Error::Conflict { .. }) => {}

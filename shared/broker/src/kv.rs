@@ -83,6 +83,11 @@ impl Broker {
             .map_err(|error| Error::Kv { what: format!("delete {key}"), bucket, reason: error.to_string() })
     }
 
+    /// An integration as CONFIG holds it, read once and not from a watch.
+    pub async fn integration(&self, id: &str) -> Result<Option<Entry<signalbox_proto::Integration>>, Error> {
+        self.get(subjects::CONFIG, &subjects::integration_key(id)).await
+    }
+
     /// The state of an integration and the revision under which it may be replaced, read once and
     /// not from a watch.
     pub async fn state(&self, integration: &str) -> Result<Entry<State>, Error> {

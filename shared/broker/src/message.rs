@@ -33,6 +33,25 @@ pub struct Place {
     pub pending: u64,
 }
 
+/// Enough of a message to say that it is still worked on.
+#[derive(Clone, Debug)]
+pub struct Handle(Subject);
+
+impl Handle {
+    /// Tells the server that the message is still being worked on.
+    pub async fn in_progress(&self, broker: &Broker) -> Result<(), Error> {
+        settle(&self.0, broker, Bytes::from_static(b"+WPI")).await
+    }
+}
+
+async fn settle(reply: &Subject, broker: &Broker, body: Bytes) -> Result<(), Error> {
+    broker
+        .client()
+        .publish(reply.clone(), body)
+        .await
+        .map_err(|error| Error::Connection { reason: error.to_string() })
+}
+
 impl Message {
     pub(crate) fn read(message: async_nats::Message) -> Option<Self> {
         let reply = message.reply?;
@@ -82,24 +101,16 @@ impl Message {
 
     /// Hands back what has not begun, to be delivered again after a while.
     pub async fn nak_after(&self, broker: &Broker, wait: std::time::Duration) -> Result<(), Error> {
-        self.settle_with(broker, Bytes::from(format!("-NAK {{\"delay\": {}}}", wait.as_nanos()))).await
+        settle(&self.reply, broker, Bytes::from(format!("-NAK {{\"delay\": {}}}", wait.as_nanos()))).await
     }
 
-    /// Tells the server that it is still being worked on.
-    pub async fn in_progress(&self, broker: &Broker) -> Result<(), Error> {
-        self.settle(broker, "+WPI").await
+    /// Enough of it to say that it is still worked on.
+    pub fn handle(&self) -> Handle {
+        Handle(self.reply.clone())
     }
 
     async fn settle(&self, broker: &Broker, word: &'static str) -> Result<(), Error> {
-        self.settle_with(broker, Bytes::from_static(word.as_bytes())).await
-    }
-
-    async fn settle_with(&self, broker: &Broker, body: Bytes) -> Result<(), Error> {
-        broker
-            .client()
-            .publish(self.reply.clone(), body)
-            .await
-            .map_err(|error| Error::Connection { reason: error.to_string() })
+        settle(&self.reply, broker, Bytes::from_static(word.as_bytes())).await
     }
 }
 

@@ -22,12 +22,13 @@ pub struct Entry {
     schemas: OnceLock<Schemas>,
     make_schemas: fn() -> Schemas,
     check: fn(&Schemas, Value, Value, &Egress) -> Checked<()>,
-    open: fn(&Schemas, Value, Value, About) -> Checked<Box<dyn AnyTarget>>,
+    open: fn(&Schemas, Value, Value, About) -> Checked<AnyBox>,
     retry_count: fn(&Value) -> Option<u32>,
 }
 
 /// A result, or all that is wrong with the fields.
 type Checked<T> = Result<T, Vec<FieldError>>;
+type AnyBox = Box<dyn AnyTarget>;
 
 struct Schemas {
     config: Value,
@@ -154,12 +155,7 @@ fn make_schemas<P: Provider>() -> Schemas {
     }
 }
 
-fn check<P: Provider>(
-    schemas: &Schemas,
-    config: Value,
-    credentials: Value,
-    egress: &Egress,
-) -> Result<(), Vec<FieldError>> {
+fn check<P: Provider>(schemas: &Schemas, config: Value, credentials: Value, egress: &Egress) -> Checked<()> {
     let prepared = prepare::<P>(schemas, config, credentials)?;
     let errors: Vec<FieldError> = P::urls(&prepared)
         .into_iter()
@@ -168,17 +164,12 @@ fn check<P: Provider>(
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-fn open<P: Provider>(
-    schemas: &Schemas,
-    config: Value,
-    credentials: Value,
-    about: About,
-) -> Result<Box<dyn AnyTarget>, Vec<FieldError>> {
+fn open<P: Provider>(schemas: &Schemas, config: Value, credentials: Value, about: About) -> Checked<AnyBox> {
     let prepared = prepare::<P>(schemas, config, credentials)?;
     Ok(Box::new(Target::<P> { about, prepared }))
 }
 
-fn prepare<P: Provider>(schemas: &Schemas, config: Value, credentials: Value) -> Result<P::Prepared, Vec<FieldError>> {
+fn prepare<P: Provider>(schemas: &Schemas, config: Value, credentials: Value) -> Checked<P::Prepared> {
     let config = read::<P::Config>("config", &schemas.config, config);
     let credentials = read::<P::Credentials>("credentials", &schemas.credentials, credentials);
     match (config, credentials) {

@@ -3,6 +3,9 @@
 //! A nats-server with the settings of the child of `up`, one work queue, and a loop that pulls a message, posts it
 //! with an HTTP client set up as the product's, and acknowledges it. It shares publisher, receiver and payload with
 //! the measured path, and it is what `cpu_ratio` divides by.
+//!
+//! The loop has a thread and a runtime of its own. On the thread of publisher and receiver it would share their
+//! wake-ups, which at low rates are most of the cost, and which no worker beside a producer and a target can share.
 
 use std::{net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -17,7 +20,8 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures::StreamExt as _;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     publisher::{NatsPublisher, Outgoing, Pace},
@@ -38,7 +42,8 @@ const ACK: Bytes = Bytes::from_static(b"+ACK");
 pub(super) struct Bare {
     server: NatsServer,
     publisher: NatsPublisher,
-    work: JoinHandle<()>,
+    stop: CancellationToken,
+    worker: oneshot::Receiver<anyhow::Result<()>>,
     data: Arc<str>,
 }
 
@@ -61,36 +66,26 @@ impl Bare {
         })
         .await
         .context("cannot start the nats-server of the bare pipeline")?;
-        let client = async_nats::connect(server.url()).await.context("cannot connect to the bare pipeline's server")?;
-        let context = jetstream::new(client.clone());
-        let stream = context
-            .create_stream(stream::Config {
-                name: STREAM.into(),
-                subjects: vec![SUBJECT.into()],
-                retention: stream::RetentionPolicy::WorkQueue,
-                ..Default::default()
-            })
-            .await
-            .context("cannot create the stream of the bare pipeline")?;
-        let consumer = stream
-            .create_consumer(pull::Config {
-                durable_name: Some("bare".into()),
-                ack_policy: AckPolicy::Explicit,
-                ..Default::default()
-            })
-            .await
-            .context("cannot create the consumer of the bare pipeline")?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(PULL_MESSAGES)
-            .heartbeat(Duration::from_secs(15))
-            .messages()
-            .await
-            .context("cannot pull from the bare pipeline's stream")?;
-        let http = http_client()?;
+        let stop = CancellationToken::new();
+        let (ready, is_ready) = oneshot::channel();
+        let (done, worker) = oneshot::channel();
+        let (url, stopped) = (server.url().to_owned(), stop.clone());
+        std::thread::Builder::new().name("bare".into()).spawn(move || {
+            let worked = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("cannot build a runtime")
+                .and_then(|runtime| runtime.block_on(stopped.run_until_cancelled(work(&url, &target, ready))).transpose());
+            // Nobody asks when the pipeline was dropped.
+            done.send(worked.map(Option::unwrap_or_default)).unwrap_or_default();
+        })?;
+        // Not sent when the worker failed; its own error says why.
+        if is_ready.await.is_err() {
+            worker.await.context("the bare pipeline's worker panicked")??;
+            anyhow::bail!("the bare pipeline's worker ended at its start");
+        }
         let publisher = NatsPublisher::connect(server.url()).await?;
-        let work = tokio::spawn(work(messages, client, http, target));
-        Ok(Self { server, publisher, work, data })
+        Ok(Self { server, publisher, stop, worker, data })
     }
 
     /// The process id of its server.
@@ -112,7 +107,8 @@ impl Bare {
 
     /// Stops worker and server.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
-        self.work.abort();
+        self.stop.cancel();
+        self.worker.await.context("the bare pipeline's worker panicked")??;
         self.server.stop().await
     }
 }
@@ -147,23 +143,62 @@ pub(super) fn http_client() -> anyhow::Result<reqwest::Client> {
         .context("cannot build an HTTP client")
 }
 
-/// Pulls, posts, acknowledges, for ever. What fails is not acknowledged and comes again, or shows as lost.
-async fn work(messages: pull::Stream, nats: Client, http: reqwest::Client, target: String) {
+/// Makes stream and consumer, then pulls, posts, acknowledges, for ever. What fails is not acknowledged and comes
+/// again, or shows as lost.
+async fn work(url: &str, target: &str, ready: oneshot::Sender<()>) -> anyhow::Result<()> {
+    let nats = async_nats::connect(url).await.context("cannot connect to the bare pipeline's server")?;
+    let http = http_client()?;
+    let messages = messages(&nats).await?;
+    // Nobody waits when the start was given up.
+    ready.send(()).unwrap_or_default();
     messages
         .for_each_concurrent(REQUESTS_MAX, async |message| {
-            let done = async {
-                let (message, _) = message?.split();
-                let response = http.post(&target).body(message.payload).send().await?;
-                let status = response.status();
-                response.bytes().await?;
-                anyhow::ensure!(status.is_success(), "the receiver answered {status}");
-                let reply = message.reply.context("a message without a reply subject")?;
-                nats.publish(reply, ACK).await?;
-                Ok(())
-            };
-            if let Err(error) = done.await {
+            if let Err(error) = deliver(message, &nats, &http, target).await {
                 tracing::warn!(error = format!("{error:#}"), "a delivery of the bare pipeline failed");
             }
         })
         .await;
+    anyhow::bail!("the bare pipeline's messages ended")
+}
+
+async fn messages(nats: &Client) -> anyhow::Result<pull::Stream> {
+    let stream = jetstream::new(nats.clone())
+        .create_stream(stream::Config {
+            name: STREAM.into(),
+            subjects: vec![SUBJECT.into()],
+            retention: stream::RetentionPolicy::WorkQueue,
+            ..Default::default()
+        })
+        .await
+        .context("cannot create the stream of the bare pipeline")?;
+    let consumer = stream
+        .create_consumer(pull::Config {
+            durable_name: Some("bare".into()),
+            ack_policy: AckPolicy::Explicit,
+            ..Default::default()
+        })
+        .await
+        .context("cannot create the consumer of the bare pipeline")?;
+    consumer
+        .stream()
+        .max_messages_per_batch(PULL_MESSAGES)
+        .heartbeat(Duration::from_secs(15))
+        .messages()
+        .await
+        .context("cannot pull from the bare pipeline's stream")
+}
+
+async fn deliver(
+    message: Result<jetstream::Message, pull::MessagesError>,
+    nats: &Client,
+    http: &reqwest::Client,
+    target: &str,
+) -> anyhow::Result<()> {
+    let message = message?.message;
+    let response = http.post(target).body(message.payload).send().await?;
+    let status = response.status();
+    response.bytes().await?;
+    anyhow::ensure!(status.is_success(), "the receiver answered {status}");
+    nats.publish(message.reply.context("a message without a reply subject")?, ACK).await?;
+    Ok(())
 }

@@ -282,6 +282,7 @@ impl Bench {
             ticker.abort();
         }
         published?;
+        anyhow::ensure!(self.processes(leg)? == processes, "a nats-server was restarted while it was measured");
         let cpu = processes.cpu()?.since(before);
         Ok(Measured { run, plan: leg.plan, began, cpu, rss_mb: processes.memory()? })
     }
@@ -301,7 +302,7 @@ impl Bench {
 }
 
 /// Who takes part in a run besides this process.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Processes {
     signalbox: Option<u32>,
     nats_server: u32,

@@ -44,24 +44,32 @@ pub(super) const MATCHES: &str = "@matches";
 
 /// Bytes of text that one unit walks.
 const UNIT_BYTES: usize = 64;
-/// Bytes of text that one unit searches for a pattern.
-const SEARCH_UNIT_BYTES: usize = 4;
+/// Bytes of text that the units of a [`Pattern`] search.
+const SEARCH_BYTES: usize = 8;
 
 static METER_TYPE: Type = Type::new_unspecified_type(VARIABLE);
+
+/// A compiled pattern of `matches`.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    pub(super) regex: Regex,
+    /// What searching 8 bytes of text costs.
+    pub(super) units: u64,
+}
 
 /// What is left to spend, and the patterns of the expression.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     // Shared, because the evaluator may copy any value.
     left: Arc<AtomicU64>,
-    patterns: Arc<[Regex]>,
+    patterns: Arc<[Pattern]>,
 }
 
 /// Nothing is left.
 struct Spent;
 
 impl Meter {
-    pub(super) fn new(units: u64, patterns: Arc<[Regex]>) -> Self {
+    pub(super) fn new(units: u64, patterns: Arc<[Pattern]>) -> Self {
         Self {
             left: Arc::new(AtomicU64::new(units)),
             patterns,
@@ -80,15 +88,15 @@ impl Meter {
         if left == 0 { Err(Spent) } else { Ok(()) }
     }
 
-    fn pay_text(&self, bytes: usize, unit_bytes: usize) -> Result<(), Spent> {
-        self.pay(1 + (bytes / unit_bytes) as u64)
+    fn pay_text(&self, bytes: usize) -> Result<(), Spent> {
+        self.pay(1 + (bytes / UNIT_BYTES) as u64)
     }
 
     fn pay_flat(&self, value: &dyn Val) -> Result<(), Spent> {
         if let Some(text) = value.downcast_ref::<CelString>() {
-            self.pay_text(text.inner().len(), UNIT_BYTES)
+            self.pay_text(text.inner().len())
         } else if let Some(bytes) = value.downcast_ref::<CelBytes>() {
-            self.pay_text(bytes.inner().len(), UNIT_BYTES)
+            self.pay_text(bytes.inner().len())
         } else {
             self.pay(1)
         }
@@ -320,7 +328,8 @@ fn matches<'b, 'v>(arguments: Arguments<'b, 'v>) -> Answer<'b, 'v> {
         let text = text.downcast_ref::<CelString>().ok_or_else(|| {
             ExecutionError::no_such_overload("matches", vec![text.get_type().name().to_owned(), "string".to_owned()])
         })?;
-        meter.pay_text(text.inner().len(), SEARCH_UNIT_BYTES)?;
-        Ok(bool(pattern.is_match(text.inner())))
+        let parts = 1 + (text.inner().len() / SEARCH_BYTES) as u64;
+        meter.pay(parts.saturating_mul(pattern.units))?;
+        Ok(bool(pattern.regex.is_match(text.inner())))
     })
 }

@@ -11,12 +11,19 @@ use cel::{
     common::types::{CelInt, CelString},
     parser::Expression,
 };
-use regex::{Regex, RegexBuilder};
+use regex::RegexBuilder;
 
-use super::{ConditionError, DEPTH_MAX, LOOPS_NESTED_MAX, PATTERN_CHARS_MAX, cut, meter};
+use super::{
+    ConditionError, DEPTH_MAX, LOOPS_NESTED_MAX, PATTERN_CHARS_MAX, cut,
+    meter::{self, Pattern},
+};
 
-/// Largest compiled pattern, in bytes. What remains of a search's cost after the text's length is paid.
-const PATTERN_BYTES_MAX: usize = 64 * 1024;
+/// Sizes of compiled patterns, in bytes, each with what a search costs: units for 8 bytes of text.
+///
+/// A search is linear in the text, but a hostile pattern takes time in proportion to its own size too:
+/// so measured, no search takes longer than half a second before its units are spent. The largest size
+/// leaves room for a few of the Unicode classes, such as `\w`.
+const PATTERN_SIZES: [(usize, u64); 3] = [(16 * 1024, 2), (64 * 1024, 8), (256 * 1024, 64)];
 /// Largest cache of one pattern's automaton, in bytes.
 const PATTERN_CACHE_BYTES_MAX: usize = 256 * 1024;
 
@@ -76,7 +83,7 @@ const TYPES: &[&str] = &[
 ];
 
 /// Checks an expression and rewrites it; answers the patterns of its `matches`.
-pub(super) fn prepare(expression: &mut Expression) -> Result<Vec<Regex>, ConditionError> {
+pub(super) fn prepare(expression: &mut Expression) -> Result<Vec<Pattern>, ConditionError> {
     let mut walk = Walk {
         names: vec!["event".into()],
         loops: 0,
@@ -89,7 +96,7 @@ pub(super) fn prepare(expression: &mut Expression) -> Result<Vec<Regex>, Conditi
 struct Walk {
     names: Vec<String>,
     loops: usize,
-    patterns: Vec<Regex>,
+    patterns: Vec<Pattern>,
 }
 
 impl Walk {
@@ -256,17 +263,26 @@ impl Walk {
                 "it is longer than {PATTERN_CHARS_MAX} characters"
             )));
         }
-        let compiled = RegexBuilder::new(pattern)
-            .size_limit(PATTERN_BYTES_MAX)
-            .dfa_size_limit(PATTERN_CACHE_BYTES_MAX)
-            .build()
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => ConditionError::Pattern("it repeats too much".into()),
-                // The last line of the message says what is wrong, those above draw where.
-                error => ConditionError::Pattern(cut(error.to_string().lines().last().unwrap_or("it is not valid"))),
-            })?;
-        self.patterns.push(compiled);
-        Ok(self.patterns.len() - 1)
+        let mut reason = String::new();
+        for (bytes_max, units) in PATTERN_SIZES {
+            let compiled = RegexBuilder::new(pattern)
+                .size_limit(bytes_max)
+                .dfa_size_limit(PATTERN_CACHE_BYTES_MAX)
+                .build();
+            match compiled {
+                Ok(regex) => {
+                    self.patterns.push(Pattern { regex, units });
+                    return Ok(self.patterns.len() - 1);
+                }
+                Err(regex::Error::CompiledTooBig(_)) => reason = "it repeats too much".to_owned(),
+                Err(error) => {
+                    // The last line of the message says what is wrong, those above draw where.
+                    reason = cut(error.to_string().lines().last().unwrap_or("it is not valid"));
+                    break;
+                }
+            }
+        }
+        Err(ConditionError::Pattern(reason))
     }
 }
 

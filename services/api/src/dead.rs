@@ -1,0 +1,249 @@
+//! Dead letters: listing, showing, and which of them a filter means.
+//!
+//! The org `default` also shows those whose input named no valid org, so that nobody has to know another address
+//! for what was rejected first of all.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+    str::FromStr,
+};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use serde_json::{Value, json};
+use signalbox_broker::browse::{Marks, Stored, dead_letter_id, dead_letter_seq};
+use signalbox_proto::{DeadLetter, DeadReason, EventType, Name, Stage, Timestamp, act::DeadFilter, subjects, wire};
+use signalbox_runtime::Problem;
+
+use crate::{
+    App, Shared, problems,
+    problems::invalid,
+    request::{Page, Query},
+    view,
+};
+
+/// Most groups in an answer.
+const GROUPS_MAX: usize = 200;
+
+pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
+    let filter = filter(&shared, &mut query)?;
+    let group_by = query.take("group_by");
+    let page = query.page()?;
+    query.end()?;
+    match group_by.as_deref() {
+        None => shared.page(&filter, &page).await.map(Json),
+        Some("fingerprint") => shared.groups(&filter).await.map(Json),
+        Some(_) => Err(invalid("group_by", "is not fingerprint")),
+    }
+}
+
+pub(crate) async fn show(State(shared): App, Path(id): Path<String>, mut query: Query) -> Result<Json<Value>, Problem> {
+    let org = query.org()?;
+    query.end()?;
+    let missing = || problems::not_found("dead letter", &id);
+    let seq = dead_letter_seq(&id).ok_or_else(missing)?;
+    let found = shared.broker.dead_letter(seq).await.map_err(problems::broker)?.ok_or_else(missing)?;
+    if !is_of(&org, found.letter.org.as_ref()) {
+        return Err(missing());
+    }
+    Ok(Json(view::dead_letter(seq, &found.letter, found.replayed_at, found.discarded_at)))
+}
+
+/// Reads the parameters that say which dead letters are meant.
+fn filter(shared: &Shared, query: &mut Query) -> Result<DeadFilter, Problem> {
+    let now = Timestamp::now();
+    let org = query.org()?;
+    let mut filter = DeadFilter {
+        integration: query.take("integration"),
+        provider: query.parse::<Name>("provider")?.map(|name| name.to_string()),
+        stage: query.take("stage").map(|text| word("stage", &text)).transpose()?,
+        reason: query.take("reason").map(|text| word("reason", &text)).transpose()?,
+        fingerprint: query.take("fingerprint"),
+        event_type: query.parse::<EventType>("event_type")?.map(|event_type| event_type.to_string()),
+        since: query.time("since", now)?,
+        until: query.time("until", now)?,
+        ..DeadFilter::default()
+    };
+    complete(shared, &mut filter, &org)?;
+    Ok(filter)
+}
+
+/// Reads a word of an enum by its name in JSON.
+fn word<T: serde::de::DeserializeOwned>(field: &str, text: &str) -> Result<T, Problem> {
+    serde_json::from_value(Value::from(text)).map_err(|error| invalid(field, error.to_string()))
+}
+
+/// Puts the org into a filter, and an integration's id in the place of its name.
+pub(crate) fn complete(shared: &Shared, filter: &mut DeadFilter, org: &Name) -> Result<(), Problem> {
+    if filter.reason == Some(DeadReason::Unknown) {
+        let known = DeadReason::ALL.map(DeadReason::as_str).join(", ");
+        return Err(invalid("reason", format!("is none of {known}")));
+    }
+    if let Some(given) = &filter.integration {
+        // Dead letters outlive their integration, so an id counts also when it is a tombstone's or forgotten.
+        let id = match shared.directory.find(org, given) {
+            Some(found) => found.id.clone(),
+            None if shared.directory.by_id(given).is_some_and(|found| found.org == *org) => given.clone(),
+            None => return Err(problems::not_found("integration", given)),
+        };
+        filter.integration = Some(id);
+    }
+    filter.org = Some(org.to_string());
+    Ok(())
+}
+
+/// Whether a dead letter of this org is one of those that the asker sees.
+fn is_of(asked: &Name, org: Option<&Name>) -> bool {
+    match org {
+        Some(org) => org == asked,
+        None => *asked == Name::default_org(),
+    }
+}
+
+/// A filter made ready to look at many dead letters.
+pub(crate) struct Matcher<'a> {
+    filter: &'a DeadFilter,
+    org: Option<Name>,
+    seqs: Option<HashSet<u64>>,
+}
+
+impl<'a> Matcher<'a> {
+    /// Refuses an id that is none.
+    pub(crate) fn new(filter: &'a DeadFilter) -> Result<Self, Problem> {
+        let mut seqs = HashSet::new();
+        for (index, id) in filter.ids.iter().enumerate() {
+            let seq = dead_letter_seq(id).ok_or_else(|| {
+                invalid(&format!("ids[{index}]"), "is not the id of a dead letter, such as dl_12")
+            })?;
+            seqs.insert(seq);
+        }
+        let org = filter.org.as_deref().map(Name::from_str).transpose().map_err(|error| invalid("org", error.to_string()))?;
+        Ok(Self { filter, org, seqs: (!filter.ids.is_empty()).then_some(seqs) })
+    }
+
+    /// The subjects of DEAD that may hold what matches.
+    pub(crate) fn subjects(&self) -> String {
+        let filter = self.filter;
+        // Those without an org are stored under another token.
+        let org = self.org.as_ref().filter(|org| **org != Name::default_org()).map(Name::as_str);
+        subjects::dead_filter(filter.stage, org, filter.provider.as_deref(), filter.integration.as_deref())
+    }
+
+    /// Whether a dead letter stored at this time matches.
+    pub(crate) fn matches(&self, seq: u64, at: Timestamp, letter: &DeadLetter) -> bool {
+        let filter = self.filter;
+        let delivery = letter.delivery.as_deref();
+        let is = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
+        let event_type = delivery.and_then(|delivery| delivery.events.first()).map(|accepted| accepted.event.event_type.as_str());
+        self.seqs.as_ref().is_none_or(|seqs| seqs.contains(&seq))
+            && self.org.as_ref().is_none_or(|org| is_of(org, letter.org.as_ref()))
+            && is(&filter.integration, delivery.map(|delivery| delivery.integration.as_str()))
+            && is(&filter.provider, delivery.map(|delivery| delivery.provider.as_str()))
+            && filter.stage.is_none_or(|stage: Stage| stage == letter.stage)
+            && filter.reason.is_none_or(|reason| reason == letter.reason)
+            && is(&filter.fingerprint, Some(&letter.fingerprint))
+            && is(&filter.event_type, event_type)
+            && filter.since.is_none_or(|since| at >= since)
+            && filter.until.is_none_or(|until| at < until)
+    }
+
+    /// Whether nothing stored at this time or before can match.
+    fn is_past(&self, at: Timestamp) -> bool {
+        self.filter.since.is_some_and(|since| at < since)
+    }
+}
+
+impl Shared {
+    /// Looks at the dead letters that match, newest first, until `each` has enough.
+    pub(crate) async fn matching(
+        &self,
+        matcher: &Matcher<'_>,
+        before: Option<u64>,
+        mut each: impl FnMut(u64, DeadLetter) -> ControlFlow<()>,
+    ) -> Result<(), Problem> {
+        let look = |stored: Stored| {
+            if matcher.is_past(stored.at) {
+                return ControlFlow::Break(());
+            }
+            match wire::decode::<DeadLetter>(&stored.body) {
+                Ok(letter) if matcher.matches(stored.seq, stored.at, &letter) => each(stored.seq, letter),
+                Ok(_) => ControlFlow::Continue(()),
+                Err(error) => {
+                    tracing::error!(%error, id = dead_letter_id(stored.seq), "cannot read a dead letter");
+                    ControlFlow::Continue(())
+                }
+            }
+        };
+        self.broker.read_back(subjects::DEAD, &matcher.subjects(), before, look).await.map_err(problems::broker)
+    }
+
+    async fn page(&self, filter: &DeadFilter, page: &Page) -> Result<Value, Problem> {
+        let matcher = Matcher::new(filter)?;
+        let before = page.cursor.as_deref().map(|cursor| {
+            dead_letter_seq(cursor).ok_or_else(|| invalid("cursor", "is not a cursor that this API gave"))
+        });
+        let mut found = Vec::new();
+        self.matching(&matcher, before.transpose()?, |seq, letter| {
+            found.push((seq, letter));
+            if found.len() > page.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await?;
+        let more = found.len() > page.limit;
+        found.truncate(page.limit);
+        let marks = if found.is_empty() { Marks::default() } else { self.broker.marks().await.map_err(problems::broker)? };
+        let next = found.last().filter(|_| more).map(|(seq, _)| dead_letter_id(*seq));
+        let items: Vec<Value> = found
+            .iter()
+            .map(|(seq, letter)| {
+                let (replayed_at, discarded_at) = marks.of(*seq);
+                view::dead_letter(*seq, letter, replayed_at, discarded_at)
+            })
+            .collect();
+        Ok(json!({ "items": items, "next_cursor": next }))
+    }
+
+    async fn groups(&self, filter: &DeadFilter) -> Result<Value, Problem> {
+        let matcher = Matcher::new(filter)?;
+        // Newest first: the first of a group is its newest.
+        let mut groups: HashMap<String, (DeadLetter, u64, Timestamp)> = HashMap::new();
+        self.matching(&matcher, None, |_, letter| {
+            match groups.get_mut(&letter.fingerprint) {
+                Some((_, count, first_at)) => {
+                    *count += 1;
+                    *first_at = letter.first_at.min(*first_at);
+                }
+                None => {
+                    groups.insert(letter.fingerprint.clone(), (letter.clone(), 1, letter.first_at));
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        let mut list: Vec<_> = groups.into_values().collect();
+        list.sort_by_key(|(letter, count, _)| std::cmp::Reverse((*count, letter.last_at)));
+        list.truncate(GROUPS_MAX);
+        let items: Vec<Value> = list
+            .iter()
+            .map(|(letter, count, first_at)| {
+                json!({
+                    "fingerprint": letter.fingerprint,
+                    "count": count,
+                    "stage": letter.stage,
+                    "reason": letter.reason,
+                    "message": letter.message,
+                    "provider": letter.delivery.as_ref().map(|delivery| &delivery.provider),
+                    "integration_id": letter.delivery.as_ref().map(|delivery| &delivery.integration),
+                    "first_at": first_at,
+                    "last_at": letter.last_at,
+                })
+            })
+            .collect();
+        Ok(json!({ "items": items, "next_cursor": null }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! One attempt: the requests of a delivery, one after another, and what the last answer means.
+
+use std::{sync::Arc, time::Duration};
+
+use signalbox_proto::{
+    Delivery, Outcome, Timestamp,
+    delivery::StepDone,
+    outcome::{REASON_CHARS_MAX, RESPONSE_BODY_BYTES_MAX},
+};
+use signalbox_providers::{AnyTarget, Exchange, Request, Step, classify, http::Client};
+
+/// Most requests of one attempt.
+pub(crate) const STEPS_MAX: usize = 6;
+
+/// What an attempt led to.
+#[derive(Debug)]
+pub(crate) struct Attempted {
+    pub(crate) outcome: Outcome,
+    pub(crate) response_code: Option<u16>,
+    pub(crate) response_body: String,
+    pub(crate) started: Timestamp,
+    pub(crate) took: Duration,
+    /// Steps that are finished and need not be repeated.
+    pub(crate) steps: Vec<StepDone>,
+}
+
+/// Sends what a delivery asks for. An answer that is no answer (timeout, reset) is an outcome too.
+pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery: &Delivery) -> Attempted {
+    let started = Timestamp::now();
+    let clock = tokio::time::Instant::now();
+    let mut exchanges: Vec<Exchange> = Vec::new();
+    let outcome = loop {
+        match target.next(delivery, &exchanges, Timestamp::now()) {
+            Step::Done(outcome) => break outcome,
+            Step::Send(_) if exchanges.len() >= STEPS_MAX => {
+                break Outcome::Reject { reason: format!("more than {STEPS_MAX} requests for one delivery") };
+            }
+            Step::Send(Request::Http(request)) => match client.send(request, target.about().timeout).await {
+                Ok(response) => exchanges.push(Exchange { response }),
+                Err(error) => break classify::by_error(&error),
+            },
+        }
+    };
+    let took = clock.elapsed();
+    let last = exchanges.last();
+    Attempted {
+        response_code: last.map(|exchange| exchange.response.status),
+        response_body: last.map(|exchange| text(&exchange.response.body)).unwrap_or_default(),
+        outcome: bounded(outcome),
+        started,
+        took,
+        steps: Vec::new(),
+    }
+}
+
+/// The first bytes of an answer as text.
+fn text(body: &[u8]) -> String {
+    let cut = &body[..body.len().min(RESPONSE_BODY_BYTES_MAX)];
+    String::from_utf8_lossy(cut).chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
+fn bounded(outcome: Outcome) -> Outcome {
+    let cut = |reason: String| signalbox_proto::fingerprint::cut(&reason, REASON_CHARS_MAX);
+    match outcome {
+        Outcome::Delivered => Outcome::Delivered,
+        Outcome::Retry { reason, after } => Outcome::Retry { reason: cut(reason), after },
+        Outcome::Reject { reason } => Outcome::Reject { reason: cut(reason) },
+        Outcome::Suspend { reason, at_once } => Outcome::Suspend { reason: cut(reason), at_once },
+    }
+}

@@ -1,0 +1,127 @@
+//! What comes next for a delivery: pure, with the time given.
+
+use std::time::Duration;
+
+use signalbox_proto::{DeadReason, Delivery, Integration, Outcome, Phase, State, Timestamp, hash, integration::Status, state::Probe};
+
+/// Jitter of a step, to both sides, in thousandths.
+const JITTER_PER_MILLE: u64 = 200;
+/// The wait after a `suspend` answer that does not suspend the integration yet. Three such answers
+/// then span the minute that suspending asks for.
+const SUSPEND_WAIT: Duration = Duration::from_secs(30);
+
+/// Whether a delivery may go to its target now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Send it.
+    Go,
+    /// It waits in PARKED, behind the gate of this state.
+    Park(State),
+    /// It ends without a request.
+    End(DeadReason, &'static str),
+}
+
+/// Decides whether a delivery may go, before its integration's share is asked.
+pub(crate) fn admit(delivery: &Delivery, integration: &Integration, state: Option<&State>, now: Timestamp) -> Admission {
+    if integration.status == Status::Deleted {
+        return Admission::End(DeadReason::Discarded, "the integration was deleted");
+    }
+    if now >= delivery.since + integration.expire_after() {
+        return Admission::End(DeadReason::Expired, "it waited longer than expire_after");
+    }
+    let Some(state) = state else { return Admission::Go };
+    match state.phase {
+        Phase::Open | Phase::Draining => Admission::Go,
+        Phase::Paused => Admission::Park(state.clone()),
+        Phase::Suspended => {
+            let chosen = state.probe.as_ref().is_some_and(|probe| probe.delivery == delivery.id);
+            if delivery.probe && chosen { Admission::Go } else { Admission::Park(state.clone()) }
+        }
+    }
+}
+
+/// What comes next after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It has arrived.
+    Delivered,
+    /// It is tried again; `counted` where that uses up a step of the schedule.
+    Retry {
+        /// When.
+        at: Timestamp,
+        /// Whether a step of the schedule is used up.
+        counted: bool,
+    },
+    /// The probe of its suspended integration failed: it probes again.
+    ProbeAgain(Probe),
+    /// Its integration is to be suspended, and this delivery is to probe it.
+    Suspend,
+    /// It ends.
+    Dead(DeadReason),
+}
+
+/// What a verdict depends on besides the outcome.
+pub(crate) struct Facts<'a> {
+    pub(crate) delivery: &'a Delivery,
+    pub(crate) integration: &'a Integration,
+    pub(crate) state: Option<&'a State>,
+    /// Whether `suspend` answers have come often enough to suspend the integration.
+    pub(crate) suspends: bool,
+    pub(crate) now: Timestamp,
+}
+
+/// Decides what comes next after an outcome.
+pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
+    let Facts { delivery, integration, now, .. } = *facts;
+    let expiry = delivery.since + integration.expire_after();
+    if let Some(probe) = probe_of(facts)
+        && matches!(outcome, Outcome::Retry { .. } | Outcome::Suspend { .. })
+    {
+        let wait_secs = probe.next_wait_secs();
+        let asked = match outcome {
+            Outcome::Retry { after: Some(after), .. } => *after,
+            _ => Duration::ZERO,
+        };
+        let due = (now + Duration::from_secs(wait_secs.into()).max(asked)).min(expiry);
+        return Verdict::ProbeAgain(Probe { delivery: delivery.id.clone(), due, wait_secs });
+    }
+    match outcome {
+        Outcome::Delivered => Verdict::Delivered,
+        Outcome::Reject { .. } => Verdict::Dead(DeadReason::Rejected),
+        Outcome::Suspend { .. } if facts.suspends => Verdict::Suspend,
+        Outcome::Suspend { .. } => {
+            let at = now + jittered(SUSPEND_WAIT, delivery);
+            Verdict::Retry { at: at.min(expiry), counted: false }
+        }
+        Outcome::Retry { after, .. } => match integration.schedule().get(delivery.retries as usize) {
+            None => Verdict::Dead(DeadReason::Exhausted),
+            Some(step) => {
+                let step = jittered(Duration::from_secs((*step).into()), delivery);
+                let at = now + step.max(after.unwrap_or_default());
+                Verdict::Retry { at: at.min(expiry), counted: true }
+            }
+        },
+    }
+}
+
+/// The probe that this delivery is, if it is one.
+fn probe_of<'a>(facts: &Facts<'a>) -> Option<&'a Probe> {
+    let state = facts.state?;
+    let probe = state.probe.as_ref()?;
+    let is = facts.delivery.probe && state.phase == Phase::Suspended && probe.delivery == facts.delivery.id;
+    is.then_some(probe)
+}
+
+/// A wait with up to 20 % more or less, the same for the same try of the same delivery, so that a
+/// repeated hop carries the same time.
+fn jittered(wait: Duration, delivery: &Delivery) -> Duration {
+    let seed = format!("{}:{}:{}", delivery.id, delivery.generation, delivery.attempt);
+    // FNV of texts that differ in their end alone differs little in its high bits: take the low ones.
+    let spread = u64::from(hash::fnv1a(seed.as_bytes())) % (2 * JITTER_PER_MILLE + 1);
+    let per_mille = 1_000 - JITTER_PER_MILLE + spread;
+    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(millis.saturating_mul(per_mille) / 1_000)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! The effects of a verdict, in the order that loses nothing: the next hop first, the record after.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_bytes::ByteBuf;
+use signalbox_broker::{Broker, Error, PublishError, holding::Held, hops::Hop, outcomes};
+use signalbox_proto::{
+    DeadLetter, DeadReason, Delivery, Event, Lane, Outcome, Phase, Record, Stage, State, Timestamp,
+    delivery::{Note, Unfiled},
+    ledger::Final,
+    outcome::{Attempt, EventRef, Next},
+    state::Probe,
+};
+
+use crate::{attempt::Attempted, decide::Verdict, notices, targets::Known};
+
+/// The wait before a verdict that found no room is filed again.
+const UNFILED_WAIT: Duration = Duration::from_secs(10);
+
+/// What filing left to do.
+#[derive(Debug)]
+pub(crate) enum Filed {
+    /// The record goes to OUTCOMES; then the message is acknowledged.
+    Record(ByteBuf),
+    /// The next hop is stored and there is nothing to record.
+    Moved,
+}
+
+/// What filing leads to, and the state of the integration if filing changed it.
+pub(crate) struct Done {
+    pub(crate) filed: Filed,
+    pub(crate) state: Option<State>,
+}
+
+/// A delivery in a worker's hands.
+#[derive(Clone)]
+pub(crate) struct Job {
+    /// The hop as it came.
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) known: Arc<Known>,
+}
+
+impl Job {
+    /// The next hop of a delivery whose request was answered.
+    fn answered(&self, attempted: &Attempted) -> Delivery {
+        let mut next = self.delivery.next_hop();
+        next.attempt += 1;
+        next.probe = false;
+        next.steps.clone_from(&attempted.steps);
+        next.note(Note {
+            at: attempted.started,
+            outcome: attempted.outcome.kind(),
+            response_code: attempted.response_code,
+            error_message: attempted.outcome.reason().map(str::to_owned),
+        });
+        next
+    }
+}
+
+/// The record of an attempt.
+pub(crate) fn record(delivery: &Delivery, attempted: Option<&Attempted>, next: Next, next_at: Option<Timestamp>, now: Timestamp) -> Attempt {
+    Attempt {
+        delivery: delivery.id.clone(),
+        generation: delivery.generation,
+        attempt: delivery.attempt + u32::from(attempted.is_some()),
+        org: delivery.org.clone(),
+        provider: delivery.provider.clone(),
+        integration: delivery.integration.clone(),
+        events: delivery
+            .events
+            .iter()
+            .map(|accepted| EventRef {
+                id: accepted.event.id.clone(),
+                source: accepted.event.source.clone(),
+                event_type: accepted.event.event_type.clone(),
+                seq: accepted.seq,
+                matched: delivery.matched,
+            })
+            .collect(),
+        at: attempted.map_or(now, |attempted| attempted.started),
+        duration_ms: attempted.map_or(0, |attempted| u32::try_from(attempted.took.as_millis()).unwrap_or(u32::MAX)),
+        outcome: attempted.map(|attempted| attempted.outcome.kind()),
+        response_code: attempted.and_then(|attempted| attempted.response_code),
+        response_body: attempted.map(|attempted| attempted.response_body.clone()).unwrap_or_default(),
+        error_message: attempted.and_then(|attempted| attempted.outcome.reason().map(str::to_owned)),
+        next,
+        next_at,
+    }
+}
+
+/// Files an arrival: nothing but the record.
+pub(crate) fn arrived(job: &Job, attempted: &Attempted) -> Result<ByteBuf, Error> {
+    let attempt = record(&job.delivery, Some(attempted), Next::Final(Final::Delivered), None, attempted.started);
+    Ok(outcomes::encode(&Record::Attempt(attempt))?)
+}
+
+/// Files any verdict but a plain arrival.
+pub(crate) async fn file(
+    broker: Broker,
+    job: Job,
+    attempted: Attempted,
+    verdict: Verdict,
+    notice: Option<Event>,
+    now: Timestamp,
+) -> Result<Done, Error> {
+    let mut state = None;
+    let mut next = job.answered(&attempted);
+    let reason = attempted.outcome.reason().unwrap_or_default().to_owned();
+    // A probe that was answered, well or with a refusal of this one event, lets the others go.
+    if job.delivery.probe && !matches!(verdict, Verdict::ProbeAgain(_) | Verdict::Suspend) {
+        state = Some(broker.recover(&job.delivery.integration, now).await?);
+    }
+    if let Some(event) = &notice {
+        notices::publish(&broker, event).await?;
+    }
+    let (outcome, next_at) = match verdict {
+        Verdict::Delivered => (Next::Final(Final::Delivered), None),
+        Verdict::Retry { at, counted } => {
+            next.retries += u32::from(counted);
+            schedule(&broker, next, at).await?;
+            (Next::Retrying, Some(at))
+        }
+        Verdict::ProbeAgain(probe) => {
+            let due = probe.due;
+            let changed = broker.set_probe(&job.delivery.integration, probe, Some(&reason)).await?;
+            let outcome = go_on_as_probe(&broker, next, &changed, due).await?;
+            state = Some(changed);
+            outcome
+        }
+        Verdict::Suspend => {
+            let changed = broker.suspend(&job.delivery.integration, &reason, Some(&job.delivery.id), now).await?;
+            let due = changed.probe.as_ref().map_or(now, |probe| probe.due);
+            let outcome = go_on_as_probe(&broker, next, &changed, due).await?;
+            state = Some(changed);
+            outcome
+        }
+        Verdict::Dead(reason_class) => {
+            let why = if reason.is_empty() { reason_class.as_str() } else { &reason };
+            let attempt = record(&job.delivery, Some(&attempted), Next::Final(reason_class.ledger()), None, now);
+            let record = outcomes::encode(&Record::Attempt(attempt))?;
+            let filed = bury(&broker, next, reason_class, why, record, now).await?;
+            return Ok(Done { filed, state });
+        }
+    };
+    let attempt = record(&job.delivery, Some(&attempted), outcome, next_at, now);
+    Ok(Done { filed: Filed::Record(outcomes::encode(&Record::Attempt(attempt))?), state })
+}
+
+/// The probe of a suspended integration is scheduled; of one that is held by another, or for
+/// another reason, the delivery parks; where it is open meanwhile, it is tried again soon.
+async fn go_on_as_probe(
+    broker: &Broker,
+    mut next: Delivery,
+    state: &State,
+    due: Timestamp,
+) -> Result<(Next, Option<Timestamp>), Error> {
+    let chosen = state.probe.as_ref().is_some_and(|probe| probe.delivery == next.id);
+    if state.phase == Phase::Suspended && chosen {
+        next.probe = true;
+        schedule(broker, next, due).await?;
+        return Ok((Next::Retrying, Some(due)));
+    }
+    match broker.park_behind(&next, state).await? {
+        Held::Parked => Ok((Next::Parked, None)),
+        Held::Open => {
+            let at = due.min(Timestamp::now() + UNFILED_WAIT);
+            schedule(broker, next, at).await?;
+            Ok((Next::Retrying, Some(at)))
+        }
+    }
+}
+
+async fn schedule(broker: &Broker, mut next: Delivery, at: Timestamp) -> Result<(), Error> {
+    next.due = Some(at);
+    broker.hop(&next, Hop::Schedule(at)).await.map(|_| ())
+}
+
+/// Parks a delivery that may not go now; it goes to the bulk lane where its integration is open
+/// meanwhile.
+pub(crate) async fn park(broker: Broker, job: Job, state: State) -> Result<Done, Error> {
+    let next = job.delivery.next_hop();
+    if broker.park_behind(&next, &state).await? == Held::Open {
+        broker.hop(&next, Hop::Deliver(Lane::Bulk)).await?;
+        return Ok(Done { filed: Filed::Moved, state: Some(State::default()) });
+    }
+    Ok(Done { filed: Filed::Moved, state: None })
+}
+
+/// Parks a delivery whose integration has no place for it in this worker.
+pub(crate) async fn shed(broker: Broker, job: Job, now: Timestamp) -> Result<Done, Error> {
+    let reason = "its target answers more slowly than deliveries come";
+    let state = broker.hold_back(&job.delivery.integration, reason, now).await?;
+    let done = park(broker, job, state.clone()).await?;
+    Ok(Done { state: done.state.or(Some(state)), ..done })
+}
+
+/// Suspends an integration that cannot be opened, without a request.
+pub(crate) async fn hold_unopened(broker: Broker, job: Job, reason: String, now: Timestamp) -> Result<Done, Error> {
+    let id = &job.delivery.integration;
+    let probe = &job.delivery.id;
+    let current = broker.suspend(id, &reason, Some(probe), now).await?;
+    let mut next = job.delivery.next_hop();
+    next.probe = false;
+    // The probe itself came back and it still cannot be opened.
+    let again = current.probe.as_ref().filter(|probe| job.delivery.probe && probe.delivery == job.delivery.id);
+    let state = match again {
+        Some(probe) => {
+            let wait_secs = probe.next_wait_secs();
+            let due = now + Duration::from_secs(wait_secs.into());
+            broker.set_probe(id, Probe { delivery: probe.delivery.clone(), due, wait_secs }, Some(&reason)).await?
+        }
+        None => current,
+    };
+    let due = state.probe.as_ref().map_or(now + UNFILED_WAIT, |probe| probe.due);
+    go_on_as_probe(&broker, next, &state, due).await?;
+    Ok(Done { filed: Filed::Moved, state: Some(state) })
+}
+
+/// Ends a delivery without a request: expired, or its integration deleted.
+pub(crate) async fn end(
+    broker: Broker,
+    delivery: Arc<Delivery>,
+    reason: DeadReason,
+    why: &'static str,
+    notice: Option<Event>,
+    now: Timestamp,
+) -> Result<Done, Error> {
+    if let Some(event) = &notice {
+        notices::publish(&broker, event).await?;
+    }
+    let attempt = record(&delivery, None, Next::Final(reason.ledger()), None, now);
+    let attempt = Attempt { error_message: Some(why.to_owned()), ..attempt };
+    let record = outcomes::encode(&Record::Attempt(attempt))?;
+    let filed = bury(&broker, delivery.next_hop(), reason, why, record, now).await?;
+    Ok(Done { filed, state: None })
+}
+
+/// Waits for an integration that this worker has not heard of.
+pub(crate) async fn wait_for_integration(broker: Broker, delivery: Arc<Delivery>, now: Timestamp) -> Result<Done, Error> {
+    schedule(&broker, delivery.next_hop(), now + UNFILED_WAIT).await?;
+    Ok(Done { filed: Filed::Moved, state: None })
+}
+
+/// Files again what found no room: the target is not called again.
+pub(crate) async fn file_again(broker: Broker, delivery: Arc<Delivery>, unfiled: Unfiled, now: Timestamp) -> Result<Done, Error> {
+    let Unfiled { record, dead } = unfiled;
+    let filed = match dead {
+        None => Filed::Record(record),
+        Some((reason, why)) => {
+            let mut next = delivery.next_hop();
+            next.filed = None;
+            bury(&broker, next, reason, &why, record, now).await?
+        }
+    };
+    Ok(Done { filed, state: None })
+}
+
+/// Puts a dead letter into DEAD. Without room there, the verdict travels on in the envelope.
+async fn bury(
+    broker: &Broker,
+    next: Delivery,
+    reason: DeadReason,
+    why: &str,
+    record: ByteBuf,
+    now: Timestamp,
+) -> Result<Filed, Error> {
+    let id = next.hop_id();
+    let letter = DeadLetter::of_delivery(Stage::Delivery, reason, why, next.clone(), now);
+    match broker.bury(&letter, &id).await {
+        Ok(_) => Ok(Filed::Record(record)),
+        Err(Error::Publish { source: PublishError::Full { .. }, .. }) => {
+            tracing::error!(delivery.id = %next.id, "DEAD has no room; the verdict travels on; raise nats.storage_bytes");
+            reschedule_unfiled(broker, next, Unfiled { record, dead: Some((reason, why.to_owned())) }, now).await?;
+            Ok(Filed::Moved)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends a verdict on in its envelope, to be filed later.
+pub(crate) async fn reschedule_unfiled(
+    broker: &Broker,
+    mut next: Delivery,
+    unfiled: Unfiled,
+    now: Timestamp,
+) -> Result<(), Error> {
+    next.filed = Some(unfiled);
+    schedule(broker, next, now + UNFILED_WAIT).await
+}
+
+/// What an attempt's outcome is called in its one log line.
+pub(crate) fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Delivered => "delivered",
+        Outcome::Retry { .. } => "retry",
+        Outcome::Reject { .. } => "reject",
+        Outcome::Suspend { .. } => "suspend",
+    }
+}

@@ -1,0 +1,58 @@
+use signalbox_proto::{Accepted, Name, Severity};
+
+use super::*;
+
+fn delivery(source: &str, event_type: &str) -> Delivery {
+    let event = Event {
+        id: "e".into(),
+        org: Name::default_org(),
+        event_type: event_type.parse().unwrap(),
+        source: source.into(),
+        subject: None,
+        time: None,
+        agent_id: None,
+        execution_id: None,
+        severity: Severity::Low,
+        severity_named: false,
+        data: RawJson::default(),
+        datacontenttype: None,
+        data_base64: false,
+        metadata: BTreeMap::new(),
+    };
+    let accepted = Accepted { event, seq: 1, at: Timestamp::from_secs(0) };
+    Delivery::first(accepted, "i", &"webhook".parse().unwrap(), 1, 1)
+}
+
+fn count(event: &Event) -> u64 {
+    event.data.value().unwrap()["count"].as_u64().unwrap()
+}
+
+#[test]
+fn there_is_one_of_a_kind_in_a_minute_and_the_next_counts_what_was_kept_back() {
+    let mut notices = Notices::default();
+    let delivery = delivery("/default", "a.b");
+    let mut at = |secs| notices.make(Kind::Dead, &delivery, "hook", "400", Timestamp::from_secs(secs));
+    assert_eq!(count(&at(0).unwrap()), 1);
+    assert!((1..60).all(|secs| at(secs).is_none()));
+    assert_eq!(count(&at(60).unwrap()), 60);
+}
+
+#[test]
+fn kinds_do_not_keep_each_other_back() {
+    let mut notices = Notices::default();
+    let delivery = delivery("/default", "a.b");
+    for kind in [Kind::Dead, Kind::Failing, Kind::Suspended, Kind::Recovered] {
+        assert!(notices.make(kind, &delivery, "hook", "x", Timestamp::from_secs(0)).is_some());
+    }
+}
+
+#[test]
+fn a_delivery_of_our_own_event_causes_no_other() {
+    let mut notices = Notices::default();
+    for event_type in ["delivery.dead", "integration.suspended"] {
+        let own = delivery(SOURCE, event_type);
+        assert!(notices.make(Kind::Dead, &own, "hook", "x", Timestamp::from_secs(0)).is_none());
+    }
+    let users = delivery("/default", "delivery.dead");
+    assert!(notices.make(Kind::Dead, &users, "hook", "x", Timestamp::from_secs(0)).is_some());
+}

@@ -1,0 +1,91 @@
+//! The integrations of one provider, ready to be delivered to, and their states.
+
+use std::{collections::HashMap, sync::Arc};
+
+use secrecy::ExposeSecret;
+use signalbox_broker::directory::Change;
+use signalbox_proto::{Integration, Name, Phase, State, integration::Secrets};
+use signalbox_providers::{About, AnyTarget, Entry};
+use signalbox_runtime::Keyring;
+
+/// An integration as a worker uses it.
+pub(crate) struct Known {
+    pub(crate) integration: Integration,
+    /// The target, or why it cannot be opened, in words for its owner.
+    pub(crate) target: Result<Arc<dyn AnyTarget>, String>,
+}
+
+/// What a worker knows.
+pub(crate) struct Targets {
+    entry: &'static Entry,
+    provider: Name,
+    keyring: Arc<Keyring>,
+    known: HashMap<String, Arc<Known>>,
+    states: HashMap<String, State>,
+}
+
+impl Targets {
+    pub(crate) fn new(entry: &'static Entry, provider: Name, keyring: Arc<Keyring>) -> Self {
+        Self { entry, provider, keyring, known: HashMap::new(), states: HashMap::new() }
+    }
+
+    pub(crate) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Integration(integration) => {
+                let newer =
+                    self.known.get(&integration.id).is_none_or(|known| known.integration.revision < integration.revision);
+                if integration.provider == self.provider && newer {
+                    let target = self.open(&integration);
+                    if let Err(reason) = &target {
+                        tracing::error!(integration.id = %integration.id, reason, "an integration cannot be opened");
+                    }
+                    self.known.insert(integration.id.clone(), Arc::new(Known { integration: *integration, target }));
+                }
+            }
+            Change::State { integration, state, .. } => self.set_state(integration, state),
+            Change::Complete => {}
+        }
+    }
+
+    /// Takes a state that this worker made or read, without waiting for the watch to say it.
+    pub(crate) fn set_state(&mut self, integration: String, state: State) {
+        if state.phase == Phase::Open {
+            self.states.remove(&integration);
+        } else {
+            self.states.insert(integration, state);
+        }
+    }
+
+    pub(crate) fn get(&self, integration: &str) -> Option<&Arc<Known>> {
+        self.known.get(integration)
+    }
+
+    /// The state of an integration that is not open.
+    pub(crate) fn state(&self, integration: &str) -> Option<&State> {
+        self.states.get(integration)
+    }
+
+    fn open(&self, integration: &Integration) -> Result<Arc<dyn AnyTarget>, String> {
+        let secrets = match &integration.sealed {
+            None => Secrets::default(),
+            Some(sealed) => {
+                let plain = self
+                    .keyring
+                    .open(&sealed.key_id, integration.id.as_bytes(), &sealed.bytes)
+                    .map_err(|error| error.to_string())?;
+                // The parser's words could repeat a part of the secret.
+                serde_json::from_slice::<Secrets>(plain.expose_secret())
+                    .map_err(|_| "its sealed credentials are not of a known form".to_owned())?
+            }
+        };
+        let public = integration.config.value().map_err(|error| format!("its config cannot be read: {error}"))?;
+        let config = self.entry.join_secrets(public, secrets.config);
+        let about = About {
+            integration: integration.id.clone(),
+            name: integration.name.clone(),
+            org: integration.org.clone(),
+            timeout: integration.timeout(),
+        };
+        self.entry.open(config, secrets.credentials, about).map(Arc::from).map_err(|error| error.to_string())
+    }
+}
