@@ -31,7 +31,8 @@ pub const LEASE: &str = "SIGNALBOX_LEASE";
 
 /// What producers publish to, seen by the stream INGEST.
 pub const INPUT_ALL: &str = "signalbox.in.>";
-const INPUT_PREFIX: &str = "signalbox.in.";
+/// What the subjects of all input begin with.
+pub const INPUT_PREFIX: &str = "signalbox.in.";
 const STORED_INPUT_PREFIX: &str = "signalbox.ingest.";
 
 /// A share of a provider's stream with consumers of its own.
@@ -166,8 +167,11 @@ pub fn gate(integration: &str) -> String {
     format!("signalbox.parkgate.{integration}")
 }
 
+/// All deliveries that wait on disk.
+pub const PARKED_ALL: &str = "signalbox.parked.>";
+
 /// All that PARKED stores.
-pub const PARKED_SUBJECTS: [&str; 2] = ["signalbox.parked.>", "signalbox.parkgate.*"];
+pub const PARKED_SUBJECTS: [&str; 2] = [PARKED_ALL, "signalbox.parkgate.*"];
 
 /// All that BATCH stores.
 pub const BATCH_ALL: &str = "signalbox.batch.>";
@@ -202,8 +206,11 @@ pub fn dead_mark(act: &str) -> String {
 /// All marks.
 pub const DEAD_MARKS: &str = "signalbox.deadmark.*";
 
+/// All dead letters.
+pub const DEAD_ALL: &str = "signalbox.dead.>";
+
 /// All that DEAD stores.
-pub const DEAD_SUBJECTS: [&str; 2] = ["signalbox.dead.>", DEAD_MARKS];
+pub const DEAD_SUBJECTS: [&str; 2] = [DEAD_ALL, DEAD_MARKS];
 
 /// Where a role's instance reports outcomes.
 pub fn outcome(role: &str, instance: &str) -> String {

@@ -1,1 +1,17 @@
-fn main() {}
+//! `signalbox`: the whole of Signalbox in one binary. Its roles are libraries; this crate starts them (`up`, `run`)
+//! and talks to them over HTTP (all other commands).
+
+mod bench;
+mod cli;
+mod file;
+mod nats_server;
+mod proc;
+mod roles;
+mod settings;
+mod up;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -65,6 +65,13 @@ impl Broker {
         Ok(answer["purged"].as_u64().unwrap_or_default())
     }
 
+    /// Removes one message of a stream. One that is gone already is no error.
+    pub async fn remove(&self, stream: &str, seq: u64) -> Result<(), Error> {
+        let body = serde_json::json!({ "seq": seq, "no_erase": true });
+        // The answer holds an error where the message has gone meanwhile, which is what was wanted.
+        self.api(&format!("STREAM.MSG.DELETE.{stream}"), &body).await.map(|_| ())
+    }
+
     /// Lets go of accepted events before this sequence.
     pub async fn purge_events(&self, before: u64) -> Result<u64, Error> {
         self.purge(subjects::EVENTS, None, Some(before)).await

@@ -126,6 +126,22 @@ impl Broker {
         self.publisher().publish(publish).await.map_err(|source| Error::Publish { subject, source })
     }
 
+    /// Publishes bytes as a producer would: for inputs that are sent in again. The headers are given
+    /// by name; none of the server's own may be among them.
+    pub async fn publish_raw(&self, subject: &str, headers: &[(String, String)], body: Bytes) -> Result<Ack, Error> {
+        let mut map = async_nats::HeaderMap::new();
+        for (name, value) in headers {
+            let (Ok(name), Ok(value)) = (name.parse::<async_nats::HeaderName>(), value.parse::<async_nats::HeaderValue>()) else {
+                return Err(Error::Request { what: format!("publish to {subject}"), reason: format!("header {name:?} cannot be sent") });
+            };
+            map.append(name, value);
+        }
+        let fail = |reason: String| Error::Request { what: format!("publish to {subject}"), reason };
+        let sent = self.jetstream().publish_with_headers(subject.to_owned(), map, body).await;
+        let ack = sent.map_err(|error| fail(error.to_string()))?.await.map_err(|error| fail(error.to_string()))?;
+        Ok(Ack { seq: ack.sequence, duplicate: ack.duplicate, value: None })
+    }
+
     /// The id of the dead letter of a message that never became a delivery, from its place.
     pub fn dead_id(stream: &str, seq: u64, reason: &str) -> String {
         hash::parts([b"dead", stream.as_bytes(), &seq.to_be_bytes(), reason.as_bytes()])

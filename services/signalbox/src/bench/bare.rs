@@ -4,8 +4,8 @@
 //! with an HTTP client set up as the product's, and acknowledges it. It shares publisher, receiver and payload with
 //! the measured path, and it is what `cpu_ratio` divides by.
 //!
-//! The loop has a thread and a runtime of its own. On the thread of publisher and receiver it would share their
-//! wake-ups, which at low rates are most of the cost, and which no worker beside a producer and a target can share.
+//! All of it but the server runs on the benchmark's one thread. At low rates wake-ups are most of the cost, and threads
+//! that wake each other would add a quarter at 200 a second: the comparison is with the least that the work can cost.
 
 use std::{net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,8 +20,7 @@ use async_nats::{
 };
 use bytes::Bytes;
 use futures::StreamExt as _;
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinHandle;
 
 use super::{
     publisher::{NatsPublisher, Outgoing, Pace},
@@ -42,8 +41,7 @@ const ACK: Bytes = Bytes::from_static(b"+ACK");
 pub(super) struct Bare {
     server: NatsServer,
     publisher: NatsPublisher,
-    stop: CancellationToken,
-    worker: oneshot::Receiver<anyhow::Result<()>>,
+    worker: JoinHandle<()>,
     data: Arc<str>,
 }
 
@@ -66,26 +64,11 @@ impl Bare {
         })
         .await
         .context("cannot start the nats-server of the bare pipeline")?;
-        let stop = CancellationToken::new();
-        let (ready, is_ready) = oneshot::channel();
-        let (done, worker) = oneshot::channel();
-        let (url, stopped) = (server.url().to_owned(), stop.clone());
-        std::thread::Builder::new().name("bare".into()).spawn(move || {
-            let worked = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .context("cannot build a runtime")
-                .and_then(|runtime| runtime.block_on(stopped.run_until_cancelled(work(&url, &target, ready))).transpose());
-            // Nobody asks when the pipeline was dropped.
-            done.send(worked.map(Option::unwrap_or_default)).unwrap_or_default();
-        })?;
-        // Not sent when the worker failed; its own error says why.
-        if is_ready.await.is_err() {
-            worker.await.context("the bare pipeline's worker panicked")??;
-            anyhow::bail!("the bare pipeline's worker ended at its start");
-        }
+        let nats = async_nats::connect(server.url()).await.context("cannot connect to the bare pipeline's server")?;
+        let messages = messages(&nats).await?;
         let publisher = NatsPublisher::connect(server.url()).await?;
-        Ok(Self { server, publisher, stop, worker, data })
+        let worker = tokio::spawn(work(messages, nats, http_client()?, target));
+        Ok(Self { server, publisher, worker, data })
     }
 
     /// The process id of its server.
@@ -107,8 +90,7 @@ impl Bare {
 
     /// Stops worker and server.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
-        self.stop.cancel();
-        self.worker.await.context("the bare pipeline's worker panicked")??;
+        self.worker.abort();
         self.server.stop().await
     }
 }
@@ -143,22 +125,15 @@ pub(super) fn http_client() -> anyhow::Result<reqwest::Client> {
         .context("cannot build an HTTP client")
 }
 
-/// Makes stream and consumer, then pulls, posts, acknowledges, for ever. What fails is not acknowledged and comes
-/// again, or shows as lost.
-async fn work(url: &str, target: &str, ready: oneshot::Sender<()>) -> anyhow::Result<()> {
-    let nats = async_nats::connect(url).await.context("cannot connect to the bare pipeline's server")?;
-    let http = http_client()?;
-    let messages = messages(&nats).await?;
-    // Nobody waits when the start was given up.
-    ready.send(()).unwrap_or_default();
+/// Pulls, posts, acknowledges, for ever. What fails is not acknowledged and comes again, or shows as lost.
+async fn work(messages: pull::Stream, nats: Client, http: reqwest::Client, target: String) {
     messages
         .for_each_concurrent(REQUESTS_MAX, async |message| {
-            if let Err(error) = deliver(message, &nats, &http, target).await {
+            if let Err(error) = deliver(message, &nats, &http, &target).await {
                 tracing::warn!(error = format!("{error:#}"), "a delivery of the bare pipeline failed");
             }
         })
         .await;
-    anyhow::bail!("the bare pipeline's messages ended")
 }
 
 async fn messages(nats: &Client) -> anyhow::Result<pull::Stream> {

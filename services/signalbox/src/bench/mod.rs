@@ -337,7 +337,6 @@ impl Processes {
     }
 
     fn memory(self) -> anyhow::Result<Memory> {
-        #[expect(clippy::cast_precision_loss, reason = "no process has 2^52 bytes")]
         let of = |pid: u32| {
             proc::resident_bytes(pid).map(|bytes| bytes as f64 / 1e6).context("cannot read the memory of a process")
         };

@@ -243,7 +243,6 @@ fn derived(workload: &Workload, path: &Figures, comparison: Option<&Comparison>)
             ("p99_ms_more_than_alone", path.latency_ms.p99 - alone.latency_ms.p99),
         ]),
         Some(Comparison::Few(few)) => {
-            #[expect(clippy::cast_precision_loss, reason = "counts of integrations are far below 2^52")]
             let more = (workload.integrations - super::args::ROUTING_FEW) as f64;
             BTreeMap::from([
                 ("events_per_s_ratio_to_few", path.events_per_s / few.events_per_s),
@@ -254,13 +253,11 @@ fn derived(workload: &Workload, path: &Figures, comparison: Option<&Comparison>)
 }
 
 /// A count for each second of a duration.
-#[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
 pub(super) fn per_second(count: u64, duration: Duration) -> f64 {
     if duration.is_zero() { 0.0 } else { count as f64 / duration.as_secs_f64() }
 }
 
 /// Seconds for each 1,000 of a count.
-#[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
 pub(super) fn per_thousand(duration: Duration, count: u64) -> f64 {
     if count == 0 { 0.0 } else { duration.as_secs_f64() * 1_000.0 / count as f64 }
 }

@@ -1,0 +1,67 @@
+# What the README names. Each target installs what it needs; nothing is written outside this folder.
+
+# A nats-server that `make tools` installed comes before an older one on PATH.
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+FILE ?= examples/integrations.yaml
+CARGO ?= cargo
+
+.PHONY: up test check bench soak fmt lint doc deny tools server compose
+
+# A running system on this machine, with the integrations of FILE.
+up: server
+	$(CARGO) build --release --locked --bin signalbox
+	target/release/signalbox up --file $(FILE)
+
+# Everything that can be shown in minutes.
+test: tools
+	$(CARGO) build --workspace --bins --locked
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    $(CARGO) nextest run --workspace --locked && $(CARGO) test --workspace --doc --locked; \
+	else \
+	    $(CARGO) test --workspace --locked; \
+	fi
+
+# What a change has to pass.
+check: lint doc deny test
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+# Licences, sources and double versions; known vulnerabilities where the database can be had.
+deny:
+	@if ! $(CARGO) deny --version >/dev/null 2>&1; then \
+	    echo "cargo-deny is not installed: licences and vulnerabilities are not checked"; \
+	elif $(CARGO) deny fetch db >/dev/null 2>&1; then \
+	    $(CARGO) deny check; \
+	else \
+	    echo "the database of vulnerabilities cannot be had: checking the rest"; \
+	    $(CARGO) deny check bans licenses sources; \
+	fi
+
+# The whole path against the bare pipeline, interleaved: the figures of the README.
+bench: server
+	$(CARGO) build --release --locked --bin signalbox
+	target/release/signalbox bench $(ARGS)
+
+# The long form of the kill tests; each prints the seed that repeats it.
+soak: tools
+	$(CARGO) build --release --workspace --bins --locked
+	$(CARGO) test --release --locked --package signalbox-tests --test e2e -- --ignored soak --nocapture
+
+fmt:
+	$(CARGO) fmt --all
+
+tools: server
+	scripts/tools python
+
+server:
+	scripts/tools server
+
+# One container for each role, as docker-compose.yml has them.
+compose:
+	scripts/compose up --build --wait

@@ -1,0 +1,90 @@
+//! Duties: each done by one keeper at a time, whichever holds its lease.
+//!
+//! A duty may be stopped at any await, by a lost lease as by a kill: what it does is in an order that
+//! bears it.
+
+use std::time::Duration;
+
+use signalbox_broker::{Error, lease::Lease};
+use tokio::time::Instant;
+
+use crate::Keeper;
+
+/// Does a duty whenever its lease can be had, until the process is asked to stop.
+pub(crate) async fn hold<F>(keeper: &Keeper, name: &'static str, ttl: Duration, duty: impl Fn() -> F)
+where
+    F: Future<Output = Result<(), Error>>,
+{
+    let shutdown = &keeper.process.shutdown;
+    let key = format!("keeper.{name}");
+    while !shutdown.is_requested() {
+        let lease = match keeper.broker.acquire(&key, &keeper.process.instance, ttl).await {
+            Ok(Some(lease)) => lease,
+            Ok(None) => {
+                wait(keeper, ttl / 3).await;
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(%error, duty = name, "cannot ask for the lease of a duty");
+                wait(keeper, ttl / 3).await;
+                continue;
+            }
+        };
+        tracing::debug!(duty = name, "holding a duty");
+        let mut lease = lease;
+        tokio::select! {
+            () = shutdown.requested() => {
+                if let Err(error) = keeper.broker.release(lease).await {
+                    tracing::debug!(%error, duty = name, "a lease is left to expire");
+                }
+                return;
+            }
+            () = keep(keeper, &mut lease, ttl) => tracing::warn!(duty = name, "lost the lease of a duty"),
+            ended = duty() => {
+                if let Err(error) = ended {
+                    tracing::warn!(%error, duty = name, "a duty failed; it begins anew");
+                }
+                wait(keeper, Duration::from_secs(1)).await;
+                if let Err(error) = keeper.broker.release(lease).await {
+                    tracing::debug!(%error, duty = name, "a lease is left to expire");
+                }
+            }
+        }
+    }
+}
+
+/// Renews a lease until it is lost, or until two thirds of its time have passed without a renewal.
+async fn keep(keeper: &Keeper, lease: &mut Lease, ttl: Duration) {
+    let mut renewed = Instant::now();
+    loop {
+        tokio::time::sleep(ttl / 3).await;
+        match keeper.broker.renew(lease).await {
+            Ok(true) => renewed = Instant::now(),
+            Ok(false) => return,
+            Err(error) => {
+                tracing::debug!(%error, "a lease could not be renewed yet");
+                if renewed.elapsed() >= ttl * 2 / 3 {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn wait(keeper: &Keeper, time: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = keeper.process.shutdown.requested() => {}
+    }
+}
+
+/// Does something again and again, with a pause in between; ends with its first error.
+pub(crate) async fn every<F>(pause: Duration, look: impl Fn() -> F) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), Error>>,
+{
+    loop {
+        look().await?;
+        tokio::time::sleep(pause).await;
+    }
+}

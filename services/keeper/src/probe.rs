@@ -1,0 +1,77 @@
+//! Probes of suspended integrations that were lost.
+//!
+//! A probe is a delivery that a worker schedules. Where there was none in hand, or it was discarded
+//! or expired, the oldest delivery that waits becomes the probe.
+
+use std::time::Duration;
+
+use signalbox_broker::{Error, Puller, hops::Hop, topology::Consumer};
+use signalbox_proto::{
+    Delivery, Integration, Lane, Phase, State, Timestamp,
+    state::{PROBE_FIRST_SECS, Probe},
+    subjects, wire,
+};
+
+use crate::{Keeper, settle};
+
+/// How long after it was due a probe is taken to be lost: longer than a request, its redelivery and
+/// its filing take together.
+const LOST_AFTER: Duration = Duration::from_secs(90);
+/// How long the server may take to hand out what is there.
+const PULL_WAIT: Duration = Duration::from_secs(1);
+
+/// Whether a suspended integration needs a new probe now, and the wait that it stands for.
+fn due(state: &State, now: Timestamp) -> Option<u32> {
+    match &state.probe {
+        None => {
+            let first = Duration::from_secs(PROBE_FIRST_SECS.into());
+            (now.since(state.since) >= first).then_some(PROBE_FIRST_SECS)
+        }
+        Some(probe) => (now.since(probe.due) >= LOST_AFTER).then_some(probe.wait_secs),
+    }
+}
+
+/// Looks at all suspended integrations.
+pub(crate) async fn look(keeper: &Keeper) -> Result<(), Error> {
+    for (integration, state) in keeper.view.in_phase(Phase::Suspended) {
+        if let Some(wait_secs) = due(&state, Timestamp::now()) {
+            choose(keeper, &integration, wait_secs).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the oldest parked delivery the probe. The state names it before it goes; a crash in between
+/// leaves a probe that is lost in its turn.
+async fn choose(keeper: &Keeper, integration: &Integration, wait_secs: u32) -> Result<(), Error> {
+    let broker = &keeper.broker;
+    if broker.in_parked(&integration.org, &integration.id).await? == 0 {
+        return Ok(());
+    }
+    let mut puller = Puller::open(broker, Consumer::unpark(&integration.org, &integration.id)).await?;
+    if let Ok(message) = tokio::time::timeout(PULL_WAIT, puller.next(1)).await {
+        match wire::decode_delivery(&message.body) {
+            Ok(delivery) => {
+                let probe = Probe { delivery: delivery.id.clone(), due: Timestamp::now(), wait_secs };
+                let state = broker.set_probe(&integration.id, probe, None).await?;
+                if state.phase == Phase::Suspended {
+                    let next = Delivery { probe: true, lane: Lane::Bulk, ..delivery.next_hop() };
+                    broker.hop(&next, Hop::Deliver(Lane::Bulk)).await?;
+                    message.ack(broker).await?;
+                    tracing::info!(integration.id = %integration.id, delivery.id = %next.id, "probing a suspended integration");
+                } else {
+                    message.nak(broker).await?;
+                }
+            }
+            Err(error) => {
+                settle::bury_unread(broker, subjects::PARKED, &message, &error.to_string()).await?;
+                message.ack(broker).await?;
+            }
+        }
+    }
+    puller.close().await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

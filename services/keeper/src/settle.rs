@@ -1,0 +1,89 @@
+//! Ending deliveries that never reach a worker: the record first, then whatever held them.
+
+use signalbox_broker::{Broker, Error, Message, Publish, browse::Stored, outcomes};
+use signalbox_proto::{
+    DeadLetter, DeadReason, Delivery, Record, Stage, Timestamp,
+    dead::Input,
+    ledger::Final,
+    outcome::{Attempt, Batch, EventRef, Next},
+    subjects, wire,
+};
+
+use crate::Keeper;
+
+/// Ends a delivery with a dead letter and its record.
+pub(crate) async fn end(keeper: &Keeper, delivery: &Delivery, reason: DeadReason, why: &str) -> Result<(), Error> {
+    let now = Timestamp::now();
+    let next = delivery.next_hop();
+    let id = next.hop_id();
+    let letter = DeadLetter::of_delivery(Stage::Delivery, reason, why, next, now);
+    keeper.broker.bury(&letter, &id).await?;
+    record(keeper, &[ended(delivery, reason.ledger(), why, now)]).await
+}
+
+/// The record of a delivery that ended without a request.
+pub(crate) fn ended(delivery: &Delivery, state: Final, why: &str, now: Timestamp) -> Attempt {
+    Attempt {
+        delivery: delivery.id.clone(),
+        generation: delivery.generation,
+        attempt: delivery.attempt,
+        org: delivery.org.clone(),
+        provider: delivery.provider.clone(),
+        integration: delivery.integration.clone(),
+        events: delivery
+            .events
+            .iter()
+            .map(|accepted| EventRef {
+                id: accepted.event.id.clone(),
+                source: accepted.event.source.clone(),
+                event_type: accepted.event.event_type.clone(),
+                seq: accepted.seq,
+                matched: delivery.matched,
+            })
+            .collect(),
+        at: now,
+        duration_ms: 0,
+        outcome: None,
+        response_code: None,
+        response_body: String::new(),
+        error_message: Some(why.to_owned()),
+        next: Next::Final(state),
+        next_at: None,
+    }
+}
+
+/// Stores records in OUTCOMES and waits for it.
+pub(crate) async fn record(keeper: &Keeper, attempts: &[Attempt]) -> Result<(), Error> {
+    let mut records = Vec::with_capacity(attempts.len());
+    for attempt in attempts {
+        records.push(outcomes::encode(&Record::Attempt(attempt.clone()))?);
+    }
+    let subject = subjects::outcome("keeper", &keeper.process.instance);
+    let publish = Publish {
+        subject: subject.clone().into(),
+        id: None,
+        headers: Vec::new(),
+        body: wire::encode(&Batch { records })?.into(),
+    };
+    keeper.broker.publisher().publish(publish).await.map(|_| ()).map_err(|source| Error::Publish { subject, source })
+}
+
+/// Files a message that cannot be read, with its bytes.
+pub(crate) async fn bury_unread(broker: &Broker, stream: &str, message: &Message, why: &str) -> Result<(), Error> {
+    let stored = Stored {
+        subject: message.subject.to_string(),
+        seq: message.place.seq,
+        at: message.place.at,
+        body: message.body.clone(),
+    };
+    bury_stored(broker, stream, &stored, why).await
+}
+
+/// Files a stored message that cannot be read, with its bytes.
+pub(crate) async fn bury_stored(broker: &Broker, stream: &str, stored: &Stored, why: &str) -> Result<(), Error> {
+    let org = stored.subject.split('.').nth(2).and_then(|org| org.parse().ok());
+    let input = Input { subject: stored.subject.clone(), headers: Vec::new(), body: stored.body.to_vec() };
+    let why = format!("this delivery cannot be read: {why}");
+    let letter = DeadLetter::of_input(Stage::Delivery, DeadReason::Invalid, &why, org, input, stored.at);
+    broker.bury(&letter, &Broker::dead_id(stream, stored.seq, "invalid")).await.map(|_| ())
+}

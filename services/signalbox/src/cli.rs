@@ -1,0 +1,166 @@
+//! The command line: what can be said, and which code the process ends with.
+
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::{bench, roles, up};
+
+mod apply;
+mod client;
+mod config;
+mod dead;
+mod doctor;
+mod failure;
+mod holding;
+mod integrations;
+mod output;
+mod publish;
+mod trace;
+
+pub(crate) use apply::apply_file;
+pub(crate) use client::Client;
+pub(crate) use failure::Failure;
+pub(crate) use output::Output;
+
+/// Delivers events to where people and systems look, at least once, and never zero times.
+#[derive(Debug, Parser)]
+#[command(name = "signalbox", version, max_term_width = 110, after_help = "\
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused.
+
+Examples:
+  signalbox up -f integrations.yaml
+  signalbox publish execution.failed --data '{\"agent_id\":\"agent-7\",\"error\":\"timeout\"}'
+  signalbox trace 01912d68-783e-7a3f-8a2b-0c2f7e4b9d11
+  signalbox dead list --reason exhausted")]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// How results are printed.
+    #[arg(long, global = true, value_enum, default_value_t, help_heading = "Everywhere")]
+    pub output: Format,
+    /// Where the API is.
+    #[arg(long, global = true, env = "SIGNALBOX_URL", default_value = "http://127.0.0.1:8080", help_heading = "Everywhere")]
+    pub url: String,
+    /// The admin key [default: the file admin.key of the data dir].
+    #[arg(long, global = true, env = "SIGNALBOX_KEY", hide_env_values = true, help_heading = "Everywhere")]
+    pub key: Option<String>,
+    /// Where `up` keeps its streams and keys.
+    #[arg(long, global = true, env = "SIGNALBOX_DATA_DIR", default_value = "./signalbox-data", help_heading = "Everywhere")]
+    pub data_dir: PathBuf,
+    /// A settings file [default: signalbox.toml in the working directory, if it is there].
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
+    pub settings: Option<PathBuf>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs: what the API answers.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process on this machine: a nats-server as a child, all roles, the API.
+    Up(up::Args),
+    /// Run roles in this process, for production.
+    Run(roles::Args),
+    /// Publish an event and print its id.
+    Publish(publish::Args),
+    /// Show what applying a file would change.
+    Plan(apply::PlanArgs),
+    /// Make the integrations be what a file says.
+    Apply(apply::ApplyArgs),
+    /// Print the integrations as a file, secrets masked.
+    Export(apply::ExportArgs),
+    /// Look at integrations, hold and release them, delete them.
+    #[command(subcommand)]
+    Integrations(integrations::Command),
+    /// Hold deliveries: they wait until they are resumed or expire.
+    Pause(holding::PauseArgs),
+    /// Let held deliveries go, the oldest first.
+    Resume(holding::ResumeArgs),
+    /// Look at dead letters, replay them, give them up.
+    #[command(subcommand)]
+    Dead(dead::Command),
+    /// Print the whole story of an event as a tree.
+    Trace(trace::Args),
+    /// Say what is wrong with this installation, and the remedy.
+    Doctor(doctor::Args),
+    /// Print the effective settings, secrets masked, and where each came from.
+    Config(config::Args),
+    /// Measure this machine.
+    Bench(bench::Args),
+}
+
+/// Reads the command line, does what it says, and tells how that went.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The only failure is that one is installed already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::from(anyhow::Error::new(error).context("cannot start")).report(),
+    };
+    let result = runtime.block_on(dispatch(cli));
+    // Reads of standard input cannot be interrupted; everything else has ended.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let Cli { global, command } = cli;
+    let output = Output::new(global.output);
+    let done = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Up(args) => up::run(args, &global).await.map(done),
+        Command::Run(args) => roles::run(args, &global).await.map(done),
+        Command::Publish(args) => publish::run(args, &Client::new(&global)?, &output).await.map(done),
+        Command::Plan(args) => apply::plan(args, &Client::new(&global)?, &output).await.map(done),
+        Command::Apply(args) => apply::apply(args, &Client::new(&global)?, &output).await.map(done),
+        Command::Export(args) => apply::export(args, &Client::new(&global)?, &output).await.map(done),
+        Command::Integrations(command) => integrations::run(command, &Client::new(&global)?, &output).await.map(done),
+        Command::Pause(args) => holding::pause(args, &Client::new(&global)?, &output).await.map(done),
+        Command::Resume(args) => holding::resume(args, &Client::new(&global)?, &output).await.map(done),
+        Command::Dead(command) => dead::run(command, &Client::new(&global)?, &output).await.map(done),
+        Command::Trace(args) => trace::run(args, &Client::new(&global)?, &output).await.map(done),
+        Command::Doctor(args) => doctor::run(args, &Client::new(&global)?, &output).await,
+        Command::Config(args) => config::run(args, &global, &output).map(done),
+        Command::Bench(args) => {
+            let settings = crate::settings::Loaded::new(&crate::settings::load(global.settings.as_deref())?)?;
+            let setup = bench::Setup {
+                json: global.output == Format::Json,
+                server_path: settings.server.server_path,
+                durability: settings.server.durability,
+            };
+            Ok(bench::run(args, setup).await?)
+        }
+    }
+}
+
+/// A line for people on standard error, where it does not get into what programs read.
+pub(crate) fn say(line: &str) {
+    // There is nobody to tell that standard error is closed.
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
+
+#[cfg(test)]
+mod tests;

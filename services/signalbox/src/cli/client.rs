@@ -1,0 +1,125 @@
+//! The API's client.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use reqwest::{Method, header};
+use rustls::{ClientConfig, RootCertStore};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+use signalbox_runtime::secret;
+use url::Url;
+
+use super::{Failure, Global, failure::Problem};
+use crate::settings::ADMIN_KEY_FILE;
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may take: an apply of very many integrations, or the story of an old event.
+const TIMEOUT: Duration = Duration::from_secs(1_800);
+
+/// Parameters of a URL; those without a value are left out.
+pub(crate) type Query<'a> = &'a [(&'a str, Option<&'a str>)];
+
+/// Calls the API with the admin key.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    key: Option<SecretString>,
+}
+
+impl Client {
+    /// A client by what the command line says.
+    pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
+        let key = match &global.key {
+            Some(key) => Some(key.as_str().into()),
+            None => key_of(&global.data_dir),
+        };
+        Self::of(&global.url, key)
+    }
+
+    /// A client for an address.
+    pub(crate) fn of(url: &str, key: Option<SecretString>) -> Result<Self, Failure> {
+        let base: Url = url
+            .parse()
+            .ok()
+            .filter(|url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| Failure::Usage(format!("--url: {url:?} is not an address such as http://127.0.0.1:8080")))?;
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(base.scheme() == "https")?)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .user_agent(concat!("signalbox/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .context("cannot make an HTTP client")?;
+        Ok(Self { http, base, key })
+    }
+
+    pub(crate) async fn get(&self, path: &[&str], query: Query<'_>) -> Result<Value, Failure> {
+        self.call(Method::GET, path, query, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &[&str], query: Query<'_>, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::POST, path, query, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &[&str], query: Query<'_>) -> Result<Value, Failure> {
+        self.call(Method::DELETE, path, query, None).await
+    }
+
+    async fn call(&self, method: Method, path: &[&str], query: Query<'_>, body: Option<&Value>) -> Result<Value, Failure> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| anyhow!("{} takes no path", self.base))?
+            .pop_if_empty()
+            .push("v1")
+            .extend(path);
+        for (name, value) in query {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, value);
+            }
+        }
+        let mut request = self.http.request(method, url);
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.expose_secret()));
+        }
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let response = request.send().await.map_err(|error| {
+            let cause = anyhow::Error::new(error.without_url());
+            cause.context(format!(
+                "cannot reach the API at {}: start it with `signalbox up`, or say where it is with --url (SIGNALBOX_URL)",
+                self.base
+            ))
+        })?;
+        let status = response.status();
+        let bytes = response.bytes().await.context("the API's answer broke off")?;
+        let document = serde_json::from_slice::<Value>(&bytes);
+        if status.is_success() {
+            return Ok(document.with_context(|| format!("{} answers, but not as Signalbox does", self.base))?);
+        }
+        match document {
+            Ok(document) if document["code"].is_string() => {
+                Err(Failure::Problem(Problem { status: status.as_u16(), document }))
+            }
+            _ => Err(anyhow!("{} answers {status}, but not as Signalbox does", self.base).into()),
+        }
+    }
+}
+
+/// The key that `up` keeps, where it can be read.
+fn key_of(data_dir: &Path) -> Option<SecretString> {
+    secret::file_secret(&data_dir.join(ADMIN_KEY_FILE)).ok()
+}
+
+/// Trusts what this system trusts. Without TLS nothing needs to be looked up.
+fn tls(wanted: bool) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    if wanted {
+        let (trusted, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        anyhow::ensure!(trusted > 0, "this system has no certificate authorities: install ca-certificates or set SSL_CERT_FILE");
+    }
+    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}

@@ -1,0 +1,81 @@
+//! `signalbox pause` and `signalbox resume`: for one integration, those of a provider, of an org, or all.
+
+use serde_json::{Value, json};
+
+use super::{
+    Client, Failure, Output,
+    integrations::{Drain, status},
+};
+
+/// For which integrations.
+#[derive(Clone, Debug, clap::Args)]
+#[group(id = "which", required = true, multiple = true)]
+struct Which {
+    /// One integration, by name or id.
+    #[arg(long, group = "which", conflicts_with_all = ["provider", "all"])]
+    integration: Option<String>,
+    /// All integrations of a provider.
+    #[arg(long, group = "which", conflicts_with = "all")]
+    provider: Option<String>,
+    /// All integrations of a tenant; beside --integration or --provider, the tenant that these are of.
+    #[arg(long, group = "which", conflicts_with = "all")]
+    org: Option<String>,
+    /// All integrations of all tenants.
+    #[arg(long, group = "which")]
+    all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  signalbox pause --integration oncall
+  signalbox pause --provider webhook
+  signalbox pause --org acme")]
+pub(crate) struct PauseArgs {
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  signalbox resume --integration oncall
+  signalbox resume --org acme --rate 50
+  signalbox resume --all --drop-older-than 1h")]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    drain: Drain,
+}
+
+pub(crate) async fn pause(args: PauseArgs, client: &Client, out: &Output) -> Result<(), Failure> {
+    each(&args.which, "pause", &json!({}), client, out).await
+}
+
+pub(crate) async fn resume(args: ResumeArgs, client: &Client, out: &Output) -> Result<(), Failure> {
+    each(&args.which, "resume", &args.drain.body(), client, out).await
+}
+
+async fn each(which: &Which, verb: &str, body: &Value, client: &Client, out: &Output) -> Result<(), Failure> {
+    let wanted: Vec<(String, String)> = match &which.integration {
+        Some(integration) => vec![(which.org.clone().unwrap_or_else(|| "default".to_owned()), integration.clone())],
+        None => {
+            let answer = client.get(&["export"], &[("org", which.org.as_deref())]).await?;
+            let list = answer["integrations"].as_array().cloned().unwrap_or_default();
+            list.iter()
+                .filter(|item| which.provider.as_ref().is_none_or(|provider| item["provider"] == provider.as_str()))
+                .filter_map(|item| Some((item["org"].as_str()?.to_owned(), item["name"].as_str()?.to_owned())))
+                .collect()
+        }
+    };
+    if wanted.is_empty() {
+        return Err(Failure::NotFound("there is no such integration".to_owned()));
+    }
+    let mut answers = Vec::with_capacity(wanted.len());
+    for (org, integration) in &wanted {
+        answers.push(client.post(&["integrations", integration, verb], &[("org", Some(org))], body).await?);
+    }
+    let answer = json!({ "items": answers, "next_cursor": null });
+    out.answer(&answer, |_| answers.iter().map(status).collect::<Vec<_>>().join("\n"))
+}

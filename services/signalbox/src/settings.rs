@@ -1,0 +1,176 @@
+//! The settings of all roles, read and checked at once, so that a wrong one stops the start with its name.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use signalbox_providers::Egress;
+use signalbox_runtime::{
+    AdminKey, Keyring, Settings, secret,
+    settings::{environment, none_if_empty},
+    telemetry::{Log, Telemetry},
+};
+
+use crate::nats_server::Durability;
+
+/// The defaults of every section, by the crate that reads it.
+const DEFAULTS: [(&str, &str); 7] = [
+    ("signalbox", include_str!("../config.toml")),
+    ("broker", signalbox_broker::CONFIG_TOML),
+    ("ingest", signalbox_ingest::CONFIG_TOML),
+    ("router", signalbox_router::CONFIG_TOML),
+    ("delivery", signalbox_delivery::CONFIG_TOML),
+    ("keeper", signalbox_keeper::CONFIG_TOML),
+    ("api", signalbox_api::CONFIG_TOML),
+];
+
+/// The admin key's file in a data dir.
+pub(crate) const ADMIN_KEY_FILE: &str = "admin.key";
+/// The file of the sealing keys in a data dir.
+const MASTER_KEY_FILE: &str = "master.key";
+
+/// All settings.
+pub(crate) struct Loaded {
+    pub nats: signalbox_broker::Config,
+    pub server: Server,
+    pub ingest: signalbox_ingest::Config,
+    pub router: signalbox_router::Config,
+    pub delivery: signalbox_delivery::Config,
+    pub keeper: signalbox_keeper::Config,
+    pub api: signalbox_api::Config,
+    pub egress: Egress,
+    pub secrets: Secrets,
+    pub auth: Auth,
+    pub log: Log,
+    pub telemetry: Telemetry,
+}
+
+/// What the section `nats` says of the server that `up` starts.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Server {
+    /// What an acknowledged publish survives.
+    #[serde(deserialize_with = "durability")]
+    pub durability: Durability,
+    /// The program; `None` to look for it.
+    #[serde(deserialize_with = "none_if_empty")]
+    pub server_path: Option<PathBuf>,
+}
+
+/// The section `nats`: keys of the broker and of the server beside each other.
+#[derive(Deserialize)]
+struct Nats {
+    #[serde(flatten)]
+    server: Server,
+    #[serde(flatten)]
+    broker: signalbox_broker::Config,
+}
+
+/// The section `secrets`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Secrets {
+    #[serde(deserialize_with = "none_if_empty")]
+    key_file: Option<PathBuf>,
+    key: SecretString,
+}
+
+/// The section `auth`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Auth {
+    #[serde(deserialize_with = "none_if_empty")]
+    admin_key_file: Option<PathBuf>,
+}
+
+/// The admin key with the text that a caller of the API sends.
+pub(crate) struct Admin {
+    pub key: AdminKey,
+    pub text: SecretString,
+    /// Whether this start made it.
+    pub is_new: bool,
+}
+
+/// Reads the layers: defaults, the file (or `signalbox.toml` in the working directory), the environment.
+pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Settings> {
+    Ok(Settings::load(&DEFAULTS, file, environment()?.into_iter(), &[])?)
+}
+
+impl Loaded {
+    /// Reads and checks every section.
+    pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
+        let Nats { server, broker } = settings.section("nats")?;
+        let loaded = Self {
+            nats: broker,
+            server,
+            ingest: settings.section("ingest")?,
+            router: settings.section("router")?,
+            delivery: settings.section("delivery")?,
+            keeper: settings.section("keeper")?,
+            api: settings.section("api")?,
+            egress: settings.section("egress")?,
+            secrets: settings.section("secrets")?,
+            auth: settings.section("auth")?,
+            log: settings.section("log")?,
+            telemetry: settings.section("telemetry")?,
+        };
+        loaded.ingest.check()?;
+        loaded.router.check()?;
+        loaded.delivery.check()?;
+        loaded.keeper.check()?;
+        loaded.api.check()?;
+        Ok(loaded)
+    }
+
+    /// The sealing keys of the settings, else those of the data dir; `create` makes them there where there are none.
+    pub(crate) fn keyring(&self, data_dir: &Path, create: bool) -> anyhow::Result<Arc<Keyring>> {
+        let in_data_dir = data_dir.join(MASTER_KEY_FILE);
+        let keyring = match (&self.secrets.key_file, self.secrets.key.expose_secret().is_empty()) {
+            (Some(_), false) => bail!("secrets.key_file and secrets.key are both set: keep one"),
+            (None, false) => Keyring::from_text("secrets.key", &self.secrets.key)?,
+            (Some(path), true) => Keyring::from_file(path).context("secrets.key_file")?,
+            (None, true) if create => Keyring::from_file_or_create(&in_data_dir)?,
+            (None, true) if in_data_dir.exists() => Keyring::from_file(&in_data_dir)?,
+            (None, true) => bail!(
+                "no key opens sealed credentials: set secrets.key_file (SIGNALBOX_SECRETS__KEY_FILE) to the file that \
+                 all roles share; there is none at {} either",
+                in_data_dir.display()
+            ),
+        };
+        Ok(Arc::new(keyring))
+    }
+
+    /// The admin key of the settings, else that of the data dir; `create` makes one there where there is none.
+    pub(crate) fn admin_key(&self, data_dir: &Path, create: bool) -> anyhow::Result<Admin> {
+        let in_data_dir = data_dir.join(ADMIN_KEY_FILE);
+        let (path, is_new) = match &self.auth.admin_key_file {
+            Some(path) => (path, false),
+            None if in_data_dir.exists() => (&in_data_dir, false),
+            None if create => {
+                let is_new = secret::create_secret_file(&in_data_dir, &secret::new_admin_key()?)?;
+                (&in_data_dir, is_new)
+            }
+            None => bail!(
+                "no admin key: set auth.admin_key_file (SIGNALBOX_AUTH__ADMIN_KEY_FILE) to a file that holds one, such \
+                 as `sbx_` and 43 random characters; there is none at {} either",
+                in_data_dir.display()
+            ),
+        };
+        let text = secret::file_secret(path)?;
+        Ok(Admin { key: AdminKey::new(&path.display().to_string(), &text)?, text, is_new })
+    }
+}
+
+fn durability<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Durability, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "process" => Ok(Durability::Process),
+        "disk" => Ok(Durability::Disk),
+        other => Err(serde::de::Error::custom(format!("nats.durability: {other:?} is neither process nor disk"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

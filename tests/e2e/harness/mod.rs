@@ -1,0 +1,21 @@
+//! What the scenarios are played with: the programs under test as processes, a receiver that does as it is told, and
+//! clients that publish, ask and act. One file a noun.
+
+pub(crate) mod client;
+pub(crate) mod load;
+pub(crate) mod process;
+pub(crate) mod raw_nats;
+pub(crate) mod role;
+pub(crate) mod seed;
+pub(crate) mod server;
+pub(crate) mod target;
+pub(crate) mod up;
+pub(crate) mod wait;
+
+pub(crate) use client::{Client, Publish};
+pub(crate) use load::Load;
+pub(crate) use role::Cluster;
+pub(crate) use seed::Seed;
+pub(crate) use target::{Answer, Target};
+pub(crate) use up::Up;
+pub(crate) use wait::{eventually, pause};

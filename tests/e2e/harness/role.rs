@@ -1,0 +1,138 @@
+//! Each role as a process of its own on one nats-server, as production runs them.
+
+use std::{collections::BTreeMap, fs, process::ExitStatus, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{
+    client::{self, Client},
+    process::{Folder, Program, Settings, free_port, settings, signalbox},
+    server::Server,
+    wait::eventually,
+};
+
+/// How long a role may take until it is ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One role's process; restarted on the same ports with the same settings.
+pub(crate) struct Role {
+    arguments: Vec<String>,
+    settings: Settings,
+    admin: String,
+    log: std::path::PathBuf,
+    program: Program,
+}
+
+impl Role {
+    pub(crate) async fn kill(&mut self) {
+        self.program.kill().await;
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        self.program.stop().await
+    }
+
+    /// Starts it again and waits until it is ready.
+    pub(crate) async fn restart(&mut self) {
+        self.program = launch(&self.arguments, &self.settings, &self.log);
+        self.ready().await;
+    }
+
+    pub(crate) fn assert_alive(&mut self) {
+        self.program.assert_alive();
+    }
+
+    async fn ready(&mut self) {
+        let (program, admin) = (&mut self.program, &self.admin);
+        eventually(READY_TIMEOUT, "the role is ready", async || {
+            program.assert_alive();
+            let answer = client::try_request(admin, "GET", "/readyz", &[], Vec::new()).await?;
+            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+        })
+        .await;
+    }
+}
+
+fn launch(arguments: &[String], settings: &Settings, log: &std::path::Path) -> Program {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    Program::start(&format!("signalbox {}", arguments.join(" ")), &signalbox(), &arguments, settings, log, false)
+}
+
+/// nats-server and every role beside it.
+pub(crate) struct Cluster {
+    // Dropped in this order: roles before their server, files last.
+    roles: BTreeMap<&'static str, Role>,
+    pub(crate) server: Server,
+    client: Client,
+    folder: Folder,
+}
+
+impl Cluster {
+    /// Starts all of them and waits until they are ready.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`Self::start`], with further settings.
+    pub(crate) async fn start_with(more: &[(&str, &str)]) -> Self {
+        let folder = Folder::new();
+        let server = Server::start(folder.path()).await;
+        let key = format!("sbx_{:016x}{:016x}", random(), random());
+        let write = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).expect("a key file can be written");
+            path.to_str().expect("the folder's name is UTF-8").to_owned()
+        };
+        let bytes: Vec<u8> = (0..4).flat_map(|_| random().to_be_bytes()).collect();
+        let mut settings = settings();
+        settings.extend([
+            ("SIGNALBOX_NATS__URL".to_owned(), server.url()),
+            ("SIGNALBOX_AUTH__ADMIN_KEY_FILE".to_owned(), write("admin.key", key.clone())),
+            ("SIGNALBOX_SECRETS__KEY_FILE".to_owned(), write("master.key", STANDARD.encode(bytes))),
+        ]);
+        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let (ingest, api) = (free_port(), free_port());
+        let mut roles = BTreeMap::new();
+        for (name, listen) in
+            [("api", Some(api)), ("ingest", Some(ingest)), ("router", None), ("delivery", None), ("keeper", None)]
+        {
+            let admin = format!("127.0.0.1:{}", free_port());
+            let mut arguments = vec!["run".to_owned(), name.to_owned(), "--admin-listen".to_owned(), admin.clone()];
+            if name == "delivery" {
+                arguments.extend(["--provider".to_owned(), "webhook".to_owned()]);
+            }
+            if let Some(port) = listen {
+                arguments.extend(["--listen".to_owned(), format!("127.0.0.1:{port}")]);
+            }
+            let log = folder.path().join(format!("{name}.log"));
+            let program = launch(&arguments, &settings, &log);
+            let settings = settings.clone();
+            roles.insert(name, Role { arguments, settings, admin: format!("http://{admin}"), log, program });
+        }
+        for role in roles.values_mut() {
+            role.ready().await;
+        }
+        let api = format!("http://127.0.0.1:{api}");
+        let client = Client::new(&api, &format!("http://127.0.0.1:{ingest}"), &server.url(), &key).await;
+        Self { roles, server, client, folder }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The role of this name.
+    pub(crate) fn role(&mut self, name: &str) -> &mut Role {
+        self.roles.get_mut(name).unwrap_or_else(|| panic!("there is no role {name} in {}", self.folder.path().display()))
+    }
+
+    /// Fails if any process has ended by itself.
+    pub(crate) fn assert_alive(&mut self) {
+        self.roles.values_mut().for_each(Role::assert_alive);
+    }
+}
+
+fn random() -> u64 {
+    getrandom::u64().expect("the system gives random numbers")
+}

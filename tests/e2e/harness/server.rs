@@ -1,0 +1,67 @@
+//! nats-server as a process of its own, for scenarios that run each role by itself.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use tokio::net::TcpStream;
+
+use super::{
+    process::{Program, Settings, free_port, nats_server},
+    wait::eventually,
+};
+
+/// How long a start may take, reading its store included.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A nats-server with JetStream on one port and one store for all its starts.
+pub(crate) struct Server {
+    port: u16,
+    config: PathBuf,
+    log: PathBuf,
+    program: Program,
+}
+
+impl Server {
+    /// Starts one with its files in this folder.
+    pub(crate) async fn start(folder: &std::path::Path) -> Self {
+        let port = free_port();
+        let config = folder.join("nats-server.conf");
+        let text = format!(
+            "host: 127.0.0.1\nport: {port}\nmax_payload: 1048576\njetstream {{ store_dir: {:?} }}\n",
+            folder.join("nats")
+        );
+        fs::write(&config, text).expect("the server's config can be written");
+        let log = folder.join("nats-server.log");
+        let program = launch(&config, &log);
+        let server = Self { port, config, log, program };
+        server.ready().await;
+        server
+    }
+
+    /// Where clients connect.
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) async fn kill(&mut self) {
+        self.program.kill().await;
+    }
+
+    /// Starts it again on the same port and store.
+    pub(crate) async fn restart(&mut self) {
+        self.program = launch(&self.config, &self.log);
+        self.ready().await;
+    }
+
+    async fn ready(&self) {
+        let address = ("127.0.0.1", self.port);
+        eventually(READY_TIMEOUT, "nats-server listens", async || {
+            TcpStream::connect(address).await.map(|_| ()).map_err(|error| error.to_string())
+        })
+        .await;
+    }
+}
+
+fn launch(config: &std::path::Path, log: &std::path::Path) -> Program {
+    let config = config.to_str().expect("the folder's name is UTF-8");
+    Program::start("nats-server", &nats_server(), &["-c", config], &Settings::new(), log, false)
+}
