@@ -11,7 +11,7 @@ CARGO ?= cargo
 # A running system on this machine, with the integrations of FILE.
 up: server
 	$(CARGO) build --release --locked --bin signalbox
-	target/release/signalbox up --file $(FILE)
+	target/release/signalbox up -f $(FILE)
 
 # Everything that can be shown in minutes.
 test: tools

@@ -154,3 +154,6 @@ impl DeadLetter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

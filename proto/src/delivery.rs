@@ -6,6 +6,8 @@ use crate::{Accepted, Lane, Name, Timestamp, hash, outcome::OutcomeKind};
 
 /// Attempts kept in the envelope, and so in a dead letter: the first and the newest.
 pub const NOTES_MAX: usize = 20;
+/// Bytes kept of a note's message; with the rest of it at most 1 KiB.
+const NOTE_TEXT_BYTES_MAX: usize = 900;
 /// Largest envelope, in bytes: the event bound twice and room for what the hops add. A quarter of
 /// `max_payload` is the event's; this leaves the rest to headers.
 pub const ENVELOPE_BYTES_MAX: usize = 768 * 1024;
@@ -169,10 +171,13 @@ impl Delivery {
 
     /// Remembers an attempt: the first stays, of the others the newest.
     pub fn note(&mut self, mut note: Note) {
-        note.error_message = note.error_message.map(|text| crate::fingerprint::cut(&text, 900));
+        note.error_message = note.error_message.map(|text| crate::fingerprint::cut_bytes(&text, NOTE_TEXT_BYTES_MAX));
         if self.notes.len() >= NOTES_MAX {
             self.notes.remove(1);
         }
         self.notes.push(note);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,3 +46,15 @@ pub fn cut(text: &str, chars_max: usize) -> String {
         Some(_) => text.chars().take(chars_max.saturating_sub(1)).chain(['…']).collect(),
     }
 }
+
+/// Cuts a text to at most `bytes_max` bytes of UTF-8, an ellipsis at the end where it was cut.
+pub fn cut_bytes(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let (kept, _) = text.split_at(text.floor_char_boundary(bytes_max.saturating_sub('…'.len_utf8())));
+    format!("{kept}…")
+}
+
+#[cfg(test)]
+mod tests;

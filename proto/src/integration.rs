@@ -145,3 +145,6 @@ impl Integration {
         Duration::from_secs(self.timeout_secs.unwrap_or(TIMEOUT_SECS).into())
     }
 }
+
+#[cfg(test)]
+mod tests;

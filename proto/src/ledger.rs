@@ -60,3 +60,6 @@ impl Row {
         if key(&other) > key(&self) { other } else { self }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,3 +135,6 @@ pub fn check_event_id(text: &str) -> Result<(), InvalidName> {
     let valid = (1..=EVENT_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     if valid { Ok(()) } else { Err(InvalidName::EventId(quoted(text))) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,3 +171,6 @@ pub struct Batch {
 pub fn reason(text: &str) -> String {
     crate::fingerprint::cut(text, REASON_CHARS_MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,3 +55,6 @@ impl std::fmt::Display for Severity {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests;

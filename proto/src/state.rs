@@ -92,3 +92,6 @@ pub enum Gate {
     /// Deliveries park.
     Closed,
 }
+
+#[cfg(test)]
+mod tests;

@@ -264,3 +264,6 @@ pub fn act_key(act: &str) -> String {
 pub fn suspect_key(stream: &str, seq: u64) -> String {
     format!("suspect.{stream}.{seq}")
 }
+
+#[cfg(test)]
+mod tests;

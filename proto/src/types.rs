@@ -71,3 +71,6 @@ pub fn built_in(name: &str) -> Option<&'static BuiltIn> {
 pub fn default_severity(name: &str) -> Severity {
     built_in(name).map_or(Severity::Low, |entry| entry.severity)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,10 @@ use crate::{
     outcome::{Batch, Record},
 };
 
+/// Deepest nesting of a message that is read, in levels. Ours have ten at most; an unknown field is skipped by
+/// recursion, and what the library allows by itself overflows the stack of a thread.
+const DEPTH_MAX: usize = 64;
+
 /// A message that this version cannot read or write.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -31,7 +35,9 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 
 /// Reads a message.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    rmp_serde::from_slice(bytes).map_err(Error::Decode)
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    deserializer.set_max_depth(DEPTH_MAX);
+    T::deserialize(&mut deserializer).map_err(Error::Decode)
 }
 
 /// Reads a delivery, which names at least one event.
@@ -48,3 +54,6 @@ pub fn decode_records(bytes: &[u8]) -> Result<(Vec<Record>, usize), Error> {
     let unknown = total - records.len();
     Ok((records, unknown))
 }
+
+#[cfg(test)]
+mod tests;

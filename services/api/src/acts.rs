@@ -19,7 +19,8 @@ use signalbox_runtime::Problem;
 use uuid::Uuid;
 
 use crate::{
-    App, Shared, apply::refuse,
+    App, Shared,
+    apply::refuse,
     dead::{self, Matcher},
     problems,
     problems::invalid,
@@ -121,7 +122,11 @@ pub(crate) async fn cancel(State(shared): App, Path(id): Path<String>, query: Qu
         }
         act.status = ActStatus::Cancelled;
         act.updated_at = Timestamp::now();
-        match shared.broker.update(subjects::STATE, &subjects::act_key(&id), &act, revision).await {
+        match shared
+            .broker
+            .update(subjects::STATE, &subjects::act_key(&id), &act, revision)
+            .await
+        {
             Ok(_) => return Ok(Json(view(&act))),
             Err(BrokerError::Conflict { .. }) => {}
             Err(error) => return Err(problems::broker(error)),
@@ -136,25 +141,39 @@ impl Shared {
         let mut filter = wanted.filter.unwrap_or_default().filter()?;
         filter.ids = wanted.ids.unwrap_or_default();
         if filter.ids.len() > IDS_MAX {
-            return Err(invalid("ids", format!("has {} entries, more than {IDS_MAX}: use a filter", filter.ids.len())));
+            return Err(invalid(
+                "ids",
+                format!("has {} entries, more than {IDS_MAX}: use a filter", filter.ids.len()),
+            ));
         }
         let says_nothing = filter == DeadFilter::default();
         if says_nothing && !wanted.all {
-            return Err(refuse("empty_filter", "names no dead letters: give `ids`, a `filter`, or `all: true`"));
+            return Err(refuse(
+                "empty_filter",
+                "names no dead letters: give `ids`, a `filter`, or `all: true`",
+            ));
         }
         if !says_nothing && wanted.all {
             return Err(invalid("all", "contradicts `filter` and `ids`: leave it out"));
         }
         let per_second = wanted.rate.unwrap_or(RATE);
         if !RATES.contains(&per_second) {
-            return Err(invalid("rate", format!("is outside {} to {} a second", RATES.start(), RATES.end())));
+            return Err(invalid(
+                "rate",
+                format!("is outside {} to {} a second", RATES.start(), RATES.end()),
+            ));
         }
         dead::complete(self, &mut filter, org)?;
         let matcher = Matcher::new(&filter)?;
         if wanted.dry_run {
             return self.count(&matcher).await.map(|counts| (StatusCode::OK, Json(counts)));
         }
-        let through = self.broker.stream_state(subjects::DEAD).await.map_err(problems::broker)?.last_seq;
+        let through = self
+            .broker
+            .stream_state(subjects::DEAD)
+            .await
+            .map_err(problems::broker)?
+            .last_seq;
         let now = Timestamp::now();
         let act = Act {
             id: Uuid::now_v7().to_string(),

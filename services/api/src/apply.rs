@@ -45,7 +45,11 @@ pub(crate) struct Wanted {
     discard: bool,
 }
 
-pub(crate) async fn apply(State(shared): App, mut query: Query, Body(wanted): Body<Wanted>) -> Result<Json<Value>, Problem> {
+pub(crate) async fn apply(
+    State(shared): App,
+    mut query: Query,
+    Body(wanted): Body<Wanted>,
+) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
     query.end()?;
     shared.directory.complete()?;
@@ -83,7 +87,10 @@ impl Shared {
             let entry = signalbox_providers::find(provider).filter(|_| current.provider.as_str() == provider)?;
             let secrets = sealing::open(&self.keyring, &current).ok()?;
             let config = entry.join_secrets(current.config.value().ok()?, secrets.config);
-            Some(Stored { config, credentials: secrets.credentials })
+            Some(Stored {
+                config,
+                credentials: secrets.credentials,
+            })
         };
         let specs = spec::check_all(&wanted.integrations, default_org, &self.egress, &stored)
             .map_err(|errors| problems::invalid_integrations(&errors))?;
@@ -96,7 +103,12 @@ impl Shared {
             orgs.retain(|org| specs.iter().any(|spec| spec.org == *org));
         }
         let present: Vec<Arc<Integration>> = orgs.iter().flat_map(|org| self.directory.of_org(org)).collect();
-        Ok(plan::plan(specs, &present, &|current| sealing::open(&self.keyring, current).ok(), wanted.prune))
+        Ok(plan::plan(
+            specs,
+            &present,
+            &|current| sealing::open(&self.keyring, current).ok(),
+            wanted.prune,
+        ))
     }
 
     async fn execute(&self, changes: Vec<Change>) -> Result<(), Problem> {
@@ -124,7 +136,10 @@ impl Shared {
             .await
             .map_err(|problem: Problem| {
                 let done = done.load(std::sync::atomic::Ordering::Relaxed);
-                Problem { detail: format!("{} ({done} of {total} changes were made; apply again)", problem.detail), ..problem }
+                Problem {
+                    detail: format!("{} ({done} of {total} changes were made; apply again)", problem.detail),
+                    ..problem
+                }
             })
     }
 
@@ -165,7 +180,8 @@ impl Shared {
     fn integration(&self, spec: &spec::Spec, current: Option<&Integration>, id: &str) -> Result<Integration, Problem> {
         let mut integration =
             plan::integration(spec, current, id, Timestamp::now()).map_err(|error| problems::internal(&error))?;
-        integration.sealed = sealing::seal(&self.keyring, id, &spec.secrets).map_err(|error| problems::internal(&error))?;
+        integration.sealed =
+            sealing::seal(&self.keyring, id, &spec.secrets).map_err(|error| problems::internal(&error))?;
         Ok(integration)
     }
 
@@ -176,7 +192,10 @@ impl Shared {
         let Some(found) = found.filter(|found| found.value.revision == current.revision) else {
             return Err(problems::conflict());
         };
-        self.broker.update(subjects::CONFIG, &key, &next, found.revision).await.map_err(problems::broker)?;
+        self.broker
+            .update(subjects::CONFIG, &key, &next, found.revision)
+            .await
+            .map_err(problems::broker)?;
         self.directory.put(next);
         Ok(())
     }
@@ -189,13 +208,23 @@ impl Shared {
             Err(BrokerError::Conflict { .. }) => {}
             Err(error) => return Err(problems::broker(error)),
         }
-        let holder = self.broker.get::<String>(subjects::CONFIG, &key).await.map_err(problems::broker)?;
-        let Some(holder) = holder else { return Err(problems::conflict()) };
+        let holder = self
+            .broker
+            .get::<String>(subjects::CONFIG, &key)
+            .await
+            .map_err(problems::broker)?;
+        let Some(holder) = holder else {
+            return Err(problems::conflict());
+        };
         let integration = self.broker.integration(&holder.value).await.map_err(problems::broker)?;
         if integration.is_some_and(|found| found.value.status != Status::Deleted && found.value.provider == *provider) {
             return Err(problems::conflict());
         }
-        self.broker.update(subjects::CONFIG, &key, &id, holder.revision).await.map(|_| ()).map_err(problems::broker)
+        self.broker
+            .update(subjects::CONFIG, &key, &id, holder.revision)
+            .await
+            .map(|_| ())
+            .map_err(problems::broker)
     }
 
     /// Turns an integration into a tombstone. What waits for it in PARKED is taken out by a keeper, the rest is met
@@ -213,9 +242,16 @@ impl Shared {
         self.replace(current, tombstone).await?;
         tracing::info!(integration = %current.id, org = %current.org, name = %current.name, "integration deleted");
         let key = subjects::name_key(&current.org, &current.name);
-        let holder = self.broker.get::<String>(subjects::CONFIG, &key).await.map_err(problems::broker)?;
+        let holder = self
+            .broker
+            .get::<String>(subjects::CONFIG, &key)
+            .await
+            .map_err(problems::broker)?;
         if holder.is_some_and(|holder| holder.value == current.id) {
-            self.broker.delete(subjects::CONFIG, &key).await.map_err(problems::broker)?;
+            self.broker
+                .delete(subjects::CONFIG, &key)
+                .await
+                .map_err(problems::broker)?;
         }
         self.broker
             .resume(&current.id, Drain::default(), Timestamp::now())
@@ -227,15 +263,22 @@ impl Shared {
     /// How many deliveries wait for an integration, in any way.
     pub(crate) async fn waiting(&self, integration: &Integration) -> Result<u64, Problem> {
         let (provider, id) = (&integration.provider, integration.id.as_str());
-        let parked = self.broker.in_parked(&integration.org, id).await.map_err(problems::broker)?;
+        let parked = self
+            .broker
+            .in_parked(&integration.org, id)
+            .await
+            .map_err(problems::broker)?;
         let providers = self.broker.providers().await.map_err(problems::broker)?;
         if !providers.contains(provider) {
             return Ok(parked);
         }
         let lanes = self.broker.in_lanes(provider, id).await.map_err(problems::broker)?;
         let stream = subjects::deliver_stream(provider);
-        let (retries, _) =
-            self.broker.subject_counts(&stream, &subjects::retry_of(provider, id)).await.map_err(problems::broker)?;
+        let (retries, _) = self
+            .broker
+            .subject_counts(&stream, &subjects::retry_of(provider, id))
+            .await
+            .map_err(problems::broker)?;
         Ok(parked + lanes + retries.values().sum::<u64>())
     }
 
@@ -244,7 +287,10 @@ impl Shared {
         self.directory.complete()?;
         self.directory.find(org, id_or_name).ok_or_else(|| {
             let problem = problems::not_found("integration", id_or_name);
-            Problem { detail: format!("{} in org {org}", problem.detail), ..problem }
+            Problem {
+                detail: format!("{} in org {org}", problem.detail),
+                ..problem
+            }
         })
     }
 

@@ -45,11 +45,21 @@ pub(crate) async fn show(State(shared): App, Path(id): Path<String>, mut query: 
     query.end()?;
     let missing = || problems::not_found("dead letter", &id);
     let seq = dead_letter_seq(&id).ok_or_else(missing)?;
-    let found = shared.broker.dead_letter(seq).await.map_err(problems::broker)?.ok_or_else(missing)?;
+    let found = shared
+        .broker
+        .dead_letter(seq)
+        .await
+        .map_err(problems::broker)?
+        .ok_or_else(missing)?;
     if !is_of(&org, found.letter.org.as_ref()) {
         return Err(missing());
     }
-    Ok(Json(view::dead_letter(seq, &found.letter, found.replayed_at, found.discarded_at)))
+    Ok(Json(view::dead_letter(
+        seq,
+        &found.letter,
+        found.replayed_at,
+        found.discarded_at,
+    )))
 }
 
 /// Reads the parameters that say which dead letters are meant.
@@ -62,7 +72,9 @@ fn filter(shared: &Shared, query: &mut Query) -> Result<DeadFilter, Problem> {
         stage: query.take("stage").map(|text| word("stage", &text)).transpose()?,
         reason: query.take("reason").map(|text| word("reason", &text)).transpose()?,
         fingerprint: query.take("fingerprint"),
-        event_type: query.parse::<EventType>("event_type")?.map(|event_type| event_type.to_string()),
+        event_type: query
+            .parse::<EventType>("event_type")?
+            .map(|event_type| event_type.to_string()),
         since: query.time("since", now)?,
         until: query.time("until", now)?,
         ..DeadFilter::default()
@@ -116,31 +128,58 @@ impl<'a> Matcher<'a> {
         let mut seqs = HashSet::new();
         for (index, id) in filter.ids.iter().enumerate() {
             let seq = dead_letter_seq(id).ok_or_else(|| {
-                invalid(&format!("ids[{index}]"), "is not the id of a dead letter, such as dl_12")
+                invalid(
+                    &format!("ids[{index}]"),
+                    "is not the id of a dead letter, such as dl_12",
+                )
             })?;
             seqs.insert(seq);
         }
-        let org = filter.org.as_deref().map(Name::from_str).transpose().map_err(|error| invalid("org", error.to_string()))?;
-        Ok(Self { filter, org, seqs: (!filter.ids.is_empty()).then_some(seqs) })
+        let org = filter
+            .org
+            .as_deref()
+            .map(Name::from_str)
+            .transpose()
+            .map_err(|error| invalid("org", error.to_string()))?;
+        Ok(Self {
+            filter,
+            org,
+            seqs: (!filter.ids.is_empty()).then_some(seqs),
+        })
     }
 
     /// The subjects of DEAD that may hold what matches.
     pub(crate) fn subjects(&self) -> String {
         let filter = self.filter;
         // Those without an org are stored under another token.
-        let org = self.org.as_ref().filter(|org| **org != Name::default_org()).map(Name::as_str);
-        subjects::dead_filter(filter.stage, org, filter.provider.as_deref(), filter.integration.as_deref())
+        let org = self
+            .org
+            .as_ref()
+            .filter(|org| **org != Name::default_org())
+            .map(Name::as_str);
+        subjects::dead_filter(
+            filter.stage,
+            org,
+            filter.provider.as_deref(),
+            filter.integration.as_deref(),
+        )
     }
 
     /// Whether a dead letter stored at this time matches.
     pub(crate) fn matches(&self, seq: u64, at: Timestamp, letter: &DeadLetter) -> bool {
         let filter = self.filter;
         let delivery = letter.delivery.as_deref();
-        let is = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-        let event_type = delivery.and_then(|delivery| delivery.events.first()).map(|accepted| accepted.event.event_type.as_str());
+        let is =
+            |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
+        let event_type = delivery
+            .and_then(|delivery| delivery.events.first())
+            .map(|accepted| accepted.event.event_type.as_str());
         self.seqs.as_ref().is_none_or(|seqs| seqs.contains(&seq))
             && self.org.as_ref().is_none_or(|org| is_of(org, letter.org.as_ref()))
-            && is(&filter.integration, delivery.map(|delivery| delivery.integration.as_str()))
+            && is(
+                &filter.integration,
+                delivery.map(|delivery| delivery.integration.as_str()),
+            )
             && is(&filter.provider, delivery.map(|delivery| delivery.provider.as_str()))
             && filter.stage.is_none_or(|stage: Stage| stage == letter.stage)
             && filter.reason.is_none_or(|reason| reason == letter.reason)
@@ -177,7 +216,10 @@ impl Shared {
                 }
             }
         };
-        self.broker.read_back(subjects::DEAD, &matcher.subjects(), before, look).await.map_err(problems::broker)
+        self.broker
+            .read_back(subjects::DEAD, &matcher.subjects(), before, look)
+            .await
+            .map_err(problems::broker)
     }
 
     async fn page(&self, filter: &DeadFilter, page: &Page) -> Result<Value, Problem> {
@@ -188,12 +230,20 @@ impl Shared {
         let mut found = Vec::new();
         self.matching(&matcher, before.transpose()?, |seq, letter| {
             found.push((seq, letter));
-            if found.len() > page.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if found.len() > page.limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })
         .await?;
         let more = found.len() > page.limit;
         found.truncate(page.limit);
-        let marks = if found.is_empty() { Marks::default() } else { self.broker.marks().await.map_err(problems::broker)? };
+        let marks = if found.is_empty() {
+            Marks::default()
+        } else {
+            self.broker.marks().await.map_err(problems::broker)?
+        };
         let next = found.last().filter(|_| more).map(|(seq, _)| dead_letter_id(*seq));
         let items: Vec<Value> = found
             .iter()

@@ -31,7 +31,11 @@ impl Directory {
     pub(crate) fn take(&self, change: Change) -> bool {
         match change {
             Change::Integration(integration) => self.put(*integration),
-            Change::State { integration, state, revision } => self.put_state(&integration, state, revision),
+            Change::State {
+                integration,
+                state,
+                revision,
+            } => self.put_state(&integration, state, revision),
             Change::Complete => {
                 self.write().complete = true;
                 return true;
@@ -43,7 +47,11 @@ impl Directory {
     /// Knows an integration at this revision, unless a newer one is known.
     pub(crate) fn put(&self, integration: Integration) {
         let mut inner = self.write();
-        if inner.by_id.get(&integration.id).is_some_and(|known| known.revision > integration.revision) {
+        if inner
+            .by_id
+            .get(&integration.id)
+            .is_some_and(|known| known.revision > integration.revision)
+        {
             return;
         }
         let names = inner.by_name.entry(integration.org.clone()).or_default();
@@ -69,7 +77,11 @@ impl Directory {
 
     /// Refuses with 503 until all that was there at the start is known.
     pub(crate) fn complete(&self) -> Result<(), Problem> {
-        if self.read().complete { Ok(()) } else { Err(problems::not_complete()) }
+        if self.read().complete {
+            Ok(())
+        } else {
+            Err(problems::not_complete())
+        }
     }
 
     /// The integration of an org with this id or name.
@@ -93,7 +105,11 @@ impl Directory {
     pub(crate) fn named(&self, org: &Name, name: &Name) -> Vec<Arc<Integration>> {
         let inner = self.read();
         let ids = inner.by_name.get(org).and_then(|names| names.get(name));
-        ids.into_iter().flatten().rev().filter_map(|id| inner.by_id.get(id).cloned()).collect()
+        ids.into_iter()
+            .flatten()
+            .rev()
+            .filter_map(|id| inner.by_id.get(id).cloned())
+            .collect()
     }
 
     /// The integrations of an org, by name.
@@ -112,7 +128,11 @@ impl Directory {
 
     /// The state of an integration.
     pub(crate) fn state(&self, integration: &str) -> State {
-        self.read().states.get(integration).map(|(state, _)| state.clone()).unwrap_or_default()
+        self.read()
+            .states
+            .get(integration)
+            .map(|(state, _)| state.clone())
+            .unwrap_or_default()
     }
 
     // A panic while the lock is held can only be a bug of the collections; what they hold is still whole.

@@ -47,15 +47,27 @@ struct Finding {
 }
 
 fn ok(what: impl Into<String>) -> Finding {
-    Finding { level: Level::Ok, what: what.into(), remedy: None }
+    Finding {
+        level: Level::Ok,
+        what: what.into(),
+        remedy: None,
+    }
 }
 
 fn warn(what: impl Into<String>, remedy: impl Into<String>) -> Finding {
-    Finding { level: Level::Warn, what: what.into(), remedy: Some(remedy.into()) }
+    Finding {
+        level: Level::Warn,
+        what: what.into(),
+        remedy: Some(remedy.into()),
+    }
 }
 
 fn error(what: impl Into<String>, remedy: impl Into<String>) -> Finding {
-    Finding { level: Level::Error, what: what.into(), remedy: Some(remedy.into()) }
+    Finding {
+        level: Level::Error,
+        what: what.into(),
+        remedy: Some(remedy.into()),
+    }
 }
 
 pub(crate) async fn doctor(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
@@ -66,11 +78,18 @@ pub(crate) async fn doctor(State(shared): App, mut query: Query) -> Result<Json<
     let integrations = shared.directory.all();
     let mut findings = Vec::new();
     shared.check_streams(&mut findings).await.map_err(problems::broker)?;
-    shared.check_consumers(&integrations, &mut findings).await.map_err(problems::broker)?;
+    shared
+        .check_consumers(&integrations, &mut findings)
+        .await
+        .map_err(problems::broker)?;
     let look = shared.broker.look_at_waiting().await.map_err(problems::broker)?;
     findings.extend(judge_waiting(&look, now, &|id| shared.directory.state(id)));
     findings.extend(shared.check_keys(&integrations));
-    findings.extend(integrations.iter().filter_map(|integration| held(integration, &shared.directory.state(&integration.id))));
+    findings.extend(
+        integrations
+            .iter()
+            .filter_map(|integration| held(integration, &shared.directory.state(&integration.id))),
+    );
     let ledger = shared.broker.check_ledger(since).await.map_err(problems::broker)?;
     findings.extend(judge_ledger(&ledger, since));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
@@ -99,11 +118,16 @@ impl Shared {
             let state = self.broker.stream_state(name).await?;
             let Some(most) = state.bytes_max else { continue };
             let percent = state.bytes.saturating_mul(100) / most.max(1);
-            let what = format!("stream {name} holds {} messages in {percent} % of its storage", state.messages);
+            let what = format!(
+                "stream {name} holds {} messages in {percent} % of its storage",
+                state.messages
+            );
             let remedy = match name {
                 subjects::DEAD => "replay or discard dead letters, or raise nats.storage_bytes",
                 subjects::EVENTS => "raise nats.storage_bytes, or keep events for a shorter time (nats.events_age_s)",
-                subjects::OUTCOMES => "raise nats.storage_bytes, or keep outcomes for a shorter time (nats.outcomes_age_s)",
+                subjects::OUTCOMES => {
+                    "raise nats.storage_bytes, or keep outcomes for a shorter time (nats.outcomes_age_s)"
+                }
                 _ => "see that ingest runs and keeps up, or raise nats.storage_bytes",
             };
             findings.push(match percent {
@@ -115,10 +139,17 @@ impl Shared {
         Ok(())
     }
 
-    async fn check_consumers(&self, integrations: &[Arc<Integration>], findings: &mut Vec<Finding>) -> Result<(), BrokerError> {
+    async fn check_consumers(
+        &self,
+        integrations: &[Arc<Integration>],
+        findings: &mut Vec<Finding>,
+    ) -> Result<(), BrokerError> {
         let mut missing = 0;
         for partition in 0..self.broker.config().partitions {
-            for (role, consumer) in [("ingest", Consumer::ingest(partition)), ("router", Consumer::router(partition))] {
+            for (role, consumer) in [
+                ("ingest", Consumer::ingest(partition)),
+                ("router", Consumer::router(partition)),
+            ] {
                 match consumer.progress(&self.broker).await {
                     Ok(progress) if progress.pending > BACKLOG_LATE => findings.push(warn(
                         format!("{} messages of {} wait for {role}", progress.pending, consumer.stream()),
@@ -136,7 +167,10 @@ impl Shared {
                 }
             }
         }
-        let mut wanted: Vec<Name> = integrations.iter().map(|integration| integration.provider.clone()).collect();
+        let mut wanted: Vec<Name> = integrations
+            .iter()
+            .map(|integration| integration.provider.clone())
+            .collect();
         wanted.sort();
         wanted.dedup();
         let present = self.broker.providers().await?;
@@ -187,7 +221,9 @@ impl Shared {
             findings.push(ok("every sealed secret opens"));
         }
         if older > 0 {
-            findings.push(ok(format!("{older} integrations are sealed with an older key; keep it in the key file until they change")));
+            findings.push(ok(format!(
+                "{older} integrations are sealed with an older key; keep it in the key file until they change"
+            )));
         }
         findings
     }
@@ -199,11 +235,20 @@ fn held(integration: &Integration, state: &Held) -> Option<Finding> {
         Phase::Open | Phase::Draining => None,
         Phase::Paused => Some(warn(
             format!("integration {name} is paused since {}", state.since),
-            format!("signalbox integrations resume {} --org {}", integration.name, integration.org),
+            format!(
+                "signalbox integrations resume {} --org {}",
+                integration.name, integration.org
+            ),
         )),
         Phase::Suspended => Some(error(
-            format!("integration {name} is suspended since {}: {}", state.since, state.reason),
-            format!("mend the target, then `signalbox integrations resume {} --org {}`", integration.name, integration.org),
+            format!(
+                "integration {name} is suspended since {}: {}",
+                state.since, state.reason
+            ),
+            format!(
+                "mend the target, then `signalbox integrations resume {} --org {}`",
+                integration.name, integration.org
+            ),
         )),
     }
 }
@@ -234,7 +279,10 @@ fn judge_waiting(look: &Look, now: Timestamp, state: &dyn Fn(&str) -> Held) -> V
         }
     }
     if look.cut {
-        findings.push(warn("more waits than is read in one look", "the counts below are lower bounds"));
+        findings.push(warn(
+            "more waits than is read in one look",
+            "the counts below are lower bounds",
+        ));
     }
     if findings.is_empty() {
         let total: u64 = look.integrations.iter().map(Waiting::total).sum();
@@ -252,12 +300,18 @@ fn judge_ledger(report: &Report, since: Timestamp) -> Vec<Finding> {
         )));
     } else {
         findings.push(error(
-            format!("{} deliveries are missing from the ledger: no stream knows of them", report.missing),
+            format!(
+                "{} deliveries are missing from the ledger: no stream knows of them",
+                report.missing
+            ),
             "please report it with the output of `signalbox doctor --output json`; the events can be published again",
         ));
     }
     if report.complete_since > since {
-        findings.push(ok(format!("the ledger can be judged since {}; what is older was let go of", report.complete_since)));
+        findings.push(ok(format!(
+            "the ledger can be judged since {}; what is older was let go of",
+            report.complete_since
+        )));
     }
     if report.unreadable > 0 {
         findings.push(warn(
@@ -289,7 +343,9 @@ fn waiting(shared: &Shared, look: &Look, now: Timestamp) -> Value {
     let mut integrations = Vec::new();
     for entry in &look.integrations {
         let known = shared.directory.by_id(&entry.integration);
-        let provider = known.as_ref().map_or_else(|| entry.provider.clone(), |known| known.provider.to_string());
+        let provider = known
+            .as_ref()
+            .map_or_else(|| entry.provider.clone(), |known| known.provider.to_string());
         if integrations.len() < LIST_MAX {
             integrations.push(json!({
                 "integration_id": entry.integration,
@@ -309,5 +365,8 @@ fn waiting(shared: &Shared, look: &Look, now: Timestamp) -> Value {
 }
 
 fn age_s(waiting: &Waiting, now: Timestamp) -> u64 {
-    waiting.oldest.map(|oldest| now.since(oldest).as_secs()).unwrap_or_default()
+    waiting
+        .oldest
+        .map(|oldest| now.since(oldest).as_secs())
+        .unwrap_or_default()
 }

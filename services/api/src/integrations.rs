@@ -29,15 +29,24 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
     query.end()?;
     shared.directory.complete()?;
     let wanted = |integration: &Arc<Integration>| {
-        page.cursor.as_deref().is_none_or(|cursor| integration.name.as_str() > cursor)
-            && provider.as_deref().is_none_or(|provider| integration.provider.as_str() == provider)
+        page.cursor
+            .as_deref()
+            .is_none_or(|cursor| integration.name.as_str() > cursor)
+            && provider
+                .as_deref()
+                .is_none_or(|provider| integration.provider.as_str() == provider)
             && kind.as_deref().is_none_or(|kind| view::kind(integration) == Some(kind))
             && status
                 .as_deref()
                 .is_none_or(|status| view::status(integration, &shared.directory.state(&integration.id)) == status)
     };
-    let mut found: Vec<Arc<Integration>> =
-        shared.directory.of_org(&org).into_iter().filter(wanted).take(page.limit + 1).collect();
+    let mut found: Vec<Arc<Integration>> = shared
+        .directory
+        .of_org(&org)
+        .into_iter()
+        .filter(wanted)
+        .take(page.limit + 1)
+        .collect();
     let next = (found.len() > page.limit).then(|| {
         found.truncate(page.limit);
         found.last().map(|last| last.name.clone())
@@ -53,7 +62,11 @@ pub(crate) async fn show(State(shared): App, Path(id): Path<String>, mut query: 
     Ok(Json(shared.view(&integration)))
 }
 
-pub(crate) async fn delete(State(shared): App, Path(id): Path<String>, mut query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn delete(
+    State(shared): App,
+    Path(id): Path<String>,
+    mut query: Query,
+) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
     let discard = query.flag("discard")?;
     query.end()?;
@@ -61,10 +74,16 @@ pub(crate) async fn delete(State(shared): App, Path(id): Path<String>, mut query
     let waiting = shared.waiting(&integration).await?;
     if waiting > 0 && !discard {
         let name = format!("integration {}", integration.name);
-        return Err(problems::deliveries_waiting(&name, waiting, "delete with ?discard=true (--discard), which ends them"));
+        return Err(problems::deliveries_waiting(
+            &name,
+            waiting,
+            "delete with ?discard=true (--discard), which ends them",
+        ));
     }
     shared.bury(&integration).await?;
-    Ok(Json(json!({ "id": integration.id, "name": integration.name, "org": org, "status": "deleted", "discarding": waiting })))
+    Ok(Json(
+        json!({ "id": integration.id, "name": integration.name, "org": org, "status": "deleted", "discarding": waiting }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -81,7 +100,11 @@ pub(crate) async fn pause(
     query.end()?;
     let integration = shared.find(&org, &id)?;
     let now = Timestamp::now();
-    let state = shared.broker.pause(&integration.id, "paused by a person", now).await.map_err(problems::broker)?;
+    let state = shared
+        .broker
+        .pause(&integration.id, "paused by a person", now)
+        .await
+        .map_err(problems::broker)?;
     tracing::info!(integration = %integration.id, "integration paused");
     Ok(Json(view::integration(&integration, &state, &shared.keyring)))
 }
@@ -106,13 +129,23 @@ pub(crate) async fn resume(
     let integration = shared.find(&org, &id)?;
     if resume.rate.is_some_and(|rate| !DRAIN_PER_SECOND.contains(&rate)) {
         let (least, most) = (DRAIN_PER_SECOND.start(), DRAIN_PER_SECOND.end());
-        return Err(invalid("rate", format!("is outside {least} to {most} deliveries a second")));
+        return Err(invalid(
+            "rate",
+            format!("is outside {least} to {most} deliveries a second"),
+        ));
     }
     let now = Timestamp::now();
     let age = resume.drop_older_than.as_deref().map(duration::parse).transpose();
     let age = age.map_err(|error| invalid("drop_older_than", error.to_string()))?;
-    let drain = Drain { per_second: resume.rate, drop_before: age.map(|age| now - age) };
-    let state = shared.broker.resume(&integration.id, drain, now).await.map_err(problems::broker)?;
+    let drain = Drain {
+        per_second: resume.rate,
+        drop_before: age.map(|age| now - age),
+    };
+    let state = shared
+        .broker
+        .resume(&integration.id, drain, now)
+        .await
+        .map_err(problems::broker)?;
     tracing::info!(integration = %integration.id, phase = state.phase.as_str(), "integration resumed");
     Ok(Json(view::integration(&integration, &state, &shared.keyring)))
 }
@@ -124,9 +157,14 @@ pub(crate) async fn export(State(shared): App, mut query: Query) -> Result<Json<
     shared.directory.complete()?;
     let found = match org {
         None => shared.directory.all(),
-        Some(org) => shared.directory.of_org(&org.parse().map_err(|error| invalid("org", format!("{error}")))?),
+        Some(org) => shared
+            .directory
+            .of_org(&org.parse().map_err(|error| invalid("org", format!("{error}")))?),
     };
-    let items: Vec<Value> = found.iter().map(|integration| view::spec(integration, &shared.keyring)).collect();
+    let items: Vec<Value> = found
+        .iter()
+        .map(|integration| view::spec(integration, &shared.keyring))
+        .collect();
     let note = "*** stands for a secret: applied to this installation it keeps the stored value, elsewhere it must be \
                 replaced";
     Ok(Json(json!({ "integrations": items, "note": note })))

@@ -1,10 +1,4 @@
-//! The control API over HTTP: integrations, dead letters, traces, and what is wrong with the installation.
-//!
-//! It holds no truth of its own. Integrations are entries in KV CONFIG, which it follows into memory for answers
-//! ([`Api::run`]) and writes on condition of the revision that it read; what happened is read from the streams at
-//! every question. Long work (replays, discards, drains) is only asked for here: a keeper does it.
-//!
-//! Every route below `/v1` wants the admin key; one layer sees to that.
+#![doc = include_str!("../README.md")]
 
 mod acts;
 mod apply;
@@ -85,7 +79,9 @@ impl Api {
             directory: Directory::default(),
             applying: tokio::sync::Mutex::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// The routes, to be served alone or beside those of ingest.
@@ -94,7 +90,10 @@ impl Api {
         let apply_limit = DefaultBodyLimit::max(self.shared.config.apply_bytes_max);
         Router::new()
             .route("/v1/integrations", get(integrations::list))
-            .route("/v1/integrations/{id}", get(integrations::show).delete(integrations::delete))
+            .route(
+                "/v1/integrations/{id}",
+                get(integrations::show).delete(integrations::delete),
+            )
             .route("/v1/integrations/{id}/pause", post(integrations::pause))
             .route("/v1/integrations/{id}/resume", post(integrations::resume))
             .route("/v1/apply", post(apply::apply).layer(apply_limit))
@@ -118,7 +117,9 @@ impl Api {
     /// that were there at the start are known.
     pub async fn run(&self, process: &Process) -> Result<(), Error> {
         let component = process.health.component("api");
-        let mut changes = signalbox_broker::directory::follow(&self.shared.broker).await.map_err(Error::Follow)?;
+        let mut changes = signalbox_broker::directory::follow(&self.shared.broker)
+            .await
+            .map_err(Error::Follow)?;
         loop {
             tokio::select! {
                 change = changes.recv() => match change {

@@ -80,12 +80,18 @@ pub(crate) fn plan(
     // By id, so that of several with one name the newest comes last.
     let mut by_name: BTreeMap<(&Name, &Name), BTreeMap<&str, &Arc<Integration>>> = BTreeMap::new();
     for integration in present {
-        by_name.entry((&integration.org, &integration.name)).or_default().insert(&integration.id, integration);
+        by_name
+            .entry((&integration.org, &integration.name))
+            .or_default()
+            .insert(&integration.id, integration);
     }
     let mut kept: BTreeSet<(Name, Name)> = BTreeSet::new();
     let mut changes = Vec::with_capacity(specs.len());
     for spec in specs {
-        let current = by_name.get(&(&spec.org, &spec.name)).and_then(|ids| ids.values().next_back()).map(|found| (*found).clone());
+        let current = by_name
+            .get(&(&spec.org, &spec.name))
+            .and_then(|ids| ids.values().next_back())
+            .map(|found| (*found).clone());
         kept.insert((spec.org.clone(), spec.name.clone()));
         changes.push(change(spec, current, secrets));
     }
@@ -113,7 +119,14 @@ fn change(spec: Spec, current: Option<Arc<Integration>>, secrets: &dyn Fn(&Integ
         Some(current) if current.provider != spec.provider => (Action::Replace, vec!["provider"]),
         Some(current) => {
             let fields = differences(&spec, current, secrets(current).as_ref());
-            (if fields.is_empty() { Action::None } else { Action::Update }, fields)
+            (
+                if fields.is_empty() {
+                    Action::None
+                } else {
+                    Action::Update
+                },
+                fields,
+            )
         }
     };
     Change {
@@ -132,8 +145,14 @@ fn differences(spec: &Spec, current: &Integration, secrets: Option<&Secrets>) ->
     // A config that does not read counts as another one.
     let config = current.config.value().is_ok_and(|config| same(&config, &spec.config));
     let rows = [
-        ("config", config && secrets.is_some_and(|known| same(&known.config, &spec.secrets.config))),
-        ("credentials", secrets.is_some_and(|known| same(&known.credentials, &spec.secrets.credentials))),
+        (
+            "config",
+            config && secrets.is_some_and(|known| same(&known.config, &spec.secrets.config)),
+        ),
+        (
+            "credentials",
+            secrets.is_some_and(|known| same(&known.credentials, &spec.secrets.credentials)),
+        ),
         ("enabled", current.status == status),
         ("events", current.subscription.events == spec.subscription.events),
         ("filter", current.subscription.filter == spec.subscription.filter),
@@ -141,7 +160,10 @@ fn differences(spec: &Spec, current: &Integration, secrets: Option<&Secrets>) ->
         ("expire_after", current.expire_after_secs == spec.expire_after_secs),
         ("timeout", current.timeout_secs == spec.timeout_secs),
     ];
-    rows.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+    rows.into_iter()
+        .filter(|(_, same)| !same)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// Equal, where nothing and an empty group of fields are the same.

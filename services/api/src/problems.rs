@@ -14,7 +14,10 @@ pub(crate) fn broker(error: BrokerError) -> Problem {
     match error {
         BrokerError::Conflict { .. } => conflict(),
         error if error.is_transient() => {
-            tracing::warn!(error = chain(&error), "a request was refused, because NATS did not answer it");
+            tracing::warn!(
+                error = chain(&error),
+                "a request was refused, because NATS did not answer it"
+            );
             Problem::unavailable("NATS does not answer at the moment: try again", RETRY_AFTER_SECS)
         }
         error => internal(&error),
@@ -84,7 +87,9 @@ pub(crate) fn invalid_integrations(errors: &[(usize, FieldError)]) -> Problem {
         [(index, error)] => format!("integrations[{index}]: {error}"),
         _ => format!("{} fields are at fault", errors.len()),
     };
-    let field = errors.first().map(|(index, error)| format!("integrations/{index}/{}", error.pointer));
+    let field = errors
+        .first()
+        .map(|(index, error)| format!("integrations/{index}/{}", error.pointer));
     let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_integrations", detail).with("errors", list);
     match field {
         Some(field) => problem.field(field.trim_end_matches('/')),

@@ -57,7 +57,9 @@ impl Query {
 
     /// Takes a parameter of a type that reads itself from text.
     pub(crate) fn parse<T: FromStr<Err: std::fmt::Display>>(&mut self, name: &str) -> Result<Option<T>, Problem> {
-        self.take(name).map(|text| text.parse().map_err(|error: T::Err| invalid(name, error.to_string()))).transpose()
+        self.take(name)
+            .map(|text| text.parse().map_err(|error: T::Err| invalid(name, error.to_string())))
+            .transpose()
     }
 
     /// Takes a parameter that is `true` or `false`; false where it is not given.
@@ -85,7 +87,10 @@ impl Query {
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(invalid("limit", format!("is outside 1 to {LIMIT_MAX}")));
         }
-        Ok(Page { limit, cursor: self.take("cursor") })
+        Ok(Page {
+            limit,
+            cursor: self.take("cursor"),
+        })
     }
 
     /// Refuses what is left.
@@ -93,7 +98,11 @@ impl Query {
         match self.0.into_keys().next() {
             None => Ok(()),
             Some(name) => {
-                let problem = Problem::new(StatusCode::BAD_REQUEST, "unknown_parameter", "is not a parameter of this route");
+                let problem = Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "unknown_parameter",
+                    "is not a parameter of this route",
+                );
                 Err(problem.field(name.chars().take(160).collect::<String>()))
             }
         }
@@ -120,7 +129,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "unreadable_body" };
+            let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                "too_large"
+            } else {
+                "unreadable_body"
+            };
             Problem::new(rejection.status(), code, rejection.body_text())
         })?;
         read_json(if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes }).map(Self)
@@ -137,12 +150,20 @@ pub(crate) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem>
             let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid", inner.to_string());
             if path == "." { problem } else { problem.field(path) }
         } else {
-            Problem::new(StatusCode::BAD_REQUEST, "not_json", format!("the body is not JSON: {inner}"))
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "not_json",
+                format!("the body is not JSON: {inner}"),
+            )
         }
     })?;
-    reader
-        .end()
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "not_json", format!("the body is not JSON: {error}")))?;
+    reader.end().map_err(|error| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "not_json",
+            format!("the body is not JSON: {error}"),
+        )
+    })?;
     Ok(value)
 }
 

@@ -26,13 +26,19 @@ pub(crate) fn seal(keyring: &Keyring, integration: &str, secrets: &Secrets) -> R
     }
     let plain = serde_json::to_vec(secrets).expect("JSON values are always written");
     let sealed = keyring.seal(integration.as_bytes(), &plain)?;
-    Ok(Some(Sealed { key_id: sealed.key_id, bytes: sealed.bytes }))
+    Ok(Some(Sealed {
+        key_id: sealed.key_id,
+        bytes: sealed.bytes,
+    }))
 }
 
 /// Opens the secrets of an integration; empty ones where it has none.
 pub(crate) fn open(keyring: &Keyring, integration: &Integration) -> Result<Secrets, Unreadable> {
     let Some(sealed) = &integration.sealed else {
-        return Ok(Secrets { config: empty(), credentials: empty() });
+        return Ok(Secrets {
+            config: empty(),
+            credentials: empty(),
+        });
     };
     let plain = keyring.open(&sealed.key_id, integration.id.as_bytes(), &sealed.bytes)?;
     // The parser's words could repeat a part of the secret.

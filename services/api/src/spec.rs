@@ -9,9 +9,7 @@ use serde_json::{Map, Value};
 use signalbox_matching::Condition;
 use signalbox_proto::{
     Name, Severity,
-    integration::{
-        Filter, SCHEDULE_SECS, SCHEDULE_STEPS_MAX, STEP_SECS, Secrets, Subscription, TIMEOUT_SECS_RANGE,
-    },
+    integration::{Filter, SCHEDULE_SECS, SCHEDULE_STEPS_MAX, STEP_SECS, Secrets, Subscription, TIMEOUT_SECS_RANGE},
     pattern::Pattern,
 };
 use signalbox_providers::{Egress, Entry, FieldError, MASK};
@@ -116,15 +114,28 @@ pub(crate) fn check(
     stored: &dyn Fn(&Name, &Name, &str) -> Option<Stored>,
 ) -> Result<Spec, Vec<FieldError>> {
     let Value::Object(map) = given else {
-        return Err(vec![FieldError::new("", format!("is {}, not an integration with its fields", kind(given)))]);
+        return Err(vec![FieldError::new(
+            "",
+            format!("is {}, not an integration with its fields", kind(given)),
+        )]);
     };
-    let mut reader = Reader { map, errors: Vec::new() };
+    let mut reader = Reader {
+        map,
+        errors: Vec::new(),
+    };
     reader.refuse_unknown();
-    let org = if reader.has("org") { reader.name("org") } else { Some(default_org.clone()) };
+    let org = if reader.has("org") {
+        reader.name("org")
+    } else {
+        Some(default_org.clone())
+    };
     let name = reader.name("name");
     let entry = reader.provider();
     let enabled = reader.flag("enabled").unwrap_or(true);
-    let subscription = Subscription { events: reader.events(), filter: reader.filter() };
+    let subscription = Subscription {
+        events: reader.events(),
+        filter: reader.filter(),
+    };
     reader.rate_limit();
     let expire_after_secs = reader.secs("expire_after", EXPIRE_SECS);
     let timeout_secs = reader.secs("timeout", TIMEOUT_SECS_RANGE);
@@ -132,8 +143,15 @@ pub(crate) fn check(
     let mut credentials = reader.object("credentials");
     let schedule_secs = reader.schedule(entry, &config);
     if let (Some(entry), Some(org), Some(name)) = (entry, &org, &name) {
-        let known = if holds_mask(&config) || holds_mask(&credentials) { stored(org, name, entry.name) } else { None };
-        let known = known.unwrap_or(Stored { config: empty(), credentials: empty() });
+        let known = if holds_mask(&config) || holds_mask(&credentials) {
+            stored(org, name, entry.name)
+        } else {
+            None
+        };
+        let known = known.unwrap_or(Stored {
+            config: empty(),
+            credentials: empty(),
+        });
         reader.unmask("config", &mut config, &known.config);
         reader.unmask("credentials", &mut credentials, &known.credentials);
         if let Err(found) = entry.check(&config, &credentials, egress) {
@@ -150,7 +168,10 @@ pub(crate) fn check(
                 enabled,
                 subscription,
                 config: public,
-                secrets: Secrets { config: secret, credentials },
+                secrets: Secrets {
+                    config: secret,
+                    credentials,
+                },
                 schedule_secs,
                 expire_after_secs,
                 timeout_secs,
@@ -207,7 +228,9 @@ impl<'a> Reader<'a> {
             return None;
         }
         let text = self.text(field)?;
-        Name::from_str(text).map_err(|error| self.fail(field, error.to_string())).ok()
+        Name::from_str(text)
+            .map_err(|error| self.fail(field, error.to_string()))
+            .ok()
     }
 
     fn flag(&mut self, field: &str) -> Option<bool> {
@@ -229,14 +252,23 @@ impl<'a> Reader<'a> {
         }
         let text = self.text("provider")?;
         let Some(entry) = signalbox_providers::find(text) else {
-            let message = format!("{:?} is not a provider of this version: there are {}", cut(text), provider_names());
+            let message = format!(
+                "{:?} is not a provider of this version: there are {}",
+                cut(text),
+                provider_names()
+            );
             self.fail("provider", message);
             return None;
         };
         if let Some(given) = self.text("type")
             && given != entry.kind.as_str()
         {
-            let message = format!("is {:?}, but {} is of type {}; leave it out", cut(given), entry.name, entry.kind.as_str());
+            let message = format!(
+                "is {:?}, but {} is of type {}; leave it out",
+                cut(given),
+                entry.name,
+                entry.kind.as_str()
+            );
             self.fail("type", message);
         }
         Some(entry)
@@ -279,12 +311,18 @@ impl<'a> Reader<'a> {
         let both = self.has("events") && self.has("subscribed_events");
         let Some((field, value)) = self.either("events", "subscribed_events") else {
             if !both {
-                self.fail("events", "is missing: name the event types that it wants, such as \"alert.*\", or \">\" for all");
+                self.fail(
+                    "events",
+                    "is missing: name the event types that it wants, such as \"alert.*\", or \">\" for all",
+                );
             }
             return Vec::new();
         };
         if value.as_array().is_some_and(Vec::is_empty) {
-            self.fail(field, "is empty: name the event types that it wants, such as \"alert.*\", or \">\" for all");
+            self.fail(
+                field,
+                "is empty: name the event types that it wants, such as \"alert.*\", or \">\" for all",
+            );
         }
         let mut patterns = Vec::new();
         for (place, text) in self.texts(field, value, PATTERNS_MAX) {
@@ -299,7 +337,9 @@ impl<'a> Reader<'a> {
 
     fn filter(&mut self) -> Filter {
         let mut filter = Filter::default();
-        let Some((field, value)) = self.either("filter", "event_filters") else { return filter };
+        let Some((field, value)) = self.either("filter", "event_filters") else {
+            return filter;
+        };
         let Value::Object(map) = value else {
             self.fail(field, format!("is {}, not conditions by name", kind(value)));
             return filter;
@@ -338,7 +378,10 @@ impl<'a> Reader<'a> {
         match self.get("rate_limit") {
             None => {}
             Some(Value::String(text)) if text == "none" => {}
-            Some(_) => self.fail("rate_limit", "is not enforced by this version: write `rate_limit: none`"),
+            Some(_) => self.fail(
+                "rate_limit",
+                "is not enforced by this version: write `rate_limit: none`",
+            ),
         }
     }
 
@@ -349,7 +392,10 @@ impl<'a> Reader<'a> {
 
     fn secs_of(&mut self, place: &str, value: &Value, range: std::ops::RangeInclusive<u32>) -> Option<u32> {
         let Value::String(text) = value else {
-            self.fail(place, format!("is {}, not a duration such as 30s, 2m or 6h", kind(value)));
+            self.fail(
+                place,
+                format!("is {}, not a duration such as 30s, 2m or 6h", kind(value)),
+            );
             return None;
         };
         let span = match duration::parse(text) {
@@ -368,7 +414,10 @@ impl<'a> Reader<'a> {
                 None
             }
             _ => {
-                self.fail(place, format!("{text} is outside {} to {}", written(least), written(most)));
+                self.fail(
+                    place,
+                    format!("{text} is outside {} to {}", written(least), written(most)),
+                );
                 None
             }
         }
@@ -408,7 +457,10 @@ impl<'a> Reader<'a> {
         let schedule = given.unwrap_or_else(|| SCHEDULE_SECS.to_vec());
         if count > schedule.len() {
             let steps = schedule.len();
-            self.fail(place, format!("keeps {count} steps of a schedule that has {steps}: add steps to retry.schedule"));
+            self.fail(
+                place,
+                format!("keeps {count} steps of a schedule that has {steps}: add steps to retry.schedule"),
+            );
             return None;
         }
         Some(schedule[..count].to_vec())
@@ -430,7 +482,10 @@ impl<'a> Reader<'a> {
             return None;
         };
         if !(1..=SCHEDULE_STEPS_MAX).contains(&list.len()) {
-            self.fail("retry/schedule", format!("has {} steps, not 1 to {SCHEDULE_STEPS_MAX}", list.len()));
+            self.fail(
+                "retry/schedule",
+                format!("has {} steps, not 1 to {SCHEDULE_STEPS_MAX}", list.len()),
+            );
             return None;
         }
         let steps: Vec<Option<u32>> = list
@@ -445,17 +500,28 @@ impl<'a> Reader<'a> {
     fn unmask(&mut self, place: &str, given: &mut Value, stored: &Value) {
         match given {
             Value::String(text) if text == MASK => match stored {
-                Value::Null => self.fail(place, "is masked, and nothing is stored that it could stand for: give the value"),
+                Value::Null => self.fail(
+                    place,
+                    "is masked, and nothing is stored that it could stand for: give the value",
+                ),
                 stored => *given = stored.clone(),
             },
             Value::Object(map) => {
                 for (key, value) in map {
-                    self.unmask(&format!("{place}/{key}"), value, stored.get(key).unwrap_or(&Value::Null));
+                    self.unmask(
+                        &format!("{place}/{key}"),
+                        value,
+                        stored.get(key).unwrap_or(&Value::Null),
+                    );
                 }
             }
             Value::Array(list) => {
                 for (index, value) in list.iter_mut().enumerate() {
-                    self.unmask(&format!("{place}/{index}"), value, stored.get(index).unwrap_or(&Value::Null));
+                    self.unmask(
+                        &format!("{place}/{index}"),
+                        value,
+                        stored.get(index).unwrap_or(&Value::Null),
+                    );
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -473,7 +539,11 @@ fn holds_mask(value: &Value) -> bool {
 }
 
 fn provider_names() -> String {
-    signalbox_providers::registry().iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
+    signalbox_providers::registry()
+        .iter()
+        .map(|entry| entry.name)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// What a value is, in words that do not repeat it.
@@ -497,7 +567,9 @@ fn unknown(field: &str, known: &[&str]) -> String {
     let field = field.to_ascii_lowercase();
     let nearest = known.iter().map(|known| (edits(&field, known), known)).min();
     match nearest {
-        Some((distance, name)) if distance <= 1 + field.len() / 3 => format!("is not a field here: did you mean {name}?"),
+        Some((distance, name)) if distance <= 1 + field.len() / 3 => {
+            format!("is not a field here: did you mean {name}?")
+        }
         _ => format!("is not a field here: there are {}", known.join(", ")),
     }
 }

@@ -31,10 +31,16 @@ use crate::{App, Shared, problems, problems::invalid, request::Query, view};
 /// How far back an event is looked for where a request does not say.
 const SINCE: std::time::Duration = std::time::Duration::from_secs(3_600);
 
-pub(crate) async fn trace(State(shared): App, Path(id): Path<String>, mut query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn trace(
+    State(shared): App,
+    Path(id): Path<String>,
+    mut query: Query,
+) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
     let source = query.take("source");
-    let since = query.time("since", Timestamp::now())?.unwrap_or_else(|| Timestamp::now() - SINCE);
+    let since = query
+        .time("since", Timestamp::now())?
+        .unwrap_or_else(|| Timestamp::now() - SINCE);
     query.end()?;
     check_event_id(&id).map_err(|error| invalid("id", error.to_string()))?;
     shared.directory.complete()?;
@@ -43,7 +49,9 @@ pub(crate) async fn trace(State(shared): App, Path(id): Path<String>, mut query:
     if sources.len() > 1 {
         let list: Vec<Value> = sources.into_iter().map(Value::from).collect();
         let detail = format!("{} sources have an event {id:?}: say which with ?source=", list.len());
-        return Err(Problem::new(StatusCode::CONFLICT, "several_events", detail).field("source").with("sources", list));
+        return Err(Problem::new(StatusCode::CONFLICT, "several_events", detail)
+            .field("source")
+            .with("sources", list));
     }
     let (Some(first), Some(newest)) = (found.first(), found.last()) else {
         let detail = format!(
@@ -95,7 +103,9 @@ impl Stories {
     fn record(&mut self, seqs: &HashSet<u64>, record: Record) {
         match record {
             Record::NoRoute(ranges) => {
-                self.no_route |= ranges.iter().any(|(first, last)| seqs.iter().any(|seq| (first..=last).contains(&seq)));
+                self.no_route |= ranges
+                    .iter()
+                    .any(|(first, last)| seqs.iter().any(|seq| (first..=last).contains(&seq)));
             }
             Record::Attempt(attempt) if attempt.events.iter().any(|event| seqs.contains(&event.seq)) => {
                 let story = self.of(&attempt.delivery, &attempt.integration, &attempt.provider);
@@ -115,7 +125,9 @@ impl Stories {
     }
 
     fn bury(&mut self, seqs: &HashSet<u64>, seq: u64, letter: DeadLetter) {
-        let Some(delivery) = letter.delivery.as_deref() else { return };
+        let Some(delivery) = letter.delivery.as_deref() else {
+            return;
+        };
         if owes(delivery, seqs) {
             let story = self.of(&delivery.id, &delivery.integration, &delivery.provider);
             story.end(delivery.generation, letter.reason.ledger());
@@ -126,7 +138,8 @@ impl Stories {
     fn wait(&mut self, seqs: &HashSet<u64>, delivery: Delivery, place: Place) {
         if owes(&delivery, seqs) {
             let story = self.of(&delivery.id, &delivery.integration, &delivery.provider);
-            let newer = |known: &(Delivery, Place)| (known.0.generation, known.0.hop) < (delivery.generation, delivery.hop);
+            let newer =
+                |known: &(Delivery, Place)| (known.0.generation, known.0.hop) < (delivery.generation, delivery.hop);
             if story.waiting.as_ref().is_none_or(newer) {
                 story.waiting = Some((delivery, place));
             }
@@ -146,13 +159,21 @@ impl Story {
 
     /// What waits, unless its generation has ended.
     fn moving(&self) -> Option<&(Delivery, Place)> {
-        self.waiting.as_ref().filter(|(delivery, _)| self.ended.is_none_or(|row| row.generation < delivery.generation))
+        self.waiting
+            .as_ref()
+            .filter(|(delivery, _)| self.ended.is_none_or(|row| row.generation < delivery.generation))
     }
 }
 
 impl Shared {
     /// The accepted events with an id, oldest first.
-    async fn accepted(&self, org: &Name, id: &str, source: Option<&str>, since: Timestamp) -> Result<Vec<Accepted>, Problem> {
+    async fn accepted(
+        &self,
+        org: &Name,
+        id: &str,
+        source: Option<&str>,
+        since: Timestamp,
+    ) -> Result<Vec<Accepted>, Problem> {
         let mut found = Vec::new();
         let filter = subjects::event_filter(subjects::partition(org.as_str(), self.broker.config().partitions));
         let each = |message: Message| {
@@ -167,7 +188,10 @@ impl Shared {
             }
             ControlFlow::Continue(())
         };
-        self.broker.scan(subjects::EVENTS, vec![filter], From::Time(since), each).await.map_err(problems::broker)?;
+        self.broker
+            .scan(subjects::EVENTS, vec![filter], From::Time(since), each)
+            .await
+            .map_err(problems::broker)?;
         Ok(found)
     }
 
@@ -178,14 +202,24 @@ impl Shared {
             let stream = subjects::deliver_stream(&provider);
             let each = |stored: signalbox_broker::browse::Stored| {
                 let retry = stored.subject.starts_with("signalbox.retry.");
-                read_waiting(&mut stories, seqs, &stored, if retry { Place::Schedule } else { Place::Lane });
+                read_waiting(
+                    &mut stories,
+                    seqs,
+                    &stored,
+                    if retry { Place::Schedule } else { Place::Lane },
+                );
             };
-            self.broker.scan_queue(&stream, ">", each).await.map_err(problems::broker)?;
+            self.broker
+                .scan_queue(&stream, ">", each)
+                .await
+                .map_err(problems::broker)?;
         }
         let [parked, _gates] = subjects::PARKED_SUBJECTS;
-        let each =
-            |stored: signalbox_broker::browse::Stored| read_waiting(&mut stories, seqs, &stored, Place::Parked);
-        self.broker.scan_queue(subjects::PARKED, parked, each).await.map_err(problems::broker)?;
+        let each = |stored: signalbox_broker::browse::Stored| read_waiting(&mut stories, seqs, &stored, Place::Parked);
+        self.broker
+            .scan_queue(subjects::PARKED, parked, each)
+            .await
+            .map_err(problems::broker)?;
 
         let each = |message: Message| {
             match wire::decode_records(&message.body) {
@@ -195,7 +229,10 @@ impl Shared {
             ControlFlow::Continue(())
         };
         let all = vec![subjects::OUTCOME_ALL.to_owned()];
-        self.broker.scan(subjects::OUTCOMES, all, From::Time(since), each).await.map_err(problems::broker)?;
+        self.broker
+            .scan(subjects::OUTCOMES, all, From::Time(since), each)
+            .await
+            .map_err(problems::broker)?;
 
         let mut marks = Vec::new();
         let each = |message: Message| {
@@ -210,7 +247,10 @@ impl Shared {
             ControlFlow::Continue(())
         };
         let all = subjects::DEAD_SUBJECTS.map(str::to_owned).to_vec();
-        self.broker.scan(subjects::DEAD, all, From::Time(since), each).await.map_err(problems::broker)?;
+        self.broker
+            .scan(subjects::DEAD, all, From::Time(since), each)
+            .await
+            .map_err(problems::broker)?;
         for mark in marks.iter().filter(|mark| mark.did == Did::Discarded) {
             for story in stories.by_delivery.values_mut() {
                 let generations: Vec<u32> = mark
@@ -218,7 +258,9 @@ impl Shared {
                     .iter()
                     .filter_map(|seq| Some(story.dead.get(seq)?.delivery.as_ref()?.generation))
                     .collect();
-                generations.into_iter().for_each(|generation| story.end(generation, Final::Discarded));
+                generations
+                    .into_iter()
+                    .for_each(|generation| story.end(generation, Final::Discarded));
             }
         }
         Ok(stories)
@@ -238,8 +280,11 @@ fn answer(shared: &Arc<Shared>, accepted: &Accepted, stories: &Stories) -> Value
         (true, true) => "no_route",
         (true, false) => "accepted",
     };
-    let deliveries: Vec<Value> =
-        stories.by_delivery.iter().map(|(id, story)| delivery(shared, accepted, id, story)).collect();
+    let deliveries: Vec<Value> = stories
+        .by_delivery
+        .iter()
+        .map(|(id, story)| delivery(shared, accepted, id, story))
+        .collect();
     json!({
         "event": view::accepted(accepted),
         "accepted_at": accepted.at,
@@ -259,7 +304,10 @@ fn delivery(shared: &Arc<Shared>, accepted: &Accepted, id: &str, story: &Story) 
     let moving = story.moving();
     let phase = shared.directory.state(&story.integration).phase;
     let (status, waiting_for) = match (moving, story.ended) {
-        (Some((_, Place::Parked)), _) => ("parked", Some(if phase == Phase::Suspended { "breaker" } else { "pause" })),
+        (Some((_, Place::Parked)), _) => (
+            "parked",
+            Some(if phase == Phase::Suspended { "breaker" } else { "pause" }),
+        ),
         (Some((delivery, _)), _) if delivery.attempt > 0 => ("retrying", None),
         (Some(_), _) => ("pending", None),
         (None, Some(row)) => (row.state.as_str(), None),
@@ -279,7 +327,9 @@ fn delivery(shared: &Arc<Shared>, accepted: &Accepted, id: &str, story: &Story) 
         _ => attempts.last().and_then(|attempt| attempt.error_message.clone()),
     };
     // What OUTCOMES has let go of or not got yet is in the envelope.
-    let notes = moving.map(|(delivery, _)| &delivery.notes).or(dead.and_then(|(_, letter)| Some(&letter.delivery.as_ref()?.notes)));
+    let notes = moving
+        .map(|(delivery, _)| &delivery.notes)
+        .or(dead.and_then(|(_, letter)| Some(&letter.delivery.as_ref()?.notes)));
     let history: Vec<Value> = if attempts.is_empty() {
         notes.into_iter().flatten().map(view::note).collect()
     } else {

@@ -92,16 +92,22 @@ pub(crate) fn spec(integration: &Integration, keyring: &Keyring) -> Value {
 /// Config and credentials with masks in the place of secrets. What cannot be opened is one mask.
 fn masked(integration: &Integration, keyring: &Keyring) -> (Value, Value) {
     let public = integration.config.value().unwrap_or_else(|_| empty());
-    match (sealing::open(keyring, integration), signalbox_providers::find(integration.provider.as_str())) {
-        (Ok(secrets), Some(entry)) => {
-            (entry.mask(&entry.join_secrets(public, secrets.config)), entry.mask_credentials(&secrets.credentials))
-        }
+    match (
+        sealing::open(keyring, integration),
+        signalbox_providers::find(integration.provider.as_str()),
+    ) {
+        (Ok(secrets), Some(entry)) => (
+            entry.mask(&entry.join_secrets(public, secrets.config)),
+            entry.mask_credentials(&secrets.credentials),
+        ),
         _ => (public, json!(MASK)),
     }
 }
 
 fn spans(secs: &[u32]) -> Vec<String> {
-    secs.iter().map(|secs| duration::format(Duration::from_secs((*secs).into()))).collect()
+    secs.iter()
+        .map(|secs| duration::format(Duration::from_secs((*secs).into())))
+        .collect()
 }
 
 /// An accepted event.
@@ -136,7 +142,11 @@ pub(crate) fn dead_letter(
 ) -> Value {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let delivery = letter.delivery.as_deref();
-    let attempts: Vec<Value> = delivery.into_iter().flat_map(|delivery| &delivery.notes).map(note).collect();
+    let attempts: Vec<Value> = delivery
+        .into_iter()
+        .flat_map(|delivery| &delivery.notes)
+        .map(note)
+        .collect();
     json!({
         "id": signalbox_broker::browse::dead_letter_id(seq),
         "stage": letter.stage,

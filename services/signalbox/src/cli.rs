@@ -1,10 +1,6 @@
 //! The command line: what can be said, and which code the process ends with.
 
-use std::{
-    io::Write as _,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -29,14 +25,19 @@ pub(crate) use output::Output;
 
 /// Delivers events to where people and systems look, at least once, and never zero times.
 #[derive(Debug, Parser)]
-#[command(name = "signalbox", version, max_term_width = 110, after_help = "\
+#[command(
+    name = "signalbox",
+    version,
+    max_term_width = 110,
+    after_help = "\
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused.
 
 Examples:
   signalbox up -f integrations.yaml
   signalbox publish execution.failed --data '{\"agent_id\":\"agent-7\",\"error\":\"timeout\"}'
   signalbox trace 01912d68-783e-7a3f-8a2b-0c2f7e4b9d11
-  signalbox dead list --reason exhausted")]
+  signalbox dead list --reason exhausted"
+)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -51,13 +52,31 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_enum, default_value_t, help_heading = "Everywhere")]
     pub output: Format,
     /// Where the API is.
-    #[arg(long, global = true, env = "SIGNALBOX_URL", default_value = "http://127.0.0.1:8080", help_heading = "Everywhere")]
+    #[arg(
+        long,
+        global = true,
+        env = "SIGNALBOX_URL",
+        default_value = "http://127.0.0.1:8080",
+        help_heading = "Everywhere"
+    )]
     pub url: String,
     /// The admin key [default: the file admin.key of the data dir].
-    #[arg(long, global = true, env = "SIGNALBOX_KEY", hide_env_values = true, help_heading = "Everywhere")]
+    #[arg(
+        long,
+        global = true,
+        env = "SIGNALBOX_KEY",
+        hide_env_values = true,
+        help_heading = "Everywhere"
+    )]
     pub key: Option<String>,
     /// Where `up` keeps its streams and keys.
-    #[arg(long, global = true, env = "SIGNALBOX_DATA_DIR", default_value = "./signalbox-data", help_heading = "Everywhere")]
+    #[arg(
+        long,
+        global = true,
+        env = "SIGNALBOX_DATA_DIR",
+        default_value = "./signalbox-data",
+        help_heading = "Everywhere"
+    )]
     pub data_dir: PathBuf,
     /// A settings file [default: signalbox.toml in the working directory, if it is there].
     #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
@@ -117,7 +136,8 @@ pub(crate) fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return Failure::from(anyhow::Error::new(error).context("cannot start")).report(),
     };
-    let result = runtime.block_on(dispatch(cli));
+    // Roles share this thread, so they need not be able to move to another.
+    let result = tokio::task::LocalSet::new().block_on(&runtime, dispatch(cli));
     // Reads of standard input cannot be interrupted; everything else has ended.
     runtime.shutdown_background();
     match result {
@@ -137,7 +157,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Plan(args) => apply::plan(args, &Client::new(&global)?, &output).await.map(done),
         Command::Apply(args) => apply::apply(args, &Client::new(&global)?, &output).await.map(done),
         Command::Export(args) => apply::export(args, &Client::new(&global)?, &output).await.map(done),
-        Command::Integrations(command) => integrations::run(command, &Client::new(&global)?, &output).await.map(done),
+        Command::Integrations(command) => integrations::run(command, &Client::new(&global)?, &output)
+            .await
+            .map(done),
         Command::Pause(args) => holding::pause(args, &Client::new(&global)?, &output).await.map(done),
         Command::Resume(args) => holding::resume(args, &Client::new(&global)?, &output).await.map(done),
         Command::Dead(command) => dead::run(command, &Client::new(&global)?, &output).await.map(done),

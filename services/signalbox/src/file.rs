@@ -53,7 +53,9 @@ impl File {
             return Err(fail(format!("is longer than {} MiB", BYTES_MAX >> 20)));
         }
         let folder = path.parent().unwrap_or(Path::new("."));
-        Self::read(path, &text, &|name| std::env::var(name).ok(), &|name| resolve::read_file(folder, name))
+        Self::read(path, &text, &|name| std::env::var(name).ok(), &|name| {
+            resolve::read_file(folder, name)
+        })
     }
 
     fn read(
@@ -65,16 +67,29 @@ impl File {
         let mut document = yaml::parse(text)
             .map_err(|error| Invalid(vec![format!("{}:{}: {}", path.display(), error.line, error.message)]))?;
         let errors = resolve::resolve(&mut document.value, variable, file);
-        let found = Self { path: path.to_owned(), document };
-        let mut errors: Vec<String> =
-            errors.into_iter().map(|(pointer, message)| found.complaint(&pointer, &message)).collect();
+        let found = Self {
+            path: path.to_owned(),
+            document,
+        };
+        let mut errors: Vec<String> = errors
+            .into_iter()
+            .map(|(pointer, message)| found.complaint(&pointer, &message))
+            .collect();
         errors.extend(found.check_shape());
-        if errors.is_empty() { Ok(found) } else { Err(Invalid(errors)) }
+        if errors.is_empty() {
+            Ok(found)
+        } else {
+            Err(Invalid(errors))
+        }
     }
 
     /// The integrations in the file.
     pub(crate) fn integrations(&self) -> &[Value] {
-        self.document.value.get("integrations").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+        self.document
+            .value
+            .get("integrations")
+            .and_then(Value::as_array)
+            .map_or(&[], Vec::as_slice)
     }
 
     /// A complaint of the API about an integration's field (`config/url`), with its line.
@@ -96,7 +111,10 @@ impl File {
             _ => return Some(top("the file does not begin with `integrations:` and a list")),
         };
         if let Some(unknown) = map.keys().find(|key| !matches!(key.as_str(), "integrations" | "note")) {
-            return Some(self.complaint(&format!("/{unknown}"), "is not known here: there is only `integrations`"));
+            return Some(self.complaint(
+                &format!("/{unknown}"),
+                "is not known here: there is only `integrations`",
+            ));
         }
         match map.get("integrations") {
             Some(Value::Array(_)) => None,

@@ -159,16 +159,30 @@ impl NatsServer {
             tracing::warn!(listen = %options.listen, "nats-server listens beyond this machine without any authentication");
         }
 
-        let mut launch = Launch { program, files, port: options.listen.port(), options };
+        let mut launch = Launch {
+            program,
+            files,
+            port: options.listen.port(),
+            options,
+        };
         let (child, port) = launch.start().await?;
         // From now on the port that was picked, so that clients find a restarted server again.
         launch.port = port;
 
-        let url = format!("nats://{}", SocketAddr::new(reachable(launch.options.listen.ip()), port));
+        let url = format!(
+            "nats://{}",
+            SocketAddr::new(reachable(launch.options.listen.ip()), port)
+        );
         let pid = Arc::new(AtomicU32::new(child.id().unwrap_or_default()));
         let stop = CancellationToken::new();
         let watch = tokio::spawn(watch(launch, child, Arc::clone(&pid), stop.clone()));
-        Ok(Self { url, pid, stop, watch, lock })
+        Ok(Self {
+            url,
+            pid,
+            stop,
+            watch,
+            lock,
+        })
     }
 
     /// Where clients connect from this machine.
@@ -216,7 +230,8 @@ impl Files {
         let store = directory.join("jetstream");
         fs::create_dir_all(&store).with_context(|| format!("cannot make {}", store.display()))?;
         // One spelling of each path, since a later start finds this server by the config path in its arguments.
-        let directory = fs::canonicalize(&directory).with_context(|| format!("cannot resolve {}", directory.display()))?;
+        let directory =
+            fs::canonicalize(&directory).with_context(|| format!("cannot resolve {}", directory.display()))?;
         Ok(Self {
             store: directory.join("jetstream"),
             config: directory.join(CONFIG_FILE),
@@ -232,7 +247,9 @@ impl Files {
 
     fn write_record(&self, child: &Child, server_id: Option<&str>, port: Option<u16>) -> anyhow::Result<()> {
         // A child that has already ended is found out by whoever waits for it; there is nothing to record.
-        let Some(process) = child.id().and_then(Process::find) else { return Ok(()) };
+        let Some(process) = child.id().and_then(Process::find) else {
+            return Ok(());
+        };
         let record = RunRecord {
             pid: process.pid,
             start_time: process.start_time,
@@ -268,10 +285,14 @@ struct SearchPath {
 /// `PATH`, the tools folder below the current directory, the one of the workspace that the executable was built in,
 /// and the executable's own folder.
 fn search_path() -> SearchPath {
-    let mut directories: Vec<PathBuf> =
-        env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
+    let mut directories: Vec<PathBuf> = env::var_os("PATH")
+        .map(|path| env::split_paths(&path).collect())
+        .unwrap_or_default();
     directories.extend(env::current_dir().map(|directory| directory.join(".tools/bin")));
-    if let Some(own) = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf())) {
+    if let Some(own) = env::current_exe()
+        .ok()
+        .and_then(|exe| Some(exe.parent()?.to_path_buf()))
+    {
         directories.push(own.join("../../.tools/bin"));
         directories.push(own);
     }
@@ -281,7 +302,11 @@ fn search_path() -> SearchPath {
 /// The program to run: the one that the settings name, else the first that is found.
 fn find_program(named: Option<&Path>, search: &SearchPath) -> anyhow::Result<PathBuf> {
     if let Some(path) = named {
-        ensure!(is_program(path), "nats.server_path names {}, which is not a program: {REMEDY}", path.display());
+        ensure!(
+            is_program(path),
+            "nats.server_path names {}, which is not a program: {REMEDY}",
+            path.display()
+        );
         return Ok(path.to_path_buf());
     }
     search
@@ -302,16 +327,24 @@ fn is_program(path: &Path) -> bool {
 /// The processes are asked, not the record alone: `up` may have been killed before it could write one. The record
 /// helps where the data dir was moved since, for then the path in the arguments is another.
 async fn stop_orphans(files: &Files) -> anyhow::Result<()> {
-    let recorded = files.read_record().map(|record| Process { pid: record.pid, start_time: record.start_time });
+    let recorded = files.read_record().map(|record| Process {
+        pid: record.pid,
+        start_time: record.start_time,
+    });
     for process in proc::all() {
         let arguments = process.arguments();
         let same_config = arguments.iter().any(|argument| Path::new(argument) == files.config);
         let same_process = recorded == Some(process)
-            && arguments.iter().any(|argument| Path::new(argument).file_name().is_some_and(|name| name == CONFIG_FILE));
+            && arguments
+                .iter()
+                .any(|argument| Path::new(argument).file_name().is_some_and(|name| name == CONFIG_FILE));
         // An editor or a pager with the config file open is none.
         let is_server = arguments.get(1).is_some_and(|flag| flag == "-c");
         if is_server && (same_config || same_process) {
-            tracing::warn!(pid = process.pid, "stopping a nats-server that an earlier start left on this data dir");
+            tracing::warn!(
+                pid = process.pid,
+                "stopping a nats-server that an earlier start left on this data dir"
+            );
             stop_orphan(process).await?;
         }
     }
@@ -326,7 +359,10 @@ pub(crate) async fn stop_orphan(process: Process) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    bail!("nats-server process {} of an earlier start does not end, and two must not share one store", process.pid)
+    bail!(
+        "nats-server process {} of an earlier start does not end, and two must not share one store",
+        process.pid
+    )
 }
 
 async fn gone(process: Process) {
@@ -337,7 +373,10 @@ async fn gone(process: Process) {
 
 /// Sends a signal; a process that is gone already is no error.
 pub(crate) fn send(pid: u32, signal: Signal) -> anyhow::Result<()> {
-    let target = i32::try_from(pid).ok().and_then(Pid::from_raw).context("not a process id")?;
+    let target = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("not a process id")?;
     match kill_process(target, signal) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot signal process {pid}")),
@@ -358,7 +397,10 @@ impl Launch {
     /// Starts the server and waits until JetStream answers. Returns the port it listens on.
     async fn start(&self) -> anyhow::Result<(Child, u16)> {
         let name = server_name(&self.files.directory);
-        replace(&self.files.config, config_text(&self.options, &self.files, &name, self.port).as_bytes())?;
+        replace(
+            &self.files.config,
+            config_text(&self.options, &self.files, &name, self.port).as_bytes(),
+        )?;
 
         // What the server says before it has read its config, and when it panics, goes where its log goes.
         let log = File::options()
@@ -379,7 +421,9 @@ impl Launch {
         if cores <= SINGLE_THREAD_CORES_MAX && env::var_os("GOMAXPROCS").is_none() {
             command.env("GOMAXPROCS", "1");
         }
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
         self.files.write_record(&child, None, None)?;
         let (server_id, port) = self.ready(&mut child, &name).await?;
         self.files.write_record(&child, Some(&server_id), Some(port))?;
@@ -393,7 +437,11 @@ impl Launch {
         let mut last_error = anyhow!("it has not listened yet");
         while began.elapsed() < READY_TIMEOUT {
             if let Some(status) = child.try_wait().context("cannot wait for nats-server")? {
-                bail!("nats-server ended at its start ({status}); {} ends:\n{}", self.files.log.display(), self.files.log_end());
+                bail!(
+                    "nats-server ended at its start ({status}); {} ends:\n{}",
+                    self.files.log.display(),
+                    self.files.log_end()
+                );
             }
             match timeout(PROBE_TIMEOUT, self.probe(child.id().unwrap_or_default(), name)).await {
                 Ok(Ok(found)) => return Ok(found),
@@ -410,13 +458,26 @@ impl Launch {
     }
 
     async fn probe(&self, pid: u32, name: &str) -> anyhow::Result<(String, u16)> {
-        let port = if self.port == 0 { picked_port(&self.files.directory, pid)? } else { self.port };
+        let port = if self.port == 0 {
+            picked_port(&self.files.directory, pid)?
+        } else {
+            self.port
+        };
         let address = SocketAddr::new(reachable(self.options.listen.ip()), port);
         let greeting = greeting(address).await?;
         // Another server on this port would answer for ours, which is about to find out that the port is taken.
-        ensure!(greeting.server_name == name, "another server, {:?}, listens on {address}", greeting.server_name);
-        let client = async_nats::connect(format!("nats://{address}")).await.context("cannot connect")?;
-        async_nats::jetstream::new(client).query_account().await.context("JetStream does not answer")?;
+        ensure!(
+            greeting.server_name == name,
+            "another server, {:?}, listens on {address}",
+            greeting.server_name
+        );
+        let client = async_nats::connect(format!("nats://{address}"))
+            .await
+            .context("cannot connect")?;
+        async_nats::jetstream::new(client)
+            .query_account()
+            .await
+            .context("JetStream does not answer")?;
         Ok((greeting.server_id, port))
     }
 }
@@ -429,10 +490,17 @@ struct Greeting {
 }
 
 async fn greeting(address: SocketAddr) -> anyhow::Result<Greeting> {
-    let stream = TcpStream::connect(address).await.with_context(|| format!("cannot connect to {address}"))?;
+    let stream = TcpStream::connect(address)
+        .await
+        .with_context(|| format!("cannot connect to {address}"))?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await.context("cannot read the greeting")?;
-    let json = line.strip_prefix("INFO ").with_context(|| format!("{address} does not greet as a NATS server"))?;
+    BufReader::new(stream)
+        .read_line(&mut line)
+        .await
+        .context("cannot read the greeting")?;
+    let json = line
+        .strip_prefix("INFO ")
+        .with_context(|| format!("{address} does not greet as a NATS server"))?;
     serde_json::from_str(json).context("cannot read the greeting")
 }
 
@@ -445,7 +513,11 @@ fn picked_port(directory: &Path, pid: u32) -> anyhow::Result<u16> {
     let ending = format!("_{pid}.ports");
     let path = fs::read_dir(directory)?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(&ending)))
+        .find(|path| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| name.ends_with(&ending))
+        })
         .context("it has not named its port yet")?;
     let ports: Ports = serde_json::from_slice(&fs::read(&path)?)?;
     let url = ports.nats.first().context("it listens on no port")?;
@@ -528,7 +600,10 @@ fn reachable(listen: IpAddr) -> IpAddr {
 
 /// A name that no server on another data dir has, so that a foreign one on our port is noticed.
 fn server_name(directory: &Path) -> String {
-    format!("signalbox-{:08x}", hash::fnv1a(directory.as_os_str().as_encoded_bytes()))
+    format!(
+        "signalbox-{:08x}",
+        hash::fnv1a(directory.as_os_str().as_encoded_bytes())
+    )
 }
 
 fn config_text(options: &Options, files: &Files, name: &str, port: u16) -> String {

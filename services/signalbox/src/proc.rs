@@ -25,17 +25,24 @@ impl Process {
     /// The process that has this id now; `None` when there is none, or only a corpse that its parent has not fetched.
     pub(crate) fn find(pid: u32) -> Option<Self> {
         let stat = Stat::read(&directory(pid).join("stat")).ok()?;
-        let process = Self { pid, start_time: stat.start_time };
+        let process = Self {
+            pid,
+            start_time: stat.start_time,
+        };
         process.is_alive().then_some(process)
     }
 
     /// Whether it still runs. A leader that has ended counts while one of its threads still runs, since that thread
     /// may still be writing.
     pub(crate) fn is_alive(&self) -> bool {
-        let Ok(leader) = Stat::read(&directory(self.pid).join("stat")) else { return false };
+        let Ok(leader) = Stat::read(&directory(self.pid).join("stat")) else {
+            return false;
+        };
         leader.start_time == self.start_time
             && (leader.runs()
-                || threads(self.pid).iter().any(|thread| Stat::read(&thread.join("stat")).is_ok_and(|stat| stat.runs())))
+                || threads(self.pid)
+                    .iter()
+                    .any(|thread| Stat::read(&thread.join("stat")).is_ok_and(|stat| stat.runs())))
     }
 
     /// The arguments it was started with, the program first; empty once it has ended.
@@ -50,13 +57,18 @@ impl Process {
 
     /// Its children that still live.
     pub(crate) fn children(&self) -> Vec<Self> {
-        all().into_iter().filter(|child| parent(child.pid) == Some(self.pid)).collect()
+        all()
+            .into_iter()
+            .filter(|child| parent(child.pid) == Some(self.pid))
+            .collect()
     }
 }
 
 /// Every process that lives and can be seen.
 pub(crate) fn all() -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter_map(Process::find)
@@ -85,7 +97,14 @@ pub(crate) fn resident_bytes(pid: u32) -> io::Result<u64> {
     let status = fs::read_to_string(&path)?;
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .find_map(|line| {
+            line.strip_prefix("VmRSS:")?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        })
         .map(|kilobytes| kilobytes * 1_024)
         .ok_or_else(|| io::Error::other(format!("{} names no VmRSS", path.display())))
 }
@@ -95,7 +114,9 @@ fn directory(pid: u32) -> PathBuf {
 }
 
 fn threads(pid: u32) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory(pid).join("task")) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(directory(pid).join("task")) else {
+        return Vec::new();
+    };
     entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
 }
 

@@ -160,7 +160,11 @@ impl Loaded {
             ),
         };
         let text = secret::file_secret(path)?;
-        Ok(Admin { key: AdminKey::new(&path.display().to_string(), &text)?, text, is_new })
+        Ok(Admin {
+            key: AdminKey::new(&path.display().to_string(), &text)?,
+            text,
+            is_new,
+        })
     }
 }
 
@@ -168,7 +172,9 @@ fn durability<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Durab
     match String::deserialize(deserializer)?.as_str() {
         "process" => Ok(Durability::Process),
         "disk" => Ok(Durability::Disk),
-        other => Err(serde::de::Error::custom(format!("nats.durability: {other:?} is neither process nor disk"))),
+        other => Err(serde::de::Error::custom(format!(
+            "nats.durability: {other:?} is neither process nor disk"
+        ))),
     }
 }
 

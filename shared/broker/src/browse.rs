@@ -11,8 +11,10 @@ use crate::{Broker, Error, Message, Puller, topology::{Consumer, From}};
 
 /// Messages asked for at a time.
 const BATCH: usize = 1_000;
-/// Sequences looked at in one step backwards.
-const STEP: u64 = 2_000;
+/// Sequences looked at in the first step backwards.
+const STEP: u64 = 200;
+/// Sequences looked at in one step backwards at most.
+const STEP_MAX: u64 = 100_000;
 /// How long the server may take for one step.
 const STEP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -97,11 +99,8 @@ impl Broker {
         mut each: impl FnMut(Message) -> ControlFlow<()>,
     ) -> Result<u64, Error> {
         let mut puller = Puller::open(self, Consumer::follow(self, stream, filters, from)).await?;
-        let mut left = puller.pending_at_start();
         let mut seen = 0;
-        while left > 0 {
-            let message = puller.next(BATCH).await;
-            left = (left - 1).min(message.place.pending);
+        while let Some(message) = puller.next_left(BATCH).await {
             seen += 1;
             if each(message).is_break() {
                 break;
@@ -143,14 +142,11 @@ impl Broker {
     pub async fn scan_queue(&self, stream: &str, filter: &str, mut each: impl FnMut(Stored)) -> Result<(), Error> {
         let mut next = 1;
         loop {
+            // The server ends a part before `BATCH` where its bytes are many: only an empty one is the end.
             let part = self.read_from(stream, filter, next, BATCH).await?;
             let Some(last) = part.last() else { return Ok(()) };
             next = last.seq + 1;
-            let ended = part.len() < BATCH;
             part.into_iter().for_each(&mut each);
-            if ended {
-                return Ok(());
-            }
         }
     }
 
@@ -165,11 +161,17 @@ impl Broker {
     ) -> Result<(), Error> {
         let state = self.stream_state(stream).await?;
         let mut high = before.unwrap_or(u64::MAX).min(state.last_seq + 1);
-        while high > state.first_seq && high > 1 {
-            let low = high.saturating_sub(STEP).max(state.first_seq).max(1);
-            let count = usize::try_from(high - low).unwrap_or(usize::MAX);
-            let part = self.read_from(stream, filter, low, count).await?;
-            for stored in part.into_iter().filter(|stored| stored.seq < high).rev() {
+        let mut step = STEP;
+        while high > state.first_seq.max(1) {
+            let low = high.saturating_sub(step).max(state.first_seq).max(1);
+            let part = self.read_between(stream, filter, low, high).await?;
+            // What is rare is looked for in long steps, what is frequent in short ones.
+            step = match part.len() {
+                0..=9 => (step * 4).min(STEP_MAX),
+                10..=199 => step,
+                _ => (step / 4).max(1),
+            };
+            for stored in part.into_iter().rev() {
                 if each(stored).is_break() {
                     return Ok(());
                 }
@@ -177,6 +179,20 @@ impl Broker {
             high = low;
         }
         Ok(())
+    }
+
+    /// All messages from `low` on, before `high`.
+    async fn read_between(&self, stream: &str, filter: &str, low: u64, high: u64) -> Result<Vec<Stored>, Error> {
+        let mut found = Vec::new();
+        let mut next = low;
+        while next < high {
+            let count = usize::try_from(high - next).unwrap_or(BATCH).min(BATCH);
+            let part = self.read_from(stream, filter, next, count).await?;
+            let Some(last) = part.last() else { break };
+            next = last.seq + 1;
+            found.extend(part.into_iter().filter(|stored| stored.seq < high));
+        }
+        Ok(found)
     }
 
     /// All marks that acts have left in DEAD.
@@ -199,15 +215,6 @@ impl Broker {
         let Some(stored) = found.into_iter().find(|stored| stored.seq == seq) else { return Ok(None) };
         let (replayed_at, discarded_at) = self.marks().await?.of(seq);
         Ok(Some(Buried { seq, at: stored.at, letter: wire::decode(&stored.body)?, replayed_at, discarded_at }))
-    }
-}
-
-impl Puller {
-    /// Ends a reader's consumer at once instead of leaving it to the server.
-    pub async fn close(self) {
-        if let Err(error) = self.delete_consumer().await {
-            tracing::debug!(%error, "a reader's consumer is left to the server");
-        }
     }
 }
 

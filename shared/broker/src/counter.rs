@@ -48,8 +48,8 @@ impl Window {
 impl Broker {
     /// Adds to an integration's counter of this span and returns the sum.
     ///
-    /// Not repeated on a lost answer: an addition has no id, and one too many errs to the safe side
-    /// of a limit.
+    /// An addition has no id: one whose answer a reconnection loses may count twice, which errs to
+    /// the safe side of a limit.
     pub async fn count(&self, window: Window, integration: &str, epoch: i64, add: i64) -> Result<i64, Error> {
         let subject = format!("signalbox.rate.{}.{integration}.{epoch}", window.as_str());
         let publish = Publish {

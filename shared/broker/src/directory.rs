@@ -40,10 +40,9 @@ pub async fn follow(broker: &Broker) -> Result<mpsc::Receiver<Change>, Error> {
     let mut states = open(subjects::STATE, subjects::state_key("*")).await?;
     let (changes, receiver) = mpsc::channel(CHANGES_MAX);
     tokio::spawn(async move {
-        let mut left = [config.pending_at_start(), states.pending_at_start()];
         let mut complete = false;
         loop {
-            if !complete && left == [0, 0] {
+            if !complete && config.left() == 0 && states.left() == 0 {
                 complete = true;
                 if changes.send(Change::Complete).await.is_err() {
                     return;
@@ -54,7 +53,6 @@ pub async fn follow(broker: &Broker) -> Result<mpsc::Receiver<Change>, Error> {
                 message = states.next(BATCH) => (message, 1),
                 () = changes.closed() => return,
             };
-            left[from] = left[from].saturating_sub(1).min(message.place.pending);
             let change = if from == 0 { read_integration(&message) } else { read_state(&message) };
             if let Some(change) = change
                 && changes.send(change).await.is_err()

@@ -101,7 +101,9 @@ impl Broker {
             headers.push(("Nats-Expected-Last-Subject-Sequence", "0".to_owned()));
             headers.push(("Nats-Expected-Last-Subject-Sequence-Subject", parked));
         }
-        let publish = Publish { subject: subject.clone().into(), id: None, headers, body: wire::encode(&gate)?.into() };
+        // Repeated after a reconnection, it must not move the gate a second time.
+        let id = Some(self.unique());
+        let publish = Publish { subject: subject.clone().into(), id, headers, body: wire::encode(&gate)?.into() };
         self.publisher()
             .publish_within(publish, Duration::from_secs(10))
             .await

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::kv::{Operation, PurgeErrorKind};
 use bytes::Bytes;
 use signalbox_proto::subjects;
 
@@ -38,7 +39,7 @@ impl Broker {
         match store.purge_expect_revision(&lease.key, Some(lease.revision)).await {
             Ok(()) => Ok(()),
             // Lost before: there is nothing to give back.
-            Err(error) if error.to_string().contains("wrong last") => Ok(()),
+            Err(error) if error.kind() == PurgeErrorKind::WrongLastRevision => Ok(()),
             Err(error) => {
                 Err(Error::Kv { what: format!("release {}", lease.key), bucket: subjects::LEASE, reason: error.to_string() })
             }
@@ -52,7 +53,8 @@ impl Broker {
         for _ in 0..2 {
             let publish = Publish {
                 subject: subject.clone().into(),
-                id: None,
+                // Repeated after a reconnection, it must not meet its own revision as another's.
+                id: Some(self.unique()),
                 headers: vec![
                     ("Nats-TTL", format!("{}s", lease.ttl.as_secs().max(1))),
                     ("Nats-Expected-Last-Subject-Sequence", expected.to_string()),
@@ -85,7 +87,7 @@ impl Broker {
             .await
             .map_err(|error| Error::Kv { what: format!("read {key}"), bucket: subjects::LEASE, reason: error.to_string() })?;
         Ok(match entry {
-            Some(entry) if entry.operation == async_nats::jetstream::kv::Operation::Put => None,
+            Some(entry) if entry.operation == Operation::Put => None,
             Some(entry) => Some(entry.revision),
             None => Some(0),
         })

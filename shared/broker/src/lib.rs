@@ -104,7 +104,7 @@ impl Broker {
             .split(',')
             .map(|url| url.trim().parse::<ServerAddr>().map_err(|source| Error::Url { url: url.trim().to_owned(), source }))
             .collect::<Result<Vec<_>, _>>()?;
-        let (connected, connections) = watch::channel(0_u64);
+        let (connected, mut connections) = watch::channel(0_u64);
         let connected = Arc::new(connected);
         let mut wait = Duration::from_millis(100);
         let client = loop {
@@ -132,6 +132,9 @@ impl Broker {
                 }
             }
         };
+        // The event may come after the connection: what is published before would be taken for
+        // something that an earlier connection has lost.
+        connections.wait_for(|count| *count > 0).await.map_err(|_| Error::Connection { reason: "it ended at once".into() })?;
         let broker = Self::over(client, connections, config);
         broker.check_server().await?;
         Ok(broker)
@@ -196,6 +199,12 @@ impl Broker {
 
     pub(crate) fn client(&self) -> &async_nats::Client {
         &self.client
+    }
+
+    /// A text that no other process makes: the client's inboxes are unique.
+    pub(crate) fn unique(&self) -> String {
+        let inbox = self.client.new_inbox();
+        inbox.rsplit('.').next().unwrap_or_default().to_owned()
     }
 
     pub(crate) fn jetstream(&self) -> &jetstream::Context {

@@ -27,6 +27,8 @@ pub struct Place {
     pub seq: u64,
     /// How often it was delivered, this time included.
     pub delivered: u64,
+    /// Its number among all that the consumer has sent.
+    pub consumer_seq: u64,
     /// When the stream stored it, by the server's clock.
     pub at: Timestamp,
     /// How many messages of the consumer come after it.
@@ -126,6 +128,7 @@ fn read_place(reply: &str) -> Option<Place> {
     Some(Place {
         delivered: tokens.get(at)?.parse().ok()?,
         seq: tokens.get(at + 1)?.parse().ok()?,
+        consumer_seq: tokens.get(at + 2)?.parse().ok()?,
         at: Timestamp::from_nanos(tokens.get(at + 3)?.parse().ok()?),
         pending: tokens.get(at + 4)?.parse().ok()?,
     })

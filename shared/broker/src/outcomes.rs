@@ -117,7 +117,7 @@ impl Batching {
         }
     }
 
-    async fn store(&self, mut batch: Vec<Entry>) {
+    async fn store(&self, batch: Vec<Entry>) {
         let records = batch.iter().map(|entry| entry.record.clone()).collect();
         let body = match wire::encode(&Batch { records }) {
             Ok(body) => Bytes::from(body),
@@ -127,29 +127,25 @@ impl Batching {
             }
         };
         let publish = Publish { subject: self.subject.clone().into(), id: None, headers: Vec::new(), body };
-        match self.broker.publisher().publish(publish).await {
-            Ok(_) => {
-                self.set_full(false);
-                self.acknowledge(&batch).await;
-                self.settle(Settled::Stored(batch));
+        loop {
+            let error = match self.broker.publisher().publish(publish.clone()).await {
+                Ok(_) => {
+                    self.set_full(false);
+                    self.acknowledge(&batch).await;
+                    return self.settle(Settled::Stored(batch));
+                }
+                Err(PublishError::Closed) => return,
+                Err(error) => error,
+            };
+            if !self.is_full() {
+                tracing::error!(%error, "OUTCOMES refuses: no request starts until it takes outcomes again; raise nats.storage_bytes or lower nats.outcomes_age_s");
             }
-            Err(error) => {
-                if matches!(error, PublishError::Closed) {
-                    return;
-                }
-                if !self.is_full() {
-                    tracing::error!(%error, "OUTCOMES refuses: no request starts until it takes outcomes again; raise nats.storage_bytes or lower nats.outcomes_age_s");
-                }
-                self.set_full(true);
-                if batch.iter().all(|entry| entry.messages.is_empty()) {
-                    // Nothing is held that could be delivered again: offer it until it is taken.
-                    tokio::time::sleep(FULL_RETRY).await;
-                    Box::pin(self.store(batch)).await;
-                } else {
-                    let rest = batch.split_off(0);
-                    self.settle(Settled::Refused(rest));
-                }
+            self.set_full(true);
+            if batch.iter().any(|entry| !entry.messages.is_empty()) {
+                return self.settle(Settled::Refused(batch));
             }
+            // Nothing is held that could be delivered again: offer it until it is taken.
+            tokio::time::sleep(FULL_RETRY).await;
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! One inbox takes the acknowledgements of all publishes; a future and a timer for each would cost
 //! more than the publish. What is not acknowledged in time, or meets a server without a leader, is
-//! published again under the same id, after a reconnection at once. The order of publishes is kept
-//! as long as none has to be repeated.
+//! published again under the same id, after a reconnection at once and before anything newer. The
+//! order of publishes is kept as long as the server asks for none of them again.
 
 use std::{
     collections::HashMap,
@@ -17,13 +17,13 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, HeaderMap, Subject};
+use async_nats::{Client, HeaderMap, Subject, client::PublishErrorKind};
 use bytes::Bytes;
 use futures::StreamExt;
 use serde::Deserialize;
 use std::sync::Mutex;
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch},
+    sync::{Notify, OwnedSemaphorePermit, RwLock, Semaphore, oneshot, watch},
     time::Instant,
 };
 
@@ -119,6 +119,10 @@ struct Shared {
     /// than the publish.
     armed: AtomicBool,
     wake: Notify,
+    connections: watch::Receiver<u64>,
+    /// The connection over which all that was pending has been published. Held for reading while a
+    /// publish is written, for writing while a new connection's repeats are, so that they go first.
+    connection: RwLock<u64>,
 }
 
 struct Pending {
@@ -175,6 +179,7 @@ impl Publisher {
     /// Starts the task that reads acknowledgements and the one that repeats; both end with the
     /// client.
     pub(crate) fn start(client: Client, connections: watch::Receiver<u64>) -> Self {
+        let connection = *connections.borrow();
         let shared = Arc::new(Shared {
             inbox: client.new_inbox(),
             client,
@@ -183,41 +188,51 @@ impl Publisher {
             window: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
             armed: AtomicBool::new(false),
             wake: Notify::new(),
+            connection: RwLock::new(connection),
+            connections,
         });
         tokio::spawn(read_answers(shared.clone()));
-        tokio::spawn(repeat(shared.clone(), connections));
+        tokio::spawn(repeat(shared.clone()));
         Self { shared }
     }
 
     /// Publishes, waiting for a place in the window but not for the acknowledgement.
     ///
-    /// Without a deadline the publish is repeated until the server takes or refuses it.
+    /// Without a deadline the publish is repeated until the server takes or refuses it. The deadline
+    /// counts from the call: it covers the wait for a place too.
     pub async fn send(&self, publish: Publish, deadline: Option<Duration>) -> Receipt {
         let shared = &self.shared;
-        let permit = shared.window.clone().acquire_owned().await.expect("the window is never closed");
-        let token = shared.next.fetch_add(1, Ordering::Relaxed);
         let (done, receipt) = oneshot::channel();
-        let now = Instant::now();
+        let until = deadline.map(|wait| Instant::now() + wait);
+        let place = shared.window.clone().acquire_owned();
+        let permit = match until {
+            Some(until) => tokio::time::timeout_at(until, place).await.ok(),
+            None => Some(place.await),
+        };
+        let Some(permit) = permit else {
+            drop(done.send(Err(PublishError::TimedOut)));
+            return Receipt(receipt);
+        };
+        let permit = permit.expect("the window is never closed");
         let message = Outgoing::of(&publish);
+        let connection = shared.connection.read().await;
+        let now = Instant::now();
+        let token = shared.next.fetch_add(1, Ordering::Relaxed);
         {
             let mut pending = shared.pending.lock().expect("no holder of the lock panics");
             pending.insert(
                 token,
-                Pending {
-                    publish,
-                    done,
-                    due: now + ACK_TIMEOUT,
-                    repeat_wait: REPEAT_FIRST,
-                    deadline: deadline.map(|wait| now + wait),
-                    _permit: permit,
-                },
+                Pending { publish, done, due: now + ACK_TIMEOUT, repeat_wait: REPEAT_FIRST, deadline: until, _permit: permit },
             );
         }
-        let early = deadline.is_some_and(|wait| wait < ACK_TIMEOUT);
+        let early = until.is_some_and(|until| until < now + ACK_TIMEOUT);
         if !shared.armed.swap(true, Ordering::AcqRel) || early {
             shared.wake.notify_one();
         }
-        shared.send(token, message).await;
+        // Without a connection, or before its repeats, the task that repeats publishes this one too.
+        if shared.is_connected() && *shared.connections.borrow() == *connection {
+            shared.send(token, message).await;
+        }
         Receipt(receipt)
     }
 
@@ -228,7 +243,11 @@ impl Publisher {
 
     /// Publishes and waits for the acknowledgement until the deadline.
     pub async fn publish_within(&self, publish: Publish, deadline: Duration) -> Result<Ack, PublishError> {
-        self.send(publish, Some(deadline)).await.await
+        // Writing waits too, where the client's queue is full because there is no connection.
+        match tokio::time::timeout(deadline, async { self.send(publish, Some(deadline)).await.await }).await {
+            Ok(result) => result,
+            Err(_) => Err(PublishError::TimedOut),
+        }
     }
 
     /// How many publishes wait for their acknowledgement.
@@ -260,6 +279,10 @@ impl Outgoing {
 }
 
 impl Shared {
+    fn is_connected(&self) -> bool {
+        matches!(self.client.connection_state(), async_nats::connection::State::Connected)
+    }
+
     async fn send(&self, token: u64, message: Outgoing) {
         let reply = format!("{}.{token}", self.inbox);
         let sent = match message.headers {
@@ -269,12 +292,14 @@ impl Shared {
             None => self.client.publish_with_reply(message.subject, reply, message.body).await,
         };
         if let Err(error) = sent {
-            // A client that is closed, or a message over max_payload: repeating cannot help.
-            let finished = self.pending.lock().expect("no holder of the lock panics").remove(&token);
-            if let Some(pending) = finished {
-                let error = PublishError::Refused { code: 0, description: error.to_string() };
-                drop(pending.done.send(Err(error)));
-            }
+            // A client that is closed, a message over max_payload: repeating cannot help.
+            let result = match error.kind() {
+                PublishErrorKind::Send => PublishError::Closed,
+                PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::InvalidSubject => {
+                    PublishError::Refused { code: 0, description: error.to_string() }
+                }
+            };
+            self.settle(token, Verdict::Done(Err(result)));
         }
     }
 
@@ -297,6 +322,15 @@ impl Shared {
                     self.wake.notify_one();
                 }
             }
+        }
+    }
+
+    async fn send_again(&self, due: Vec<(u64, Outgoing)>) {
+        if !due.is_empty() {
+            tracing::debug!(count = due.len(), "publishing again what was not acknowledged");
+        }
+        for (token, message) in due {
+            self.send(token, message).await;
         }
     }
 
@@ -373,49 +407,62 @@ fn read_answer(answer: &async_nats::Message) -> Verdict {
 /// Codes of nats-server `errors.json`.
 fn classify(error: &ApiError<'_>) -> Verdict {
     let description = error.description.clone().into_owned();
+    let full = ["maximum", "insufficient", "no space"].iter().any(|word| description.contains(word));
     match error.err_code {
-        // Another publish checked against the same subject is under way: not staleness.
-        10_164 => Verdict::Repeat,
+        // Another publish checked against the same subject is under way: not staleness. And the same
+        // id is under way: its sequence is not known yet.
+        10_164 | 10_158 => Verdict::Repeat,
         10_070 | 10_071 => Verdict::Done(Err(PublishError::Stale { description })),
-        // Storage or memory of the server, bytes or messages of the stream.
-        10_023 | 10_028 | 10_047 | 10_077 | 10_176 => {
-            Verdict::Done(Err(PublishError::Full { code: error.err_code, description }))
-        }
-        code if error.code == 503 && code != 0 && !description.contains("maximum") => Verdict::Repeat,
-        code if description.contains("maximum bytes") || description.contains("maximum messages") => {
-            Verdict::Done(Err(PublishError::Full { code, description }))
-        }
+        // Storage or memory of the server, messages or bytes of the stream.
+        10_023 | 10_028 | 10_047 | 10_176 => Verdict::Done(Err(PublishError::Full { code: error.err_code, description })),
+        // "Store failed", whatever the reason. A leader that has just stepped down has closed its store.
+        10_077 if description.contains("closed") => Verdict::Repeat,
+        code @ 10_077 => Verdict::Done(Err(PublishError::Full { code, description })),
+        code if error.code == 503 && full => Verdict::Done(Err(PublishError::Full { code, description })),
+        // No leader, or one that is not the leader any more (which comes without a code of its own).
+        _ if error.code == 503 => Verdict::Repeat,
         code => Verdict::Done(Err(PublishError::Refused { code, description })),
     }
 }
 
-async fn repeat(shared: Arc<Shared>, mut connections: watch::Receiver<u64>) {
+async fn repeat(shared: Arc<Shared>) {
+    let mut connections = shared.connections.clone();
     connections.mark_unchanged();
-    let mut all = false;
+    let written = *shared.connection.read().await;
+    let mut renewed = *connections.borrow() != written;
     loop {
-        let (due, next) = shared.take_due(std::mem::take(&mut all));
-        let count = due.len();
-        for (token, message) in due {
-            shared.send(token, message).await;
-        }
-        if count > 0 {
-            tracing::debug!(count, "publishing again what was not acknowledged");
-        }
+        let next = if renewed {
+            let mut connection = shared.connection.write().await;
+            *connection = *connections.borrow_and_update();
+            let (due, next) = shared.take_due(true);
+            shared.send_again(due).await;
+            next
+        } else {
+            let (due, next) = shared.take_due(false);
+            // Without a connection they would pile up in the client; the next one repeats them all.
+            if shared.is_connected() {
+                shared.send_again(due).await;
+            }
+            next
+        };
         let idle = async {
             match next {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            () = idle => {}
-            () = shared.wake.notified() => {}
+        renewed = tokio::select! {
+            () = idle => false,
+            () = shared.wake.notified() => false,
             changed = connections.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                all = true;
+                true
             }
-        }
+        };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::jetstream::{
     consumer::{self, DeliverPolicy},
+    context::ConsumerInfoErrorKind,
     kv,
     stream::{Compression, Config, DiscardPolicy, RetentionPolicy, StorageType, SubjectTransform},
 };
@@ -162,7 +163,7 @@ impl Broker {
             drifts.extend(self.ensure_stream(config).await?);
         }
         for config in buckets(self) {
-            self.ensure_bucket(config).await?;
+            drifts.extend(self.ensure_bucket(config).await?);
         }
         for drift in &drifts {
             tracing::warn!(stream = %drift.name, fields = ?drift.fields, "a stream differs from its declaration");
@@ -187,6 +188,12 @@ impl Broker {
             match self.stream_config(&config.name).await? {
                 None => drifts.push(Drift { name: config.name.clone(), fields: vec!["it is missing".into()] }),
                 Some(found) => drifts.extend(drift(&config, &found)),
+            }
+        }
+        for config in buckets(self) {
+            match self.stream_config(&bucket_stream(&config.bucket)).await? {
+                None => drifts.push(Drift { name: config.bucket.clone(), fields: vec!["it is missing".into()] }),
+                Some(found) => drifts.extend(bucket_drift(&config, &found)),
             }
         }
         Ok(drifts)
@@ -231,38 +238,62 @@ impl Broker {
         Ok(None)
     }
 
-    async fn ensure_bucket(&self, config: kv::Config) -> Result<(), Error> {
+    async fn ensure_bucket(&self, config: kv::Config) -> Result<Option<Drift>, Error> {
         let name = config.bucket.clone();
-        if self.stream_config(&format!("KV_{name}")).await?.is_some() {
-            return Ok(());
+        if let Some(found) = self.stream_config(&bucket_stream(&name)).await? {
+            return Ok(bucket_drift(&config, &found));
         }
         self.jetstream()
             .create_key_value(config)
             .await
-            .map(|_| ())
+            .map(|_| None)
             .map_err(|error| Error::Request { what: format!("creation of bucket {name}"), reason: error.to_string() })
     }
 }
 
+fn bucket_stream(bucket: &str) -> String {
+    format!("KV_{bucket}")
+}
+
+fn field<T: PartialEq + std::fmt::Debug>(fields: &mut Vec<String>, name: &str, declared: &T, found: &T) {
+    if declared != found {
+        fields.push(format!("{name} is {found:?}, declared {declared:?}"));
+    }
+}
+
+/// The fields in which a bucket differs from its declaration.
+fn bucket_drift(declared: &kv::Config, found: &Config) -> Option<Drift> {
+    let mut fields = Vec::new();
+    field(&mut fields, "history", &declared.history, &found.max_messages_per_subject);
+    field(&mut fields, "num_replicas", &declared.num_replicas, &found.num_replicas);
+    field(&mut fields, "storage", &declared.storage, &found.storage);
+    field(&mut fields, "max_age", &declared.max_age, &found.max_age);
+    field(&mut fields, "limit_markers", &declared.limit_markers, &found.subject_delete_marker_ttl);
+    (!fields.is_empty()).then(|| Drift { name: declared.bucket.clone(), fields })
+}
+
 /// The fields in which a stream differs from its declaration.
 fn drift(declared: &Config, found: &Config) -> Option<Drift> {
-    fn field<T: PartialEq + std::fmt::Debug>(fields: &mut Vec<String>, name: &str, declared: &T, found: &T) {
-        if declared != found {
-            fields.push(format!("{name} is {found:?}, declared {declared:?}"));
-        }
-    }
     let mut fields = Vec::new();
     field(&mut fields, "subjects", &declared.subjects, &found.subjects);
     field(&mut fields, "retention", &declared.retention, &found.retention);
+    field(&mut fields, "storage", &declared.storage, &found.storage);
     field(&mut fields, "discard", &declared.discard, &found.discard);
     field(&mut fields, "max_bytes", &declared.max_bytes, &found.max_bytes);
+    field(&mut fields, "max_msgs", &declared.max_messages, &found.max_messages);
+    field(&mut fields, "max_msgs_per_subject", &declared.max_messages_per_subject, &found.max_messages_per_subject);
+    // 0 and -1 both mean without a bound.
+    field(&mut fields, "max_msg_size", &declared.max_message_size.max(0), &found.max_message_size.max(0));
     field(&mut fields, "max_age", &declared.max_age, &found.max_age);
     field(&mut fields, "num_replicas", &declared.num_replicas, &found.num_replicas);
     field(&mut fields, "duplicate_window", &declared.duplicate_window, &found.duplicate_window);
+    field(&mut fields, "allow_direct", &declared.allow_direct, &found.allow_direct);
     field(&mut fields, "allow_msg_schedules", &declared.allow_message_schedules, &found.allow_message_schedules);
     field(&mut fields, "allow_msg_counter", &declared.allow_message_counter, &found.allow_message_counter);
     field(&mut fields, "allow_rollup", &declared.allow_rollup, &found.allow_rollup);
-    let transform = |config: &Config| config.subject_transform.as_ref().map(|t| t.destination.clone());
+    let compressed = |config: &Config| config.compression.clone().unwrap_or(Compression::None);
+    field(&mut fields, "compression", &compressed(declared), &compressed(found));
+    let transform = |config: &Config| config.subject_transform.as_ref().map(|t| (t.source.clone(), t.destination.clone()));
     field(&mut fields, "subject_transform", &transform(declared), &transform(found));
     (!fields.is_empty()).then(|| Drift { name: declared.name.clone(), fields })
 }
@@ -272,14 +303,7 @@ fn drift(declared: &Config, found: &Config) -> Option<Drift> {
 pub struct Consumer {
     stream: String,
     config: consumer::pull::Config,
-    follow: Option<Follow>,
-    pending_at_start: u64,
-}
-
-#[derive(Clone, Debug)]
-struct Follow {
-    prefix: String,
-    made: u32,
+    follows: bool,
 }
 
 /// Where a reader begins.
@@ -302,7 +326,7 @@ impl Consumer {
             ..puller::base()
         };
         set_filters(&mut config, filters);
-        Self { stream: stream.to_owned(), config, follow: None, pending_at_start: 0 }
+        Self { stream: stream.to_owned(), config, follows: false }
     }
 
     /// The consumer of ingest for a partition of INGEST.
@@ -341,11 +365,8 @@ impl Consumer {
 
     /// A reader's own view of a stream: nothing is acknowledged, nothing is taken away.
     pub fn follow(broker: &Broker, stream: &str, filters: Vec<String>, from: From) -> Self {
-        // The client's inboxes are unique; so is a name made of one.
-        let inbox = broker.client().new_inbox();
-        let prefix = format!("follow-{}", inbox.rsplit('.').next().unwrap_or_default());
         let mut config = consumer::pull::Config {
-            name: Some(format!("{prefix}-0")),
+            name: Some(reader_name(broker)),
             ack_policy: consumer::AckPolicy::None,
             memory_storage: true,
             num_replicas: 1,
@@ -358,7 +379,7 @@ impl Consumer {
             ..puller::base()
         };
         set_filters(&mut config, filters);
-        Self { stream: stream.to_owned(), config, follow: Some(Follow { prefix, made: 0 }), pending_at_start: 0 }
+        Self { stream: stream.to_owned(), config, follows: true }
     }
 
     /// The stream it reads.
@@ -372,46 +393,34 @@ impl Consumer {
     }
 
     pub(crate) fn follows(&self) -> bool {
-        self.follow.is_some()
+        self.follows
     }
 
-    pub(crate) fn pending_at_start(&self) -> u64 {
-        self.pending_at_start
-    }
-
-    /// Makes it where it is missing. One that follows goes on behind `last_seq`.
-    pub(crate) async fn ensure(&mut self, broker: &Broker, last_seq: u64) -> Result<(), Error> {
-        let fail = |error: String| Error::Request { what: format!("consumer of {}", self.stream), reason: error };
+    /// Makes it where it is missing, and returns how many messages it has not sent yet. One that
+    /// follows is made anew each time, behind `last_seq`: what the one before has sent may be lost.
+    pub(crate) async fn ensure(&mut self, broker: &Broker, last_seq: u64) -> Result<u64, Error> {
+        if self.follows {
+            self.config.name = Some(reader_name(broker));
+            if last_seq > 0 {
+                self.config.deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: last_seq + 1 };
+            }
+        }
+        let fail = |error: String| Error::Request { what: format!("consumer {} of {}", self.name(), self.stream), reason: error };
         let stream = broker
             .jetstream()
             .get_stream_no_info(&self.stream)
             .await
             .map_err(|error| fail(error.to_string()))?;
-        if let Ok(info) = stream.consumer_info(self.name()).await {
-            if self.follow.as_ref().is_none_or(|follow| follow.made > 0) {
-                if last_seq == 0 && self.pending_at_start == 0 {
-                    self.pending_at_start = info.num_pending;
-                }
-                return Ok(());
+        if !self.follows {
+            match stream.consumer_info(self.name()).await {
+                Ok(info) => return Ok(info.num_pending),
+                Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => {}
+                // Making it would change what exists behind an operator's back.
+                Err(error) => return Err(fail(error.to_string())),
             }
         }
-        if let Some(follow) = &mut self.follow {
-            if follow.made > 0 {
-                self.config.name = Some(format!("{}-{}", follow.prefix, follow.made));
-                if last_seq > 0 {
-                    self.config.deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: last_seq + 1 };
-                }
-            }
-            follow.made += 1;
-        }
-        let made = stream
-            .create_consumer(self.config.clone())
-            .await
-            .map_err(|error| Error::Request { what: format!("consumer {} of {}", self.name(), self.stream), reason: error.to_string() })?;
-        if last_seq == 0 {
-            self.pending_at_start = made.cached_info().num_pending;
-        }
-        Ok(())
+        let made = stream.create_consumer(self.config.clone()).await.map_err(|error| fail(error.to_string()))?;
+        Ok(made.cached_info().num_pending)
     }
 
     /// Where it stands.
@@ -448,6 +457,10 @@ pub struct Progress {
     pub pending: u64,
     /// Messages delivered and not acknowledged.
     pub ack_pending: u64,
+}
+
+fn reader_name(broker: &Broker) -> String {
+    format!("follow-{}", broker.unique())
 }
 
 fn set_filters(config: &mut consumer::pull::Config, mut filters: Vec<String>) {

@@ -25,9 +25,14 @@ impl AdminKey {
         } else if text.len() < KEY_CHARS_MIN {
             "the key is shorter than 16 characters"
         } else {
-            return Ok(Self { hash: secret::hash(key) });
+            return Ok(Self {
+                hash: secret::hash(key),
+            });
         };
-        Err(Error::Secret { place: place.to_owned(), problem: problem.to_owned() })
+        Err(Error::Secret {
+            place: place.to_owned(),
+            problem: problem.to_owned(),
+        })
     }
 
     /// Reads the key from a file.
@@ -42,12 +47,18 @@ impl AdminKey {
                 .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
         };
         let Some(value) = headers.get(header::AUTHORIZATION) else {
-            return Err(refuse("unauthenticated", "a key is needed: send the header `Authorization: Bearer sbx_…`"));
+            return Err(refuse(
+                "unauthenticated",
+                "a key is needed: send the header `Authorization: Bearer sbx_…`",
+            ));
         };
         match value.to_str().ok().and_then(bearer) {
             Some(key) if secret::matches(key, &self.hash) => Ok(()),
             Some(_) => Err(refuse("bad_key", "this key is not known")),
-            None => Err(refuse("unauthenticated", "the Authorization header is not `Bearer` and a key")),
+            None => Err(refuse(
+                "unauthenticated",
+                "the Authorization header is not `Bearer` and a key",
+            )),
         }
     }
 }

@@ -60,6 +60,12 @@ impl Up {
         self.program.kill().await;
     }
 
+    /// As [`Self::restart`], with other settings.
+    pub(crate) async fn restart_with(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.restart().await;
+    }
+
     /// Starts it again on the same data dir and ports, and waits until it is ready. The key stays the same, so none is
     /// printed.
     pub(crate) async fn restart(&mut self) {
@@ -87,9 +93,14 @@ impl Up {
 
     /// Asks it to stop, and sees that it and its nats-server are gone.
     pub(crate) async fn stop(mut self) {
+        self.interrupt().await;
+        gone(&self.marker()).await;
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(crate) async fn interrupt(&mut self) {
         let status = self.program.stop().await;
         assert!(status.success(), "up ended with {status}");
-        gone(&self.marker()).await;
     }
 
     /// The processes of nats-server on this data dir.

@@ -10,14 +10,29 @@ fn now() -> Timestamp {
 fn an_unknown_parameter_is_refused_by_name() {
     let mut query = Query::read("org=acme&limit=10&page=2").expect("a query");
     assert_eq!(query.org().expect("an org").as_str(), "acme");
-    assert_eq!(query.page().expect("a page"), Page { limit: 10, cursor: None });
+    assert_eq!(
+        query.page().expect("a page"),
+        Page {
+            limit: 10,
+            cursor: None
+        }
+    );
     let problem = query.end().expect_err("refused");
-    assert_eq!((problem.code, problem.field.as_deref()), ("unknown_parameter", Some("page")));
+    assert_eq!(
+        (problem.code, problem.field.as_deref()),
+        ("unknown_parameter", Some("page"))
+    );
 }
 
 #[test]
 fn a_parameter_given_twice_or_out_of_bounds_is_refused() {
-    assert_eq!(Query::read("org=a&org=b").err().and_then(|problem| problem.field).as_deref(), Some("org"));
+    assert_eq!(
+        Query::read("org=a&org=b")
+            .err()
+            .and_then(|problem| problem.field)
+            .as_deref(),
+        Some("org")
+    );
     for text in ["limit=0", "limit=201", "limit=many"] {
         assert!(Query::read(text).expect("a query").page().is_err(), "{text}");
     }
@@ -27,7 +42,10 @@ fn a_parameter_given_twice_or_out_of_bounds_is_refused() {
 
 #[test]
 fn a_time_is_a_point_or_a_way_back() {
-    assert_eq!(time("since", "1h", now()).expect("a time").secs(), 1_700_000_000 - 3_600);
+    assert_eq!(
+        time("since", "1h", now()).expect("a time").secs(),
+        1_700_000_000 - 3_600
+    );
     assert_eq!(time("since", "2023-11-14T22:13:20Z", now()).expect("a time"), now());
     assert!(time("since", "yesterday", now()).is_err());
 }
@@ -40,7 +58,10 @@ struct Wanted {
 
 #[test]
 fn a_body_is_read_strictly() {
-    assert_eq!(read_json::<Wanted>(b"{\"rate\": 3}").expect("a body"), Wanted { rate: Some(3) });
+    assert_eq!(
+        read_json::<Wanted>(b"{\"rate\": 3}").expect("a body"),
+        Wanted { rate: Some(3) }
+    );
     let problem = |bytes: &[u8]| read_json::<Wanted>(bytes).expect_err("refused");
     assert_eq!(problem(b"{").code, "not_json");
     assert_eq!(problem(b"{} {}").code, "not_json");

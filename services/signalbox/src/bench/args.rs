@@ -103,9 +103,14 @@ impl Args {
     pub(super) fn workload(&self) -> anyhow::Result<Workload> {
         let scenario = self.scenario;
         let hanging = scenario == Scenario::Hanging;
-        let fanout = self.fanout.unwrap_or(if scenario == Scenario::Fanout { FANOUT } else { 1 });
-        let integrations =
-            self.integrations.unwrap_or(if scenario == Scenario::Routing { ROUTING_MANY } else { fanout });
+        let fanout = self
+            .fanout
+            .unwrap_or(if scenario == Scenario::Fanout { FANOUT } else { 1 });
+        let integrations = self.integrations.unwrap_or(if scenario == Scenario::Routing {
+            ROUTING_MANY
+        } else {
+            fanout
+        });
         anyhow::ensure!(
             integrations.is_multiple_of(fanout),
             "--integrations {integrations} is not a multiple of --fanout {fanout}"
@@ -119,8 +124,18 @@ impl Args {
             "--scenario hanging has one healthy integration and one that hangs: leave --fanout and --integrations out"
         );
         let rate = self.rate.unwrap_or(if hanging { HANGING_RATE } else { 0 });
-        let events = self.events.unwrap_or(if rate == 0 { EVENTS } else { rate * ROUND_SECS });
+        let events = self
+            .events
+            .unwrap_or(if rate == 0 { EVENTS } else { rate * ROUND_SECS });
         let payload_bytes = self.payload_bytes.try_into()?;
-        Ok(Workload { scenario, events, rate, fanout, integrations, payload_bytes, rounds: self.rounds })
+        Ok(Workload {
+            scenario,
+            events,
+            rate,
+            fanout,
+            integrations,
+            payload_bytes,
+            rounds: self.rounds,
+        })
     }
 }

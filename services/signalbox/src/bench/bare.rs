@@ -64,11 +64,18 @@ impl Bare {
         })
         .await
         .context("cannot start the nats-server of the bare pipeline")?;
-        let nats = async_nats::connect(server.url()).await.context("cannot connect to the bare pipeline's server")?;
+        let nats = async_nats::connect(server.url())
+            .await
+            .context("cannot connect to the bare pipeline's server")?;
         let messages = messages(&nats).await?;
         let publisher = NatsPublisher::connect(server.url()).await?;
         let worker = tokio::spawn(work(messages, nats, http_client()?, target));
-        Ok(Self { server, publisher, worker, data })
+        Ok(Self {
+            server,
+            publisher,
+            worker,
+            data,
+        })
     }
 
     /// The process id of its server.
@@ -174,6 +181,7 @@ async fn deliver(
     let status = response.status();
     response.bytes().await?;
     anyhow::ensure!(status.is_success(), "the receiver answered {status}");
-    nats.publish(message.reply.context("a message without a reply subject")?, ACK).await?;
+    nats.publish(message.reply.context("a message without a reply subject")?, ACK)
+        .await?;
     Ok(())
 }

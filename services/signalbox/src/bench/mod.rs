@@ -96,7 +96,11 @@ pub(crate) async fn run(args: Args, setup: Setup) -> anyhow::Result<ExitCode> {
     for warning in report.warnings.iter().filter(|_| json) {
         writeln!(io::stderr(), "warning: {warning}")?;
     }
-    Ok(if report.path.lost > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if report.path.lost > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Starts everything, measures, and stops everything, whatever happened between.
@@ -162,8 +166,22 @@ impl Bench {
         let legs = self.legs();
         for leg in &legs {
             let events = leg.plan.events.min(WARM_UP_EVENTS);
-            let plan = Plan { events, ..leg.plan };
-            let warm_up = self.run(&Leg { plan, pace: Pace { events, rate: 0 }, ..*leg }, &ProgressBar::hidden()).await?;
+            // Nothing for a target that hangs: what it holds is to begin with the first round.
+            let plan = Plan {
+                events,
+                types: leg.plan.types_answered,
+                ..leg.plan
+            };
+            let warm_up = self
+                .run(
+                    &Leg {
+                        plan,
+                        pace: Pace { events, rate: 0 },
+                        ..*leg
+                    },
+                    &ProgressBar::hidden(),
+                )
+                .await?;
             if self.tally.delivered(warm_up.run) == 0 {
                 let log = leg.up.map(|up| self.ups[up].log_end()).unwrap_or_default();
                 bail!("no event arrived in {} s{log}", PATIENCE.as_secs());
@@ -195,20 +213,39 @@ impl Bench {
 
     /// Starts the bare pipeline and each `up` of the scenario.
     async fn start(&mut self, scratch: &Path, setup: Setup) -> anyhow::Result<()> {
-        let Workload { scenario, fanout, integrations, .. } = self.workload;
+        let Workload {
+            scenario,
+            fanout,
+            integrations,
+            ..
+        } = self.workload;
         let answering = |integrations: u64| -> Vec<(u64, String)> {
-            (0..integrations).map(|number| (number / fanout, self.receiver.url(number))).collect()
+            (0..integrations)
+                .map(|number| (number / fanout, self.receiver.url(number)))
+                .collect()
         };
         let mut targets = vec![answering(integrations)];
         match scenario {
             Scenario::Path | Scenario::Fanout | Scenario::Http => {}
-            Scenario::Hanging => targets[0].push((1, self.receiver.hanging_url())),
+            Scenario::Hanging => {
+                // The one alone in an `up` of its own, which no retries of earlier rounds disturb.
+                targets.push(targets[0].clone());
+                targets[0].push((1, self.receiver.hanging_url()));
+            }
             Scenario::Routing => targets.push(answering(ROUTING_FEW)),
         }
-        let door = if scenario == Scenario::Http { Door::Http } else { Door::Nats };
+        let door = if scenario == Scenario::Http {
+            Door::Http
+        } else {
+            Door::Nats
+        };
         for (number, targets) in targets.iter().enumerate() {
             // Kept before it is ready, so that it is stopped when we are interrupted meanwhile.
-            self.ups.push(Up::spawn(&scratch.join(format!("up-{number}")), targets, Arc::clone(&self.data))?);
+            self.ups.push(Up::spawn(
+                &scratch.join(format!("up-{number}")),
+                targets,
+                Arc::clone(&self.data),
+            )?);
             self.ups[number].ready(door).await?;
         }
         let bare = Bare::start(
@@ -224,26 +261,91 @@ impl Bench {
 
     /// The runs of a round, in their order: the measured path, the bare pipeline, what it is compared with.
     fn legs(&self) -> Vec<Leg> {
-        let Workload { scenario, events, rate, fanout, integrations, .. } = self.workload;
+        let Workload {
+            scenario,
+            events,
+            rate,
+            fanout,
+            integrations,
+            ..
+        } = self.workload;
         let types = integrations / fanout;
         let pace = Pace { events, rate };
-        let plan = Plan { events, types, fanout, types_answered: types };
-        let path = Leg { up: Some(0), plan, pace, name: "signalbox" };
+        let plan = Plan {
+            events,
+            types,
+            fanout,
+            types_answered: types,
+        };
+        let path = Leg {
+            up: Some(0),
+            plan,
+            pace,
+            name: "signalbox",
+        };
         // The same number of deliveries at the same rate, each of an event of its own.
-        let bare_pace = Pace { events: events * fanout, rate: rate * fanout };
-        let bare_plan = Plan { events: bare_pace.events, types: 1, fanout: 1, types_answered: 1 };
-        let bare = Leg { up: None, plan: bare_plan, pace: bare_pace, name: "bare pipeline" };
+        let bare_pace = Pace {
+            events: events * fanout,
+            rate: rate * fanout,
+        };
+        let bare_plan = Plan {
+            events: bare_pace.events,
+            types: 1,
+            fanout: 1,
+            types_answered: 1,
+        };
+        let bare = Leg {
+            up: None,
+            plan: bare_plan,
+            pace: bare_pace,
+            name: "bare pipeline",
+        };
         match scenario {
             Scenario::Path | Scenario::Fanout | Scenario::Http => vec![path, bare],
             Scenario::Hanging => {
                 // Every other event is for the target that hangs.
-                let pace = Pace { events: events * 2, rate: rate * 2 };
-                let plan = Plan { events: pace.events, types: 2, fanout: 1, types_answered: 1 };
-                vec![Leg { plan, pace, name: "beside one that hangs", ..path }, bare, Leg { name: "alone", ..path }]
+                let pace = Pace {
+                    events: events * 2,
+                    rate: rate * 2,
+                };
+                let plan = Plan {
+                    events: pace.events,
+                    types: 2,
+                    fanout: 1,
+                    types_answered: 1,
+                };
+                let beside = Leg {
+                    plan,
+                    pace,
+                    name: "beside one that hangs",
+                    ..path
+                };
+                vec![
+                    beside,
+                    bare,
+                    Leg {
+                        up: Some(1),
+                        name: "alone",
+                        ..path
+                    },
+                ]
             }
             Scenario::Routing => {
-                let few = Plan { types: ROUTING_FEW, types_answered: ROUTING_FEW, ..plan };
-                vec![path, bare, Leg { up: Some(1), plan: few, name: "few integrations", ..path }]
+                let few = Plan {
+                    types: ROUTING_FEW,
+                    types_answered: ROUTING_FEW,
+                    ..plan
+                };
+                vec![
+                    path,
+                    bare,
+                    Leg {
+                        up: Some(1),
+                        plan: few,
+                        name: "few integrations",
+                        ..path
+                    },
+                ]
             }
         }
     }
@@ -271,31 +373,66 @@ impl Bench {
         let published = match leg.up {
             Some(up) => self.ups[up].publish(&self.tally, run, leg.plan.types, leg.pace).await,
             None => {
-                self.bare.as_mut().context("measured before it was started")?.publish(&self.tally, run, leg.pace).await
+                self.bare
+                    .as_mut()
+                    .context("measured before it was started")?
+                    .publish(&self.tally, run, leg.pace)
+                    .await
             }
         };
-        if published.is_ok() {
-            self.tally.complete(run, PATIENCE).await;
-            sleep(TAIL).await;
-        }
+        let arrived = match published {
+            Ok(()) => self.arrived(leg, run).await,
+            Err(error) => Err(error),
+        };
         if let Some(ticker) = ticker {
             ticker.abort();
         }
-        published?;
-        anyhow::ensure!(self.processes(leg)? == processes, "a nats-server was restarted while it was measured");
+        arrived?;
+        anyhow::ensure!(
+            self.processes(leg)? == processes,
+            "a nats-server was restarted while it was measured"
+        );
         let cpu = processes.cpu()?.since(before);
-        Ok(Measured { run, plan: leg.plan, began, cpu, rss_mb: processes.memory()? })
+        Ok(Measured {
+            run,
+            plan: leg.plan,
+            began,
+            cpu,
+            rss_mb: processes.memory()?,
+        })
     }
 
-    fn processes(&self, leg: &Leg) -> anyhow::Result<Processes> {
+    /// Waits until what is owed has arrived, or is lost. Fails when `up` ends meanwhile.
+    async fn arrived(&mut self, leg: &Leg, run: RunId) -> anyhow::Result<()> {
+        let complete = async {
+            self.tally.complete(run, PATIENCE).await;
+            sleep(TAIL).await;
+        };
+        let Some(up) = leg.up else {
+            complete.await;
+            return Ok(());
+        };
+        tokio::select! {
+            () = complete => Ok(()),
+            ended = self.ups[up].ended() => match ended? {},
+        }
+    }
+
+    fn processes(&mut self, leg: &Leg) -> anyhow::Result<Processes> {
         match leg.up {
             Some(up) => {
                 let (signalbox, nats_server) = self.ups[up].pids()?;
-                Ok(Processes { signalbox: Some(signalbox), nats_server })
+                Ok(Processes {
+                    signalbox: Some(signalbox),
+                    nats_server,
+                })
             }
             None => {
                 let bare = self.bare.as_ref().context("measured before it was started")?;
-                Ok(Processes { signalbox: None, nats_server: bare.server_pid() })
+                Ok(Processes {
+                    signalbox: None,
+                    nats_server: bare.server_pid(),
+                })
             }
         }
     }
@@ -330,7 +467,9 @@ impl Processes {
     fn cpu(self) -> anyhow::Result<Cpu> {
         let of = |pid: u32, name| proc::cpu(pid).with_context(|| format!("cannot read the CPU time of {name}"));
         Ok(Cpu {
-            signalbox: self.signalbox.map_or(Ok(Duration::ZERO), |pid| of(pid, "signalbox up"))?,
+            signalbox: self
+                .signalbox
+                .map_or(Ok(Duration::ZERO), |pid| of(pid, "signalbox up"))?,
             nats_server: of(self.nats_server, "nats-server")?,
             load: of(std::process::id(), "this process")?,
         })
@@ -338,7 +477,9 @@ impl Processes {
 
     fn memory(self) -> anyhow::Result<Memory> {
         let of = |pid: u32| {
-            proc::resident_bytes(pid).map(|bytes| bytes as f64 / 1e6).context("cannot read the memory of a process")
+            proc::resident_bytes(pid)
+                .map(|bytes| bytes as f64 / 1e6)
+                .context("cannot read the memory of a process")
         };
         Ok(Memory {
             signalbox: self.signalbox.map_or(Ok(0.0), of)?,
@@ -350,17 +491,25 @@ impl Processes {
 
 fn figures(tally: &Tally, measured: &Measured) -> Figures {
     let seen = tally.seen(measured.run);
-    let took = seen.last_arrival.map_or(Duration::ZERO, |last| last.saturating_duration_since(measured.began));
-    let Cpu { signalbox, nats_server, load } = measured.cpu;
+    let took = seen
+        .last_arrival
+        .map_or(Duration::ZERO, |last| last.saturating_duration_since(measured.began));
+    let Cpu {
+        signalbox,
+        nats_server,
+        load,
+    } = measured.cpu;
     let cost = |cpu| report::per_thousand(cpu, seen.delivered);
     let plan = measured.plan;
+    // Those whose arrival is expected.
+    let events = plan.expected() / plan.fanout;
     Figures {
-        events: plan.events,
+        events,
         delivered: seen.delivered,
         lost: plan.expected() - seen.delivered.min(plan.expected()),
         duplicates: seen.duplicates,
         misrouted: seen.misrouted,
-        events_per_s: report::per_second(plan.events, took),
+        events_per_s: report::per_second(events, took),
         deliveries_per_s: report::per_second(seen.delivered, took),
         cpu_s_per_1000: Cost {
             signalbox: cost(signalbox),
@@ -384,10 +533,16 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn make() -> anyhow::Result<Self> {
-        let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let nanos = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_nanos();
         let path = std::env::temp_dir().join(format!("signalbox-bench-{}-{nanos}", std::process::id()));
         // Others on this machine shall neither read nor foresee it: it will hold a key.
-        fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }
 }

@@ -1,6 +1,7 @@
 //! The measured path: a `signalbox up` of our own, and how events get into it.
 
 use std::{
+    convert::Infallible,
     fmt::Write as _,
     fs::{self, File},
     path::{Path, PathBuf},
@@ -50,6 +51,8 @@ pub(super) struct Up {
     stdout: BufReader<ChildStdout>,
     log: PathBuf,
     integrations: usize,
+    /// Its nats-server, as last seen: one that outlives a killed `up` is ours to stop.
+    server: Option<Process>,
     publisher: Option<Publisher>,
     subjects: Vec<Subject>,
     data: Arc<str>,
@@ -81,7 +84,14 @@ impl Up {
         let log_file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut child = Command::new(std::env::current_exe().context("cannot find this program's own file")?)
             .args(["up", "--output", "json"])
-            .args(["--listen", "127.0.0.1:0", "--nats-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--nats-listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+            ])
             .arg("--data-dir")
             .arg(directory.join("data"))
             .arg("-f")
@@ -97,9 +107,22 @@ impl Up {
             .spawn()
             .context("cannot start signalbox up")?;
         let stdout = BufReader::new(child.stdout.take().context("signalbox up has no standard output")?);
-        let types = targets.iter().map(|(event_type, _)| event_type + 1).max().unwrap_or_default();
+        let types = targets
+            .iter()
+            .map(|(event_type, _)| event_type + 1)
+            .max()
+            .unwrap_or_default();
         let subjects = (0..types).map(subject).collect::<anyhow::Result<_>>()?;
-        Ok(Self { child, stdout, log, integrations: targets.len(), publisher: None, subjects, data })
+        Ok(Self {
+            child,
+            stdout,
+            log,
+            integrations: targets.len(),
+            server: None,
+            publisher: None,
+            subjects,
+            data,
+        })
     }
 
     /// Waits until it is ready, and connects to it.
@@ -108,12 +131,17 @@ impl Up {
             + READY_TIMEOUT_PER_INTEGRATION.saturating_mul(u32::try_from(self.integrations).unwrap_or(u32::MAX));
         let mut line = String::new();
         match timeout(patience, self.stdout.read_line(&mut line)).await {
-            Err(_) => bail!("signalbox up was not ready in {} s{}", patience.as_secs(), self.log_end()),
+            Err(_) => bail!(
+                "signalbox up was not ready in {} s{}",
+                patience.as_secs(),
+                self.log_end()
+            ),
             Ok(Err(error)) => return Err(error).context("cannot read what signalbox up prints"),
             Ok(Ok(0)) => bail!("signalbox up ended at its start{}", self.log_end()),
             Ok(Ok(_)) => {}
         }
         let ready: Ready = serde_json::from_str(&line).with_context(|| format!("signalbox up printed {line:?}"))?;
+        self.pids()?;
         self.publisher = Some(match door {
             Door::Nats => Publisher::Nats(NatsPublisher::connect(&ready.nats).await?),
             Door::Http => {
@@ -125,10 +153,21 @@ impl Up {
     }
 
     /// Its process and its nats-server's.
-    pub(super) fn pids(&self) -> anyhow::Result<(u32, u32)> {
-        let up = self.child.id().and_then(Process::find).with_context(|| format!("signalbox up ended{}", self.log_end()))?;
-        let server = server_of(up).context("signalbox up has no nats-server as its child")?;
+    pub(super) fn pids(&mut self) -> anyhow::Result<(u32, u32)> {
+        let up = self
+            .child
+            .id()
+            .and_then(Process::find)
+            .with_context(|| format!("signalbox up ended{}", self.log_end()))?;
+        self.server = server_of(up);
+        let server = self.server.context("signalbox up has no nats-server as its child")?;
         Ok((up.pid, server.pid))
+    }
+
+    /// Waits until it has ended, which it should not; always an error.
+    pub(super) async fn ended(&mut self) -> anyhow::Result<Infallible> {
+        let status = self.child.wait().await.context("cannot wait for signalbox up")?;
+        bail!("signalbox up ended by itself ({status}){}", self.log_end())
     }
 
     /// Publishes a run whose events are of the first `types` types in turn; returns when the last one is accepted.
@@ -143,7 +182,11 @@ impl Up {
                     tally.write_id(run, event, &mut id);
                     let mut headers = HeaderMap::new();
                     headers.insert("ce-id", id);
-                    Outgoing { subject: subjects[type_of(event)].clone(), headers: Some(headers), payload: data.clone() }
+                    Outgoing {
+                        subject: subjects[type_of(event)].clone(),
+                        headers: Some(headers),
+                        payload: data.clone(),
+                    }
                 };
                 publisher.publish(pace, make).await
             }
@@ -165,13 +208,14 @@ impl Up {
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         // Connections that were still open would be waited for.
         drop(self.publisher.take());
-        let Some(up) = self.child.id().and_then(Process::find) else { return Ok(()) };
-        let server = server_of(up);
-        nats_server::send(up.pid, Signal::TERM)?;
-        if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
-            self.child.kill().await.context("cannot kill signalbox up")?;
+        if let Some(up) = self.child.id().and_then(Process::find) {
+            self.server = server_of(up).or(self.server);
+            nats_server::send(up.pid, Signal::TERM)?;
+            if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
+                self.child.kill().await.context("cannot kill signalbox up")?;
+            }
         }
-        match server {
+        match self.server {
             Some(server) if server.is_alive() => nats_server::stop_orphan(server).await,
             _ => Ok(()),
         }
@@ -185,13 +229,19 @@ impl Up {
         if lines.is_empty() {
             return String::new();
         }
-        format!("; its log ends:\n{}", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+        format!(
+            "; its log ends:\n{}",
+            lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+        )
     }
 }
 
 fn server_of(up: Process) -> Option<Process> {
     up.children().into_iter().find(|child| {
-        child.arguments().first().is_some_and(|program| Path::new(program).ends_with("nats-server"))
+        child
+            .arguments()
+            .first()
+            .is_some_and(|program| Path::new(program).ends_with("nats-server"))
     })
 }
 

@@ -69,18 +69,19 @@ pub(super) struct NatsPublisher {
 
 impl NatsPublisher {
     pub(super) async fn connect(url: &str) -> anyhow::Result<Self> {
-        let client = async_nats::connect(url).await.with_context(|| format!("cannot connect to {url}"))?;
+        let client = async_nats::connect(url)
+            .await
+            .with_context(|| format!("cannot connect to {url}"))?;
         let reply = Subject::from(client.new_inbox());
-        let acks = client.subscribe(reply.clone()).await.context("cannot subscribe to acknowledgements")?;
+        let acks = client
+            .subscribe(reply.clone())
+            .await
+            .context("cannot subscribe to acknowledgements")?;
         Ok(Self { client, reply, acks })
     }
 
     /// Publishes what `make` makes of each event's number, and returns when the last one is acknowledged.
-    pub(super) async fn publish(
-        &mut self,
-        pace: Pace,
-        mut make: impl FnMut(u64) -> Outgoing,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn publish(&mut self, pace: Pace, mut make: impl FnMut(u64) -> Outgoing) -> anyhow::Result<()> {
         let began = Instant::now();
         let (mut sent, mut acked) = (0, 0);
         let mut last_ack = began;
@@ -88,11 +89,17 @@ impl NatsPublisher {
         loop {
             let may = pace.due(began.elapsed()).min(acked + UNACKNOWLEDGED_MAX);
             while sent < may {
-                let Outgoing { subject, headers, payload } = make(sent);
+                let Outgoing {
+                    subject,
+                    headers,
+                    payload,
+                } = make(sent);
                 let reply = self.reply.clone();
                 match headers {
                     Some(headers) => {
-                        self.client.publish_with_reply_and_headers(subject, reply, headers, payload).await?;
+                        self.client
+                            .publish_with_reply_and_headers(subject, reply, headers, payload)
+                            .await?;
                     }
                     None => self.client.publish_with_reply(subject, reply, payload).await?,
                 }
@@ -103,7 +110,8 @@ impl NatsPublisher {
             }
             let window_free = sent < acked + UNACKNOWLEDGED_MAX && sent < pace.events;
             let ack_due = last_ack.max(began + pace.at(acked)) + ACK_TIMEOUT;
-            wake.as_mut().reset(if window_free { began + pace.at(sent) } else { ack_due });
+            wake.as_mut()
+                .reset(if window_free { began + pace.at(sent) } else { ack_due });
             tokio::select! {
                 biased;
                 ack = self.acks.next() => {
@@ -118,7 +126,11 @@ impl NatsPublisher {
                 () = &mut wake => {}
             }
             if sent > acked && Instant::now() > ack_due {
-                bail!("no acknowledgement in {} s: {} of {sent} publishes are open", ACK_TIMEOUT.as_secs(), sent - acked);
+                bail!(
+                    "no acknowledgement in {} s: {} of {sent} publishes are open",
+                    ACK_TIMEOUT.as_secs(),
+                    sent - acked
+                );
             }
         }
     }
@@ -146,7 +158,11 @@ pub(super) struct HttpPublisher {
 
 impl HttpPublisher {
     pub(super) fn new(client: reqwest::Client, api: &str, key: &str) -> Self {
-        Self { client, url: format!("{}/v1/events", api.trim_end_matches('/')), key: key.to_owned() }
+        Self {
+            client,
+            url: format!("{}/v1/events", api.trim_end_matches('/')),
+            key: key.to_owned(),
+        }
     }
 
     /// Publishes events whose JSON `write` appends for each number, and returns when the last is accepted.
@@ -194,7 +210,10 @@ impl HttpPublisher {
             .await
             .with_context(|| format!("cannot publish to {}", self.url))?;
         let status = response.status();
-        let answer = response.text().await.with_context(|| format!("cannot read the answer of {}", self.url))?;
+        let answer = response
+            .text()
+            .await
+            .with_context(|| format!("cannot read the answer of {}", self.url))?;
         anyhow::ensure!(status.as_u16() == 202, "{} answered {status}: {answer}", self.url);
         Ok(())
     }

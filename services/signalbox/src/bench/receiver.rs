@@ -33,7 +33,9 @@ pub(super) struct Receiver {
 impl Receiver {
     /// Listens. Needs a runtime.
     pub(super) async fn start(tally: Tally) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen for deliveries")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .context("cannot listen for deliveries")?;
         let port = listener.local_addr()?.port();
         let accept = tokio::spawn(accept(listener, Arc::new(tally)));
         Ok(Self { port, accept })
@@ -163,10 +165,21 @@ impl Refusal {
 
 /// Reads the request that a buffer begins with; `None` while some of it is missing.
 fn parse(buffer: &[u8]) -> Result<Option<Request<'_>>, Refusal> {
-    let Some(head_bytes) = buffer.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4) else {
-        return if buffer.len() > REQUEST_BYTES_MAX { Err(Refusal::TooLarge) } else { Ok(None) };
+    let Some(head_bytes) = buffer
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map(|at| at + 4)
+    else {
+        return if buffer.len() > REQUEST_BYTES_MAX {
+            Err(Refusal::TooLarge)
+        } else {
+            Ok(None)
+        };
     };
-    let head = buffer.get(..head_bytes).and_then(|head| str::from_utf8(head).ok()).ok_or(Refusal::Head)?;
+    let head = buffer
+        .get(..head_bytes)
+        .and_then(|head| str::from_utf8(head).ok())
+        .ok_or(Refusal::Head)?;
     let mut lines = head.split("\r\n");
     let mut words = lines.next().unwrap_or_default().split(' ');
     let (Some("POST"), Some(path), Some("HTTP/1.1"), None) = (words.next(), words.next(), words.next(), words.next())
@@ -188,7 +201,9 @@ fn parse(buffer: &[u8]) -> Result<Option<Request<'_>>, Refusal> {
         return Err(Refusal::TooLarge);
     }
     let bytes = head_bytes + length;
-    Ok(buffer.get(head_bytes..bytes).map(|body| Request { target, body, bytes }))
+    Ok(buffer
+        .get(head_bytes..bytes)
+        .map(|body| Request { target, body, bytes }))
 }
 
 /// The `id` of a body: at its begin, where Signalbox writes it, else wherever a JSON reader finds it.

@@ -10,7 +10,7 @@ use super::args::{Scenario, Workload};
 /// Figures of one pipeline, of one round or the medians of several.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Figures {
-    /// Events published.
+    /// Events published, without those for a target that never answers.
     pub events: u64,
     /// Deliveries that arrived, each counted once.
     pub delivered: u64,
@@ -60,8 +60,16 @@ impl Latency {
     pub(super) fn of(mut micros: Vec<u32>) -> Self {
         micros.sort_unstable();
         let last = micros.len().saturating_sub(1);
-        let ms = |index: usize| micros.get(index.min(last)).map_or(0.0, |micros| f64::from(*micros) / 1_000.0);
-        Self { p50: ms(micros.len() / 2), p99: ms(micros.len() * 99 / 100), max: ms(last) }
+        let ms = |index: usize| {
+            micros
+                .get(index.min(last))
+                .map_or(0.0, |micros| f64::from(*micros) / 1_000.0)
+        };
+        Self {
+            p50: ms(micros.len() / 2),
+            p99: ms(micros.len() * 99 / 100),
+            max: ms(last),
+        }
     }
 }
 
@@ -166,7 +174,10 @@ impl Report {
             ));
         }
         if bare.lost > 0 {
-            warnings.push(format!("the bare pipeline lost {} deliveries: do not trust its figures", bare.lost));
+            warnings.push(format!(
+                "the bare pipeline lost {} deliveries: do not trust its figures",
+                bare.lost
+            ));
         }
         Self {
             scenario: workload.scenario,
@@ -214,9 +225,15 @@ impl Report {
         }
         row("latency p50, ms", &|figures| format!("{:.2}", figures.latency_ms.p50));
         row("latency p99, ms", &|figures| format!("{:.2}", figures.latency_ms.p99));
-        row("CPU s per 1,000", &|figures| format!("{:.4}", figures.cpu_s_per_1000.total));
-        row("  signalbox", &|figures| format!("{:.4}", figures.cpu_s_per_1000.signalbox));
-        row("  nats-server", &|figures| format!("{:.4}", figures.cpu_s_per_1000.nats_server));
+        row("CPU s per 1,000", &|figures| {
+            format!("{:.4}", figures.cpu_s_per_1000.total)
+        });
+        row("  signalbox", &|figures| {
+            format!("{:.4}", figures.cpu_s_per_1000.signalbox)
+        });
+        row("  nats-server", &|figures| {
+            format!("{:.4}", figures.cpu_s_per_1000.nats_server)
+        });
         row("  load", &|figures| format!("{:.4}", figures.cpu_s_per_1000.load));
         row("memory, MB", &|figures| format!("{:.0}", figures.rss_mb.signalbox));
         row("  nats-server", &|figures| format!("{:.0}", figures.rss_mb.nats_server));
@@ -246,7 +263,10 @@ fn derived(workload: &Workload, path: &Figures, comparison: Option<&Comparison>)
             let more = (workload.integrations - super::args::ROUTING_FEW) as f64;
             BTreeMap::from([
                 ("events_per_s_ratio_to_few", path.events_per_s / few.events_per_s),
-                ("bytes_per_integration", (path.rss_mb.signalbox - few.rss_mb.signalbox) * 1e6 / more),
+                (
+                    "bytes_per_integration",
+                    (path.rss_mb.signalbox - few.rss_mb.signalbox) * 1e6 / more,
+                ),
             ])
         }
     }
@@ -254,12 +274,20 @@ fn derived(workload: &Workload, path: &Figures, comparison: Option<&Comparison>)
 
 /// A count for each second of a duration.
 pub(super) fn per_second(count: u64, duration: Duration) -> f64 {
-    if duration.is_zero() { 0.0 } else { count as f64 / duration.as_secs_f64() }
+    if duration.is_zero() {
+        0.0
+    } else {
+        count as f64 / duration.as_secs_f64()
+    }
 }
 
 /// Seconds for each 1,000 of a count.
 pub(super) fn per_thousand(duration: Duration, count: u64) -> f64 {
-    if count == 0 { 0.0 } else { duration.as_secs_f64() * 1_000.0 / count as f64 }
+    if count == 0 {
+        0.0
+    } else {
+        duration.as_secs_f64() * 1_000.0 / count as f64
+    }
 }
 
 #[cfg(test)]

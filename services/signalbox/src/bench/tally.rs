@@ -75,7 +75,11 @@ struct Run {
 
 impl Tally {
     pub(super) fn new() -> Self {
-        Self { began: Instant::now(), runs: Arc::default(), complete: Arc::default() }
+        Self {
+            began: Instant::now(),
+            runs: Arc::default(),
+            complete: Arc::default(),
+        }
     }
 
     /// Begins a run.
@@ -84,7 +88,15 @@ impl Tally {
         let words = usize::try_from((plan.events * plan.fanout).div_ceil(64)).expect("a bound of the arguments");
         let expected = plan.expected();
         let latencies_us = Vec::with_capacity(usize::try_from(expected).expect("a bound of the arguments"));
-        runs.push(Run { plan, expected, checked: vec![0; words], seen: Seen { latencies_us, ..Seen::default() } });
+        runs.push(Run {
+            plan,
+            expected,
+            checked: vec![0; words],
+            seen: Seen {
+                latencies_us,
+                ..Seen::default()
+            },
+        });
         RunId(u32::try_from(runs.len() - 1).expect("a handful of runs"))
     }
 
@@ -99,20 +111,30 @@ impl Tally {
         let (run, event, published) = read_id(id).ok_or(UnknownId)?;
         let now = Instant::now();
         let mut runs = self.runs();
-        let run = usize::try_from(run).ok().and_then(|run| runs.get_mut(run)).ok_or(UnknownId)?;
+        let run = usize::try_from(run)
+            .ok()
+            .and_then(|run| runs.get_mut(run))
+            .ok_or(UnknownId)?;
         let Some(slot) = run.plan.slot(event, integration) else {
             run.seen.misrouted += 1;
             return Ok(());
         };
-        let word = run.checked.get_mut(usize::try_from(slot / 64).map_err(|_| UnknownId)?).ok_or(UnknownId)?;
+        let word = run
+            .checked
+            .get_mut(usize::try_from(slot / 64).map_err(|_| UnknownId)?)
+            .ok_or(UnknownId)?;
         let bit = 1 << (slot % 64);
         if *word & bit != 0 {
             run.seen.duplicates += 1;
             return Ok(());
         }
         *word |= bit;
-        let latency = now.duration_since(self.began).saturating_sub(Duration::from_micros(published));
-        run.seen.latencies_us.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
+        let latency = now
+            .duration_since(self.began)
+            .saturating_sub(Duration::from_micros(published));
+        run.seen
+            .latencies_us
+            .push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
         run.seen.last_arrival = Some(now);
         run.seen.delivered += 1;
         if run.seen.delivered == run.expected {
@@ -161,7 +183,10 @@ impl Tally {
 pub(super) struct UnknownId;
 
 fn run_of(runs: &[Run], run: RunId) -> &Run {
-    usize::try_from(run.0).ok().and_then(|run| runs.get(run)).expect("only begin() makes these")
+    usize::try_from(run.0)
+        .ok()
+        .and_then(|run| runs.get(run))
+        .expect("only begin() makes these")
 }
 
 /// Run, number and microsecond of an id.

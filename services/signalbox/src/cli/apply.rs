@@ -67,14 +67,16 @@ pub(crate) async fn apply_file(
     dry_run: bool,
 ) -> Result<Value, Failure> {
     let file = File::load(path)?;
-    let body =
-        json!({ "integrations": file.integrations(), "prune": prune, "discard": discard, "dry_run": dry_run });
+    let body = json!({ "integrations": file.integrations(), "prune": prune, "discard": discard, "dry_run": dry_run });
     match client.post(&["apply"], &[], &body).await {
         Err(Failure::Problem(problem)) if problem.code() == "invalid_integrations" => {
             let errors = problem.document["errors"].as_array().into_iter().flatten();
             let lines: Vec<String> = errors
                 .map(|error| {
-                    let index = error["index"].as_u64().and_then(|index| usize::try_from(index).ok()).unwrap_or_default();
+                    let index = error["index"]
+                        .as_u64()
+                        .and_then(|index| usize::try_from(index).ok())
+                        .unwrap_or_default();
                     file.explain(index, &text(&error["field"]), &text(&error["message"]))
                 })
                 .collect();

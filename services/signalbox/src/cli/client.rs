@@ -45,7 +45,11 @@ impl Client {
             .parse()
             .ok()
             .filter(|url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| Failure::Usage(format!("--url: {url:?} is not an address such as http://127.0.0.1:8080")))?;
+            .ok_or_else(|| {
+                Failure::Usage(format!(
+                    "--url: {url:?} is not an address such as http://127.0.0.1:8080"
+                ))
+            })?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(base.scheme() == "https")?)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -68,7 +72,13 @@ impl Client {
         self.call(Method::DELETE, path, query, None).await
     }
 
-    async fn call(&self, method: Method, path: &[&str], query: Query<'_>, body: Option<&Value>) -> Result<Value, Failure> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: Query<'_>,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow!("{} takes no path", self.base))?
@@ -85,7 +95,9 @@ impl Client {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.expose_secret()));
         }
         if let Some(body) = body {
-            request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
+            request = request
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(body.to_string());
         }
         let response = request.send().await.map_err(|error| {
             let cause = anyhow::Error::new(error.without_url());
@@ -101,9 +113,10 @@ impl Client {
             return Ok(document.with_context(|| format!("{} answers, but not as Signalbox does", self.base))?);
         }
         match document {
-            Ok(document) if document["code"].is_string() => {
-                Err(Failure::Problem(Problem { status: status.as_u16(), document }))
-            }
+            Ok(document) if document["code"].is_string() => Err(Failure::Problem(Problem {
+                status: status.as_u16(),
+                document,
+            })),
             _ => Err(anyhow!("{} answers {status}, but not as Signalbox does", self.base).into()),
         }
     }
@@ -119,7 +132,12 @@ fn tls(wanted: bool) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     if wanted {
         let (trusted, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        anyhow::ensure!(trusted > 0, "this system has no certificate authorities: install ca-certificates or set SSL_CERT_FILE");
+        anyhow::ensure!(
+            trusted > 0,
+            "this system has no certificate authorities: install ca-certificates or set SSL_CERT_FILE"
+        );
     }
-    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    Ok(ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }

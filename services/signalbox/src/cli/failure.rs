@@ -63,7 +63,9 @@ impl Failure {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
 }
 
@@ -77,15 +79,24 @@ fn code_of(status: u16) -> u8 {
 
 fn text_of(problem: &Problem) -> String {
     let document = &problem.document;
-    let detail = document["detail"].as_str().unwrap_or("the API refused without saying why");
+    let detail = document["detail"]
+        .as_str()
+        .unwrap_or("the API refused without saying why");
     let mut text = match document["field"].as_str() {
         Some(field) => format!("{field}: {detail}"),
         None => detail.to_owned(),
     };
     if matches!(problem.code(), "unauthenticated" | "bad_key") {
-        text.push_str("\ngive the admin key with --key or SIGNALBOX_KEY, or the folder with its admin.key with --data-dir");
+        text.push_str(
+            "\ngive the admin key with --key or SIGNALBOX_KEY, or the folder with its admin.key with --data-dir",
+        );
     }
-    for source in document["sources"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for source in document["sources"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         text.push_str(&format!("\n  --source {source}"));
     }
     text

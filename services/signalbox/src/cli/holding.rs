@@ -59,12 +59,20 @@ pub(crate) async fn resume(args: ResumeArgs, client: &Client, out: &Output) -> R
 
 async fn each(which: &Which, verb: &str, body: &Value, client: &Client, out: &Output) -> Result<(), Failure> {
     let wanted: Vec<(String, String)> = match &which.integration {
-        Some(integration) => vec![(which.org.clone().unwrap_or_else(|| "default".to_owned()), integration.clone())],
+        Some(integration) => vec![(
+            which.org.clone().unwrap_or_else(|| "default".to_owned()),
+            integration.clone(),
+        )],
         None => {
             let answer = client.get(&["export"], &[("org", which.org.as_deref())]).await?;
             let list = answer["integrations"].as_array().cloned().unwrap_or_default();
             list.iter()
-                .filter(|item| which.provider.as_ref().is_none_or(|provider| item["provider"] == provider.as_str()))
+                .filter(|item| {
+                    which
+                        .provider
+                        .as_ref()
+                        .is_none_or(|provider| item["provider"] == provider.as_str())
+                })
                 .filter_map(|item| Some((item["org"].as_str()?.to_owned(), item["name"].as_str()?.to_owned())))
                 .collect()
         }
@@ -74,7 +82,11 @@ async fn each(which: &Which, verb: &str, body: &Value, client: &Client, out: &Ou
     }
     let mut answers = Vec::with_capacity(wanted.len());
     for (org, integration) in &wanted {
-        answers.push(client.post(&["integrations", integration, verb], &[("org", Some(org))], body).await?);
+        answers.push(
+            client
+                .post(&["integrations", integration, verb], &[("org", Some(org))], body)
+                .await?,
+        );
     }
     let answer = json!({ "items": answers, "next_cursor": null });
     out.answer(&answer, |_| answers.iter().map(status).collect::<Vec<_>>().join("\n"))

@@ -124,7 +124,9 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
             out.answer(&answer, table)
         }
         Command::Show(one) => {
-            let answer = client.get(&["integrations", &one.integration], &[("org", Some(&one.org))]).await?;
+            let answer = client
+                .get(&["integrations", &one.integration], &[("org", Some(&one.org))])
+                .await?;
             out.answer(&answer, people)
         }
         Command::Pause(one) => {
@@ -134,7 +136,9 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
         }
         Command::Resume(args) => {
             let path = ["integrations", &args.one.integration, "resume"];
-            let answer = client.post(&path, &[("org", Some(&args.one.org))], &args.drain.body()).await?;
+            let answer = client
+                .post(&path, &[("org", Some(&args.one.org))], &args.drain.body())
+                .await?;
             out.answer(&answer, status)
         }
         Command::Delete(args) => {
@@ -148,7 +152,12 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
 
 /// What became of an integration, in one line.
 pub(crate) fn status(answer: &Value) -> String {
-    format!("{}/{}: {}", text(&answer["org"]), text(&answer["name"]), text(&answer["status"]))
+    format!(
+        "{}/{}: {}",
+        text(&answer["org"]),
+        text(&answer["name"]),
+        text(&answer["status"])
+    )
 }
 
 fn table(answer: &Value) -> String {
@@ -171,8 +180,22 @@ fn table(answer: &Value) -> String {
 
 fn people(answer: &Value) -> String {
     let names = [
-        "id", "org", "name", "type", "provider", "status", "error_message", "events", "filter", "config", "credentials",
-        "expire_after", "timeout", "revision", "created_at", "updated_at",
+        "id",
+        "org",
+        "name",
+        "type",
+        "provider",
+        "status",
+        "error_message",
+        "events",
+        "filter",
+        "config",
+        "credentials",
+        "expire_after",
+        "timeout",
+        "revision",
+        "created_at",
+        "updated_at",
     ];
     let mut fields: Vec<(&str, String)> = names
         .into_iter()

@@ -35,30 +35,57 @@ impl Output {
 
     /// A JSON value on one line, as programs like it, or over several on a terminal.
     pub(crate) fn json(self, value: &Value) -> Result<(), Failure> {
-        if io::stdout().is_terminal() { self.line(&format!("{value:#}")) } else { self.line(&value.to_string()) }
+        if io::stdout().is_terminal() {
+            self.line(&format!("{value:#}"))
+        } else {
+            self.line(&value.to_string())
+        }
+    }
+
+    /// What is said in one line whatever reads it, because programs wait for that line.
+    pub(crate) fn ready(self, value: &Value, people: &str) -> Result<(), Failure> {
+        if self.is_json() {
+            self.line(&value.to_string())
+        } else {
+            self.line(people)
+        }
     }
 
     /// What an answer says: as it is for programs, as `people` puts it for people.
     pub(crate) fn answer(self, value: &Value, people: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
-        if self.is_json() { self.json(value) } else { self.line(people(value).trim_end()) }
+        if self.is_json() {
+            self.json(value)
+        } else {
+            self.line(people(value).trim_end())
+        }
     }
 
     /// Rows under a head.
     pub(crate) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(head);
+        table
+            .load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled)
+            .set_header(head);
         for row in rows {
             table.add_row(row.iter().map(|cell| cut(cell)));
         }
         // The last column is padded too.
-        table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+        table
+            .lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Names and values below each other.
     pub(crate) fn fields(fields: &[(&str, String)]) -> String {
         let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         let lines = fields.iter().filter(|(_, value)| !value.is_empty());
-        lines.map(|(name, value)| format!("{name:width$}  {value}")).collect::<Vec<_>>().join("\n")
+        lines
+            .map(|(name, value)| format!("{name:width$}  {value}"))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 

@@ -65,20 +65,32 @@ pub(crate) async fn run(args: Args, client: &Client, out: &Output) -> Result<(),
         ("agent_id", args.agent_id),
         ("execution_id", args.execution_id),
     ];
-    event.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?)))));
+    event.extend(
+        optional
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?)))),
+    );
     if !args.metadata.is_empty() {
         event.insert("metadata".to_owned(), metadata(&args.metadata)?);
     }
-    let answer = client.post(&["events"], &[("org", Some(&args.org))], &event.into()).await?;
+    let answer = client
+        .post(&["events"], &[("org", Some(&args.org))], &event.into())
+        .await?;
     out.answer(&answer, |answer| {
         let events = answer["events"].as_array().into_iter().flatten();
-        events.map(|event| output::text(&event["id"])).collect::<Vec<_>>().join("\n")
+        events
+            .map(|event| output::text(&event["id"]))
+            .collect::<Vec<_>>()
+            .join("\n")
     })
 }
 
 fn data(given: &str) -> Result<Value, Failure> {
     let (text, place) = match given.strip_prefix('@') {
-        _ if given == "-" => (read(&mut std::io::stdin().lock(), "standard input")?, "standard input".to_owned()),
+        _ if given == "-" => (
+            read(&mut std::io::stdin().lock(), "standard input")?,
+            "standard input".to_owned(),
+        ),
         Some(path) => {
             let mut file = std::fs::File::open(Path::new(path)).with_context(|| format!("cannot open {path}"))?;
             (read(&mut file, path)?, path.to_owned())
@@ -90,7 +102,9 @@ fn data(given: &str) -> Result<Value, Failure> {
 
 fn read(from: &mut dyn std::io::Read, place: &str) -> anyhow::Result<String> {
     let mut text = String::new();
-    from.take(DATA_BYTES_MAX).read_to_string(&mut text).with_context(|| format!("cannot read {place}"))?;
+    from.take(DATA_BYTES_MAX)
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {place}"))?;
     Ok(text)
 }
 

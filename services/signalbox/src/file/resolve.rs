@@ -14,10 +14,14 @@ pub(super) fn resolve(
     file: &dyn Fn(&str) -> Result<String, String>,
 ) -> Vec<(String, String)> {
     let mut errors = Vec::new();
-    walk(value, String::new(), &mut |place, text| match replace(text, variable, file) {
-        Ok(replaced) => *text = replaced,
-        Err(message) => errors.push((place.to_owned(), message)),
-    });
+    walk(
+        value,
+        String::new(),
+        &mut |place, text| match replace(text, variable, file) {
+            Ok(replaced) => *text = replaced,
+            Err(message) => errors.push((place.to_owned(), message)),
+        },
+    );
     errors
 }
 
@@ -25,7 +29,10 @@ pub(super) fn resolve(
 pub(super) fn read_file(folder: &Path, name: &str) -> Result<String, String> {
     match signalbox_runtime::secret::file_secret(&folder.join(name)) {
         Ok(secret) => Ok(secret.expose_secret().to_owned()),
-        Err(error) => Err(std::error::Error::source(&error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))),
+        Err(error) => {
+            Err(std::error::Error::source(&error)
+                .map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")))
+        }
     }
 }
 
@@ -67,7 +74,9 @@ fn replace(
         match name.strip_prefix("file:") {
             Some(path) => replaced.push_str(&file(path)?),
             None if !is_variable(name) => {
-                return Err(format!("{name:?} is no name of a variable; write `$${{` for the characters `${{` themselves"));
+                return Err(format!(
+                    "{name:?} is no name of a variable; write `$${{` for the characters `${{` themselves"
+                ));
             }
             None => replaced.push_str(&variable(name).ok_or_else(|| format!("the variable {name} is not set"))?),
         }

@@ -4,15 +4,27 @@ use super::*;
 
 fn read(text: &str) -> Result<File, String> {
     let variable = |name: &str| (name == "URL").then(|| "https://example.com".to_owned());
-    File::read(Path::new("i.yaml"), text, &variable, &|path| Err(format!("cannot read {path}"))).map_err(|error| error.to_string())
+    File::read(Path::new("i.yaml"), text, &variable, &|path| {
+        Err(format!("cannot read {path}"))
+    })
+    .map_err(|error| error.to_string())
 }
 
 #[test]
 fn complaints_stand_on_their_lines() {
     let file = read("integrations:\n  - name: a\n    config:\n      url: ${URL}\n").expect("a file");
-    assert_eq!(file.integrations(), [json!({"name": "a", "config": {"url": "https://example.com"}})]);
-    assert_eq!(file.explain(0, "config/url", "is bad"), "i.yaml:4: integrations[0].config.url: is bad");
-    assert_eq!(file.explain(0, "provider", "is missing"), "i.yaml:2: integrations[0].provider: is missing");
+    assert_eq!(
+        file.integrations(),
+        [json!({"name": "a", "config": {"url": "https://example.com"}})]
+    );
+    assert_eq!(
+        file.explain(0, "config/url", "is bad"),
+        "i.yaml:4: integrations[0].config.url: is bad"
+    );
+    assert_eq!(
+        file.explain(0, "provider", "is missing"),
+        "i.yaml:2: integrations[0].provider: is missing"
+    );
     assert_eq!(file.explain(0, "", "is bad"), "i.yaml:2: integrations[0]: is bad");
 }
 
@@ -47,7 +59,13 @@ fn what_is_written_is_read_back() {
         "events": ["alert.*", ">"], "filter": {"where": "event.type == \"${x}\""}, "enabled": false,
     })];
     let text = integrations_yaml(&integrations, "one\ntwo");
-    assert!(text.starts_with("# one\n# two\nintegrations:\n  - name: a\n    org: \"no\"\n    provider: webhook\n"), "{text}");
+    assert!(
+        text.starts_with("# one\n# two\nintegrations:\n  - name: a\n    org: \"no\"\n    provider: webhook\n"),
+        "{text}"
+    );
     assert_eq!(read(&text).expect("a file").integrations(), integrations);
-    assert_eq!(read(&integrations_yaml(&[], "")).expect("a file").integrations(), [] as [serde_json::Value; 0]);
+    assert_eq!(
+        read(&integrations_yaml(&[], "")).expect("a file").integrations(),
+        [] as [serde_json::Value; 0]
+    );
 }

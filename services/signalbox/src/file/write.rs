@@ -5,8 +5,18 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 /// The order in which people read an integration; other fields follow by name.
-const ORDER: [&str; 10] =
-    ["name", "org", "provider", "config", "credentials", "events", "filter", "retry", "expire_after", "timeout"];
+const ORDER: [&str; 10] = [
+    "name",
+    "org",
+    "provider",
+    "config",
+    "credentials",
+    "events",
+    "filter",
+    "retry",
+    "expire_after",
+    "timeout",
+];
 
 /// A file of integrations, with a comment at its head.
 pub(crate) fn integrations_yaml(integrations: &[Value], note: &str) -> String {
@@ -39,7 +49,10 @@ fn flow(value: &Value) -> String {
     match value {
         Value::Object(map) if map.is_empty() => "{}".to_owned(),
         Value::Object(map) => {
-            let fields: Vec<String> = map.iter().map(|(name, value)| format!("{}: {}", key(name), flow(value))).collect();
+            let fields: Vec<String> = map
+                .iter()
+                .map(|(name, value)| format!("{}: {}", key(name), flow(value)))
+                .collect();
             format!("{{ {} }}", fields.join(", "))
         }
         Value::Array(list) => format!("[{}]", list.iter().map(flow).collect::<Vec<_>>().join(", ")),
@@ -51,13 +64,19 @@ fn flow(value: &Value) -> String {
 }
 
 fn key(name: &str) -> String {
-    if is_plain(name) { name.to_owned() } else { Value::from(name).to_string() }
+    if is_plain(name) {
+        name.to_owned()
+    } else {
+        Value::from(name).to_string()
+    }
 }
 
 /// Whether a text without quotes is read as this text: words of letters that are no other value.
 fn is_plain(text: &str) -> bool {
     let words = ["true", "false", "null", "yes", "no", "on", "off"];
     text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
         && !words.contains(&text.to_ascii_lowercase().as_str())
 }

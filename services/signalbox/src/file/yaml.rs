@@ -44,7 +44,10 @@ impl Document {
 /// A list or a map that is not finished.
 enum Open {
     List(Vec<Value>),
-    Map { map: Map<String, Value>, key: Option<String> },
+    Map {
+        map: Map<String, Value>,
+        key: Option<String>,
+    },
 }
 
 struct Builder {
@@ -57,7 +60,11 @@ struct Builder {
 /// Reads one document.
 pub(super) fn parse(text: &str) -> Result<Document, Invalid> {
     let mut parser = Parser::new_from_str(text);
-    let mut builder = Builder { open: Vec::new(), lines: BTreeMap::new(), root: None };
+    let mut builder = Builder {
+        open: Vec::new(),
+        lines: BTreeMap::new(),
+        root: None,
+    };
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| Invalid {
             line: error.marker().line(),
@@ -66,7 +73,10 @@ pub(super) fn parse(text: &str) -> Result<Document, Invalid> {
         let line = span.start.line();
         builder.take(event, line).map_err(|message| Invalid { line, message })?;
     }
-    Ok(Document { value: builder.root.unwrap_or_default(), lines: builder.lines })
+    Ok(Document {
+        value: builder.root.unwrap_or_default(),
+        lines: builder.lines,
+    })
 }
 
 impl Builder {
@@ -74,7 +84,11 @@ impl Builder {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
             Event::DocumentStart(_) => {
-                if self.root.is_some() { Err("a second document begins: keep one to a file".to_owned()) } else { Ok(()) }
+                if self.root.is_some() {
+                    Err("a second document begins: keep one to a file".to_owned())
+                } else {
+                    Ok(())
+                }
             }
             Event::Alias(_) => Err("aliases (*name) are not taken: write the value out".to_owned()),
             Event::Scalar(text, style, anchor, tag) => {
@@ -95,7 +109,13 @@ impl Builder {
             }
             Event::MappingStart(anchor, tag) => {
                 check_marks(anchor, tag.as_deref())?;
-                self.open(Open::Map { map: Map::new(), key: None }, line)
+                self.open(
+                    Open::Map {
+                        map: Map::new(),
+                        key: None,
+                    },
+                    line,
+                )
             }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some((Open::List(list), _)) => self.end(Value::Array(list)),
@@ -166,7 +186,11 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
 }
 
 fn number(text: &str) -> Option<Value> {
-    let radix = |digits: &str, radix| i64::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with(['+', '-']));
+    let radix = |digits: &str, radix| {
+        i64::from_str_radix(digits, radix)
+            .ok()
+            .filter(|_| !digits.starts_with(['+', '-']))
+    };
     if let Some(digits) = text.strip_prefix("0x") {
         return radix(digits, 16).map(Value::from);
     }

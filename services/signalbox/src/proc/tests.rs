@@ -6,7 +6,10 @@ use super::*;
 fn a_command_with_spaces_and_parentheses_does_not_shift_the_fields() {
     let line = "42 (a b) c) S 7 42 42 0 -1 4194304 104 0 1 0 3 4 0 0 20 0 1 0 135590 3133440 407";
     let stat = Stat::parse(line).unwrap();
-    assert_eq!((stat.state, stat.parent, stat.cpu_ticks, stat.start_time), ('S', 7, 7, 135_590));
+    assert_eq!(
+        (stat.state, stat.parent, stat.cpu_ticks, stat.start_time),
+        ('S', 7, 7, 135_590)
+    );
     assert!(Stat::parse("42 (cut").is_none());
 }
 
@@ -14,7 +17,13 @@ fn a_command_with_spaces_and_parentheses_does_not_shift_the_fields() {
 fn this_process_lives_and_another_start_time_is_another_process() {
     let this = Process::find(std::process::id()).unwrap();
     assert!(this.is_alive());
-    assert!(!Process { start_time: this.start_time + 1, ..this }.is_alive());
+    assert!(
+        !Process {
+            start_time: this.start_time + 1,
+            ..this
+        }
+        .is_alive()
+    );
     assert!(resident_bytes(this.pid).unwrap() > 100_000);
 }
 

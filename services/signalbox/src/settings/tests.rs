@@ -3,7 +3,9 @@ use signalbox_runtime::Settings;
 use super::*;
 
 fn settings(variables: &[(&str, &str)]) -> anyhow::Result<Loaded> {
-    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Loaded::new(&Settings::load(&DEFAULTS, None, variables, &[])?)
 }
 
@@ -36,7 +38,10 @@ fn a_wrong_value_is_named() {
         ("SIGNALBOX_INGEST__IN_FLIGHT_MAX", "0", "ingest.in_flight_max"),
         ("SIGNALBOX_NATS__URLS", "x", "nats.urls"),
     ] {
-        let error = settings(&[(variable, value)]).err().map(|error| format!("{error:#}")).unwrap_or_default();
+        let error = settings(&[(variable, value)])
+            .err()
+            .map(|error| format!("{error:#}"))
+            .unwrap_or_default();
         assert!(error.contains(part), "{variable}: {error}");
     }
 }
@@ -52,5 +57,8 @@ fn keys_are_made_once_and_then_kept() {
     assert!(first.is_new && !second.is_new);
     assert_eq!(first.text.expose_secret(), second.text.expose_secret());
     let ring = loaded.keyring(data_dir.path(), true).expect("keys");
-    assert_eq!(ring.primary_id(), loaded.keyring(data_dir.path(), false).expect("keys").primary_id());
+    assert_eq!(
+        ring.primary_id(),
+        loaded.keyring(data_dir.path(), false).expect("keys").primary_id()
+    );
 }

@@ -17,13 +17,18 @@ fn only_the_key_itself_opens() {
     assert_eq!(code(&format!("Basic {text}")), "unauthenticated");
     let problem = key.check(&HeaderMap::new()).expect_err("refused");
     assert_eq!((problem.status.as_u16(), problem.code), (401, "unauthenticated"));
-    assert_eq!(problem.headers, vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))]);
+    assert_eq!(
+        problem.headers,
+        vec![(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))]
+    );
 }
 
 #[test]
 fn a_key_that_no_header_can_carry_is_refused_without_repeating_it() {
     for text in ["", "short", "sbx_ with spaces in the middle"] {
-        let error = AdminKey::new("admin.key", &text.into()).expect_err("refused").to_string();
+        let error = AdminKey::new("admin.key", &text.into())
+            .expect_err("refused")
+            .to_string();
         assert!(error.starts_with("admin.key: the key "), "{error}");
         assert!(!error.contains("spaces in"), "{error}");
     }

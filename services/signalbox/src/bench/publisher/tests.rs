@@ -8,7 +8,10 @@ fn an_event_is_due_exactly_when_its_time_has_come() {
         for event in 1..1_000 {
             let at = pace.at(event);
             assert!(pace.due(at) > event, "event {event} at {rate} a second");
-            assert!(pace.due(at.saturating_sub(Duration::from_nanos(2))) <= event, "event {event} at {rate} a second");
+            assert!(
+                pace.due(at.saturating_sub(Duration::from_nanos(2))) <= event,
+                "event {event} at {rate} a second"
+            );
         }
         assert_eq!(pace.due(Duration::from_secs(3_600)), 1_000);
     }

@@ -7,7 +7,14 @@ fn a_request_is_read_when_all_of_it_is_there() {
         assert_eq!(parse(&whole[..cut]), Ok(None), "{cut}");
     }
     let request = parse(whole).unwrap().unwrap();
-    assert_eq!(request, Request { target: Target::Integration(17), body: b"body", bytes: whole.len() - 4 });
+    assert_eq!(
+        request,
+        Request {
+            target: Target::Integration(17),
+            body: b"body",
+            bytes: whole.len() - 4
+        }
+    );
     let hanging = b"POST /hang HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
     assert_eq!(parse(hanging).unwrap().unwrap().target, Target::Hanging);
 }
@@ -18,9 +25,15 @@ fn what_it_does_not_speak_is_refused() {
     check("GET /i/1 HTTP/1.1\r\ncontent-length: 0\r\n\r\n", Refusal::Head);
     check("POST /i/1 HTTP/1.0\r\ncontent-length: 0\r\n\r\n", Refusal::Head);
     check("POST /i/x HTTP/1.1\r\ncontent-length: 0\r\n\r\n", Refusal::Path);
-    check("POST /i/1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n", Refusal::Length);
+    check(
+        "POST /i/1 HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n",
+        Refusal::Length,
+    );
     check("POST /i/1 HTTP/1.1\r\ncontent-length: -1\r\n\r\n", Refusal::Length);
-    check("POST /i/1 HTTP/1.1\r\ncontent-length: 99999999\r\n\r\n", Refusal::TooLarge);
+    check(
+        "POST /i/1 HTTP/1.1\r\ncontent-length: 99999999\r\n\r\n",
+        Refusal::TooLarge,
+    );
 }
 
 #[test]
@@ -36,14 +49,22 @@ fn the_event_is_named_wherever_its_id_stands() {
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_one_go() {
     let tally = Tally::new();
-    let run = tally.begin(Plan { events: 2, types: 1, fanout: 1, types_answered: 1 });
+    let run = tally.begin(Plan {
+        events: 2,
+        types: 1,
+        fanout: 1,
+        types_answered: 1,
+    });
     let receiver = Receiver::start(tally.clone()).await.unwrap();
     let mut requests = String::new();
     for event in 0..2 {
         let mut id = String::new();
         tally.write_id(run, event, &mut id);
         let body = format!(r#"{{"id":"{id}"}}"#);
-        requests.push_str(&format!("POST /i/0 HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+        requests.push_str(&format!(
+            "POST /i/0 HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ));
     }
     let mut stream = TcpStream::connect(("127.0.0.1", receiver.port)).await.unwrap();
     stream.write_all(requests.as_bytes()).await.unwrap();

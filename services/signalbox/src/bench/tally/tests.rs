@@ -1,6 +1,11 @@
 use super::*;
 
-const ONE: Plan = Plan { events: 10, types: 1, fanout: 1, types_answered: 1 };
+const ONE: Plan = Plan {
+    events: 10,
+    types: 1,
+    fanout: 1,
+    types_answered: 1,
+};
 
 fn id(tally: &Tally, run: RunId, event: u64) -> String {
     let mut id = String::new();
@@ -25,7 +30,12 @@ fn an_id_says_its_run_and_its_event() {
 #[test]
 fn repeats_and_strays_are_counted_beside_the_deliveries() {
     let tally = Tally::new();
-    let plan = Plan { events: 4, types: 2, fanout: 3, types_answered: 2 };
+    let plan = Plan {
+        events: 4,
+        types: 2,
+        fanout: 3,
+        types_answered: 2,
+    };
     let run = tally.begin(plan);
     assert_eq!(plan.expected(), 12);
     for event in 0..4 {
@@ -45,7 +55,12 @@ fn repeats_and_strays_are_counted_beside_the_deliveries() {
 #[test]
 fn events_to_targets_that_hang_are_not_expected() {
     let check = |events, expected| {
-        let plan = Plan { events, types: 2, fanout: 1, types_answered: 1 };
+        let plan = Plan {
+            events,
+            types: 2,
+            fanout: 1,
+            types_answered: 1,
+        };
         assert_eq!(plan.expected(), expected, "{events}");
     };
     check(1, 1);

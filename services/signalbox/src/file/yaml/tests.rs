@@ -8,7 +8,8 @@ fn value(text: &str) -> Value {
 
 #[test]
 fn scalars_follow_the_core_schema() {
-    let given = "{a: no, b: 12, c: 0o17, d: 0x1F, e: 1.5, f: ~, g: 'true', h: true, i: 10:30, j: .inf, k: -3, l: 1e3, m: }";
+    let given =
+        "{a: no, b: 12, c: 0o17, d: 0x1F, e: 1.5, f: ~, g: 'true', h: true, i: 10:30, j: .inf, k: -3, l: 1e3, m: }";
     assert_eq!(
         value(given),
         json!({"a": "no", "b": 12, "c": 15, "d": 31, "e": 1.5, "f": null, "g": "true", "h": true, "i": "10:30",
@@ -18,13 +19,18 @@ fn scalars_follow_the_core_schema() {
 
 #[test]
 fn json_is_yaml() {
-    assert_eq!(value(r#"{"a": [1, "x", {"b": null}]}"#), json!({"a": [1, "x", {"b": null}]}));
+    assert_eq!(
+        value(r#"{"a": [1, "x", {"b": null}]}"#),
+        json!({"a": [1, "x", {"b": null}]})
+    );
 }
 
 #[test]
 fn every_place_knows_its_line() {
-    let document = parse("integrations:\n  - name: a\n    config:\n      url: x\n  - name: b\n    events:\n      - c\n      - d\n")
-        .expect("YAML");
+    let document = parse(
+        "integrations:\n  - name: a\n    config:\n      url: x\n  - name: b\n    events:\n      - c\n      - d\n",
+    )
+    .expect("YAML");
     for (pointer, line) in [
         ("/integrations/0", 2),
         ("/integrations/0/config/url", 4),

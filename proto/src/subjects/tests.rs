@@ -1,0 +1,191 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn name(text: &str) -> Name {
+    text.parse().expect(text)
+}
+
+/// Whether the server would deliver a message on `subject` to a consumer that reads `filter`.
+fn covers(filter: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in filter.split('.') {
+        match (wanted, tokens.next()) {
+            (_, None) => return false,
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
+#[test]
+fn a_partition_never_changes() {
+    // An org that changed its partition would be read by two consumers for a while, out of order.
+    for (org, of_8, of_64) in PARTITIONS {
+        assert_eq!((partition(org, 8), partition(org, 64)), (of_8, of_64), "{org}");
+        assert_eq!(partition(org, 1), 0);
+        assert_eq!(partition(org, 0), 0);
+    }
+}
+
+/// As nats-server 2.15.1 maps them with `partition(8,1)` and `partition(64,1)`.
+const PARTITIONS: [(&str, u32, u32); 6] =
+    [("acme", 7, 47), ("default", 6, 30), ("a", 4, 44), ("org-42", 6, 62), ("z_9", 5, 29), ("0", 7, 47)];
+
+#[test]
+fn the_stored_form_of_an_input_is_undone() {
+    for (stored, given) in [
+        ("signalbox.ingest.3.acme.execution.failed", "signalbox.in.acme.execution.failed"),
+        ("signalbox.ingest.0.acme.a", "signalbox.in.acme.a"),
+        ("signalbox.in.acme", "signalbox.in.acme"),
+        ("signalbox.ingest.3", "signalbox.ingest.3"),
+        ("elsewhere.3.a.b", "elsewhere.3.a.b"),
+    ] {
+        assert_eq!(given_input(stored), given);
+    }
+}
+
+#[test]
+fn a_hostile_subject_is_an_error_that_names_the_part_at_fault() {
+    for (subject, fault) in [
+        ("", InvalidName::Name(String::new())),
+        ("signalbox.in.", InvalidName::Name(String::new())),
+        ("signalbox.in", InvalidName::Name(String::new())),
+        ("signalbox.in.acme", InvalidName::Type(String::new())),
+        ("signalbox.in.acme.", InvalidName::Type(String::new())),
+        ("signalbox.in.Acme.a", InvalidName::Name("Acme".to_owned())),
+        ("signalbox.in..a", InvalidName::Name(String::new())),
+        ("signalbox.in.acme.a..b", InvalidName::Type("a..b".to_owned())),
+        ("signalbox.in.acme.a b", InvalidName::Type("a b".to_owned())),
+        ("signalbox.in.acme.>", InvalidName::Type(">".to_owned())),
+        ("signalbox.in.acme.ü", InvalidName::Type("ü".to_owned())),
+        ("signalbox.event.0.acme.a", InvalidName::Name(String::new())),
+    ] {
+        assert_eq!(read_input(subject), Err(fault), "{subject:?}");
+    }
+}
+
+#[test]
+fn the_input_mapping_is_the_servers() {
+    assert_eq!(
+        input_transform(8),
+        ("signalbox.in.*.>".to_owned(), "signalbox.ingest.{{partition(8,1)}}.{{wildcard(1)}}.>".to_owned())
+    );
+}
+
+#[test]
+fn every_lane_of_a_provider_is_read_by_exactly_its_own_consumer() {
+    let (provider, org) = (name("webhook"), name("acme"));
+    for lane in Lane::ALL {
+        let subject = deliver(&provider, lane, &org, "0199");
+        for other in Lane::ALL {
+            assert_eq!(covers(&deliver_filter(&provider, other), &subject), lane == other, "{subject}");
+        }
+        let bound = deliver_subjects(&provider);
+        assert!(bound.iter().any(|filter| covers(filter, &subject)), "{subject}");
+        assert!(covers(&deliver_of(&provider, "0199"), &subject));
+        assert!(!covers(&deliver_of(&provider, "0200"), &subject));
+        let schedule = retry(&provider, lane, &org, "0199", "d");
+        assert!(bound.iter().any(|filter| covers(filter, &schedule)), "{schedule}");
+        assert!(covers(&retry_of(&provider, "0199"), &schedule));
+        // A schedule must fire into a lane, not be read by one before it is due.
+        assert!(Lane::ALL.iter().all(|lane| !covers(&deliver_filter(&provider, *lane), &schedule)));
+        assert_eq!(deliver_consumer(&provider, lane), format!("deliver-webhook-{}", lane.as_str()));
+    }
+}
+
+#[test]
+fn no_provider_reads_anothers_deliveries() {
+    let (one, other) = (name("webhook"), name("web"));
+    let subject = deliver(&one, Lane::Live, &name("acme"), "0199");
+    assert!(deliver_subjects(&other).iter().all(|filter| !covers(filter, &subject)));
+    assert_ne!(deliver_stream(&one), deliver_stream(&other));
+}
+
+#[test]
+fn a_dead_letter_lies_under_every_filter_that_asks_for_it() {
+    let (org, provider) = (name("acme"), name("webhook"));
+    let whole = dead(Stage::Delivery, Some(&org), Some(&provider), Some("0199"));
+    let bare = dead(Stage::Ingest, None, None, None);
+    assert_eq!((whole.as_str(), bare.as_str()), ("signalbox.dead.delivery.acme.webhook.0199", "signalbox.dead.ingest.-.-.-"));
+    for (filter, of_whole, of_bare) in [
+        (dead_filter(None, None, None, None), true, true),
+        (dead_filter(Some(Stage::Ingest), None, None, None), false, true),
+        (dead_filter(None, Some("acme"), None, None), true, false),
+        (dead_filter(None, Some("other"), None, None), false, false),
+        (dead_filter(None, None, Some("webhook"), Some("0199")), true, false),
+    ] {
+        assert_eq!((covers(&filter, &whole), covers(&filter, &bare)), (of_whole, of_bare), "{filter}");
+    }
+    for subject in [whole, bare, dead_mark("act")] {
+        assert_eq!(DEAD_SUBJECTS.iter().filter(|filter| covers(filter, &subject)).count(), 1, "{subject}");
+    }
+    assert!(!covers("signalbox.dead.>", &dead_mark("act")), "marks are not dead letters");
+}
+
+#[test]
+fn streams_hold_what_is_published_for_them() {
+    let (org, event_type) = (name("acme"), "a.b".parse().expect("a type"));
+    for (subject, bound) in [
+        (input(&org, &event_type), &[INPUT_ALL][..]),
+        (event(&org, &event_type, 8), &[EVENT_ALL]),
+        (parked(&org, "0199"), &PARKED_SUBJECTS),
+        (gate("0199"), &PARKED_SUBJECTS),
+        (outcome("router", "host-1"), &[OUTCOME_ALL]),
+    ] {
+        assert_eq!(bound.iter().filter(|filter| covers(filter, &subject)).count(), 1, "{subject}");
+    }
+    let at = partition("acme", 8);
+    assert!(covers(&event_filter(at), &event(&org, &event_type, 8)));
+    assert!(!covers(&event_filter(at + 1), &event(&org, &event_type, 8)));
+}
+
+#[test]
+fn only_the_first_partition_of_ingest_reads_inputs_without_a_type() {
+    let stored = "signalbox.in.acme";
+    assert!(input_filters(0).iter().any(|filter| covers(filter, stored)));
+    assert!(!input_filters(1).iter().any(|filter| covers(filter, stored)));
+}
+
+#[test]
+fn only_names_of_delivery_streams_name_a_provider() {
+    for (stream, provider) in
+        [("DELIVER_WEBHOOK", Some("webhook")), ("DELIVER_NEW_RELIC", Some("new_relic")), ("EVENTS", None), ("DELIVER_", None), ("DELIVER_A.B", None)]
+    {
+        assert_eq!(provider_of_stream(stream), provider.map(name), "{stream}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_valid_input_comes_back_through_the_streams_form(
+        org in "[a-z0-9][a-z0-9_-]{0,63}",
+        event_type in "[A-Za-z0-9_-]{1,12}(\\.[A-Za-z0-9_-]{1,12}){0,7}",
+        partitions in 1_u32..64,
+    ) {
+        let (org, event_type): (Name, EventType) = (name(&org), event_type.parse().expect("a type"));
+        let given = input(&org, &event_type);
+        prop_assert_eq!(read_input(&given), Ok((org.clone(), event_type.clone())));
+        let stored = format!("{STORED_INPUT_PREFIX}{}.{org}.{event_type}", partition(org.as_str(), partitions));
+        prop_assert_eq!(&given_input(&stored), &given);
+        prop_assert!(input_filters(partition(org.as_str(), partitions)).iter().any(|filter| covers(filter, &stored)));
+        prop_assert!(partition(org.as_str(), partitions) < partitions);
+    }
+
+    #[test]
+    fn a_provider_comes_back_from_its_streams_name(provider in "[a-z0-9][a-z0-9_-]{0,63}") {
+        let provider = name(&provider);
+        prop_assert_eq!(provider_of_stream(&deliver_stream(&provider)), Some(provider));
+    }
+
+    #[test]
+    fn no_subject_makes_reading_panic(subject: String) {
+        drop(read_input(&subject));
+        drop(read_input(&format!("{INPUT_PREFIX}{subject}")));
+        given_input(&subject);
+        given_input(&format!("{STORED_INPUT_PREFIX}{subject}"));
+    }
+}

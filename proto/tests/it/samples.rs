@@ -1,0 +1,246 @@
+//! One message of each kind with every field set, and some with as few as there can be.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_bytes::ByteBuf;
+use signalbox_proto::{
+    Accepted, Attempt, DeadLetter, DeadReason, Delivery, Event, Integration, Lane, Name, Phase, RawJson, Record, Severity, Stage,
+    State, Timestamp,
+    act::{Act, ActStatus, DeadFilter, Did, Kind, Mark},
+    dead::Input,
+    delivery::{Note, StepDone, Suspends, Unfiled},
+    integration::{Filter, Sealed, Status, Subscription},
+    ledger::Final,
+    outcome::{Batch, EventRef, Next, OutcomeKind},
+    state::Probe,
+    wire,
+};
+
+fn name(text: &str) -> Name {
+    text.parse().expect(text)
+}
+
+/// A time that needs all nine bytes.
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_nanos(1_769_851_800_000_000_000 + seconds * 1_000_000_000)
+}
+
+const INTEGRATION: &str = "0199c0de-0000-7000-8000-000000000001";
+
+pub(crate) fn event() -> Event {
+    Event {
+        id: "evt-1".to_owned(),
+        org: name("acme"),
+        event_type: "execution.failed".parse().expect("a type"),
+        source: "/agents/7".to_owned(),
+        subject: Some("run 42".to_owned()),
+        time: Some(at(-3)),
+        agent_id: Some("agent-7".to_owned()),
+        execution_id: Some("exec-9".to_owned()),
+        severity: Severity::High,
+        severity_named: true,
+        data: RawJson::from_checked(Bytes::from_static(br#"{"error": "disk full", "rate": 0.50}"#)),
+        datacontenttype: Some("text/plain".to_owned()),
+        data_base64: true,
+        metadata: BTreeMap::from([("region".to_owned(), "eu".to_owned()), ("team".to_owned(), "ops".to_owned())]),
+    }
+}
+
+pub(crate) fn event_minimal() -> Event {
+    Event {
+        id: "1".to_owned(),
+        org: Name::default_org(),
+        event_type: "a".parse().expect("a type"),
+        source: "/default".to_owned(),
+        subject: None,
+        time: None,
+        agent_id: None,
+        execution_id: None,
+        severity: Severity::Low,
+        severity_named: false,
+        data: RawJson::default(),
+        datacontenttype: None,
+        data_base64: false,
+        metadata: BTreeMap::new(),
+    }
+}
+
+pub(crate) fn delivery() -> Delivery {
+    let second = Accepted { event: event_minimal(), seq: 1_235, at: at(1) };
+    Delivery {
+        id: "ZF9NnSs-WajElo8lJ-FvjA".to_owned(),
+        org: name("acme"),
+        provider: name("webhook"),
+        integration: INTEGRATION.to_owned(),
+        revision: 12,
+        generation: 1,
+        hop: 5,
+        attempt: 3,
+        retries: 2,
+        lane: Lane::Bulk,
+        events: vec![Accepted { event: event(), seq: 1_234, at: at(0) }, second],
+        matched: 2,
+        since: at(10),
+        due: Some(at(130)),
+        notes: vec![note()],
+        suspends: Some(Suspends { count: 2, since: at(20) }),
+        probe: true,
+        filed: Some(Unfiled {
+            record: ByteBuf::from(wire::encode(&Record::Attempt(attempt())).expect("bytes")),
+            dead: Some((DeadReason::Rejected, "HTTP 400".to_owned())),
+        }),
+        steps: vec![StepDone { status: 201, body: b"{}".to_vec() }],
+        replay: Some("0199c0de-0000-7000-8000-0000000000ac".to_owned()),
+        replay_of: Some(77),
+    }
+}
+
+fn note() -> Note {
+    Note {
+        at: at(11),
+        outcome: OutcomeKind::Retry,
+        response_code: Some(503),
+        error_message: Some("HTTP 503".to_owned()),
+    }
+}
+
+pub(crate) fn delivery_minimal() -> Delivery {
+    Delivery::first(Accepted { event: event_minimal(), seq: 1, at: at(0) }, INTEGRATION, &name("webhook"), 1, 1)
+}
+
+pub(crate) fn attempt() -> Attempt {
+    Attempt {
+        delivery: "ZF9NnSs-WajElo8lJ-FvjA".to_owned(),
+        generation: 1,
+        attempt: 3,
+        org: name("acme"),
+        provider: name("webhook"),
+        integration: INTEGRATION.to_owned(),
+        events: vec![EventRef {
+            id: "evt-1".to_owned(),
+            source: "/agents/7".to_owned(),
+            event_type: "execution.failed".parse().expect("a type"),
+            seq: 1_234,
+            matched: 2,
+        }],
+        at: at(11),
+        duration_ms: 48,
+        outcome: Some(OutcomeKind::Retry),
+        response_code: Some(503),
+        response_body: "busy".to_owned(),
+        error_message: Some("HTTP 503".to_owned()),
+        next: Next::Retrying,
+        next_at: Some(at(130)),
+    }
+}
+
+pub(crate) fn batch() -> Batch {
+    let ended = Attempt { next: Next::Final(Final::Delivered), next_at: None, outcome: Some(OutcomeKind::Delivered), ..attempt() };
+    let records = [Record::Attempt(attempt()), Record::Attempt(ended), Record::NoRoute(vec![(1, 1), (5, 900)])];
+    Batch { records: records.iter().map(|record| ByteBuf::from(wire::encode(record).expect("bytes"))).collect() }
+}
+
+pub(crate) fn dead_letter() -> DeadLetter {
+    DeadLetter {
+        stage: Stage::Delivery,
+        reason: DeadReason::Exhausted,
+        message: "HTTP 503".to_owned(),
+        fingerprint: "izAur5sCQgnhgY9pXlCSdQ".to_owned(),
+        org: Some(name("acme")),
+        delivery: Some(Box::new(delivery_minimal())),
+        input: None,
+        first_at: at(11),
+        last_at: at(99),
+    }
+}
+
+pub(crate) fn dead_input() -> DeadLetter {
+    DeadLetter {
+        stage: Stage::Ingest,
+        reason: DeadReason::Invalid,
+        org: None,
+        delivery: None,
+        input: Some(Input {
+            subject: "signalbox.in.Acme.a".to_owned(),
+            headers: vec![("ce-id".to_owned(), "1".to_owned())],
+            body: vec![0xff, 0x00, b'{'],
+        }),
+        ..dead_letter()
+    }
+}
+
+pub(crate) fn integration() -> Integration {
+    Integration {
+        id: INTEGRATION.to_owned(),
+        org: name("acme"),
+        name: name("oncall"),
+        provider: name("webhook"),
+        revision: 12,
+        status: Status::PendingSetup,
+        subscription: Subscription {
+            events: vec!["execution.failed".to_owned(), "canary.>".to_owned()],
+            filter: Filter {
+                agent_ids: vec!["agent-7".to_owned()],
+                min_severity: Some(Severity::Critical),
+                condition: Some("event.data.rate < 0.9".to_owned()),
+            },
+        },
+        config: RawJson::from_checked(Bytes::from_static(br#"{"url":"https://example.com/"}"#)),
+        sealed: Some(Sealed { key_id: "k1".to_owned(), bytes: vec![1, 2, 255] }),
+        schedule_secs: Some(vec![5, 30]),
+        expire_after_secs: Some(3_600),
+        timeout_secs: Some(30),
+        created_at: at(0),
+        updated_at: at(60),
+    }
+}
+
+pub(crate) fn state() -> State {
+    State {
+        phase: Phase::Suspended,
+        gate: 55,
+        since: at(0),
+        reason: "HTTP 410".to_owned(),
+        probe: Some(Probe { delivery: "ZF9NnSs-WajElo8lJ-FvjA".to_owned(), due: at(60), wait_secs: 60 }),
+        drain_per_second: Some(10),
+        drop_before: Some(at(-3_600)),
+    }
+}
+
+pub(crate) fn mark() -> Mark {
+    Mark { act: "0199c0de-0000-7000-8000-0000000000ac".to_owned(), did: Did::Intend, seqs: vec![1, 300, 70_000], at: at(5) }
+}
+
+pub(crate) fn act() -> Act {
+    Act {
+        id: "0199c0de-0000-7000-8000-0000000000ac".to_owned(),
+        kind: Kind::Replay { to: Some(INTEGRATION.to_owned()) },
+        filter: DeadFilter {
+            org: Some("acme".to_owned()),
+            ids: vec!["77".to_owned()],
+            integration: Some(INTEGRATION.to_owned()),
+            provider: Some("webhook".to_owned()),
+            stage: Some(Stage::Delivery),
+            reason: Some(DeadReason::Expired),
+            fingerprint: Some("izAur5sCQgnhgY9pXlCSdQ".to_owned()),
+            event_type: Some("execution.failed".to_owned()),
+            since: Some(at(-60)),
+            until: Some(at(60)),
+        },
+        per_second: 50,
+        through: 900,
+        cursor: 77,
+        status: ActStatus::Running,
+        done: 3,
+        skipped: 1,
+        failed: 1,
+        message: "the integration is gone".to_owned(),
+        created_at: at(0),
+        updated_at: at(2),
+    }
+}
+
+pub(crate) fn discard() -> Act {
+    Act { kind: Kind::Discard, filter: DeadFilter::default(), status: ActStatus::Done, message: String::new(), ..act() }
+}

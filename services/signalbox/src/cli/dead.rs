@@ -1,0 +1,353 @@
+//! `signalbox dead`: dead letters, and bulk acts on them.
+
+use std::{io::IsTerminal as _, time::Duration};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Client, Failure, Output,
+    output::{items, text, time},
+    say,
+};
+
+/// How often a running act is asked how far it is.
+const POLL_PAUSE: Duration = Duration::from_millis(300);
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List dead letters, the newest first.
+    #[command(after_help = "\
+Examples:
+  signalbox dead list
+  signalbox dead list --integration oncall --reason exhausted --since 2h
+  signalbox dead list --group                  like errors together, with their counts")]
+    List(ListArgs),
+    /// Show one dead letter.
+    #[command(after_help = "Example:\n  signalbox dead show dl_17")]
+    Show(ShowArgs),
+    /// Deliver dead letters again.
+    #[command(after_help = "\
+Examples:
+  signalbox dead replay dl_17 dl_18
+  signalbox dead replay --integration oncall --since 2h --dry-run
+  signalbox dead replay --reason expired --to oncall-new --rate 10
+  signalbox dead replay --all")]
+    Replay(ReplayArgs),
+    /// Give dead letters up for good.
+    #[command(after_help = "\
+Examples:
+  signalbox dead discard dl_17
+  signalbox dead discard --fingerprint Xk2… --dry-run")]
+    Discard(DiscardArgs),
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Filter {
+    /// The tenant.
+    #[arg(long, default_value = "default")]
+    org: String,
+    /// Only of this integration, by name or id.
+    #[arg(long)]
+    integration: Option<String>,
+    /// Only of this provider.
+    #[arg(long)]
+    provider: Option<String>,
+    /// Only of this stage: ingest, route, delivery.
+    #[arg(long)]
+    stage: Option<String>,
+    /// Only of this class: rejected, exhausted, expired, poison, invalid, discarded.
+    #[arg(long)]
+    reason: Option<String>,
+    /// Only like errors.
+    #[arg(long)]
+    fingerprint: Option<String>,
+    /// Only of this event type.
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only since then: a time, or a duration back from now such as 2h.
+    #[arg(long)]
+    since: Option<String>,
+    /// Only until then.
+    #[arg(long)]
+    until: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    filter: Filter,
+    /// Put like errors together.
+    #[arg(long)]
+    group: bool,
+    /// Dead letters on a page, 1 to 200.
+    #[arg(long)]
+    limit: Option<u32>,
+    /// Where the page before ended.
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// Its id, such as dl_17.
+    id: String,
+    /// The tenant.
+    #[arg(long, default_value = "default")]
+    org: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Selection {
+    /// Ids, such as dl_17; instead of a filter.
+    ids: Vec<String>,
+    #[command(flatten)]
+    filter: Filter,
+    /// All dead letters of the tenant.
+    #[arg(long)]
+    all: bool,
+    /// Count them, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Dead letters a second at most [default: 100].
+    #[arg(long, value_name = "N")]
+    rate: Option<u32>,
+    /// Return as soon as it is written down, instead of when it is done.
+    #[arg(long)]
+    no_wait: bool,
+    /// Wait until it is done, which is the default.
+    #[arg(long, hide = true, conflicts_with = "no_wait")]
+    wait: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    #[command(flatten)]
+    selection: Selection,
+    /// Deliver to this integration instead of their own.
+    #[arg(long)]
+    to: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiscardArgs {
+    #[command(flatten)]
+    selection: Selection,
+}
+
+impl Filter {
+    fn fields(&self) -> [(&'static str, Option<&str>); 8] {
+        [
+            ("integration", self.integration.as_deref()),
+            ("provider", self.provider.as_deref()),
+            ("stage", self.stage.as_deref()),
+            ("reason", self.reason.as_deref()),
+            ("fingerprint", self.fingerprint.as_deref()),
+            ("event_type", self.event_type.as_deref()),
+            ("since", self.since.as_deref()),
+            ("until", self.until.as_deref()),
+        ]
+    }
+}
+
+pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Result<(), Failure> {
+    match command {
+        Command::List(args) => list(&args, client, out).await,
+        Command::Show(args) => {
+            let answer = client
+                .get(&["dead-letters", &args.id], &[("org", Some(&args.org))])
+                .await?;
+            out.answer(&answer, people)
+        }
+        Command::Replay(args) => act("replay", &args.selection, args.to.as_deref(), client, out).await,
+        Command::Discard(args) => act("discard", &args.selection, None, client, out).await,
+    }
+}
+
+async fn list(args: &ListArgs, client: &Client, out: &Output) -> Result<(), Failure> {
+    let limit = args.limit.map(|limit| limit.to_string());
+    let mut query = args.filter.fields().to_vec();
+    query.push(("org", Some(&args.filter.org)));
+    query.push(("limit", limit.as_deref()));
+    query.push(("cursor", args.cursor.as_deref()));
+    query.push(("group_by", args.group.then_some("fingerprint")));
+    let answer = client.get(&["dead-letters"], &query).await?;
+    out.answer(&answer, if args.group { groups } else { table })
+}
+
+fn table(answer: &Value) -> String {
+    let rows = items(answer).iter().map(|item| {
+        let settled = match (&item["replayed_at"], &item["discarded_at"]) {
+            (_, Value::String(_)) => "discarded",
+            (Value::String(_), _) => "replayed",
+            _ => "",
+        };
+        vec![
+            text(&item["id"]),
+            time(&item["last_at"]),
+            text(&item["stage"]),
+            text(&item["reason"]),
+            text(&item["event"]["type"]),
+            text(&item["event"]["id"]),
+            settled.to_owned(),
+            text(&item["message"]),
+        ]
+    });
+    let table = Output::table(
+        &["ID", "LAST", "STAGE", "REASON", "TYPE", "EVENT", "SETTLED", "MESSAGE"],
+        rows,
+    );
+    match answer["next_cursor"].as_str() {
+        Some(cursor) => format!("{table}\nthere is more: --cursor {cursor}"),
+        None => table,
+    }
+}
+
+fn groups(answer: &Value) -> String {
+    let rows = items(answer).iter().map(|item| {
+        vec![
+            text(&item["count"]),
+            text(&item["fingerprint"]),
+            text(&item["stage"]),
+            text(&item["reason"]),
+            time(&item["last_at"]),
+            text(&item["message"]),
+        ]
+    });
+    Output::table(&["COUNT", "FINGERPRINT", "STAGE", "REASON", "LAST", "MESSAGE"], rows)
+}
+
+fn people(answer: &Value) -> String {
+    let names = [
+        "id",
+        "stage",
+        "reason",
+        "message",
+        "fingerprint",
+        "org",
+        "provider",
+        "integration_id",
+        "delivery_id",
+        "first_at",
+        "last_at",
+        "replayed_at",
+        "discarded_at",
+        "event",
+        "input_base64",
+    ];
+    let fields: Vec<(&str, String)> = names.into_iter().map(|name| (name, text(&answer[name]))).collect();
+    let attempts: Vec<&Value> = answer["attempts"].as_array().into_iter().flatten().collect();
+    if attempts.is_empty() {
+        return Output::fields(&fields);
+    }
+    let rows = attempts.iter().map(|attempt| {
+        vec![
+            time(&attempt["at"]),
+            text(&attempt["outcome"]),
+            text(&attempt["response_code"]),
+            text(&attempt["error_message"]),
+        ]
+    });
+    format!(
+        "{}\n\n{}",
+        Output::fields(&fields),
+        Output::table(&["ATTEMPT", "OUTCOME", "CODE", "ERROR"], rows)
+    )
+}
+
+/// What a request says of which dead letters are meant.
+fn body(selection: &Selection, to: Option<&str>) -> Result<Value, Failure> {
+    let filter: Map<String, Value> = selection
+        .filter
+        .fields()
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))))
+        .collect();
+    let said = usize::from(!selection.ids.is_empty()) + usize::from(!filter.is_empty()) + usize::from(selection.all);
+    if said != 1 {
+        return Err(Failure::Usage(
+            "say which dead letters: ids, or a filter such as --integration, or --all".to_owned(),
+        ));
+    }
+    let mut body = json!({ "dry_run": selection.dry_run, "all": selection.all });
+    if !selection.ids.is_empty() {
+        body["ids"] = json!(selection.ids);
+    }
+    if !filter.is_empty() {
+        body["filter"] = filter.into();
+    }
+    if let Some(rate) = selection.rate {
+        body["rate"] = rate.into();
+    }
+    if let Some(to) = to {
+        body["to"] = to.into();
+    }
+    Ok(body)
+}
+
+async fn act(
+    verb: &str,
+    selection: &Selection,
+    to: Option<&str>,
+    client: &Client,
+    out: &Output,
+) -> Result<(), Failure> {
+    let query = [("org", Some(selection.filter.org.as_str()))];
+    let answer = client
+        .post(&["dead-letters", verb], &query, &body(selection, to)?)
+        .await?;
+    if selection.dry_run {
+        return out.answer(&answer, |answer| {
+            format!(
+                "{verb}: {} would be, {} are settled already",
+                text(&answer["matched"]),
+                text(&answer["already"])
+            )
+        });
+    }
+    if selection.no_wait {
+        return out.answer(&answer, |answer| format!("act {} has begun", text(&answer["id"])));
+    }
+    let answer = wait(answer, client).await?;
+    let failed = answer["status"] != "done";
+    out.answer(&answer, |answer| {
+        let counts = format!(
+            "{}: {} done, {} settled before, {} failed",
+            text(&answer["status"]),
+            text(&answer["done"]),
+            text(&answer["skipped"]),
+            text(&answer["failed"])
+        );
+        match text(&answer["message"]) {
+            message if message.is_empty() => counts,
+            message => format!("{counts}: {message}"),
+        }
+    })?;
+    if failed {
+        return Err(anyhow::anyhow!("act {} is {}", text(&answer["id"]), text(&answer["status"])).into());
+    }
+    Ok(())
+}
+
+/// Shows how far an act is until it ends.
+async fn wait(mut answer: Value, client: &Client) -> Result<Value, Failure> {
+    let id = text(&answer["id"]);
+    if !std::io::stderr().is_terminal() {
+        say(&format!("act {id} has begun; waiting for its end"));
+    }
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}").unwrap_or(ProgressStyle::default_bar());
+    // Hidden where standard error is no terminal.
+    let bar = ProgressBar::new(answer["through"].as_u64().unwrap_or_default()).with_style(style);
+    while answer["status"] == "running" {
+        bar.set_position(answer["cursor"].as_u64().unwrap_or_default());
+        bar.set_message(format!(
+            "{} done, {} settled before",
+            text(&answer["done"]),
+            text(&answer["skipped"])
+        ));
+        tokio::time::sleep(POLL_PAUSE).await;
+        answer = client.get(&["acts", &id], &[]).await?;
+    }
+    bar.finish_and_clear();
+    Ok(answer)
+}

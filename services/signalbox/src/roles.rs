@@ -1,0 +1,384 @@
+//! Roles of one process: started together, ended together.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use axum::Router;
+use clap::ValueEnum;
+use serde_json::json;
+use signalbox_api::Api;
+use signalbox_broker::Broker;
+use signalbox_proto::Name;
+use signalbox_runtime::{Health, Keyring, Metrics, Problem, Process, Shutdown, Tracer, health, telemetry};
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::{
+    cli::{Failure, Global, Output},
+    settings::{self, Admin, Loaded},
+};
+
+/// How long the roles may take to finish what they hold. What is left then comes again after the next start.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(40);
+/// How long open requests of the API may take after the end was asked for.
+const HTTP_GRACE: Duration = Duration::from_secs(10);
+/// How long the last spans may take to reach their collector.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A part of Signalbox that can run alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Role {
+    /// Takes events in over NATS and HTTP.
+    Ingest,
+    /// Finds the integrations of an event.
+    Router,
+    /// Calls the targets.
+    Delivery,
+    /// Probes, unparks, expires, replays, checks.
+    Keeper,
+    /// Answers the control API.
+    Api,
+}
+
+/// `signalbox run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  signalbox run ingest --listen 0.0.0.0:8080
+  signalbox run delivery --provider webhook --admin-listen 127.0.0.1:0
+  SIGNALBOX_NATS__URL=nats://n1:4222,nats://n2:4222 signalbox run router keeper")]
+pub(crate) struct Args {
+    /// Which roles.
+    #[arg(required = true, value_name = "ROLE")]
+    roles: Vec<Role>,
+    /// Deliver for this provider alone; may be repeated [default: all].
+    #[arg(long, value_name = "NAME")]
+    provider: Vec<Name>,
+    /// Where ingest and api listen; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where /healthz, /readyz and /metrics are; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:9464")]
+    admin_listen: SocketAddr,
+}
+
+impl Role {
+    /// All of them, as `up` runs them.
+    pub(crate) const ALL: [Self; 5] = [Self::Ingest, Self::Router, Self::Delivery, Self::Keeper, Self::Api];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Router => "router",
+            Self::Delivery => "delivery",
+            Self::Keeper => "keeper",
+            Self::Api => "api",
+        }
+    }
+
+    fn listens(self) -> bool {
+        matches!(self, Self::Ingest | Self::Api)
+    }
+
+    fn opens_secrets(self) -> bool {
+        matches!(self, Self::Delivery | Self::Api)
+    }
+}
+
+/// Where a process listens. Bound before anything is started, so that a taken port is found out at once.
+pub(crate) struct Listeners {
+    /// For ingest and api, if one of them runs.
+    pub http: Option<TcpListener>,
+    /// For `/healthz`, `/readyz`, `/metrics`.
+    pub admin: TcpListener,
+}
+
+impl Listeners {
+    /// Binds them.
+    pub(crate) async fn bind(http: Option<SocketAddr>, admin: SocketAddr) -> anyhow::Result<Self> {
+        let http = match http {
+            Some(address) => Some(listen(address, "--listen").await?),
+            None => None,
+        };
+        Ok(Self {
+            http,
+            admin: listen(admin, "--admin-listen").await?,
+        })
+    }
+
+    /// The addresses as URLs that work from this machine: of the API, of the admin port.
+    pub(crate) fn urls(&self) -> anyhow::Result<(Option<String>, String)> {
+        let url =
+            |listener: &TcpListener| Ok::<_, std::io::Error>(format!("http://{}", reachable(listener.local_addr()?)));
+        Ok((self.http.as_ref().map(url).transpose()?, url(&self.admin)?))
+    }
+}
+
+async fn listen(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; name another address with {flag} (port 0 picks a free one)")
+    })
+}
+
+/// An address that listens everywhere, as this machine can call it.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// What the roles of a process need besides the broker.
+pub(crate) struct Kit {
+    pub loaded: Loaded,
+    pub keyring: Option<Arc<Keyring>>,
+    pub admin: Option<Admin>,
+    /// Providers that are delivered for; empty for all.
+    pub providers: Vec<Name>,
+}
+
+/// The roles of this process, running.
+pub(crate) struct Running {
+    process: Process,
+    tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
+    admin_shutdown: Shutdown,
+    admin: tokio::task::JoinHandle<Result<(), signalbox_runtime::Error>>,
+}
+
+/// The process that roles run in, with its signals, its log and its admin port.
+pub(crate) fn process(loaded: &Loaded) -> anyhow::Result<Process> {
+    telemetry::init(&loaded.log)?;
+    let shutdown = Shutdown::new();
+    shutdown.on_signal()?;
+    let tracer = Tracer::start(&loaded.telemetry)?;
+    Ok(Process::new(Health::new(), Metrics::new(), tracer, shutdown)?)
+}
+
+impl Running {
+    /// Starts roles on this thread, inside its `LocalSet`. They have a broker whose streams are there.
+    pub(crate) fn start(
+        roles: &BTreeSet<Role>,
+        broker: &Broker,
+        process: Process,
+        kit: &Kit,
+        listeners: Listeners,
+    ) -> anyhow::Result<Self> {
+        let mut tasks = JoinSet::new();
+        let mut routes = Router::new();
+        for role in roles {
+            let (broker, process, loaded) = (broker.clone(), process.clone(), &kit.loaded);
+            match role {
+                Role::Ingest => {
+                    let key = kit.admin.as_ref().context("ingest needs an admin key")?.key.clone();
+                    routes = routes.merge(signalbox_ingest::routes(broker.clone(), &loaded.ingest, key));
+                    let role = signalbox_ingest::run(broker, process, loaded.ingest.clone());
+                    tasks.spawn_local(async { ("ingest", role.await.map_err(Into::into)) });
+                }
+                Role::Router => {
+                    let role = signalbox_router::run(broker, process, loaded.router.clone());
+                    tasks.spawn_local(async { ("router", role.await.map_err(Into::into)) });
+                }
+                Role::Delivery => {
+                    let keyring = kit.keyring.clone().context("delivery needs a keyring")?;
+                    let (config, egress) = (loaded.delivery.clone(), loaded.egress.clone());
+                    let role = signalbox_delivery::run(broker, process, config, kit.providers.clone(), egress, keyring);
+                    tasks.spawn_local(async { ("delivery", role.await.map_err(Into::into)) });
+                }
+                Role::Keeper => {
+                    let role = signalbox_keeper::run(broker, process, loaded.keeper.clone());
+                    tasks.spawn_local(async { ("keeper", role.await.map_err(Into::into)) });
+                }
+                Role::Api => {
+                    let key = kit.admin.as_ref().context("api needs an admin key")?.key.clone();
+                    let keyring = kit.keyring.clone().context("api needs a keyring")?;
+                    let api = Api::new(broker, loaded.api.clone(), keyring, key, loaded.egress.clone());
+                    routes = routes.merge(api.routes());
+                    tasks.spawn_local(async move { ("api", api.run(&process).await.map_err(Into::into)) });
+                }
+            }
+        }
+        if let Some(listener) = listeners.http {
+            let shutdown = process.shutdown.clone();
+            tasks.spawn_local(async { ("HTTP", serve(listener, routes, shutdown).await) });
+        }
+        let admin_shutdown = Shutdown::new();
+        let admin = tokio::spawn(health::serve(
+            listeners.admin,
+            process.health.clone(),
+            process.metrics.clone(),
+            admin_shutdown.clone(),
+        ));
+        Ok(Self {
+            process,
+            tasks,
+            admin_shutdown,
+            admin,
+        })
+    }
+
+    /// Waits until every role is ready. False where the end was asked for before.
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<bool> {
+        tokio::select! {
+            () = self.process.health.ready() => Ok(true),
+            () = self.process.shutdown.requested() => Ok(false),
+            Some(ended) = self.tasks.join_next() => Err(fault(ended)),
+        }
+    }
+
+    /// Waits until the end is asked for, or a role fails.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            () = self.process.shutdown.requested() => Ok(()),
+            Some(ended) = self.tasks.join_next() => Err(fault(ended)),
+        }
+    }
+
+    /// Lets the roles finish what they hold, then ends the admin port. The first error of a role is kept.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        self.process.shutdown.trigger();
+        let mut first = Ok(());
+        let drained = tokio::time::timeout(DRAIN_TIMEOUT, async {
+            while let Some(ended) = self.tasks.join_next().await {
+                let result = match ended {
+                    Ok((role, result)) => result.with_context(|| format!("{role} failed while it was stopping")),
+                    Err(error) => Err(anyhow!(error).context("a role failed while it was stopping")),
+                };
+                if first.is_ok() {
+                    first = result;
+                }
+            }
+        });
+        if drained.await.is_err() {
+            tracing::warn!(
+                roles = self.tasks.len(),
+                "not everything in hand was finished in time: it comes again after the next start"
+            );
+        }
+        self.process.tracer.flush(FLUSH_TIMEOUT).await;
+        self.admin_shutdown.trigger();
+        self.admin.await.context("the admin server failed")??;
+        first
+    }
+}
+
+/// A role that ended although nobody asked it to.
+fn fault(ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok((role, Ok(()))) => anyhow!("{role} ended by itself"),
+        Ok((role, Err(error))) => error.context(format!("{role} failed")),
+        Err(error) => anyhow!(error).context("a role failed"),
+    }
+}
+
+async fn serve(listener: TcpListener, routes: Router, shutdown: Shutdown) -> anyhow::Result<()> {
+    let routes = routes
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                axum::http::StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this address takes other methods",
+            )
+        })
+        .fallback(|| async { Problem::no_route() });
+    let stop = shutdown.clone();
+    let server = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.requested().await });
+    let grace = async {
+        shutdown.requested().await;
+        tokio::time::sleep(HTTP_GRACE).await;
+    };
+    tokio::select! {
+        ended = server => ended.context("the HTTP server failed"),
+        // A client that does not read its answer must not keep the process.
+        () = grace => Ok(()),
+    }
+}
+
+/// `signalbox run`: roles against servers that run elsewhere.
+pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
+    let roles: BTreeSet<Role> = args.roles.iter().copied().collect();
+    if !args.provider.is_empty() && !roles.contains(&Role::Delivery) {
+        return Err(Failure::Usage("--provider is for the role delivery".to_owned()));
+    }
+    let kit = kit(
+        &roles,
+        args.provider,
+        &global.data_dir,
+        settings::load(global.settings.as_deref())?,
+    )?;
+    let http = roles.iter().any(|role| role.listens()).then_some(args.listen);
+    let process = process(&kit.loaded)?;
+    let listeners = Listeners::bind(http, args.admin_listen).await?;
+    let (api, admin) = listeners.urls()?;
+    let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+    let Some(broker) = connect(&kit.loaded, &names.join("+"), &process.shutdown).await? else {
+        return Ok(());
+    };
+    let mut running = Running::start(&roles, &broker, process, &kit, listeners)?;
+    let result = match running.ready().await {
+        Ok(true) => {
+            let answer = json!({ "ready": true, "roles": names, "api": api, "admin": admin });
+            let shown = api.as_ref().map(|api| format!(", {api}")).unwrap_or_default();
+            let people = format!("ready: {}{shown}, health at {admin}", names.join(", "));
+            Output::new(global.output).ready(&answer, &people)?;
+            running.ended().await
+        }
+        Ok(false) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let stopped = running.stop().await;
+    result.and(stopped).map_err(Failure::from)
+}
+
+fn kit(
+    roles: &BTreeSet<Role>,
+    providers: Vec<Name>,
+    data_dir: &Path,
+    settings: signalbox_runtime::Settings,
+) -> anyhow::Result<Kit> {
+    let loaded = Loaded::new(&settings)?;
+    let keyring = if roles.iter().any(|role| role.opens_secrets()) {
+        Some(loaded.keyring(data_dir, false)?)
+    } else {
+        None
+    };
+    let admin = if roles.iter().any(|role| role.listens()) {
+        Some(loaded.admin_key(data_dir, false)?)
+    } else {
+        None
+    };
+    for provider in &providers {
+        if signalbox_providers::find(provider.as_str()).is_none() {
+            let known: Vec<&str> = signalbox_providers::registry().iter().map(|entry| entry.name).collect();
+            bail!(
+                "--provider: there is no provider {provider}; there are {}",
+                known.join(", ")
+            );
+        }
+    }
+    Ok(Kit {
+        loaded,
+        keyring,
+        admin,
+        providers,
+    })
+}
+
+/// Connects and makes the streams; `None` where the end was asked for meanwhile.
+pub(crate) async fn connect(loaded: &Loaded, name: &str, shutdown: &Shutdown) -> anyhow::Result<Option<Broker>> {
+    let connect = async {
+        let broker = Broker::connect(loaded.nats.clone(), &format!("signalbox {name}")).await?;
+        broker.ensure_streams().await?;
+        Ok(broker)
+    };
+    tokio::select! {
+        broker = connect => broker.map(Some),
+        () = shutdown.requested() => Ok(None),
+    }
+}

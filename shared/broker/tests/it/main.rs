@@ -1,0 +1,18 @@
+//! The broker against real servers: each test states what must hold, then breaks something.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod acks;
+mod browse;
+mod connect;
+mod directory;
+mod gate;
+mod harness;
+mod leases;
+mod ledger;
+mod outcomes;
+mod publisher;
+mod puller;
+mod schedules;
+mod suspects;
+mod topology;
+mod waiting;

@@ -1,0 +1,240 @@
+//! `kill -9` at random moments under load.
+//!
+//! The invariant: every publish that was acknowledged arrives, the ledger is even, nothing moves at the end, and what
+//! arrives twice is bounded by what was in the air. A role alone repeats at most the requests that were sent and not
+//! yet acknowledged; the server, or all of `up`, also what was routed in the second before.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::harness::{Client, Cluster, Load, Seed, Target, Up, load::Accepted, pause, seed::soak_rounds};
+
+/// What a killed worker held comes again after the consumers' ack wait of 20 s.
+const AFTER_CRASH: Duration = Duration::from_secs(90);
+const PER_SECOND: u64 = 500;
+const PATH: &str = "/all";
+/// What the receiver had in this time before a kill bounds what may come twice. It is generous: requests in flight and
+/// an outcome batch are what was received in the last 50 ms.
+const IN_THE_AIR: Duration = Duration::from_secs(1);
+/// The receiver's clock and ours meet within this.
+const SLACK: Duration = Duration::from_millis(250);
+
+/// How much is played.
+#[derive(Clone, Copy)]
+struct Form {
+    /// Loads, each of which ends in quiet and is judged by itself.
+    rounds: u32,
+    /// Kills in one load.
+    kills: u32,
+    /// Events of one load.
+    events: usize,
+}
+
+const SHORT: Form = Form { rounds: 1, kills: 2, events: 3_000 };
+
+fn long() -> Form {
+    Form { rounds: soak_rounds(), kills: 1, events: 1_500 }
+}
+
+/// What may come twice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeats {
+    /// Nothing: this role sends no requests.
+    None,
+    /// Requests that were sent and not yet acknowledged.
+    Sent,
+    /// Also what was routed in the second before.
+    Routed,
+}
+
+/// What is killed and started again.
+trait Victim {
+    async fn kill(&mut self);
+    async fn restart(&mut self);
+    fn client(&self) -> Client;
+    fn assert_alive(&mut self);
+}
+
+struct OneRole(Cluster, &'static str);
+struct Server(Cluster);
+
+impl Victim for OneRole {
+    async fn kill(&mut self) {
+        self.0.role(self.1).kill().await;
+    }
+    async fn restart(&mut self) {
+        self.0.role(self.1).restart().await;
+    }
+    fn client(&self) -> Client {
+        self.0.client().clone()
+    }
+    fn assert_alive(&mut self) {
+        self.0.assert_alive();
+    }
+}
+
+impl Victim for Server {
+    async fn kill(&mut self) {
+        self.0.server.kill().await;
+    }
+    async fn restart(&mut self) {
+        self.0.server.restart().await;
+    }
+    fn client(&self) -> Client {
+        self.0.client().clone()
+    }
+    fn assert_alive(&mut self) {
+        self.0.assert_alive();
+    }
+}
+
+impl Victim for Up {
+    async fn kill(&mut self) {
+        Self::kill(self).await;
+        assert_eq!(self.servers().len(), 1, "its nats-server stays behind");
+    }
+    async fn restart(&mut self) {
+        Self::restart(self).await;
+        assert_eq!(self.servers().len(), 1, "the server that was left behind is gone, and a new one there");
+    }
+    fn client(&self) -> Client {
+        Self::client(self).clone()
+    }
+    fn assert_alive(&mut self) {
+        Self::assert_alive(self);
+    }
+}
+
+async fn survive(name: &str, mut victim: impl Victim, form: Form, repeats: Repeats) {
+    let mut seed = Seed::of(name);
+    let client = victim.client();
+    let target = Target::start().await;
+    client
+        .apply(json!([{
+            "name": "all", "provider": "webhook", "events": ["tick"], "config": { "url": target.url(PATH) },
+        }]))
+        .await;
+    let (mut accepted_in_all, mut repeats_in_all) = (0, 0);
+    for round in 0..form.rounds {
+        let load = Load::start(&client, "tick", Some(&format!("r{round}")), PER_SECOND, form.events);
+        let lasts_ms = form.events as u64 * 1_000 / PER_SECOND;
+        let mut kills = Vec::new();
+        for _ in 0..form.kills {
+            pause(seed.millis(200..lasts_ms / u64::from(form.kills))).await;
+            let at = Instant::now();
+            victim.kill().await;
+            pause(seed.millis(0..300)).await;
+            victim.restart().await;
+            kills.push(at);
+        }
+        let accepted = load.finish().await;
+        accepted_in_all += accepted.len();
+        target.wait_for_events(PATH, accepted_in_all, AFTER_CRASH).await;
+        let ledger = client.settled(AFTER_CRASH).await;
+        let by_event = target.by_event(PATH);
+        let lost: Vec<&String> = accepted.ids.iter().filter(|id| !by_event.contains_key(*id)).collect();
+        assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), accepted.len());
+        assert_eq!(ledger["events"], accepted_in_all, "{ledger}");
+        assert_eq!(ledger["delivered"], accepted_in_all, "{ledger}");
+
+        let came_twice = target.repeats(PATH) - repeats_in_all;
+        repeats_in_all += came_twice;
+        let bound: usize = kills.iter().map(|at| in_the_air(&target, &accepted, *at, repeats)).sum();
+        eprintln!(
+            "{name}, round {round}: {} accepted ({} tries more), {} kills, {came_twice} came twice (bound {bound})",
+            accepted.len(),
+            accepted.tried_again,
+            kills.len()
+        );
+        assert!(came_twice <= bound, "{came_twice} came twice, more than {bound}");
+        victim.assert_alive();
+    }
+}
+
+fn in_the_air(target: &Target, accepted: &Accepted, at: Instant, repeats: Repeats) -> usize {
+    let received = || target.count_within(PATH, at - IN_THE_AIR, at + SLACK);
+    match repeats {
+        Repeats::None => 0,
+        Repeats::Sent => received(),
+        Repeats::Routed => received() + accepted.within(at - IN_THE_AIR, at),
+    }
+}
+
+async fn role(name: &'static str, form: Form, repeats: Repeats) {
+    survive(&format!("kill -9 of {name}"), OneRole(Cluster::start().await, name), form, repeats).await;
+}
+
+async fn server(form: Form) {
+    survive("kill -9 of nats-server", Server(Cluster::start().await), form, Repeats::Routed).await;
+}
+
+async fn all(form: Form) {
+    survive("kill -9 of up", Up::start().await, form, Repeats::Routed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_ingest_loses_nothing_and_repeats_nothing() {
+    role("ingest", SHORT, Repeats::None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_the_router_loses_nothing_and_repeats_nothing() {
+    role("router", SHORT, Repeats::None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_delivery_loses_nothing_and_repeats_what_was_in_the_air_at_most() {
+    role("delivery", SHORT, Repeats::Sent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_the_keeper_loses_nothing_and_repeats_nothing() {
+    role("keeper", SHORT, Repeats::None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_nats_server_loses_nothing_and_repeats_what_was_routed_in_the_second_before_at_most() {
+    server(SHORT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_all_of_up_loses_nothing_and_repeats_what_was_routed_in_the_second_before_at_most() {
+    all(SHORT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: many rounds"]
+async fn soak_killing_ingest() {
+    role("ingest", long(), Repeats::None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: many rounds"]
+async fn soak_killing_the_router() {
+    role("router", long(), Repeats::None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: many rounds"]
+async fn soak_killing_delivery() {
+    role("delivery", long(), Repeats::Sent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: many rounds"]
+async fn soak_killing_the_keeper() {
+    role("keeper", long(), Repeats::None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: many rounds"]
+async fn soak_killing_nats_server() {
+    server(long()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: many rounds"]
+async fn soak_killing_all_of_up() {
+    all(long()).await;
+}

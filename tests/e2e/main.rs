@@ -1,0 +1,19 @@
+//! The whole system against the world: real processes, a real nats-server, a receiver that misbehaves as told.
+//!
+//! Each scenario states an invariant, then breaks something. The suite holds the short forms; the long ones are
+//! `cargo test -p signalbox-tests --test e2e -- --ignored --nocapture --test-threads 1 soak`. `SIGNALBOX_SOAK_ROUNDS`
+//! says how often each breaks its thing, `SIGNALBOX_E2E_SEED` plays a printed seed again.
+
+mod harness;
+
+mod answers;
+mod bad_input;
+mod changes;
+mod crashes;
+mod dead_letters;
+mod draining;
+mod egress;
+mod foreign;
+mod holding;
+mod identity;
+mod isolation;
