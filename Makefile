@@ -15,7 +15,8 @@ up: server
 
 # Everything that can be shown in minutes.
 test: tools
-	$(CARGO) build --workspace --bins --locked
+	@# Programs and tests at once: alone, the programs would be built with other features of their dependencies.
+	$(CARGO) build --workspace --bins --tests --locked
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 	    $(CARGO) nextest run --workspace --locked && $(CARGO) test --workspace --doc --locked; \
 	else \
@@ -50,7 +51,7 @@ bench: server
 
 # The long form of the kill tests; each prints the seed that repeats it.
 soak: tools
-	$(CARGO) build --release --workspace --bins --locked
+	$(CARGO) build --release --workspace --bins --tests --locked
 	$(CARGO) test --release --locked --package signalbox-tests --test e2e -- --ignored soak --nocapture
 
 fmt:

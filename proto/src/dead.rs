@@ -53,8 +53,14 @@ pub enum DeadReason {
 
 impl DeadReason {
     /// All that this version writes.
-    pub const ALL: [Self; 6] =
-        [Self::Rejected, Self::Exhausted, Self::Expired, Self::Poison, Self::Invalid, Self::Discarded];
+    pub const ALL: [Self; 6] = [
+        Self::Rejected,
+        Self::Exhausted,
+        Self::Expired,
+        Self::Poison,
+        Self::Invalid,
+        Self::Discarded,
+    ];
 
     /// The word in lower case.
     pub const fn as_str(self) -> &'static str {
@@ -138,7 +144,14 @@ impl DeadLetter {
     }
 
     /// The dead letter of an input that could not become an event.
-    pub fn of_input(stage: Stage, reason: DeadReason, message: &str, org: Option<Name>, mut input: Input, now: Timestamp) -> Self {
+    pub fn of_input(
+        stage: Stage,
+        reason: DeadReason,
+        message: &str,
+        org: Option<Name>,
+        mut input: Input,
+        now: Timestamp,
+    ) -> Self {
         let message = crate::outcome::reason(message);
         input.body.truncate(INPUT_BYTES_MAX);
         Self {

@@ -155,23 +155,35 @@ impl Delivery {
 
     /// The first event: the only one but in a digest.
     pub fn event(&self) -> &Accepted {
-        self.events.first().expect("wire::decode refuses a delivery without an event")
+        self.events
+            .first()
+            .expect("wire::decode refuses a delivery without an event")
     }
 
     /// The message id of the present hop.
     pub fn hop_id(&self) -> String {
-        hash::parts([self.id.as_bytes(), &self.generation.to_be_bytes(), &self.hop.to_be_bytes()])
+        hash::parts([
+            self.id.as_bytes(),
+            &self.generation.to_be_bytes(),
+            &self.hop.to_be_bytes(),
+        ])
     }
 
     /// The same delivery one hop further on. Every publish of a delivery begins here.
     #[must_use]
     pub fn next_hop(&self) -> Self {
-        Self { hop: self.hop.saturating_add(1), due: None, ..self.clone() }
+        Self {
+            hop: self.hop.saturating_add(1),
+            due: None,
+            ..self.clone()
+        }
     }
 
     /// Remembers an attempt: the first stays, of the others the newest.
     pub fn note(&mut self, mut note: Note) {
-        note.error_message = note.error_message.map(|text| crate::fingerprint::cut_bytes(&text, NOTE_TEXT_BYTES_MAX));
+        note.error_message = note
+            .error_message
+            .map(|text| crate::fingerprint::cut_bytes(&text, NOTE_TEXT_BYTES_MAX));
         if self.notes.len() >= NOTES_MAX {
             self.notes.remove(1);
         }

@@ -22,7 +22,9 @@ pub fn parts<const N: usize>(parts: [&[u8]; N]) -> String {
 
 /// FNV-1a with 32 bits, the function of the server's own `partition()` mapping.
 pub fn fnv1a(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]

@@ -20,7 +20,9 @@ pub enum InvalidName {
     #[error("{0:?} is not a name: use 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit")]
     Name(String),
     /// Not an event type.
-    #[error("{0:?} is not an event type: use 1 to 8 tokens of A-Z, a-z, 0-9, _ and -, joined by dots, 128 characters in all")]
+    #[error(
+        "{0:?} is not an event type: use 1 to 8 tokens of A-Z, a-z, 0-9, _ and -, joined by dots, 128 characters in all"
+    )]
     Type(String),
     /// Not an event id.
     #[error("{0:?} is not an event id: use 1 to 128 visible ASCII characters without spaces")]
@@ -119,21 +121,30 @@ fn is_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     (1..=NAME_CHARS_MAX).contains(&bytes.len())
         && (bytes[0].is_ascii_lowercase() || bytes[0].is_ascii_digit())
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
 }
 
 fn is_event_type(text: &str) -> bool {
     text.len() <= TYPE_CHARS_MAX
         && text.split('.').count() <= TYPE_TOKENS_MAX
         && text.split('.').all(|token| {
-            !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+            !token.is_empty()
+                && token
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
         })
 }
 
 /// Checks an event id: 1–128 visible ASCII characters.
 pub fn check_event_id(text: &str) -> Result<(), InvalidName> {
     let valid = (1..=EVENT_ID_CHARS_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-    if valid { Ok(()) } else { Err(InvalidName::EventId(quoted(text))) }
+    if valid {
+        Ok(())
+    } else {
+        Err(InvalidName::EventId(quoted(text)))
+    }
 }
 
 #[cfg(test)]

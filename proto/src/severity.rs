@@ -36,7 +36,10 @@ impl Severity {
             ("warning", Severity::Medium),
             ("error", Severity::High),
         ];
-        WORDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|(_, severity)| *severity)
+        WORDS
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(text))
+            .map(|(_, severity)| *severity)
     }
 
     /// The word in lower case.

@@ -79,7 +79,11 @@ impl Probe {
     /// The wait after one more probe that failed.
     pub const fn next_wait_secs(&self) -> u32 {
         let doubled = self.wait_secs.saturating_mul(2);
-        if doubled > PROBE_LAST_SECS { PROBE_LAST_SECS } else { doubled }
+        if doubled > PROBE_LAST_SECS {
+            PROBE_LAST_SECS
+        } else {
+            doubled
+        }
     }
 }
 

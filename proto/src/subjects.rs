@@ -77,7 +77,10 @@ pub fn input(org: &Name, event_type: &EventType) -> String {
 
 /// The subject as its producer wrote it, from the subject that INGEST stored.
 pub fn given_input(stored: &str) -> String {
-    match stored.strip_prefix(STORED_INPUT_PREFIX).and_then(|rest| rest.split_once('.')) {
+    match stored
+        .strip_prefix(STORED_INPUT_PREFIX)
+        .and_then(|rest| rest.split_once('.'))
+    {
         Some((_partition, rest)) => format!("{INPUT_PREFIX}{rest}"),
         None => stored.to_owned(),
     }
@@ -101,12 +104,19 @@ pub fn input_transform(partitions: u32) -> (String, String) {
 /// What the ingest consumer of a partition reads. Partition 0 also reads what has no type.
 pub fn input_filters(partition: u32) -> Vec<String> {
     let own = format!("{STORED_INPUT_PREFIX}{partition}.>");
-    if partition == 0 { vec![own, INPUT_ALL.to_owned()] } else { vec![own] }
+    if partition == 0 {
+        vec![own, INPUT_ALL.to_owned()]
+    } else {
+        vec![own]
+    }
 }
 
 /// Where an accepted event is stored.
 pub fn event(org: &Name, event_type: &EventType, partitions: u32) -> String {
-    format!("signalbox.event.{}.{org}.{event_type}", partition(org.as_str(), partitions))
+    format!(
+        "signalbox.event.{}.{org}.{event_type}",
+        partition(org.as_str(), partitions)
+    )
 }
 
 /// All that EVENTS stores.
@@ -129,7 +139,10 @@ pub fn provider_of_stream(stream: &str) -> Option<Name> {
 
 /// The subjects of a provider's stream: deliveries, and schedules that fire into them.
 pub fn deliver_subjects(provider: &Name) -> Vec<String> {
-    vec![format!("signalbox.deliver.{provider}.>"), format!("signalbox.retry.{provider}.>")]
+    vec![
+        format!("signalbox.deliver.{provider}.>"),
+        format!("signalbox.retry.{provider}.>"),
+    ]
 }
 
 /// Where a delivery waits for a worker.
@@ -154,7 +167,10 @@ pub fn retry_of(provider: &Name, integration: &str) -> String {
 
 /// Where a delivery's schedule is kept: one subject a delivery, so that a new one replaces the old.
 pub fn retry(provider: &Name, lane: Lane, org: &Name, integration: &str, delivery: &str) -> String {
-    format!("signalbox.retry.{provider}.{}.{org}.{integration}.{delivery}", lane.as_str())
+    format!(
+        "signalbox.retry.{provider}.{}.{org}.{integration}.{delivery}",
+        lane.as_str()
+    )
 }
 
 /// Where a delivery waits on disk.
@@ -188,7 +204,12 @@ pub fn dead(stage: Stage, org: Option<&Name>, provider: Option<&Name>, integrati
 }
 
 /// The dead letters that a reader asks for; a part that is not given is any.
-pub fn dead_filter(stage: Option<Stage>, org: Option<&str>, provider: Option<&str>, integration: Option<&str>) -> String {
+pub fn dead_filter(
+    stage: Option<Stage>,
+    org: Option<&str>,
+    provider: Option<&str>,
+    integration: Option<&str>,
+) -> String {
     format!(
         "signalbox.dead.{}.{}.{}.{}",
         stage.map_or("*", Stage::as_str),

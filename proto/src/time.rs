@@ -90,7 +90,8 @@ impl From<OffsetDateTime> for Timestamp {
 
 impl From<Timestamp> for OffsetDateTime {
     fn from(at: Timestamp) -> Self {
-        Self::from_unix_timestamp_nanos(i128::from(at.0)).expect("64-bit nanoseconds are inside the years of the calendar")
+        Self::from_unix_timestamp_nanos(i128::from(at.0))
+            .expect("64-bit nanoseconds are inside the years of the calendar")
     }
 }
 
@@ -107,13 +108,19 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
         let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTime(text.to_owned()))?;
-        i64::try_from(at.unix_timestamp_nanos()).map(Self).map_err(|_| InvalidTime(text.to_owned()))
+        i64::try_from(at.unix_timestamp_nanos())
+            .map(Self)
+            .map_err(|_| InvalidTime(text.to_owned()))
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_i64(self.0) }
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_i64(self.0)
+        }
     }
 }
 

@@ -64,7 +64,10 @@ pub const BUILT_IN: &[BuiltIn] = &[
 
 /// The built-in type of this name, if it is one.
 pub fn built_in(name: &str) -> Option<&'static BuiltIn> {
-    BUILT_IN.binary_search_by(|entry| entry.name.cmp(name)).ok().map(|index| &BUILT_IN[index])
+    BUILT_IN
+        .binary_search_by(|entry| entry.name.cmp(name))
+        .ok()
+        .map(|index| &BUILT_IN[index])
 }
 
 /// The severity of an event of this type that names none: the type's, else `low`.

@@ -43,7 +43,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 /// Reads a delivery, which names at least one event.
 pub fn decode_delivery(bytes: &[u8]) -> Result<Delivery, Error> {
     let delivery: Delivery = decode(bytes)?;
-    if delivery.events.is_empty() { Err(Error::NoEvent) } else { Ok(delivery) }
+    if delivery.events.is_empty() {
+        Err(Error::NoEvent)
+    } else {
+        Ok(delivery)
+    }
 }
 
 /// Reads the records of a message of OUTCOMES. Records of a newer version are counted, not read.

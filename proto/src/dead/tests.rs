@@ -24,18 +24,41 @@ fn it_spans_from_the_first_attempt_to_the_last() {
         });
     }
     let dead = DeadLetter::of_delivery(Stage::Delivery, DeadReason::Exhausted, "no", tried.clone(), now);
-    assert_eq!((dead.first_at, dead.last_at), (Timestamp::from_secs(10), Timestamp::from_secs(30)));
-    assert_eq!((dead.org.as_ref().map(Name::as_str), dead.delivery.as_deref()), (Some("acme"), Some(&tried)));
+    assert_eq!(
+        (dead.first_at, dead.last_at),
+        (Timestamp::from_secs(10), Timestamp::from_secs(30))
+    );
+    assert_eq!(
+        (dead.org.as_ref().map(Name::as_str), dead.delivery.as_deref()),
+        (Some("acme"), Some(&tried))
+    );
 }
 
 #[test]
 fn messages_and_originals_are_cut_to_their_bounds() {
     let long = "ä".repeat(10_000);
-    let input = Input { subject: "signalbox.in.x".to_owned(), headers: Vec::new(), body: vec![7; INPUT_BYTES_MAX + 1] };
-    let dead = DeadLetter::of_input(Stage::Ingest, DeadReason::Invalid, &long, None, input, Timestamp::default());
+    let input = Input {
+        subject: "signalbox.in.x".to_owned(),
+        headers: Vec::new(),
+        body: vec![7; INPUT_BYTES_MAX + 1],
+    };
+    let dead = DeadLetter::of_input(
+        Stage::Ingest,
+        DeadReason::Invalid,
+        &long,
+        None,
+        input,
+        Timestamp::default(),
+    );
     assert_eq!(dead.input.expect("the original").body.len(), INPUT_BYTES_MAX);
     assert_eq!(dead.message.chars().count(), crate::outcome::REASON_CHARS_MAX);
-    let dead = DeadLetter::of_delivery(Stage::Delivery, DeadReason::Rejected, &long, delivery(), Timestamp::default());
+    let dead = DeadLetter::of_delivery(
+        Stage::Delivery,
+        DeadReason::Rejected,
+        &long,
+        delivery(),
+        Timestamp::default(),
+    );
     assert_eq!(dead.message.chars().count(), crate::outcome::REASON_CHARS_MAX);
 }
 

@@ -22,7 +22,11 @@ fn accepted() -> Accepted {
         data_base64: false,
         metadata: BTreeMap::new(),
     };
-    Accepted { event, seq: 7, at: Timestamp::from_secs(100) }
+    Accepted {
+        event,
+        seq: 7,
+        at: Timestamp::from_secs(100),
+    }
 }
 
 fn delivery() -> Delivery {
@@ -42,9 +46,16 @@ fn note(second: i64, text: &str) -> Note {
 fn the_first_hop_says_what_the_router_knew() {
     let delivery = delivery();
     assert_eq!(delivery.id, id(&accepted().event.key(), "0199"));
-    assert_eq!((delivery.generation, delivery.hop, delivery.attempt, delivery.retries), (0, 0, 0, 0));
+    assert_eq!(
+        (delivery.generation, delivery.hop, delivery.attempt, delivery.retries),
+        (0, 0, 0, 0)
+    );
     assert_eq!((delivery.revision, delivery.matched, delivery.lane), (3, 2, Lane::Live));
-    assert_eq!(delivery.since, Timestamp::from_secs(100), "expiry counts from acceptance");
+    assert_eq!(
+        delivery.since,
+        Timestamp::from_secs(100),
+        "expiry counts from acceptance"
+    );
     assert_eq!(delivery.event(), &accepted());
 }
 
@@ -52,7 +63,11 @@ fn the_first_hop_says_what_the_router_knew() {
 fn an_event_owes_each_integration_a_delivery_of_its_own() {
     let key = accepted().event.key();
     assert_ne!(id(&key, "0199"), id(&key, "0200"));
-    assert_eq!(id(&key, "0199"), "ZF9NnSs-WajElo8lJ-FvjA", "written down: it is the webhook-id that receivers keep");
+    assert_eq!(
+        id(&key, "0199"),
+        "ZF9NnSs-WajElo8lJ-FvjA",
+        "written down: it is the webhook-id that receivers keep"
+    );
 }
 
 #[test]
@@ -62,7 +77,14 @@ fn the_next_hop_keeps_all_but_its_number_and_its_time() {
     delivery.retries = 2;
     delivery.note(note(1, "no"));
     let next = delivery.next_hop();
-    assert_eq!(next, Delivery { hop: 1, due: None, ..delivery });
+    assert_eq!(
+        next,
+        Delivery {
+            hop: 1,
+            due: None,
+            ..delivery
+        }
+    );
 }
 
 #[test]
@@ -74,7 +96,10 @@ fn two_workers_that_hold_one_delivery_publish_one_id() {
     one.attempt = 1;
     other.note(note(2, "timeout"));
     other.probe = true;
-    let one = Delivery { due: Some(Timestamp::from_secs(9)), ..one.next_hop() };
+    let one = Delivery {
+        due: Some(Timestamp::from_secs(9)),
+        ..one.next_hop()
+    };
     assert_eq!(one.hop_id(), other.next_hop().hop_id());
 }
 

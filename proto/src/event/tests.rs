@@ -34,7 +34,11 @@ fn the_identity_is_org_source_and_id_and_nothing_else() {
     for (index, key) in keys.iter().enumerate() {
         assert!(!keys[index + 1..].contains(key), "{index}");
     }
-    let same = Event { severity: Severity::High, agent_id: Some("a".to_owned()), ..event("acme", "/acme", "1") };
+    let same = Event {
+        severity: Severity::High,
+        agent_id: Some("a".to_owned()),
+        ..event("acme", "/acme", "1")
+    };
     assert_eq!(same.key(), one.key());
 }
 
@@ -61,7 +65,11 @@ fn no_data_is_null() {
 #[test]
 fn an_event_without_a_time_has_that_of_its_acceptance() {
     let (at, time) = (Timestamp::from_secs(20), Timestamp::from_secs(10));
-    let mut accepted = Accepted { event: event("acme", "/acme", "1"), seq: 1, at };
+    let mut accepted = Accepted {
+        event: event("acme", "/acme", "1"),
+        seq: 1,
+        at,
+    };
     assert_eq!(accepted.time(), at);
     accepted.event.time = Some(time);
     assert_eq!(accepted.time(), time);

@@ -49,9 +49,14 @@ fn stage_reason_and_integration_tell_errors_apart() {
 
 #[test]
 fn a_cut_ends_in_an_ellipsis_and_only_then() {
-    for (text, chars_max, result) in
-        [("", 3, ""), ("abc", 3, "abc"), ("abcd", 3, "ab…"), ("äöüß", 3, "äö…"), ("🦀🦀", 1, "…"), ("🦀", 1, "🦀")]
-    {
+    for (text, chars_max, result) in [
+        ("", 3, ""),
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("äöüß", 3, "äö…"),
+        ("🦀🦀", 1, "…"),
+        ("🦀", 1, "🦀"),
+    ] {
         assert_eq!(cut(text, chars_max), result);
     }
 }

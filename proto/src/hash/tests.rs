@@ -8,7 +8,10 @@ use super::*;
 fn an_identity_is_22_url_safe_characters_and_never_changes() {
     let id = parts([b"acme", b"/acme", b"1"]);
     assert_eq!(id.len(), LENGTH);
-    assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')));
+    assert!(
+        id.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    );
     // Written down: another value here would deliver everything under way a second time.
     assert_eq!(id, "izAur5sCQgnhgY9pXlCSdQ");
     assert_eq!(parts([b""]), "r1Vw9aGBC3r3jK9LxwpmDw");

@@ -22,7 +22,10 @@ fn what_is_not_set_has_its_default() {
         ..integration
     };
     assert_eq!(set.schedule(), [1]);
-    assert_eq!((set.expire_after(), set.timeout()), (Duration::from_secs(60), Duration::from_secs(1)));
+    assert_eq!(
+        (set.expire_after(), set.timeout()),
+        (Duration::from_secs(60), Duration::from_secs(1))
+    );
 }
 
 #[test]
@@ -33,6 +36,9 @@ fn the_defaults_keep_the_bounds() {
 
 #[test]
 fn secrets_are_not_shown() {
-    let secrets = Secrets { config: "hunter2".into(), credentials: "hunter3".into() };
+    let secrets = Secrets {
+        config: "hunter2".into(),
+        credentials: "hunter3".into(),
+    };
     assert!(!format!("{secrets:?}").contains("hunter"));
 }

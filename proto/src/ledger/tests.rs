@@ -2,7 +2,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-const BY_PRECEDENCE: [Final; 5] = [Final::Delivered, Final::Discarded, Final::Dead, Final::Expired, Final::Unknown];
+const BY_PRECEDENCE: [Final; 5] = [
+    Final::Delivered,
+    Final::Discarded,
+    Final::Dead,
+    Final::Expired,
+    Final::Unknown,
+];
 
 fn rows() -> impl Strategy<Value = Vec<Row>> {
     let row = (0_u32..4, prop::sample::select(BY_PRECEDENCE.to_vec()))
@@ -17,15 +23,28 @@ fn joined(rows: &[Row]) -> Row {
 /// The rule as it is told: of the newest generation, the first word of the list that anyone reported.
 fn model(rows: &[Row]) -> Row {
     let generation = rows.iter().map(|row| row.generation).max().expect("at least one row");
-    let of_newest: Vec<Final> = rows.iter().filter(|row| row.generation == generation).map(|row| row.state).collect();
-    let state = BY_PRECEDENCE.into_iter().find(|state| of_newest.contains(state)).expect("at least one state");
+    let of_newest: Vec<Final> = rows
+        .iter()
+        .filter(|row| row.generation == generation)
+        .map(|row| row.state)
+        .collect();
+    let state = BY_PRECEDENCE
+        .into_iter()
+        .find(|state| of_newest.contains(state))
+        .expect("at least one state");
     Row { generation, state }
 }
 
 #[test]
 fn a_replay_outdoes_every_end_before_it() {
-    let delivered = Row { generation: 0, state: Final::Delivered };
-    let expired = Row { generation: 1, state: Final::Expired };
+    let delivered = Row {
+        generation: 0,
+        state: Final::Delivered,
+    };
+    let expired = Row {
+        generation: 1,
+        state: Final::Expired,
+    };
     assert_eq!(delivered.join(expired), expired);
     assert_eq!(expired.join(delivered), expired);
 }

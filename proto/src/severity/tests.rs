@@ -24,6 +24,9 @@ fn the_four_rise_and_are_written_as_they_are_read() {
     for severity in Severity::ALL {
         assert_eq!(Severity::read(severity.as_str()), Some(severity));
         assert_eq!(severity.to_string(), severity.as_str());
-        assert_eq!(serde_json::to_string(&severity).expect("JSON"), format!("{:?}", severity.as_str()));
+        assert_eq!(
+            serde_json::to_string(&severity).expect("JSON"),
+            format!("{:?}", severity.as_str())
+        );
     }
 }

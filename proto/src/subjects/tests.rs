@@ -32,13 +32,22 @@ fn a_partition_never_changes() {
 }
 
 /// As nats-server 2.15.1 maps them with `partition(8,1)` and `partition(64,1)`.
-const PARTITIONS: [(&str, u32, u32); 6] =
-    [("acme", 7, 47), ("default", 6, 30), ("a", 4, 44), ("org-42", 6, 62), ("z_9", 5, 29), ("0", 7, 47)];
+const PARTITIONS: [(&str, u32, u32); 6] = [
+    ("acme", 7, 47),
+    ("default", 6, 30),
+    ("a", 4, 44),
+    ("org-42", 6, 62),
+    ("z_9", 5, 29),
+    ("0", 7, 47),
+];
 
 #[test]
 fn the_stored_form_of_an_input_is_undone() {
     for (stored, given) in [
-        ("signalbox.ingest.3.acme.execution.failed", "signalbox.in.acme.execution.failed"),
+        (
+            "signalbox.ingest.3.acme.execution.failed",
+            "signalbox.in.acme.execution.failed",
+        ),
         ("signalbox.ingest.0.acme.a", "signalbox.in.acme.a"),
         ("signalbox.in.acme", "signalbox.in.acme"),
         ("signalbox.ingest.3", "signalbox.ingest.3"),
@@ -72,7 +81,10 @@ fn a_hostile_subject_is_an_error_that_names_the_part_at_fault() {
 fn the_input_mapping_is_the_servers() {
     assert_eq!(
         input_transform(8),
-        ("signalbox.in.*.>".to_owned(), "signalbox.ingest.{{partition(8,1)}}.{{wildcard(1)}}.>".to_owned())
+        (
+            "signalbox.in.*.>".to_owned(),
+            "signalbox.ingest.{{partition(8,1)}}.{{wildcard(1)}}.>".to_owned()
+        )
     );
 }
 
@@ -82,7 +94,11 @@ fn every_lane_of_a_provider_is_read_by_exactly_its_own_consumer() {
     for lane in Lane::ALL {
         let subject = deliver(&provider, lane, &org, "0199");
         for other in Lane::ALL {
-            assert_eq!(covers(&deliver_filter(&provider, other), &subject), lane == other, "{subject}");
+            assert_eq!(
+                covers(&deliver_filter(&provider, other), &subject),
+                lane == other,
+                "{subject}"
+            );
         }
         let bound = deliver_subjects(&provider);
         assert!(bound.iter().any(|filter| covers(filter, &subject)), "{subject}");
@@ -92,8 +108,15 @@ fn every_lane_of_a_provider_is_read_by_exactly_its_own_consumer() {
         assert!(bound.iter().any(|filter| covers(filter, &schedule)), "{schedule}");
         assert!(covers(&retry_of(&provider, "0199"), &schedule));
         // A schedule must fire into a lane, not be read by one before it is due.
-        assert!(Lane::ALL.iter().all(|lane| !covers(&deliver_filter(&provider, *lane), &schedule)));
-        assert_eq!(deliver_consumer(&provider, lane), format!("deliver-webhook-{}", lane.as_str()));
+        assert!(
+            Lane::ALL
+                .iter()
+                .all(|lane| !covers(&deliver_filter(&provider, *lane), &schedule))
+        );
+        assert_eq!(
+            deliver_consumer(&provider, lane),
+            format!("deliver-webhook-{}", lane.as_str())
+        );
     }
 }
 
@@ -110,7 +133,13 @@ fn a_dead_letter_lies_under_every_filter_that_asks_for_it() {
     let (org, provider) = (name("acme"), name("webhook"));
     let whole = dead(Stage::Delivery, Some(&org), Some(&provider), Some("0199"));
     let bare = dead(Stage::Ingest, None, None, None);
-    assert_eq!((whole.as_str(), bare.as_str()), ("signalbox.dead.delivery.acme.webhook.0199", "signalbox.dead.ingest.-.-.-"));
+    assert_eq!(
+        (whole.as_str(), bare.as_str()),
+        (
+            "signalbox.dead.delivery.acme.webhook.0199",
+            "signalbox.dead.ingest.-.-.-"
+        )
+    );
     for (filter, of_whole, of_bare) in [
         (dead_filter(None, None, None, None), true, true),
         (dead_filter(Some(Stage::Ingest), None, None, None), false, true),
@@ -118,12 +147,23 @@ fn a_dead_letter_lies_under_every_filter_that_asks_for_it() {
         (dead_filter(None, Some("other"), None, None), false, false),
         (dead_filter(None, None, Some("webhook"), Some("0199")), true, false),
     ] {
-        assert_eq!((covers(&filter, &whole), covers(&filter, &bare)), (of_whole, of_bare), "{filter}");
+        assert_eq!(
+            (covers(&filter, &whole), covers(&filter, &bare)),
+            (of_whole, of_bare),
+            "{filter}"
+        );
     }
     for subject in [whole, bare, dead_mark("act")] {
-        assert_eq!(DEAD_SUBJECTS.iter().filter(|filter| covers(filter, &subject)).count(), 1, "{subject}");
+        assert_eq!(
+            DEAD_SUBJECTS.iter().filter(|filter| covers(filter, &subject)).count(),
+            1,
+            "{subject}"
+        );
     }
-    assert!(!covers("signalbox.dead.>", &dead_mark("act")), "marks are not dead letters");
+    assert!(
+        !covers("signalbox.dead.>", &dead_mark("act")),
+        "marks are not dead letters"
+    );
 }
 
 #[test]
@@ -136,7 +176,11 @@ fn streams_hold_what_is_published_for_them() {
         (gate("0199"), &PARKED_SUBJECTS),
         (outcome("router", "host-1"), &[OUTCOME_ALL]),
     ] {
-        assert_eq!(bound.iter().filter(|filter| covers(filter, &subject)).count(), 1, "{subject}");
+        assert_eq!(
+            bound.iter().filter(|filter| covers(filter, &subject)).count(),
+            1,
+            "{subject}"
+        );
     }
     let at = partition("acme", 8);
     assert!(covers(&event_filter(at), &event(&org, &event_type, 8)));
@@ -152,9 +196,13 @@ fn only_the_first_partition_of_ingest_reads_inputs_without_a_type() {
 
 #[test]
 fn only_names_of_delivery_streams_name_a_provider() {
-    for (stream, provider) in
-        [("DELIVER_WEBHOOK", Some("webhook")), ("DELIVER_NEW_RELIC", Some("new_relic")), ("EVENTS", None), ("DELIVER_", None), ("DELIVER_A.B", None)]
-    {
+    for (stream, provider) in [
+        ("DELIVER_WEBHOOK", Some("webhook")),
+        ("DELIVER_NEW_RELIC", Some("new_relic")),
+        ("EVENTS", None),
+        ("DELIVER_", None),
+        ("DELIVER_A.B", None),
+    ] {
         assert_eq!(provider_of_stream(stream), provider.map(name), "{stream}");
     }
 }

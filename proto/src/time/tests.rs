@@ -16,8 +16,16 @@ fn rfc_3339_is_read_in_all_its_forms_and_written_in_one() {
         ("1970-01-01T02:00:00+02:00", 0, "1970-01-01T00:00:00Z"),
         ("1969-12-31T19:30:00-04:30", 0, "1970-01-01T00:00:00Z"),
         ("1969-12-31T23:59:59.999Z", -1_000_000, "1969-12-31T23:59:59.999Z"),
-        ("2026-01-31T09:30:00Z", 1_769_851_800_000_000_000, "2026-01-31T09:30:00Z"),
-        ("2024-02-29T00:00:00Z", 1_709_164_800_000_000_000, "2024-02-29T00:00:00Z"),
+        (
+            "2026-01-31T09:30:00Z",
+            1_769_851_800_000_000_000,
+            "2026-01-31T09:30:00Z",
+        ),
+        (
+            "2024-02-29T00:00:00Z",
+            1_709_164_800_000_000_000,
+            "2024-02-29T00:00:00Z",
+        ),
     ] {
         let time = at(given);
         assert_eq!((time.nanos(), time.to_string().as_str()), (nanos, written), "{given}");
@@ -58,11 +66,19 @@ fn what_is_no_time_or_out_of_range_is_refused_with_an_example() {
 
 #[test]
 fn the_whole_range_can_be_written_and_read() {
-    for time in [Timestamp::MIN, Timestamp::from_nanos(i64::MAX), Timestamp::from_nanos(-1), Timestamp::default()] {
+    for time in [
+        Timestamp::MIN,
+        Timestamp::from_nanos(i64::MAX),
+        Timestamp::from_nanos(-1),
+        Timestamp::default(),
+    ] {
         assert_eq!(at(&time.to_string()), time);
     }
     assert_eq!(Timestamp::MIN.to_string(), "1677-09-21T00:12:43.145224192Z");
-    assert_eq!(Timestamp::from_nanos(i64::MAX).to_string(), "2262-04-11T23:47:16.854775807Z");
+    assert_eq!(
+        Timestamp::from_nanos(i64::MAX).to_string(),
+        "2262-04-11T23:47:16.854775807Z"
+    );
 }
 
 #[test]
@@ -83,7 +99,10 @@ fn sums_differences_and_conversions_stay_in_range() {
 fn whole_units_round_down_before_1970_too() {
     let time = Timestamp::from_nanos(-1);
     assert_eq!((time.millis(), time.secs()), (-1, -1));
-    assert_eq!((Timestamp::from_millis(1_500).secs(), Timestamp::from_secs(2).millis()), (1, 2_000));
+    assert_eq!(
+        (Timestamp::from_millis(1_500).secs(), Timestamp::from_secs(2).millis()),
+        (1, 2_000)
+    );
 }
 
 #[test]

@@ -32,7 +32,10 @@ fn decode_all(bytes: &[u8]) {
 
 #[test]
 fn a_delivery_without_an_event_is_refused() {
-    assert!(matches!(decode_delivery(&delivery(serde_json::json!([]))), Err(Error::NoEvent)));
+    assert!(matches!(
+        decode_delivery(&delivery(serde_json::json!([]))),
+        Err(Error::NoEvent)
+    ));
     assert!(matches!(decode_delivery(b""), Err(Error::Decode(_))));
 }
 
@@ -40,7 +43,11 @@ fn a_delivery_without_an_event_is_refused() {
 fn a_record_of_a_newer_version_is_counted_and_the_others_are_read() {
     let known = encode(&Record::NoRoute(vec![(1, 2)])).expect("bytes");
     let newer = encode(&serde_json::json!({ "teleported": { "to": "mars" } })).expect("bytes");
-    let batch = Batch { records: [&known, &newer, &known].map(|bytes| serde_bytes::ByteBuf::from(bytes.clone())).into() };
+    let batch = Batch {
+        records: [&known, &newer, &known]
+            .map(|bytes| serde_bytes::ByteBuf::from(bytes.clone()))
+            .into(),
+    };
     let (records, unknown) = decode_records(&encode(&batch).expect("bytes")).expect("a batch");
     assert_eq!((records.len(), unknown), (2, 1));
     assert_eq!(records[0], Record::NoRoute(vec![(1, 2)]));

@@ -21,7 +21,11 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value:
         fs::write(&path, &text).expect("a golden file");
     }
     let golden = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(wire::decode::<T>(&to_bytes(&golden)).expect("golden bytes"), *value, "{name}: what lies in the streams");
+    assert_eq!(
+        wire::decode::<T>(&to_bytes(&golden)).expect("golden bytes"),
+        *value,
+        "{name}: what lies in the streams"
+    );
     assert_eq!(text, golden, "{name}: SIGNALBOX_GOLDEN_UPDATE=1 writes it anew");
 }
 
@@ -33,8 +37,16 @@ fn to_text(bytes: &[u8]) -> String {
         for byte in line {
             write!(digits, "{byte:02x}").expect("a string takes all");
         }
-        let readable: String =
-            line.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect();
+        let readable: String = line
+            .iter()
+            .map(|byte| {
+                if byte.is_ascii_graphic() {
+                    char::from(*byte)
+                } else {
+                    '.'
+                }
+            })
+            .collect();
         writeln!(text, "{digits:<64}  {readable}").expect("a string takes all");
     }
     text

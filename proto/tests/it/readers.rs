@@ -77,7 +77,10 @@ fn a_newer_field_may_lie_deep_inside() {
 #[test]
 fn an_event_of_an_older_version_is_read() {
     let event: Event = read(&json!({ "id": "1", "org": "acme", "type": "a.b", "source": "/acme" }));
-    assert_eq!((event.severity, event.severity_named, event.data.as_bytes()), (Severity::Low, false, &b"null"[..]));
+    assert_eq!(
+        (event.severity, event.severity_named, event.data.as_bytes()),
+        (Severity::Low, false, &b"null"[..])
+    );
 }
 
 #[test]
@@ -86,8 +89,14 @@ fn a_delivery_of_an_older_version_is_read() {
         "id": "d", "org": "acme", "provider": "webhook", "integration": "i", "revision": 1, "since": 5,
         "events": [{ "event": { "id": "1", "org": "acme", "type": "a.b", "source": "/acme" }, "seq": 1, "at": 5 }],
     }));
-    assert_eq!((delivery.generation, delivery.hop, delivery.attempt, delivery.retries), (0, 0, 0, 0));
-    assert_eq!((delivery.lane, delivery.matched, delivery.probe), (Lane::Live, 0, false));
+    assert_eq!(
+        (delivery.generation, delivery.hop, delivery.attempt, delivery.retries),
+        (0, 0, 0, 0)
+    );
+    assert_eq!(
+        (delivery.lane, delivery.matched, delivery.probe),
+        (Lane::Live, 0, false)
+    );
     assert!(delivery.notes.is_empty() && delivery.steps.is_empty() && delivery.filed.is_none());
 }
 
@@ -97,7 +106,10 @@ fn records_and_dead_letters_of_an_older_version_are_read() {
         "delivery": "d", "org": "acme", "provider": "webhook", "integration": "i", "at": 5, "next": "parked",
         "events": [{ "id": "1", "source": "/acme", "type": "a.b", "seq": 1 }],
     }));
-    assert_eq!((attempt.attempt, attempt.outcome, attempt.next), (0, None, Next::Parked));
+    assert_eq!(
+        (attempt.attempt, attempt.outcome, attempt.next),
+        (0, None, Next::Parked)
+    );
     let dead: DeadLetter = read(&json!({
         "stage": "ingest", "reason": "invalid", "message": "m", "fingerprint": "f", "first_at": 5, "last_at": 6,
         "input": { "subject": "s" },
@@ -134,7 +146,10 @@ fn a_word_of_a_newer_version_is_unknown_and_nothing_worse() {
     assert_eq!(read::<ActStatus>(&word), ActStatus::Unknown);
     assert_eq!(read::<Did>(&word), Did::Unknown);
     assert_eq!(read::<Next>(&word), Next::Unknown);
-    assert_eq!(read::<Next>(&json!({ "final": "from_the_future" })), Next::Final(Final::Unknown));
+    assert_eq!(
+        read::<Next>(&json!({ "final": "from_the_future" })),
+        Next::Final(Final::Unknown)
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_bytes::ByteBuf;
 use signalbox_proto::{
-    Accepted, Attempt, DeadLetter, DeadReason, Delivery, Event, Integration, Lane, Name, Phase, RawJson, Record, Severity, Stage,
-    State, Timestamp,
+    Accepted, Attempt, DeadLetter, DeadReason, Delivery, Event, Integration, Lane, Name, Phase, RawJson, Record,
+    Severity, Stage, State, Timestamp,
     act::{Act, ActStatus, DeadFilter, Did, Kind, Mark},
     dead::Input,
     delivery::{Note, StepDone, Suspends, Unfiled},
@@ -43,7 +43,10 @@ pub(crate) fn event() -> Event {
         data: RawJson::from_checked(Bytes::from_static(br#"{"error": "disk full", "rate": 0.50}"#)),
         datacontenttype: Some("text/plain".to_owned()),
         data_base64: true,
-        metadata: BTreeMap::from([("region".to_owned(), "eu".to_owned()), ("team".to_owned(), "ops".to_owned())]),
+        metadata: BTreeMap::from([
+            ("region".to_owned(), "eu".to_owned()),
+            ("team".to_owned(), "ops".to_owned()),
+        ]),
     }
 }
 
@@ -67,7 +70,11 @@ pub(crate) fn event_minimal() -> Event {
 }
 
 pub(crate) fn delivery() -> Delivery {
-    let second = Accepted { event: event_minimal(), seq: 1_235, at: at(1) };
+    let second = Accepted {
+        event: event_minimal(),
+        seq: 1_235,
+        at: at(1),
+    };
     Delivery {
         id: "ZF9NnSs-WajElo8lJ-FvjA".to_owned(),
         org: name("acme"),
@@ -79,18 +86,31 @@ pub(crate) fn delivery() -> Delivery {
         attempt: 3,
         retries: 2,
         lane: Lane::Bulk,
-        events: vec![Accepted { event: event(), seq: 1_234, at: at(0) }, second],
+        events: vec![
+            Accepted {
+                event: event(),
+                seq: 1_234,
+                at: at(0),
+            },
+            second,
+        ],
         matched: 2,
         since: at(10),
         due: Some(at(130)),
         notes: vec![note()],
-        suspends: Some(Suspends { count: 2, since: at(20) }),
+        suspends: Some(Suspends {
+            count: 2,
+            since: at(20),
+        }),
         probe: true,
         filed: Some(Unfiled {
             record: ByteBuf::from(wire::encode(&Record::Attempt(attempt())).expect("bytes")),
             dead: Some((DeadReason::Rejected, "HTTP 400".to_owned())),
         }),
-        steps: vec![StepDone { status: 201, body: b"{}".to_vec() }],
+        steps: vec![StepDone {
+            status: 201,
+            body: b"{}".to_vec(),
+        }],
         replay: Some("0199c0de-0000-7000-8000-0000000000ac".to_owned()),
         replay_of: Some(77),
     }
@@ -106,7 +126,17 @@ fn note() -> Note {
 }
 
 pub(crate) fn delivery_minimal() -> Delivery {
-    Delivery::first(Accepted { event: event_minimal(), seq: 1, at: at(0) }, INTEGRATION, &name("webhook"), 1, 1)
+    Delivery::first(
+        Accepted {
+            event: event_minimal(),
+            seq: 1,
+            at: at(0),
+        },
+        INTEGRATION,
+        &name("webhook"),
+        1,
+        1,
+    )
 }
 
 pub(crate) fn attempt() -> Attempt {
@@ -136,9 +166,23 @@ pub(crate) fn attempt() -> Attempt {
 }
 
 pub(crate) fn batch() -> Batch {
-    let ended = Attempt { next: Next::Final(Final::Delivered), next_at: None, outcome: Some(OutcomeKind::Delivered), ..attempt() };
-    let records = [Record::Attempt(attempt()), Record::Attempt(ended), Record::NoRoute(vec![(1, 1), (5, 900)])];
-    Batch { records: records.iter().map(|record| ByteBuf::from(wire::encode(record).expect("bytes"))).collect() }
+    let ended = Attempt {
+        next: Next::Final(Final::Delivered),
+        next_at: None,
+        outcome: Some(OutcomeKind::Delivered),
+        ..attempt()
+    };
+    let records = [
+        Record::Attempt(attempt()),
+        Record::Attempt(ended),
+        Record::NoRoute(vec![(1, 1), (5, 900)]),
+    ];
+    Batch {
+        records: records
+            .iter()
+            .map(|record| ByteBuf::from(wire::encode(record).expect("bytes")))
+            .collect(),
+    }
 }
 
 pub(crate) fn dead_letter() -> DeadLetter {
@@ -187,7 +231,10 @@ pub(crate) fn integration() -> Integration {
             },
         },
         config: RawJson::from_checked(Bytes::from_static(br#"{"url":"https://example.com/"}"#)),
-        sealed: Some(Sealed { key_id: "k1".to_owned(), bytes: vec![1, 2, 255] }),
+        sealed: Some(Sealed {
+            key_id: "k1".to_owned(),
+            bytes: vec![1, 2, 255],
+        }),
         schedule_secs: Some(vec![5, 30]),
         expire_after_secs: Some(3_600),
         timeout_secs: Some(30),
@@ -202,20 +249,31 @@ pub(crate) fn state() -> State {
         gate: 55,
         since: at(0),
         reason: "HTTP 410".to_owned(),
-        probe: Some(Probe { delivery: "ZF9NnSs-WajElo8lJ-FvjA".to_owned(), due: at(60), wait_secs: 60 }),
+        probe: Some(Probe {
+            delivery: "ZF9NnSs-WajElo8lJ-FvjA".to_owned(),
+            due: at(60),
+            wait_secs: 60,
+        }),
         drain_per_second: Some(10),
         drop_before: Some(at(-3_600)),
     }
 }
 
 pub(crate) fn mark() -> Mark {
-    Mark { act: "0199c0de-0000-7000-8000-0000000000ac".to_owned(), did: Did::Intend, seqs: vec![1, 300, 70_000], at: at(5) }
+    Mark {
+        act: "0199c0de-0000-7000-8000-0000000000ac".to_owned(),
+        did: Did::Intend,
+        seqs: vec![1, 300, 70_000],
+        at: at(5),
+    }
 }
 
 pub(crate) fn act() -> Act {
     Act {
         id: "0199c0de-0000-7000-8000-0000000000ac".to_owned(),
-        kind: Kind::Replay { to: Some(INTEGRATION.to_owned()) },
+        kind: Kind::Replay {
+            to: Some(INTEGRATION.to_owned()),
+        },
         filter: DeadFilter {
             org: Some("acme".to_owned()),
             ids: vec!["77".to_owned()],
@@ -242,5 +300,11 @@ pub(crate) fn act() -> Act {
 }
 
 pub(crate) fn discard() -> Act {
-    Act { kind: Kind::Discard, filter: DeadFilter::default(), status: ActStatus::Done, message: String::new(), ..act() }
+    Act {
+        kind: Kind::Discard,
+        filter: DeadFilter::default(),
+        status: ActStatus::Done,
+        message: String::new(),
+        ..act()
+    }
 }

@@ -7,13 +7,17 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use signalbox_broker::Error as BrokerError;
+use signalbox_broker::{
+    Error as BrokerError,
+    browse::{Stored, dead_letter_seq},
+};
 use signalbox_proto::{
-    Name, Timestamp,
+    DeadLetter, Name, Timestamp,
     act::{Act, ActStatus, DeadFilter, Kind},
-    subjects,
+    subjects, wire,
 };
 use signalbox_runtime::Problem;
 use uuid::Uuid;
@@ -32,7 +36,9 @@ const RATE: u32 = 100;
 /// What a request may ask for.
 const RATES: std::ops::RangeInclusive<u32> = 1..=10_000;
 /// Most ids in one request.
-const IDS_MAX: usize = 10_000;
+const IDS_MAX: usize = 1_000;
+/// Dead letters that are read at a time.
+const READS_MAX: usize = 16;
 /// Times that an act is read again because a keeper wrote it meanwhile.
 const CANCEL_TRIES: usize = 16;
 
@@ -164,9 +170,14 @@ impl Shared {
             ));
         }
         dead::complete(self, &mut filter, org)?;
-        let matcher = Matcher::new(&filter)?;
+        let named = self.named(org, &filter.ids).await?;
         if wanted.dry_run {
-            return self.count(&matcher).await.map(|counts| (StatusCode::OK, Json(counts)));
+            let counts = self.count(&Matcher::new(&filter)?, &named).await?;
+            return Ok((StatusCode::OK, Json(counts)));
+        }
+        if !named.is_empty() {
+            // They are named one by one and their org was looked at; one without an org would match none.
+            filter.org = None;
         }
         let through = self
             .broker
@@ -198,18 +209,54 @@ impl Shared {
         Ok((StatusCode::ACCEPTED, Json(view(&act))))
     }
 
-    async fn count(&self, matcher: &Matcher<'_>) -> Result<Value, Problem> {
+    /// The dead letters with these ids, all of which must be there.
+    async fn named(&self, org: &Name, ids: &[String]) -> Result<Vec<(Stored, DeadLetter)>, Problem> {
+        futures::stream::iter(ids.iter().cloned().enumerate())
+            .map(|(index, id)| async move {
+                let field = format!("ids[{index}]");
+                let seq = dead_letter_seq(&id)
+                    .ok_or_else(|| invalid(&field, "is not the id of a dead letter, such as dl_12"))?;
+                let found = self.broker.read_from(subjects::DEAD, subjects::DEAD_ALL, seq, 1).await;
+                let stored = found
+                    .map_err(problems::broker)?
+                    .into_iter()
+                    .find(|stored| stored.seq == seq);
+                let missing = || problems::not_found("dead letter", &id).field(&field);
+                let stored = stored.ok_or_else(missing)?;
+                let letter: DeadLetter = wire::decode(&stored.body).map_err(|error| problems::internal(&error))?;
+                if dead::is_of(org, letter.org.as_ref()) {
+                    Ok((stored, letter))
+                } else {
+                    Err(missing())
+                }
+            })
+            .buffered(READS_MAX)
+            .try_collect()
+            .await
+    }
+
+    async fn count(&self, matcher: &Matcher<'_>, named: &[(Stored, DeadLetter)]) -> Result<Value, Problem> {
         let marks = self.broker.marks().await.map_err(problems::broker)?;
         let (mut matched, mut already) = (0_u64, 0_u64);
-        self.matching(matcher, None, |seq, _| {
+        let mut count = |seq| {
             if marks.is_settled(seq) {
                 already += 1;
             } else {
                 matched += 1;
             }
-            ControlFlow::Continue(())
-        })
-        .await?;
+        };
+        if named.is_empty() {
+            self.matching(matcher, None, |seq, _| {
+                count(seq);
+                ControlFlow::Continue(())
+            })
+            .await?;
+        } else {
+            let matching = named
+                .iter()
+                .filter(|(stored, letter)| matcher.matches(stored.seq, stored.at, letter));
+            matching.for_each(|(stored, _)| count(stored.seq));
+        }
         Ok(json!({ "matched": matched, "already": already }))
     }
 

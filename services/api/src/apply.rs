@@ -55,17 +55,29 @@ pub(crate) async fn apply(
     shared.directory.complete()?;
     let _alone = shared.applying.lock().await;
     let changes = shared.plan(&wanted, &org)?;
+    // What deliveries would lose, looked at before anything is written.
+    let leaving: Vec<Option<Arc<Integration>>> = changes.iter().map(|change| change.takes_away().cloned()).collect();
+    let waiting: Vec<Option<u64>> = futures::stream::iter(leaving)
+        .map(|current| async {
+            match current {
+                Some(current) => shared.waiting(&current).await.map(Some),
+                None => Ok(None),
+            }
+        })
+        .buffered(shared.config.apply_in_flight_max)
+        .try_collect()
+        .await?;
     let mut views = Vec::with_capacity(changes.len());
     let mut refused = None;
-    for change in &changes {
+    for (change, waiting) in changes.iter().zip(waiting) {
         let mut shown = change.view();
-        if let Some(current) = change.takes_away() {
-            let waiting = shared.waiting(current).await?;
+        if let Some(waiting) = waiting {
             shown["waiting"] = waiting.into();
             if waiting > 0 && !wanted.discard {
                 refused.get_or_insert_with(|| {
-                    let name = format!("integration {}", current.name);
-                    problems::deliveries_waiting(&name, waiting, "apply with `discard` (--discard), which ends them")
+                    let name = format!("integration {}", change.name);
+                    let remedy = "apply with `discard` (--discard), which ends them";
+                    problems::deliveries_waiting(&name, waiting, remedy)
                 });
             }
         }
@@ -140,7 +152,9 @@ impl Shared {
                     detail: format!("{} ({done} of {total} changes were made; apply again)", problem.detail),
                     ..problem
                 }
-            })
+            })?;
+        tracing::info!(changes = total, "integrations applied");
+        Ok(())
     }
 
     async fn change(&self, change: Change) -> Result<(), Problem> {
@@ -165,7 +179,7 @@ impl Shared {
             .create(subjects::CONFIG, &subjects::integration_key(&id), &integration)
             .await
             .map_err(problems::broker)?;
-        tracing::info!(integration = %id, org = %spec.org, name = %spec.name, provider = %spec.provider, "integration created");
+        tracing::debug!(integration.id = %id, org = %spec.org, name = %spec.name, provider = %spec.provider, "integration created");
         self.directory.put(integration);
         Ok(())
     }
@@ -173,7 +187,7 @@ impl Shared {
     async fn update(&self, spec: &spec::Spec, current: &Integration) -> Result<(), Problem> {
         let integration = self.integration(spec, Some(current), &current.id)?;
         self.replace(current, integration).await?;
-        tracing::info!(integration = %current.id, org = %spec.org, name = %spec.name, "integration changed");
+        tracing::debug!(integration.id = %current.id, org = %spec.org, name = %spec.name, "integration changed");
         Ok(())
     }
 
@@ -228,7 +242,8 @@ impl Shared {
     }
 
     /// Turns an integration into a tombstone. What waits for it in PARKED is taken out by a keeper, the rest is met
-    /// by workers; both end it as discarded.
+    /// by workers; both end it as discarded. Its name stays reserved until another takes it over, as a purge of the
+    /// key would cost more than all the rest and could meet that other's reservation.
     pub(crate) async fn bury(&self, current: &Integration) -> Result<(), Problem> {
         let tombstone = Integration {
             revision: current.revision + 1,
@@ -240,19 +255,7 @@ impl Shared {
             ..current.clone()
         };
         self.replace(current, tombstone).await?;
-        tracing::info!(integration = %current.id, org = %current.org, name = %current.name, "integration deleted");
-        let key = subjects::name_key(&current.org, &current.name);
-        let holder = self
-            .broker
-            .get::<String>(subjects::CONFIG, &key)
-            .await
-            .map_err(problems::broker)?;
-        if holder.is_some_and(|holder| holder.value == current.id) {
-            self.broker
-                .delete(subjects::CONFIG, &key)
-                .await
-                .map_err(problems::broker)?;
-        }
+        tracing::debug!(integration.id = %current.id, org = %current.org, name = %current.name, "integration deleted");
         self.broker
             .resume(&current.id, Drain::default(), Timestamp::now())
             .await

@@ -108,7 +108,7 @@ pub(crate) fn complete(shared: &Shared, filter: &mut DeadFilter, org: &Name) -> 
 }
 
 /// Whether a dead letter of this org is one of those that the asker sees.
-fn is_of(asked: &Name, org: Option<&Name>) -> bool {
+pub(crate) fn is_of(asked: &Name, org: Option<&Name>) -> bool {
     match org {
         Some(org) => org == asked,
         None => *asked == Name::default_org(),

@@ -106,10 +106,18 @@ impl Shared {
     async fn check_streams(&self, findings: &mut Vec<Finding>) -> Result<(), BrokerError> {
         let drifts = self.broker.check_streams().await?;
         for drift in &drifts {
-            findings.push(error(
-                format!("stream {} differs from its declaration: {}", drift.name, drift.fields.join("; ")),
-                "change it with `nats stream edit`, or change the settings of section nats so that they say what is there",
-            ));
+            let missing = drift.fields.iter().any(|field| field == "it is missing");
+            let remedy = if missing {
+                "start any role again, which makes it"
+            } else {
+                "change it with `nats stream edit`, or change the settings of section nats so that they say what is there"
+            };
+            let what = format!(
+                "stream {} differs from its declaration: {}",
+                drift.name,
+                drift.fields.join("; ")
+            );
+            findings.push(error(what, remedy));
         }
         if drifts.is_empty() {
             findings.push(ok("the streams are as declared"));

@@ -81,6 +81,7 @@ pub(crate) async fn delete(
         ));
     }
     shared.bury(&integration).await?;
+    tracing::info!(integration.id = %integration.id, org = %org, name = %integration.name, "integration deleted");
     Ok(Json(
         json!({ "id": integration.id, "name": integration.name, "org": org, "status": "deleted", "discarding": waiting }),
     ))
@@ -105,7 +106,7 @@ pub(crate) async fn pause(
         .pause(&integration.id, "paused by a person", now)
         .await
         .map_err(problems::broker)?;
-    tracing::info!(integration = %integration.id, "integration paused");
+    tracing::info!(integration.id = %integration.id, "integration paused");
     Ok(Json(view::integration(&integration, &state, &shared.keyring)))
 }
 
@@ -146,7 +147,7 @@ pub(crate) async fn resume(
         .resume(&integration.id, drain, now)
         .await
         .map_err(problems::broker)?;
-    tracing::info!(integration = %integration.id, phase = state.phase.as_str(), "integration resumed");
+    tracing::info!(integration.id = %integration.id, phase = state.phase.as_str(), "integration resumed");
     Ok(Json(view::integration(&integration, &state, &shared.keyring)))
 }
 

@@ -58,7 +58,7 @@ pub(crate) async fn trace(
             "org {org} accepted no event {id:?} since {since}: look further back with ?since= (--since), such as {}",
             duration::format(SINCE * 24)
         );
-        return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail).field("since"));
+        return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail));
     };
     let seqs = found.iter().map(|accepted| accepted.seq).collect();
     let stories = shared.stories(&seqs, first.at).await?;

@@ -92,10 +92,18 @@ impl File {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// A complaint of the API about an integration's field (`config/url`), with its line.
-    pub(crate) fn explain(&self, index: usize, field: &str, message: &str) -> String {
-        let pointer = format!("/integrations/{index}/{field}");
-        self.complaint(pointer.trim_end_matches('/'), message)
+    /// Complaints of the API about integrations: index, field (`config/url`) and message of each. They come out in
+    /// the order of their lines.
+    pub(crate) fn explain(&self, complaints: impl Iterator<Item = (String, String, String)>) -> Invalid {
+        let mut lines: Vec<(usize, String)> = complaints
+            .map(|(index, field, message)| {
+                let pointer = format!("/integrations/{index}/{field}");
+                let pointer = pointer.trim_end_matches('/');
+                (self.document.line(pointer), self.complaint(pointer, &message))
+            })
+            .collect();
+        lines.sort_by_key(|(line, _)| *line);
+        Invalid(lines.into_iter().map(|(_, text)| text).collect())
     }
 
     fn complaint(&self, pointer: &str, message: &str) -> String {

@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use signalbox_runtime::Shutdown;
 
 use crate::{
@@ -44,6 +45,17 @@ pub(crate) struct Args {
     /// Where /healthz, /readyz and /metrics are; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:9464")]
     admin_listen: SocketAddr,
+}
+
+/// The line that says that all is ready, for programs.
+#[derive(Serialize)]
+struct Ready<'a> {
+    ready: bool,
+    api: &'a str,
+    nats: &'a str,
+    admin: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
 }
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
@@ -104,10 +116,15 @@ async fn with_server(
                 return Ok(());
             }
         }
-        let mut ready = json!({ "ready": true, "api": api, "nats": nats, "admin": admin_url });
+        let ready = Ready {
+            ready: true,
+            api: &api,
+            nats,
+            admin: &admin_url,
+            key: new_key.as_deref(),
+        };
         let mut people = format!("ready: API {api}, NATS {nats}, health {admin_url}");
         if let Some(key) = &new_key {
-            ready["key"] = key.as_str().into();
             let kept = global.data_dir.join(settings::ADMIN_KEY_FILE);
             people.push_str(&format!(", key {key} (kept in {})", kept.display()));
         }

@@ -15,6 +15,7 @@ use crate::{Broker, Error, Publish, PublishError};
 #[derive(Clone, Debug)]
 pub struct Lease {
     key: String,
+    /// The holder's name and a text of this lease's own: what tells its writes from all others.
     holder: String,
     ttl: Duration,
     revision: u64,
@@ -23,7 +24,8 @@ pub struct Lease {
 impl Broker {
     /// Takes a lease; `None` where another holds it. The time to live is whole seconds, at least one.
     pub async fn acquire(&self, key: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
-        let mut lease = Lease { key: key.to_owned(), holder: holder.to_owned(), ttl, revision: 0 };
+        let holder = format!("{holder} {}", self.unique());
+        let mut lease = Lease { key: key.to_owned(), holder, ttl, revision: 0 };
         Ok(self.write_lease(&mut lease).await?.then_some(lease))
     }
 
@@ -49,12 +51,10 @@ impl Broker {
     async fn write_lease(&self, lease: &mut Lease) -> Result<bool, Error> {
         let subject = format!("$KV.{}.{}", subjects::LEASE, lease.key);
         let mut expected = lease.revision;
-        // After an expiry or a release the key's last message is a marker: read once, expect that.
         for _ in 0..2 {
             let publish = Publish {
                 subject: subject.clone().into(),
-                // Repeated after a reconnection, it must not meet its own revision as another's.
-                id: Some(self.unique()),
+                id: None,
                 headers: vec![
                     ("Nats-TTL", format!("{}s", lease.ttl.as_secs().max(1))),
                     ("Nats-Expected-Last-Subject-Sequence", expected.to_string()),
@@ -66,30 +66,44 @@ impl Broker {
                     lease.revision = ack.seq;
                     return Ok(true);
                 }
-                Err(PublishError::Stale { .. }) if lease.revision == 0 && expected == 0 => {
-                    match self.free_revision(&lease.key).await? {
-                        Some(revision) => expected = revision,
-                        None => return Ok(false),
+                Err(PublishError::Stale { .. }) => match self.last_of_lease(lease).await? {
+                    // The answer to this write was lost with a connection, and its repeat came here.
+                    Last::Ours(revision) => {
+                        lease.revision = revision;
+                        return Ok(true);
                     }
-                }
-                Err(PublishError::Stale { .. }) => return Ok(false),
+                    // After an expiry or a release the key's last message is a marker: expect that.
+                    Last::Free(revision) if lease.revision == 0 && expected == 0 && revision > 0 => expected = revision,
+                    Last::Free(_) | Last::Anothers => return Ok(false),
+                },
                 Err(source) => return Err(Error::Publish { subject, source }),
             }
         }
         Ok(false)
     }
 
-    /// The revision of the marker that says that nobody holds the key; `None` where someone does.
-    async fn free_revision(&self, key: &str) -> Result<Option<u64>, Error> {
+    async fn last_of_lease(&self, lease: &Lease) -> Result<Last, Error> {
         let store = self.bucket(subjects::LEASE).await?;
-        let entry = store
-            .entry(key)
-            .await
-            .map_err(|error| Error::Kv { what: format!("read {key}"), bucket: subjects::LEASE, reason: error.to_string() })?;
+        let entry = store.entry(&lease.key).await.map_err(|error| Error::Kv {
+            what: format!("read {}", lease.key),
+            bucket: subjects::LEASE,
+            reason: error.to_string(),
+        })?;
         Ok(match entry {
-            Some(entry) if entry.operation == Operation::Put => None,
-            Some(entry) => Some(entry.revision),
-            None => Some(0),
+            Some(entry) if entry.operation != Operation::Put => Last::Free(entry.revision),
+            Some(entry) if entry.value == lease.holder.as_bytes() => Last::Ours(entry.revision),
+            Some(_) => Last::Anothers,
+            None => Last::Free(0),
         })
     }
+}
+
+/// What a lease's key holds.
+enum Last {
+    /// A write of this very lease.
+    Ours(u64),
+    /// A marker that nobody holds it; 0 for nothing at all.
+    Free(u64),
+    /// Another's.
+    Anothers,
 }

@@ -131,10 +131,6 @@ impl Client {
         Self { api: api.to_owned(), ingest: ingest.to_owned(), nats: nats.to_owned(), key: key.to_owned(), jetstream }
     }
 
-    pub(crate) fn jetstream(&self) -> &jetstream::Context {
-        &self.jetstream
-    }
-
     pub(crate) fn nats_url(&self) -> &str {
         &self.nats
     }

@@ -86,11 +86,6 @@ impl Up {
         self.program.pid()
     }
 
-    /// The base of the admin port.
-    pub(crate) fn admin(&self) -> String {
-        format!("http://{}", self.listen.admin)
-    }
-
     /// Asks it to stop, and sees that it and its nats-server are gone.
     pub(crate) async fn stop(mut self) {
         self.interrupt().await;

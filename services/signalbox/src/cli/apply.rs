@@ -71,16 +71,8 @@ pub(crate) async fn apply_file(
     match client.post(&["apply"], &[], &body).await {
         Err(Failure::Problem(problem)) if problem.code() == "invalid_integrations" => {
             let errors = problem.document["errors"].as_array().into_iter().flatten();
-            let lines: Vec<String> = errors
-                .map(|error| {
-                    let index = error["index"]
-                        .as_u64()
-                        .and_then(|index| usize::try_from(index).ok())
-                        .unwrap_or_default();
-                    file.explain(index, &text(&error["field"]), &text(&error["message"]))
-                })
-                .collect();
-            Err(Failure::Refused(lines.join("\n")))
+            let errors = errors.map(|error| (text(&error["index"]), text(&error["field"]), text(&error["message"])));
+            Err(file.explain(errors).into())
         }
         answer => answer,
     }

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{Failure, Format};
@@ -43,9 +44,9 @@ impl Output {
     }
 
     /// What is said in one line whatever reads it, because programs wait for that line.
-    pub(crate) fn ready(self, value: &Value, people: &str) -> Result<(), Failure> {
+    pub(crate) fn ready(self, ready: &impl Serialize, people: &str) -> Result<(), Failure> {
         if self.is_json() {
-            self.line(&value.to_string())
+            self.line(&serde_json::to_string(ready).map_err(anyhow::Error::new)?)
         } else {
             self.line(people)
         }
@@ -69,6 +70,9 @@ impl Output {
             .set_header(head);
         for row in rows {
             table.add_row(row.iter().map(|cell| cut(cell)));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
         }
         // The last column is padded too.
         table

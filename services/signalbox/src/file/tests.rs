@@ -17,15 +17,17 @@ fn complaints_stand_on_their_lines() {
         file.integrations(),
         [json!({"name": "a", "config": {"url": "https://example.com"}})]
     );
+    let complaint = |field: &str, message: &str| ("0".to_owned(), field.to_owned(), message.to_owned());
+    let complaints = [
+        complaint("config/url", "is bad"),
+        complaint("provider", "is missing"),
+        complaint("", "is bad"),
+    ];
     assert_eq!(
-        file.explain(0, "config/url", "is bad"),
-        "i.yaml:4: integrations[0].config.url: is bad"
+        file.explain(complaints.into_iter()).to_string(),
+        "i.yaml:2: integrations[0].provider: is missing\ni.yaml:2: integrations[0]: is bad\n\
+         i.yaml:4: integrations[0].config.url: is bad"
     );
-    assert_eq!(
-        file.explain(0, "provider", "is missing"),
-        "i.yaml:2: integrations[0].provider: is missing"
-    );
-    assert_eq!(file.explain(0, "", "is bad"), "i.yaml:2: integrations[0]: is bad");
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn what_is_not_taken_is_refused_with_its_line() {
         assert!(error.message.contains(part), "{text}: {error:?}");
         assert_eq!(error.line, line, "{text}: {error:?}");
     }
-    let deep = "[".repeat(100_000);
+    let deep = format!("{}{}", "[".repeat(DEPTH_MAX + 1), "]".repeat(DEPTH_MAX + 1));
     assert!(parse(&deep).expect_err("deep").message.contains("nested deeper"));
+    assert!(parse(&"[".repeat(100_000)).is_err());
 }

@@ -1,0 +1,55 @@
+//! Outcomes are stored before what they were made of is acknowledged.
+
+use signalbox_broker::{
+    hops::Hop,
+    outcomes::{Entry, Outcomes, Settled, encode},
+    topology::Consumer,
+};
+use signalbox_proto::{Lane, Record, subjects};
+
+use crate::harness::{Server, config, connect_with, delivery, eventually, messages, open, provider, soon, take};
+
+#[tokio::test]
+async fn a_batch_is_stored_and_then_acknowledged_and_refused_where_there_is_no_room() {
+    let server = Server::start().await;
+    let mut config = config(&server.url());
+    config.storage_bytes = 200_000;
+    let broker = connect_with(config).await;
+    broker.ensure_streams().await.unwrap();
+    broker.ensure_provider(&provider()).await.unwrap();
+    let stream = subjects::deliver_stream(&provider());
+    for number in 0..100 {
+        broker.hop(&delivery(&number.to_string(), "i1"), Hop::Deliver(Lane::Live)).await.unwrap();
+    }
+    let mut puller = open(&broker, Consumer::lane(&provider(), Lane::Live)).await.unwrap();
+    let mut taken = take(&mut puller, 100).await;
+    let (outcomes, mut settled) = Outcomes::start(&broker, "delivery", "one");
+    let entry = |messages, count: u64| Entry {
+        record: encode(&Record::NoRoute((0..count).map(|seq| (seq, seq)).collect())).unwrap(),
+        messages,
+        mark: count,
+    };
+    let last = taken.pop().unwrap();
+    for message in taken {
+        outcomes.push(entry(vec![message], 1)).await;
+    }
+    let mut stored = 0;
+    while stored < 99 {
+        let Some(Settled::Stored(entries)) = soon("a batch", settled.recv()).await else { panic!("there is room") };
+        stored += entries.len();
+        assert_eq!(messages(&broker, &stream).await, 100 - stored as u64, "acknowledged by then");
+    }
+    assert_eq!(messages(&broker, subjects::OUTCOMES).await, 2, "64 and 35 in a batch");
+
+    // More than a tenth of 200 KB, even compressed as a count of bytes before compression.
+    outcomes.push(entry(vec![last], 9_000)).await;
+    let Some(Settled::Refused(entries)) = soon("a batch", settled.recv()).await else { panic!("there is no room") };
+    assert_eq!(entries[0].mark, 9_000);
+    assert!(outcomes.is_full());
+    assert_eq!(messages(&broker, &stream).await, 1, "not acknowledged");
+
+    // What nobody would send again is kept and offered until there is room.
+    outcomes.push(entry(Vec::new(), 1)).await;
+    let Some(Settled::Stored(_)) = soon("a batch", settled.recv()).await else { panic!("a small one finds room") };
+    eventually("room", async || (!outcomes.is_full()).then_some(())).await;
+}
