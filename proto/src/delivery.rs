@@ -162,7 +162,12 @@ impl Delivery {
 
     /// The message id of the present hop.
     pub fn hop_id(&self) -> String {
-        hash::parts([
+        hash::encode(self.hop_digest())
+    }
+
+    /// The 128 bits behind [`Delivery::hop_id`], for tables in memory.
+    pub fn hop_digest(&self) -> [u8; 16] {
+        hash::digest([
             self.id.as_bytes(),
             &self.generation.to_be_bytes(),
             &self.hop.to_be_bytes(),

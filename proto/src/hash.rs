@@ -11,13 +11,23 @@ pub const LENGTH: usize = 22;
 
 /// Hashes parts so that no two different lists of parts meet by their concatenation.
 pub fn parts<const N: usize>(parts: [&[u8]; N]) -> String {
+    encode(digest(parts))
+}
+
+/// Writes a digest as an identity.
+pub fn encode(digest: [u8; 16]) -> String {
+    URL_SAFE_NO_PAD.encode(digest)
+}
+
+/// The 128 bits behind [`parts`].
+pub fn digest<const N: usize>(parts: [&[u8]; N]) -> [u8; 16] {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
     let digest: [u8; 32] = hasher.finalize().into();
-    URL_SAFE_NO_PAD.encode(digest.first_chunk::<16>().expect("a SHA-256 digest has 32 bytes"))
+    *digest.first_chunk::<16>().expect("a SHA-256 digest has 32 bytes")
 }
 
 /// FNV-1a with 32 bits, the function of the server's own `partition()` mapping.

@@ -94,15 +94,24 @@ pub fn read_input(given: &str) -> Result<(Name, EventType), InvalidName> {
 }
 
 /// The mapping by which INGEST puts a partition token before the org: source, destination.
-pub fn input_transform(partitions: u32) -> (String, String) {
-    (
-        format!("{INPUT_PREFIX}*.>"),
-        format!("{STORED_INPUT_PREFIX}{{{{partition({partitions},1)}}}}.{{{{wildcard(1)}}}}.>"),
-    )
+///
+/// None with one partition: inputs are stored as they were written, which costs the server less.
+pub fn input_transform(partitions: u32) -> Option<(String, String)> {
+    (partitions > 1).then(|| {
+        (
+            format!("{INPUT_PREFIX}*.>"),
+            format!("{STORED_INPUT_PREFIX}{{{{partition({partitions},1)}}}}.{{{{wildcard(1)}}}}.>"),
+        )
+    })
 }
 
 /// What the ingest consumer of a partition reads. Partition 0 also reads what has no type.
-pub fn input_filters(partition: u32) -> Vec<String> {
+///
+/// Nothing is filtered with one partition: it reads all.
+pub fn input_filters(partition: u32, partitions: u32) -> Vec<String> {
+    if partitions <= 1 {
+        return Vec::new();
+    }
     let own = format!("{STORED_INPUT_PREFIX}{partition}.>");
     if partition == 0 {
         vec![own, INPUT_ALL.to_owned()]
@@ -123,8 +132,10 @@ pub fn event(org: &Name, event_type: &EventType, partitions: u32) -> String {
 pub const EVENT_ALL: &str = "signalbox.event.>";
 
 /// What the router's consumer of a partition reads.
-pub fn event_filter(partition: u32) -> String {
-    format!("signalbox.event.{partition}.>")
+///
+/// Nothing is filtered with one partition: it reads all.
+pub fn event_filters(partition: u32, partitions: u32) -> Vec<String> {
+    if partitions <= 1 { Vec::new() } else { vec![format!("signalbox.event.{partition}.>")] }
 }
 
 /// The name of a provider's stream.
@@ -288,3 +299,23 @@ pub fn suspect_key(stream: &str, seq: u64) -> String {
 
 #[cfg(test)]
 mod tests;
+
+/// The counter of an integration for one span of a window.
+pub fn rate(window: &str, integration: &str, epoch: i64) -> String {
+    format!("signalbox.rate.{window}.{integration}.{epoch}")
+}
+
+/// All counters of a window.
+pub fn rate_all(window: &str) -> String {
+    format!("signalbox.rate.{window}.>")
+}
+
+/// Whether a subject is that of a schedule.
+pub fn is_retry(subject: &str) -> bool {
+    subject.starts_with("signalbox.retry.")
+}
+
+/// Whether a subject is that of an act's mark.
+pub fn is_dead_mark(subject: &str) -> bool {
+    subject.starts_with("signalbox.deadmark.")
+}

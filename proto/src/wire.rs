@@ -14,6 +14,9 @@ use crate::{
 /// recursion, and what the library allows by itself overflows the stack of a thread.
 const DEPTH_MAX: usize = 64;
 
+/// Room that a message gets before it is written, in bytes.
+const ENCODE_BYTES_GUESS: usize = 1_536;
+
 /// A message that this version cannot read or write.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -30,7 +33,10 @@ pub enum Error {
 
 /// Writes a message.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
-    rmp_serde::to_vec_named(value).map_err(Error::Encode)
+    // Most messages fit; growing from nothing costs more than the writing.
+    let mut bytes = Vec::with_capacity(ENCODE_BYTES_GUESS);
+    value.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map()).map_err(Error::Encode)?;
+    Ok(bytes)
 }
 
 /// Reads a message.

@@ -6,12 +6,16 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Client, Cluster, Load, Seed, Target, Up, load::Accepted, pause, seed::soak_rounds};
+use crate::harness::{
+    Client, Cluster, Load, Seed, Target, Up, eventually, load::Accepted, pause, process::signal, seed::soak_rounds,
+};
 
 /// What a killed worker held comes again after the consumers' ack wait of 20 s.
 const AFTER_CRASH: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_secs(20);
 const PER_SECOND: u64 = 500;
 const PATH: &str = "/all";
 /// What the receiver had in this time before a kill bounds what may come twice. It is generous: requests in flight and
@@ -31,10 +35,18 @@ struct Form {
     events: usize,
 }
 
-const SHORT: Form = Form { rounds: 1, kills: 2, events: 3_000 };
+const SHORT: Form = Form {
+    rounds: 1,
+    kills: 2,
+    events: 3_000,
+};
 
 fn long() -> Form {
-    Form { rounds: soak_rounds(), kills: 1, events: 1_500 }
+    Form {
+        rounds: soak_rounds(),
+        kills: 1,
+        events: 1_500,
+    }
 }
 
 /// What may come twice.
@@ -58,6 +70,8 @@ trait Victim {
 
 struct OneRole(Cluster, &'static str);
 struct Server(Cluster);
+/// The nats-server that `up` runs, which `up` starts again by itself.
+struct Child(Up);
 
 impl Victim for OneRole {
     async fn kill(&mut self) {
@@ -89,6 +103,37 @@ impl Victim for Server {
     }
 }
 
+impl Victim for Child {
+    async fn kill(&mut self) {
+        let servers = self.0.servers();
+        assert_eq!(servers.len(), 1, "up has one nats-server");
+        signal(servers[0], Signal::KILL);
+        eventually(SOON, "the killed server is gone", async || {
+            if self.0.servers() == servers {
+                Err("it is there".to_owned())
+            } else {
+                Ok(())
+            }
+        })
+        .await;
+    }
+    async fn restart(&mut self) {
+        eventually(SOON, "up has started a new server", async || {
+            match self.0.servers().len() {
+                1 => Ok(()),
+                count => Err(format!("{count} servers")),
+            }
+        })
+        .await;
+    }
+    fn client(&self) -> Client {
+        self.0.client().clone()
+    }
+    fn assert_alive(&mut self) {
+        self.0.assert_alive();
+    }
+}
+
 impl Victim for Up {
     async fn kill(&mut self) {
         Self::kill(self).await;
@@ -96,7 +141,11 @@ impl Victim for Up {
     }
     async fn restart(&mut self) {
         Self::restart(self).await;
-        assert_eq!(self.servers().len(), 1, "the server that was left behind is gone, and a new one there");
+        assert_eq!(
+            self.servers().len(),
+            1,
+            "the server that was left behind is gone, and a new one there"
+        );
     }
     fn client(&self) -> Client {
         Self::client(self).clone()
@@ -134,13 +183,21 @@ async fn survive(name: &str, mut victim: impl Victim, form: Form, repeats: Repea
         let ledger = client.settled(AFTER_CRASH).await;
         let by_event = target.by_event(PATH);
         let lost: Vec<&String> = accepted.ids.iter().filter(|id| !by_event.contains_key(*id)).collect();
-        assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), accepted.len());
+        assert!(
+            lost.is_empty(),
+            "{} of {} are lost: {lost:?}",
+            lost.len(),
+            accepted.len()
+        );
         assert_eq!(ledger["events"], accepted_in_all, "{ledger}");
         assert_eq!(ledger["delivered"], accepted_in_all, "{ledger}");
 
         let came_twice = target.repeats(PATH) - repeats_in_all;
         repeats_in_all += came_twice;
-        let bound: usize = kills.iter().map(|at| in_the_air(&target, &accepted, *at, repeats)).sum();
+        let bound: usize = kills
+            .iter()
+            .map(|at| in_the_air(&target, &accepted, *at, repeats))
+            .sum();
         eprintln!(
             "{name}, round {round}: {} accepted ({} tries more), {} kills, {came_twice} came twice (bound {bound})",
             accepted.len(),
@@ -162,11 +219,33 @@ fn in_the_air(target: &Target, accepted: &Accepted, at: Instant, repeats: Repeat
 }
 
 async fn role(name: &'static str, form: Form, repeats: Repeats) {
-    survive(&format!("kill -9 of {name}"), OneRole(Cluster::start().await, name), form, repeats).await;
+    survive(
+        &format!("kill -9 of {name}"),
+        OneRole(Cluster::start().await, name),
+        form,
+        repeats,
+    )
+    .await;
 }
 
 async fn server(form: Form) {
-    survive("kill -9 of nats-server", Server(Cluster::start().await), form, Repeats::Routed).await;
+    survive(
+        "kill -9 of nats-server",
+        Server(Cluster::start().await),
+        form,
+        Repeats::Routed,
+    )
+    .await;
+}
+
+async fn child(form: Form) {
+    survive(
+        "kill -9 of the nats-server of up",
+        Child(Up::start().await),
+        form,
+        Repeats::Routed,
+    )
+    .await;
 }
 
 async fn all(form: Form) {
@@ -196,6 +275,11 @@ async fn killing_the_keeper_loses_nothing_and_repeats_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_nats_server_loses_nothing_and_repeats_what_was_routed_in_the_second_before_at_most() {
     server(SHORT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_starts_its_killed_nats_server_again_and_nothing_is_lost() {
+    child(SHORT).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -231,6 +315,12 @@ async fn soak_killing_the_keeper() {
 #[ignore = "soak: many rounds"]
 async fn soak_killing_nats_server() {
     server(long()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "soak: many rounds"]
+async fn soak_killing_the_nats_server_of_up() {
+    child(long()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -15,11 +15,40 @@ async fn a_private_address_is_refused_in_every_notation() {
     let client = up.client();
     let port = target.port();
     for host in [
-        "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "017700000001", "0.0.0.0", "[::1]",
-        "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:0:0:1]", "[::127.0.0.1]", "localhost", "LOCALHOST",
-        "localhost.", "a.localhost", "１２７.0.0.1", "127。0。0。1", "10.0.0.1", "172.16.0.1", "192.168.1.1",
-        "169.254.169.254", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "[fe80::1]", "[fc00::1]", "100.64.0.1",
-        "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "192.0.2.1", "224.0.0.1", "255.255.255.255",
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "017700000001",
+        "0.0.0.0",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::127.0.0.1]",
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "a.localhost",
+        "１２７.0.0.1",
+        "127。0。0。1",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "[::ffff:169.254.169.254]",
+        "[fd00:ec2::254]",
+        "[fe80::1]",
+        "[fc00::1]",
+        "100.64.0.1",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "192.0.2.1",
+        "224.0.0.1",
+        "255.255.255.255",
     ] {
         for scheme in ["http", "https"] {
             let url = format!("{scheme}://{host}:{port}/hook");
@@ -49,23 +78,40 @@ async fn a_name_is_judged_by_the_address_that_it_resolves_to_and_what_was_allowe
         })
     };
     // The name of this machine resolves to an address of its own, public or not; `localhost` is the sure one.
-    client.apply(json!([integration("name", "localhost"), integration("address", "127.0.0.1")])).await;
+    client
+        .apply(json!([
+            integration("name", "localhost"),
+            integration("address", "127.0.0.1")
+        ]))
+        .await;
     for name in ["name", "address"] {
-        client.publish(Publish::of(&format!("call.{name}"), &json!({})).id(&format!("allowed-{name}"))).await;
+        client
+            .publish(Publish::of(&format!("call.{name}"), &json!({})).id(&format!("allowed-{name}")))
+            .await;
         client.delivery(&format!("allowed-{name}"), "delivered", SOON).await;
     }
     up.kill().await;
     let before = target.connections();
-    up.restart_with(Settings::from([("SIGNALBOX_EGRESS__ALLOW".to_owned(), "10.99.0.0/16".to_owned())])).await;
+    up.restart_with(Settings::from([(
+        "SIGNALBOX_EGRESS__ALLOW".to_owned(),
+        "10.99.0.0/16".to_owned(),
+    )]))
+    .await;
     for name in ["name", "address"] {
         let id = format!("refused-{name}");
-        client.publish(Publish::of(&format!("call.{name}"), &json!({})).id(&id)).await;
+        client
+            .publish(Publish::of(&format!("call.{name}"), &json!({})).id(&id))
+            .await;
         let story = eventually(SOON, "the refusal is on record", async || {
             // Refused as a target (an attempt), or before one is made (the integration is suspended).
             let integration = client.integration(name).await;
             let story = client.trace(&id).await?;
             let text = format!("{story} {integration}");
-            if text.contains("egress.allow") { Ok(text) } else { Err(text) }
+            if text.contains("egress.allow") {
+                Ok(text)
+            } else {
+                Err(text)
+            }
         })
         .await;
         assert!(!story.contains("\"delivered\""), "{story}");

@@ -31,12 +31,21 @@ async fn run(script: &str, arguments: &[&str], input: &str) -> String {
         .spawn()
         .expect("Python can be started");
     let mut stdin = child.stdin.take().expect("standard input is piped");
-    stdin.write_all(input.as_bytes()).await.expect("the script reads its input");
+    stdin
+        .write_all(input.as_bytes())
+        .await
+        .expect("the script reads its input");
     drop(stdin);
     let ended = tokio::time::timeout(SOON, child.wait_with_output()).await;
-    let output = ended.expect("the script ends in time").expect("the script can be waited for");
+    let output = ended
+        .expect("the script ends in time")
+        .expect("the script can be waited for");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{} failed (`make tools` installs what it needs): {errors}", script.display());
+    assert!(
+        output.status.success(),
+        "{} failed (`make tools` installs what it needs): {errors}",
+        script.display()
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -57,11 +66,20 @@ async fn plain_json_by_a_public_client_arrives_signed_so_that_public_libraries_v
         }]))
         .await;
     let data = json!({ "agent_id": "agent-7", "error": "timeout – „grüße“ 🚨", "success_rate": 0.25, "big": 9_007_199_254_740_993_u64 });
-    run("publish.py", &[client.nats_url(), "signalbox.in.default.execution.failed"], &data.to_string()).await;
+    run(
+        "publish.py",
+        &[client.nats_url(), "signalbox.in.default.execution.failed"],
+        &data.to_string(),
+    )
+    .await;
     let received = target.wait_for("/signed", 1, SOON).await;
     let request = &received[0];
     let body = request.json();
-    assert_eq!((&body["type"], &body["data"]), (&json!("execution.failed"), &data), "{body}");
+    assert_eq!(
+        (&body["type"], &body["data"]),
+        (&json!("execution.failed"), &data),
+        "{body}"
+    );
     assert_eq!(request.method, "POST");
 
     let text = String::from_utf8(request.body.clone()).expect("JSON is UTF-8");

@@ -50,9 +50,17 @@ async fn pause_and_resume(cycles: u32, events_max: usize) {
     target.wait_for_events("/held", accepted.len(), SOON).await;
     let ledger = client.settled(SOON).await;
     let owed = 2 * accepted.len();
-    assert_eq!((&ledger["deliveries"], &ledger["delivered"]), (&json!(owed), &json!(owed)), "{ledger}");
+    assert_eq!(
+        (&ledger["deliveries"], &ledger["delivered"]),
+        (&json!(owed), &json!(owed)),
+        "{ledger}"
+    );
     assert_eq!(client.waiting("held").await, Ok((0, 0, 0)));
-    assert_eq!((target.repeats("/held"), target.repeats("/free")), (0, 0), "nothing crashed, so nothing comes twice");
+    assert_eq!(
+        (target.repeats("/held"), target.repeats("/free")),
+        (0, 0),
+        "nothing crashed, so nothing comes twice"
+    );
     eprintln!("{} events through {cycles} cycles", accepted.len());
     up.stop().await;
 }
@@ -69,11 +77,15 @@ async fn a_paused_integration_gets_nothing_and_all_of_it_at_the_rate_asked_for_w
         .await;
     client.hold("held").await;
     for n in 0..100 {
-        client.publish(Publish::of("tick", &json!({ "n": n })).id(&format!("e-{n}"))).await;
+        client
+            .publish(Publish::of("tick", &json!({ "n": n })).id(&format!("e-{n}")))
+            .await;
     }
-    eventually(SOON, "all of them are parked", async || match client.waiting("held").await? {
-        (0, 0, 100) => Ok(()),
-        other => Err(format!("{other:?}")),
+    eventually(SOON, "all of them are parked", async || {
+        match client.waiting("held").await? {
+            (0, 0, 100) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })
     .await;
     assert_eq!(target.count("/held"), 0);
@@ -97,7 +109,11 @@ async fn a_paused_integration_gets_nothing_and_all_of_it_at_the_rate_asked_for_w
     client.post(path, json!({ "drop_older_than": "1s" })).await;
     client.delivery("dropped", "discarded", SOON).await;
     let ledger = client.settled(SOON).await;
-    assert_eq!((&ledger["delivered"], &ledger["discarded"]), (&json!(100), &json!(1)), "{ledger}");
+    assert_eq!(
+        (&ledger["delivered"], &ledger["discarded"]),
+        (&json!(100), &json!(1)),
+        "{ledger}"
+    );
     assert_eq!(target.count("/held"), 100);
     up.stop().await;
 }

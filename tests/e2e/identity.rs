@@ -21,24 +21,44 @@ async fn the_same_id_in_another_org_or_source_is_another_event_and_the_same_trip
             "config": { "url": target.url(&format!("/{org}")) },
         })
     };
-    client.apply(json!([integration("acme"), integration("umbra"), integration("default")])).await;
+    client
+        .apply(json!([
+            integration("acme"),
+            integration("umbra"),
+            integration("default")
+        ]))
+        .await;
     for _ in 0..2 {
         for (org, source) in [("acme", "/one"), ("acme", "/two"), ("umbra", "/one")] {
             let subject = format!("signalbox.in.{org}.order.placed");
-            client.publish(Publish::to(&subject, "{}").id("same").header("ce-source", source)).await;
+            client
+                .publish(Publish::to(&subject, "{}").id("same").header("ce-source", source))
+                .await;
         }
     }
     // The same over HTTP, where the org is the key's or named in the URL; the source defaults to it.
     for (query, source) in [("", "/three"), ("", "/three"), ("?org=umbra", "/one")] {
         let event = json!({ "type": "order.placed", "id": "same", "source": source, "data": {} });
-        let answer = client.post_event(query, &[("content-type", "application/json")], event.to_string().into()).await;
-        assert_eq!((answer.status, answer.json()), (202, json!({ "events": [{ "id": "same" }] })));
+        let answer = client
+            .post_event(query, &[("content-type", "application/json")], event.to_string().into())
+            .await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (202, json!({ "events": [{ "id": "same" }] }))
+        );
     }
     client.publish(Publish::of("order.placed", &json!({})).id("last")).await;
     target.wait_for_events("/default", 2, SOON).await;
     let ledger = client.settled(SOON).await;
-    assert_eq!((&ledger["events"], &ledger["delivered"]), (&json!(5), &json!(5)), "{ledger}");
-    assert_eq!((target.count("/acme"), target.count("/umbra"), target.count("/default")), (2, 1, 2));
+    assert_eq!(
+        (&ledger["events"], &ledger["delivered"]),
+        (&json!(5), &json!(5)),
+        "{ledger}"
+    );
+    assert_eq!(
+        (target.count("/acme"), target.count("/umbra"), target.count("/default")),
+        (2, 1, 2)
+    );
     let deliveries: std::collections::BTreeSet<String> = ["/acme", "/umbra", "/default"]
         .iter()
         .flat_map(|path| target.received(path))
@@ -101,7 +121,8 @@ async fn every_form_of_publishing_ends_in_the_same_event() {
     let subject = "signalbox.in.default.form.taken";
     client
         .publish(
-            Publish::to(subject, event("structured").to_string()).header("content-type", "application/cloudevents+json"),
+            Publish::to(subject, event("structured").to_string())
+                .header("content-type", "application/cloudevents+json"),
         )
         .await;
     client
@@ -113,9 +134,17 @@ async fn every_form_of_publishing_ends_in_the_same_event() {
                 .header("ce-time", "2026-01-31T09:30:00Z"),
         )
         .await;
-    client.publish(Publish::of("form.taken", &data).header("Nats-Msg-Id", "plain")).await;
+    client
+        .publish(Publish::of("form.taken", &data).header("Nats-Msg-Id", "plain"))
+        .await;
     let structured = [("content-type", "application/cloudevents+json")];
-    assert_eq!(client.post_event("", &structured, event("structured-http").to_string().into()).await.status, 202);
+    assert_eq!(
+        client
+            .post_event("", &structured, event("structured-http").to_string().into())
+            .await
+            .status,
+        202
+    );
     let binary = [
         ("content-type", "application/json"),
         ("ce-specversion", "1.0"),
@@ -124,7 +153,10 @@ async fn every_form_of_publishing_ends_in_the_same_event() {
         ("ce-type", "form.taken"),
         ("ce-time", "2026-01-31T09:30:00Z"),
     ];
-    assert_eq!(client.post_event("", &binary, data.to_string().into()).await.status, 202);
+    assert_eq!(
+        client.post_event("", &binary, data.to_string().into()).await.status,
+        202
+    );
     let plain = json!({ "type": "form.taken", "id": "plain-http", "data": data });
     let json = [("content-type", "application/json")];
     assert_eq!(client.post_event("", &json, plain.to_string().into()).await.status, 202);
@@ -137,8 +169,13 @@ async fn every_form_of_publishing_ends_in_the_same_event() {
             assert_eq!(body["timestamp"], "2026-01-31T09:30:00Z", "{body}");
         }
     }
-    let unknown = client.post_event("", &[("content-type", "text/plain")], b"{}".to_vec()).await;
+    let unknown = client
+        .post_event("", &[("content-type", "text/plain")], b"{}".to_vec())
+        .await;
     assert_eq!(unknown.status, 415, "{}", unknown.text());
-    eventually(SOON, "an event is found by its id", async || client.trace("structured").await.map(|_| ())).await;
+    eventually(SOON, "an event is found by its id", async || {
+        client.trace("structured").await.map(|_| ())
+    })
+    .await;
     up.stop().await;
 }

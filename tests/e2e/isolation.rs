@@ -23,7 +23,9 @@ async fn a_target_that_hangs_keeps_its_own_deliveries_waiting_and_no_other() {
             "retry": { "schedule": vec!["1s"; 20] },
         })
     };
-    client.apply(json!([integration("hangs"), integration("healthy")])).await;
+    client
+        .apply(json!([integration("hangs"), integration("healthy")]))
+        .await;
     target.script("/hangs", [Answer::hang()]);
     let accepted = Load::start(client, "tick", Some("e"), 200, EVENTS).finish().await;
     target.wait_for_events("/healthy", EVENTS, SOON).await;
@@ -31,7 +33,11 @@ async fn a_target_that_hangs_keeps_its_own_deliveries_waiting_and_no_other() {
         .received("/healthy")
         .iter()
         .map(|request| {
-            let number = accepted.ids.iter().position(|id| *id == request.event).expect("a known event");
+            let number = accepted
+                .ids
+                .iter()
+                .position(|id| *id == request.event)
+                .expect("a known event");
             // The target may have an event before its producer hears that it was accepted.
             request.at.saturating_duration_since(accepted.at[number])
         })
@@ -43,7 +49,11 @@ async fn a_target_that_hangs_keeps_its_own_deliveries_waiting_and_no_other() {
 
     let (pending, retrying, parked) = eventually(SOON, "the most of what hangs is parked", async || {
         let waiting = client.waiting("hangs").await?;
-        if waiting.2 > EVENTS as u64 / 2 { Ok(waiting) } else { Err(format!("{waiting:?}")) }
+        if waiting.2 > EVENTS as u64 / 2 {
+            Ok(waiting)
+        } else {
+            Err(format!("{waiting:?}"))
+        }
     })
     .await;
     eprintln!("of the one that hangs: {pending} pending, {retrying} retrying, {parked} parked");
@@ -51,7 +61,10 @@ async fn a_target_that_hangs_keeps_its_own_deliveries_waiting_and_no_other() {
     let recovered = Instant::now();
     target.script("/hangs", [Answer::status(200)]);
     let ledger = client.settled(Duration::from_secs(90)).await;
-    eprintln!("all of it was delivered {:?} after the target had recovered", recovered.elapsed());
+    eprintln!(
+        "all of it was delivered {:?} after the target had recovered",
+        recovered.elapsed()
+    );
     assert_eq!(ledger["delivered"], 2 * EVENTS, "{ledger}");
     assert_eq!(target.by_event("/hangs").len(), EVENTS);
     assert_eq!(target.repeats("/healthy"), 0);

@@ -81,11 +81,12 @@ fn a_hostile_subject_is_an_error_that_names_the_part_at_fault() {
 fn the_input_mapping_is_the_servers() {
     assert_eq!(
         input_transform(8),
-        (
+        Some((
             "signalbox.in.*.>".to_owned(),
             "signalbox.ingest.{{partition(8,1)}}.{{wildcard(1)}}.>".to_owned()
-        )
+        ))
     );
+    assert_eq!(input_transform(1), None);
 }
 
 #[test]
@@ -183,15 +184,16 @@ fn streams_hold_what_is_published_for_them() {
         );
     }
     let at = partition("acme", 8);
-    assert!(covers(&event_filter(at), &event(&org, &event_type, 8)));
-    assert!(!covers(&event_filter(at + 1), &event(&org, &event_type, 8)));
+    assert!(covers(&event_filters(at, 8)[0], &event(&org, &event_type, 8)));
+    assert!(!covers(&event_filters(at + 1, 8)[0], &event(&org, &event_type, 8)));
+    assert!(event_filters(0, 1).is_empty());
 }
 
 #[test]
 fn only_the_first_partition_of_ingest_reads_inputs_without_a_type() {
     let stored = "signalbox.in.acme";
-    assert!(input_filters(0).iter().any(|filter| covers(filter, stored)));
-    assert!(!input_filters(1).iter().any(|filter| covers(filter, stored)));
+    assert!(input_filters(0, 8).iter().any(|filter| covers(filter, stored)));
+    assert!(!input_filters(1, 8).iter().any(|filter| covers(filter, stored)));
 }
 
 #[test]
@@ -219,7 +221,9 @@ proptest! {
         prop_assert_eq!(read_input(&given), Ok((org.clone(), event_type.clone())));
         let stored = format!("{STORED_INPUT_PREFIX}{}.{org}.{event_type}", partition(org.as_str(), partitions));
         prop_assert_eq!(&given_input(&stored), &given);
-        prop_assert!(input_filters(partition(org.as_str(), partitions)).iter().any(|filter| covers(filter, &stored)));
+        let filters = input_filters(partition(org.as_str(), partitions), partitions);
+        prop_assert!(filters.is_empty() == (partitions == 1));
+        prop_assert!(partitions == 1 || filters.iter().any(|filter| covers(filter, &stored)));
         prop_assert!(partition(org.as_str(), partitions) < partitions);
     }
 

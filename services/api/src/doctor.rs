@@ -153,10 +153,11 @@ impl Shared {
         findings: &mut Vec<Finding>,
     ) -> Result<(), BrokerError> {
         let mut missing = 0;
-        for partition in 0..self.broker.config().partitions {
+        let partitions = self.broker.config().partitions;
+        for partition in 0..partitions {
             for (role, consumer) in [
-                ("ingest", Consumer::ingest(partition)),
-                ("router", Consumer::router(partition)),
+                ("ingest", Consumer::ingest(partition, partitions)),
+                ("router", Consumer::router(partition, partitions)),
             ] {
                 match consumer.progress(&self.broker).await {
                     Ok(progress) if progress.pending > BACKLOG_LATE => findings.push(warn(

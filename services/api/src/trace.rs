@@ -175,7 +175,8 @@ impl Shared {
         since: Timestamp,
     ) -> Result<Vec<Accepted>, Problem> {
         let mut found = Vec::new();
-        let filter = subjects::event_filter(subjects::partition(org.as_str(), self.broker.config().partitions));
+        let partitions = self.broker.config().partitions;
+        let filters = subjects::event_filters(subjects::partition(org.as_str(), partitions), partitions);
         let each = |message: Message| {
             match message.accepted() {
                 Ok(accepted) => {
@@ -189,7 +190,7 @@ impl Shared {
             ControlFlow::Continue(())
         };
         self.broker
-            .scan(subjects::EVENTS, vec![filter], From::Time(since), each)
+            .scan(subjects::EVENTS, filters, From::Time(since), each)
             .await
             .map_err(problems::broker)?;
         Ok(found)
@@ -201,7 +202,7 @@ impl Shared {
         for provider in self.broker.providers().await.map_err(problems::broker)? {
             let stream = subjects::deliver_stream(&provider);
             let each = |stored: signalbox_broker::browse::Stored| {
-                let retry = stored.subject.starts_with("signalbox.retry.");
+                let retry = subjects::is_retry(&stored.subject);
                 read_waiting(
                     &mut stories,
                     seqs,
@@ -236,7 +237,7 @@ impl Shared {
 
         let mut marks = Vec::new();
         let each = |message: Message| {
-            if message.subject.starts_with("signalbox.deadmark.") {
+            if subjects::is_dead_mark(&message.subject) {
                 marks.extend(wire::decode::<Mark>(&message.body).ok());
             } else {
                 match wire::decode::<DeadLetter>(&message.body) {

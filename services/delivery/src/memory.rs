@@ -10,8 +10,11 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Finished hops remembered at most, whatever the time: about 100 bytes each.
+/// Finished hops remembered at most, whatever the time: about 60 bytes each.
 const LENGTH_MAX: usize = 300_000;
+
+/// A hop's id: see [`signalbox_proto::Delivery::hop_digest`].
+pub(crate) type HopDigest = [u8; 16];
 
 /// What is known of a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +29,8 @@ pub(crate) enum Known {
 #[derive(Debug)]
 pub(crate) struct Memory {
     span: Duration,
-    hops: HashMap<Box<str>, Known>,
-    finished: VecDeque<(Instant, Box<str>)>,
+    hops: HashMap<HopDigest, Known>,
+    finished: VecDeque<(Instant, HopDigest)>,
 }
 
 impl Memory {
@@ -35,15 +38,15 @@ impl Memory {
         Self { span, hops: HashMap::new(), finished: VecDeque::new() }
     }
 
-    pub(crate) fn get(&self, hop: &str) -> Option<Known> {
-        self.hops.get(hop).copied()
+    pub(crate) fn get(&self, hop: HopDigest) -> Option<Known> {
+        self.hops.get(&hop).copied()
     }
 
-    pub(crate) fn begin(&mut self, hop: &str) {
-        self.hops.insert(hop.into(), Known::InHand);
+    pub(crate) fn begin(&mut self, hop: HopDigest) {
+        self.hops.insert(hop, Known::InHand);
     }
 
-    pub(crate) fn finish(&mut self, hop: &str, now: Instant) {
+    pub(crate) fn finish(&mut self, hop: HopDigest, now: Instant) {
         while self
             .finished
             .front()
@@ -53,14 +56,14 @@ impl Memory {
                 self.hops.remove(&old);
             }
         }
-        if self.hops.insert(hop.into(), Known::Finished) != Some(Known::Finished) {
-            self.finished.push_back((now, hop.into()));
+        if self.hops.insert(hop, Known::Finished) != Some(Known::Finished) {
+            self.finished.push_back((now, hop));
         }
     }
 
     /// It was handed back: when it comes again, it is new.
-    pub(crate) fn forget(&mut self, hop: &str) {
-        self.hops.remove(hop);
+    pub(crate) fn forget(&mut self, hop: HopDigest) {
+        self.hops.remove(&hop);
     }
 }
 

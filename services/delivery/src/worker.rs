@@ -13,7 +13,7 @@ use futures::{
 };
 use signalbox_broker::{
     Broker, Error as BrokerError, Message, Puller, directory,
-    message::Handle,
+    message::Ticket,
     outcomes::{Entry, Outcomes, Settled},
     suspects::{self, Suspicion},
     topology::{Consumer, IN_PROGRESS_EVERY},
@@ -34,7 +34,7 @@ use crate::{
     attempt::{self, Attempted},
     decide::{self, Admission, Facts, Verdict},
     filing::{self, Done, Filed, Job},
-    memory::{Known as KnownHop, Memory},
+    memory::{HopDigest, Known as KnownHop, Memory},
     notices::{self, Notices},
     shares::{Place, Shares},
     streak::Streak,
@@ -50,11 +50,10 @@ const FULL_PROBES: usize = 16;
 
 /// What is in hand of one message.
 struct Held {
-    message: Message,
-    handle: Handle,
+    ticket: Ticket,
     lane: Lane,
     since: Instant,
-    hop: String,
+    hop: HopDigest,
     /// Kept for an arrival until OUTCOMES has it.
     delivery: Arc<Delivery>,
     suspect: bool,
@@ -250,8 +249,8 @@ impl Worker {
                 return self.bury_unread(&message, DeadReason::Invalid, &why).await;
             }
         };
-        let hop = delivery.hop_id();
-        match self.memory.get(&hop) {
+        let hop = delivery.hop_digest();
+        match self.memory.get(hop) {
             Some(KnownHop::Finished) => return Ok(message.ack(&self.broker).await?),
             // The acknowledgement of the copy in hand settles this one too, unless it is a second
             // message: then it comes again and is known as finished.
@@ -261,13 +260,12 @@ impl Worker {
         if full && delivery.filed.is_none() {
             return Ok(message.nak_after(&self.broker, OWN_RETRY).await?);
         }
-        self.memory.begin(&hop);
+        self.memory.begin(hop);
         let key = self.next_key;
         self.next_key += 1;
         self.in_lane[lane as usize] += 1;
         let held = Held {
-            handle: message.handle(),
-            message,
+            ticket: message.into_ticket(),
             lane,
             since: Instant::now(),
             hop,
@@ -493,9 +491,9 @@ impl Worker {
     async fn push(&mut self, key: u64, record: serde_bytes::ByteBuf, outcomes: &Outcomes) -> Result<(), Error> {
         let Some(held) = self.held.get(&key) else { return Ok(()) };
         if held.suspect {
-            self.broker.clear_suspect(&self.stream, &held.message).await?;
+            self.broker.clear_suspect(&self.stream, &held.ticket).await?;
         }
-        outcomes.push(Entry { record, messages: vec![held.message.clone()], mark: key }).await;
+        outcomes.push(Entry { record, tickets: vec![held.ticket.clone()], mark: key }).await;
         Ok(())
     }
 
@@ -511,9 +509,9 @@ impl Worker {
                     Filed::Moved => {
                         if let Some(held) = self.release(key, true) {
                             if held.suspect {
-                                self.broker.clear_suspect(&self.stream, &held.message).await?;
+                                self.broker.clear_suspect(&self.stream, &held.ticket).await?;
                             }
-                            held.message.ack(&self.broker).await?;
+                            held.ticket.ack(&self.broker).await?;
                         }
                     }
                 }
@@ -522,7 +520,7 @@ impl Worker {
                 // Ours, not the target's. What was sent may be sent again: at least once.
                 tracing::error!(%error, integration.id = integration, "a verdict cannot be filed; its delivery comes again");
                 if let Some(held) = self.release(key, false) {
-                    held.message.nak_after(&self.broker, OWN_RETRY).await?;
+                    held.ticket.nak_after(&self.broker, OWN_RETRY).await?;
                 }
             }
         }
@@ -557,9 +555,9 @@ impl Worker {
         let held = self.held.remove(&key)?;
         self.in_lane[held.lane as usize] -= 1;
         if finished {
-            self.memory.finish(&held.hop, Instant::now());
+            self.memory.finish(held.hop, Instant::now());
         } else {
-            self.memory.forget(&held.hop);
+            self.memory.forget(held.hop);
         }
         Some(held)
     }
@@ -574,7 +572,7 @@ impl Worker {
         for held in self.held.values_mut() {
             if now.duration_since(held.since) >= IN_PROGRESS_EVERY {
                 held.since = now;
-                held.handle.in_progress(&self.broker).await?;
+                held.ticket.in_progress(&self.broker).await?;
             }
         }
         Ok(())
@@ -636,7 +634,7 @@ impl Worker {
         for key in self.shares.drain() {
             self.jobs.remove(&key);
             if let Some(held) = self.release(key, false) {
-                held.message.nak(&self.broker).await?;
+                held.ticket.nak(&self.broker).await?;
             }
         }
         let deadline = Instant::now() + Duration::from_millis(self.config.drain_ms);

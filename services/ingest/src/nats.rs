@@ -67,7 +67,7 @@ impl Headers for Message {
 
 impl Partition {
     pub(crate) async fn run(self) -> Result<(), Error> {
-        let mut puller = Puller::open(&self.broker, Consumer::ingest(self.number)).await?;
+        let mut puller = Puller::open(&self.broker, Consumer::ingest(self.number, self.broker.config().partitions)).await?;
         let mut hopping = FuturesUnordered::new();
         self.health.ready();
         loop {

@@ -49,7 +49,7 @@ pub(crate) async fn look(keeper: &Keeper, room: &Room) -> Result<(), Error> {
     }
     let mut routed = u64::MAX;
     for partition in 0..broker.config().partitions {
-        let progress = Consumer::router(partition).progress(broker).await?;
+        let progress = Consumer::router(partition, broker.config().partitions).progress(broker).await?;
         // A partition without anything open is through with all of the stream.
         let through = if progress.pending == 0 && progress.ack_pending == 0 { state.last_seq } else { progress.ack_floor };
         routed = routed.min(through);

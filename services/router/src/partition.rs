@@ -10,6 +10,7 @@ use signalbox_broker::{
     Broker, Error, Message, PublishError, Puller, Receipt,
     holding::Held,
     hops::{self, Hop},
+    message::Ticket,
     outcomes::{self, Entry, Outcomes, Settled},
     suspects::{self, Suspicion},
     topology::Consumer,
@@ -59,7 +60,7 @@ struct Routing {
 /// What is waiting to be written at once.
 #[derive(Default)]
 struct Held50 {
-    acks: Vec<Message>,
+    acks: Vec<Ticket>,
     no_route: Vec<Message>,
 }
 
@@ -72,7 +73,7 @@ enum Looked {
 
 impl Partition {
     pub(crate) async fn run(self) -> Result<(), Error> {
-        let mut puller = Puller::open(&self.broker, Consumer::router(self.number)).await?;
+        let mut puller = Puller::open(&self.broker, Consumer::router(self.number, self.broker.config().partitions)).await?;
         let (outcomes, mut settled) =
             Outcomes::start(&self.broker, "router", &format!("{}-{}", self.process.instance, self.number));
         let mut recent = Recent::new(Duration::from_millis(self.config.memory_ms));
@@ -121,7 +122,7 @@ impl Partition {
             match self.look(message, &recent, &mut matches).await? {
                 Looked::Repeat(message) => {
                     self.metrics.repeats.inc();
-                    held.acks.push(message);
+                    held.acks.push(message.into_ticket());
                 }
                 Looked::NoRoute(message) => held.no_route.push(message),
                 Looked::Routing(event) => routing.push(self.finish(event)),
@@ -208,7 +209,8 @@ impl Partition {
                         Err(PublishError::TimedOut) => {
                             metrics.parked.inc();
                             let reason = format!("the stream of its provider did not answer for {stall_ms} ms");
-                            pass_by(&broker, &delivery, &reason).await
+                            // Boxed: rare, and it would make every event's future as large as itself.
+                            Box::pin(pass_by(&broker, &delivery, &reason)).await
                         }
                         Err(source) => Err(Error::Publish { subject: delivery.integration.clone(), source }),
                     },
@@ -311,7 +313,7 @@ impl Partition {
                 self.metrics.events.inc();
                 self.health.ready();
                 recent.insert(message.place.seq, Instant::now());
-                held.acks.push(message);
+                held.acks.push(message.into_ticket());
                 Ok(())
             }
             Err(error) => {
@@ -325,8 +327,8 @@ impl Partition {
     /// Writes the acknowledgements that were held and reports what matched nothing. Returns how many
     /// messages wait for OUTCOMES now.
     async fn write(&self, held: &mut Held50, outcomes: &Outcomes) -> Result<usize, Error> {
-        for message in held.acks.drain(..) {
-            message.ack(&self.broker).await?;
+        for ticket in held.acks.drain(..) {
+            ticket.ack(&self.broker).await?;
         }
         let messages = std::mem::take(&mut held.no_route);
         if messages.is_empty() {
@@ -336,18 +338,19 @@ impl Partition {
         let seqs = messages.iter().map(|message| message.place.seq).collect();
         let record = outcomes::encode(&Record::NoRoute(ranges::of(seqs)))?;
         let count = messages.len();
-        outcomes.push(Entry { record, messages, mark: 0 }).await;
+        let tickets = messages.into_iter().map(Message::into_ticket).collect();
+        outcomes.push(Entry { record, tickets, mark: 0 }).await;
         Ok(count)
     }
 
     async fn settle(&self, batch: Settled) -> Result<usize, Error> {
         match batch {
-            Settled::Stored(entries) => Ok(entries.iter().map(|entry| entry.messages.len()).sum()),
+            Settled::Stored(entries) => Ok(entries.iter().map(|entry| entry.tickets.len()).sum()),
             Settled::Refused(entries) => {
                 let mut count = 0;
-                for message in entries.iter().flat_map(|entry| &entry.messages) {
+                for ticket in entries.iter().flat_map(|entry| &entry.tickets) {
                     count += 1;
-                    message.nak_after(&self.broker, REFUSED_RETRY).await?;
+                    ticket.nak_after(&self.broker, REFUSED_RETRY).await?;
                 }
                 Ok(count)
             }

@@ -5,9 +5,16 @@ use std::ops::ControlFlow;
 use async_nats::StatusCode;
 use bytes::Bytes;
 use futures::StreamExt;
-use signalbox_proto::{DeadLetter, Timestamp, act::{Did, Mark}, subjects, wire};
+use signalbox_proto::{
+    DeadLetter, Timestamp,
+    act::{Did, Mark},
+    subjects, wire,
+};
 
-use crate::{Broker, Error, Message, Puller, topology::{Consumer, From}};
+use crate::{
+    Broker, Error, Message, Puller,
+    topology::{Consumer, From},
+};
 
 /// Messages asked for at a time.
 const BATCH: usize = 1_000;
@@ -112,12 +119,23 @@ impl Broker {
 
     /// Reads up to `count` messages of any stream, also a work queue, from a sequence on, by subject.
     pub async fn read_from(&self, stream: &str, filter: &str, seq: u64, count: usize) -> Result<Vec<Stored>, Error> {
-        let fail = |reason: String| Error::Request { what: format!("messages of {stream}"), reason };
+        let fail = |reason: String| Error::Request {
+            what: format!("messages of {stream}"),
+            reason,
+        };
         let inbox = self.client().new_inbox();
-        let mut answers = self.client().subscribe(inbox.clone()).await.map_err(|error| fail(error.to_string()))?;
+        let mut answers = self
+            .client()
+            .subscribe(inbox.clone())
+            .await
+            .map_err(|error| fail(error.to_string()))?;
         let request = serde_json::json!({ "seq": seq.max(1), "next_by_subj": filter, "batch": count });
         self.client()
-            .publish_with_reply(format!("$JS.API.DIRECT.GET.{stream}"), inbox, Bytes::from(request.to_string()))
+            .publish_with_reply(
+                format!("$JS.API.DIRECT.GET.{stream}"),
+                inbox,
+                Bytes::from(request.to_string()),
+            )
             .await
             .map_err(|error| fail(error.to_string()))?;
         let mut stored = Vec::new();
@@ -130,7 +148,13 @@ impl Broker {
                 None => stored.push(read_stored(&answer).ok_or_else(|| fail("an answer without a place".into()))?),
                 // 204 ends a batch; 404: there is nothing.
                 Some(status) if status.as_u16() == 204 || status == StatusCode::NOT_FOUND => return Ok(stored),
-                Some(status) => return Err(fail(format!("{} {}", status.as_u16(), answer.description.unwrap_or_default()))),
+                Some(status) => {
+                    return Err(fail(format!(
+                        "{} {}",
+                        status.as_u16(),
+                        answer.description.unwrap_or_default()
+                    )));
+                }
             }
             if stored.len() >= count {
                 return Ok(stored);
@@ -198,23 +222,36 @@ impl Broker {
     /// All marks that acts have left in DEAD.
     pub async fn marks(&self) -> Result<Marks, Error> {
         let mut marks = Marks::default();
-        self.scan(subjects::DEAD, vec![subjects::DEAD_MARKS.to_owned()], From::Seq(1), |message| {
-            match wire::decode::<Mark>(&message.body) {
-                Ok(mark) => marks.add(&mark),
-                Err(error) => tracing::error!(%error, "cannot read a mark in DEAD"),
-            }
-            ControlFlow::Continue(())
-        })
+        self.scan(
+            subjects::DEAD,
+            vec![subjects::DEAD_MARKS.to_owned()],
+            From::Seq(1),
+            |message| {
+                match wire::decode::<Mark>(&message.body) {
+                    Ok(mark) => marks.add(&mark),
+                    Err(error) => tracing::error!(%error, "cannot read a mark in DEAD"),
+                }
+                ControlFlow::Continue(())
+            },
+        )
         .await?;
         Ok(marks)
     }
 
     /// One dead letter; `None` where DEAD has no such message.
     pub async fn dead_letter(&self, seq: u64) -> Result<Option<Buried>, Error> {
-        let found = self.read_from(subjects::DEAD, "signalbox.dead.>", seq, 1).await?;
-        let Some(stored) = found.into_iter().find(|stored| stored.seq == seq) else { return Ok(None) };
+        let found = self.read_from(subjects::DEAD, subjects::DEAD_ALL, seq, 1).await?;
+        let Some(stored) = found.into_iter().find(|stored| stored.seq == seq) else {
+            return Ok(None);
+        };
         let (replayed_at, discarded_at) = self.marks().await?.of(seq);
-        Ok(Some(Buried { seq, at: stored.at, letter: wire::decode(&stored.body)?, replayed_at, discarded_at }))
+        Ok(Some(Buried {
+            seq,
+            at: stored.at,
+            letter: wire::decode(&stored.body)?,
+            replayed_at,
+            discarded_at,
+        }))
     }
 }
 

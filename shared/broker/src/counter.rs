@@ -51,7 +51,7 @@ impl Broker {
     /// An addition has no id: one whose answer a reconnection loses may count twice, which errs to
     /// the safe side of a limit.
     pub async fn count(&self, window: Window, integration: &str, epoch: i64, add: i64) -> Result<i64, Error> {
-        let subject = format!("signalbox.rate.{}.{integration}.{epoch}", window.as_str());
+        let subject = signalbox_proto::subjects::rate(window.as_str(), integration, epoch);
         let publish = Publish {
             subject: subject.clone().into(),
             id: None,
@@ -62,9 +62,15 @@ impl Broker {
             .publisher()
             .publish_within(publish, Duration::from_secs(2))
             .await
-            .map_err(|source| Error::Publish { subject: subject.clone(), source })?;
+            .map_err(|source| Error::Publish {
+                subject: subject.clone(),
+                source,
+            })?;
         ack.value
             .and_then(|value| value.parse().ok())
-            .ok_or_else(|| Error::Request { what: subject, reason: "the answer holds no sum".into() })
+            .ok_or_else(|| Error::Request {
+                what: subject,
+                reason: "the answer holds no sum".into(),
+            })
     }
 }

@@ -3,7 +3,10 @@
 use signalbox_proto::{Integration, State, subjects, wire};
 use tokio::sync::mpsc;
 
-use crate::{Broker, Error, Puller, topology::{Consumer, From}};
+use crate::{
+    Broker, Error, Puller,
+    topology::{Consumer, From},
+};
 
 /// Changes that wait for their reader before the watch stops pulling.
 const CHANGES_MAX: usize = 1_024;
@@ -33,7 +36,12 @@ pub enum Change {
 /// Follows both buckets; the task ends when the receiver is dropped.
 pub async fn follow(broker: &Broker) -> Result<mpsc::Receiver<Change>, Error> {
     let open = async |bucket: &str, filter: String| {
-        let consumer = Consumer::follow(broker, &format!("KV_{bucket}"), vec![format!("$KV.{bucket}.{filter}")], From::LastPerSubject);
+        let consumer = Consumer::follow(
+            broker,
+            &format!("KV_{bucket}"),
+            vec![format!("$KV.{bucket}.{filter}")],
+            From::LastPerSubject,
+        );
         Puller::open(broker, consumer).await
     };
     let mut config = open(subjects::CONFIG, subjects::integration_key("*")).await?;
@@ -53,7 +61,11 @@ pub async fn follow(broker: &Broker) -> Result<mpsc::Receiver<Change>, Error> {
                 message = states.next(BATCH) => (message, 1),
                 () = changes.closed() => return,
             };
-            let change = if from == 0 { read_integration(&message) } else { read_state(&message) };
+            let change = if from == 0 {
+                read_integration(&message)
+            } else {
+                read_state(&message)
+            };
             if let Some(change) = change
                 && changes.send(change).await.is_err()
             {
@@ -80,9 +92,17 @@ fn read_integration(message: &crate::Message) -> Option<Change> {
 fn read_state(message: &crate::Message) -> Option<Change> {
     let integration = message.subject.rsplit('.').next()?.to_owned();
     // A purged or expired key stands for the default: open.
-    let state = if message.body.is_empty() { Ok(State::default()) } else { wire::decode(&message.body) };
+    let state = if message.body.is_empty() {
+        Ok(State::default())
+    } else {
+        wire::decode(&message.body)
+    };
     match state {
-        Ok(state) => Some(Change::State { integration, state, revision: message.place.seq }),
+        Ok(state) => Some(Change::State {
+            integration,
+            state,
+            revision: message.place.seq,
+        }),
         Err(error) => {
             tracing::error!(%error, key = %message.subject, "cannot read a state; it is left as it was known");
             None

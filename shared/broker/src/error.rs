@@ -93,9 +93,17 @@ impl Error {
     /// Whether trying again later may succeed without anyone changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Request { .. } | Self::Kv { .. } | Self::Conflict { .. } | Self::NoJetStream { .. } => true,
+            Self::Connection { .. }
+            | Self::Request { .. }
+            | Self::Kv { .. }
+            | Self::Conflict { .. }
+            | Self::NoJetStream { .. } => true,
             Self::Publish { source, .. } => source.is_transient(),
-            Self::Url { .. } | Self::Setting { .. } | Self::ServerTooOld { .. } | Self::MaxPayload { .. } | Self::Wire(_) => false,
+            Self::Url { .. }
+            | Self::Setting { .. }
+            | Self::ServerTooOld { .. }
+            | Self::MaxPayload { .. }
+            | Self::Wire(_) => false,
         }
     }
 }

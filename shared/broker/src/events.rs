@@ -8,7 +8,11 @@ impl Message {
     /// The event that a message of EVENTS holds.
     pub fn accepted(&self) -> Result<Accepted, wire::Error> {
         let event: Event = wire::decode(&self.body)?;
-        Ok(Accepted { event, seq: self.place.seq, at: self.place.at })
+        Ok(Accepted {
+            event,
+            seq: self.place.seq,
+            at: self.place.at,
+        })
     }
 }
 
@@ -36,7 +40,10 @@ impl Broker {
             .jetstream()
             .get_stream(name)
             .await
-            .map_err(|error| Error::Request { what: format!("stream {name}"), reason: error.to_string() })?;
+            .map_err(|error| Error::Request {
+                what: format!("stream {name}"),
+                reason: error.to_string(),
+            })?;
         let info = stream.cached_info();
         Ok(StreamState {
             messages: info.state.messages,
@@ -57,10 +64,15 @@ impl Broker {
         if let Some(before) = before {
             body.insert("seq".into(), before.into());
         }
-        let answer = self.api(&format!("STREAM.PURGE.{stream}"), &serde_json::Value::Object(body)).await?;
+        let answer = self
+            .api(&format!("STREAM.PURGE.{stream}"), &serde_json::Value::Object(body))
+            .await?;
         if let Some(error) = answer.get("error") {
             let reason = error["description"].as_str().unwrap_or_default().to_owned();
-            return Err(Error::Request { what: format!("purge of {stream}"), reason });
+            return Err(Error::Request {
+                what: format!("purge of {stream}"),
+                reason,
+            });
         }
         Ok(answer["purged"].as_u64().unwrap_or_default())
     }
@@ -69,7 +81,9 @@ impl Broker {
     pub async fn remove(&self, stream: &str, seq: u64) -> Result<(), Error> {
         let body = serde_json::json!({ "seq": seq, "no_erase": true });
         // The answer holds an error where the message has gone meanwhile, which is what was wanted.
-        self.api(&format!("STREAM.MSG.DELETE.{stream}"), &body).await.map(|_| ())
+        self.api(&format!("STREAM.MSG.DELETE.{stream}"), &body)
+            .await
+            .map(|_| ())
     }
 
     /// Lets go of accepted events before this sequence.

@@ -75,7 +75,13 @@ impl Broker {
 
     /// Holds an integration because its target refuses us. `delivery` is the one that will probe,
     /// if the caller has one in hand. Only an open or draining one is suspended.
-    pub async fn suspend(&self, integration: &str, reason: &str, delivery: Option<&str>, now: Timestamp) -> Result<State, Error> {
+    pub async fn suspend(
+        &self,
+        integration: &str,
+        reason: &str,
+        delivery: Option<&str>,
+        now: Timestamp,
+    ) -> Result<State, Error> {
         self.change(integration, |state| match state.phase {
             Phase::Paused | Phase::Suspended => Next::Keep,
             Phase::Open | Phase::Draining => Next::Close(State {
@@ -109,9 +115,12 @@ impl Broker {
     /// Lets a suspended integration go, as its probe came through. Another state stays as it is.
     pub async fn recover(&self, integration: &str, now: Timestamp) -> Result<State, Error> {
         self.change(integration, |state| match state.phase {
-            Phase::Suspended => {
-                Next::Set(State { phase: Phase::Draining, gate: state.gate, since: now, ..State::default() })
-            }
+            Phase::Suspended => Next::Set(State {
+                phase: Phase::Draining,
+                gate: state.gate,
+                since: now,
+                ..State::default()
+            }),
             Phase::Open | Phase::Paused | Phase::Draining => Next::Keep,
         })
         .await
@@ -139,7 +148,11 @@ impl Broker {
         if entry.value.phase != Phase::Draining || !self.open_gate(org, integration).await? {
             return Ok(None);
         }
-        let open = State { phase: Phase::Open, since: now, ..State::default() };
+        let open = State {
+            phase: Phase::Open,
+            since: now,
+            ..State::default()
+        };
         match self.set_state(integration, &open, entry.revision).await {
             Ok(_) => Ok(Some(open)),
             // Someone holds it again meanwhile, and closed the gate anew before saying so.
@@ -173,7 +186,9 @@ impl Broker {
                     .await?;
             }
         }
-        Err(Error::Conflict { key: signalbox_proto::subjects::gate(integration) })
+        Err(Error::Conflict {
+            key: signalbox_proto::subjects::gate(integration),
+        })
     }
 
     /// Reads the state, decides, and writes on condition that nobody else did; again if so.
@@ -183,7 +198,10 @@ impl Broker {
             let next = match decide(&entry.value) {
                 Next::Keep => return Ok(entry.value),
                 Next::Set(next) => next,
-                Next::Close(next) => State { gate: self.close_gate(integration).await?, ..next },
+                Next::Close(next) => State {
+                    gate: self.close_gate(integration).await?,
+                    ..next
+                },
             };
             match self.set_state(integration, &next, entry.revision).await {
                 Ok(_) => return Ok(next),
@@ -191,6 +209,8 @@ impl Broker {
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::Conflict { key: signalbox_proto::subjects::state_key(integration) })
+        Err(Error::Conflict {
+            key: signalbox_proto::subjects::state_key(integration),
+        })
     }
 }

@@ -40,15 +40,26 @@ pub fn publish_of(delivery: &Delivery, hop: Hop) -> Result<Publish, Error> {
         Hop::Deliver(lane) => subjects::deliver(provider, lane, org, integration),
         Hop::Schedule(at) => {
             headers.push(("Nats-Schedule", format!("@at {at}")));
-            headers.push(("Nats-Schedule-Target", subjects::deliver(provider, Lane::Retry, org, integration)));
+            headers.push((
+                "Nats-Schedule-Target",
+                subjects::deliver(provider, Lane::Retry, org, integration),
+            ));
             subjects::retry(provider, delivery.lane, org, integration, &delivery.id)
         }
     };
-    Ok(Publish { subject: subject.into(), id: Some(delivery.hop_id()), headers, body })
+    Ok(Publish {
+        subject: subject.into(),
+        id: Some(delivery.hop_id()),
+        headers,
+        body,
+    })
 }
 
 fn trace_headers(delivery: &Delivery) -> Vec<(&'static str, String)> {
-    let trace = delivery.events.first().and_then(|accepted| accepted.event.metadata.get(TRACEPARENT));
+    let trace = delivery
+        .events
+        .first()
+        .and_then(|accepted| accepted.event.metadata.get(TRACEPARENT));
     trace.map(|value| (TRACEPARENT, value.clone())).into_iter().collect()
 }
 
@@ -61,7 +72,10 @@ impl Broker {
     /// Takes a hop and waits until the stream has it.
     pub async fn hop(&self, delivery: &Delivery, hop: Hop) -> Result<Ack, Error> {
         let subject = delivery.integration.clone();
-        self.send_hop(delivery, hop).await?.await.map_err(|source| Error::Publish { subject, source })
+        self.send_hop(delivery, hop)
+            .await?
+            .await
+            .map_err(|source| Error::Publish { subject, source })
     }
 
     /// Puts a delivery into PARKED on condition that the gate is still the one the caller knows.
@@ -69,9 +83,17 @@ impl Broker {
         let subject = subjects::parked(&delivery.org, &delivery.integration);
         let mut headers = trace_headers(delivery);
         headers.push(("Nats-Expected-Last-Subject-Sequence", gate.to_string()));
-        headers.push(("Nats-Expected-Last-Subject-Sequence-Subject", subjects::gate(&delivery.integration)));
+        headers.push((
+            "Nats-Expected-Last-Subject-Sequence-Subject",
+            subjects::gate(&delivery.integration),
+        ));
         let body = Bytes::from(wire::encode(delivery)?);
-        let publish = Publish { subject: subject.clone().into(), id: Some(delivery.hop_id()), headers, body };
+        let publish = Publish {
+            subject: subject.clone().into(),
+            id: Some(delivery.hop_id()),
+            headers,
+            body,
+        };
         match self.publisher().publish(publish).await {
             Ok(_) => Ok(Parked::Yes),
             Err(PublishError::Stale { .. }) => Ok(Parked::Stale),
@@ -87,9 +109,15 @@ impl Broker {
 
     /// Opens an integration's gate if nothing of it is left in PARKED; false where something is.
     pub async fn open_gate(&self, org: &signalbox_proto::Name, integration: &str) -> Result<bool, Error> {
-        match self.set_gate(integration, Gate::Open, Some(subjects::parked(org, integration))).await {
+        match self
+            .set_gate(integration, Gate::Open, Some(subjects::parked(org, integration)))
+            .await
+        {
             Ok(_) => Ok(true),
-            Err(Error::Publish { source: PublishError::Stale { .. }, .. }) => Ok(false),
+            Err(Error::Publish {
+                source: PublishError::Stale { .. },
+                ..
+            }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -103,7 +131,12 @@ impl Broker {
         }
         // Repeated after a reconnection, it must not move the gate a second time.
         let id = Some(self.unique());
-        let publish = Publish { subject: subject.clone().into(), id, headers, body: wire::encode(&gate)?.into() };
+        let publish = Publish {
+            subject: subject.clone().into(),
+            id,
+            headers,
+            body: wire::encode(&gate)?.into(),
+        };
         self.publisher()
             .publish_within(publish, Duration::from_secs(10))
             .await
@@ -125,7 +158,10 @@ impl Broker {
             headers: delivery.map(trace_headers).unwrap_or_default(),
             body: wire::encode(dead)?.into(),
         };
-        self.publisher().publish(publish).await.map_err(|source| Error::Publish { subject, source })
+        self.publisher()
+            .publish(publish)
+            .await
+            .map_err(|source| Error::Publish { subject, source })
     }
 
     /// Publishes bytes as a producer would: for inputs that are sent in again. The headers are given
@@ -133,15 +169,34 @@ impl Broker {
     pub async fn publish_raw(&self, subject: &str, headers: &[(String, String)], body: Bytes) -> Result<Ack, Error> {
         let mut map = async_nats::HeaderMap::new();
         for (name, value) in headers {
-            let (Ok(name), Ok(value)) = (name.parse::<async_nats::HeaderName>(), value.parse::<async_nats::HeaderValue>()) else {
-                return Err(Error::Request { what: format!("publish to {subject}"), reason: format!("header {name:?} cannot be sent") });
+            let (Ok(name), Ok(value)) = (
+                name.parse::<async_nats::HeaderName>(),
+                value.parse::<async_nats::HeaderValue>(),
+            ) else {
+                return Err(Error::Request {
+                    what: format!("publish to {subject}"),
+                    reason: format!("header {name:?} cannot be sent"),
+                });
             };
             map.append(name, value);
         }
-        let fail = |reason: String| Error::Request { what: format!("publish to {subject}"), reason };
-        let sent = self.jetstream().publish_with_headers(subject.to_owned(), map, body).await;
-        let ack = sent.map_err(|error| fail(error.to_string()))?.await.map_err(|error| fail(error.to_string()))?;
-        Ok(Ack { seq: ack.sequence, duplicate: ack.duplicate, value: None })
+        let fail = |reason: String| Error::Request {
+            what: format!("publish to {subject}"),
+            reason,
+        };
+        let sent = self
+            .jetstream()
+            .publish_with_headers(subject.to_owned(), map, body)
+            .await;
+        let ack = sent
+            .map_err(|error| fail(error.to_string()))?
+            .await
+            .map_err(|error| fail(error.to_string()))?;
+        Ok(Ack {
+            seq: ack.sequence,
+            duplicate: ack.duplicate,
+            value: None,
+        })
     }
 
     /// The id of the dead letter of a message that never became a delivery, from its place.
@@ -151,7 +206,10 @@ impl Broker {
 
     /// The publish of an accepted event. Its message id is its identity.
     pub fn event_publish(&self, event: &Event) -> Result<Publish, Error> {
-        let trace = event.metadata.get(TRACEPARENT).map(|value| (TRACEPARENT, value.clone()));
+        let trace = event
+            .metadata
+            .get(TRACEPARENT)
+            .map(|value| (TRACEPARENT, value.clone()));
         Ok(Publish {
             subject: subjects::event(&event.org, &event.event_type, self.config().partitions).into(),
             id: Some(event.key()),

@@ -20,23 +20,26 @@ pub struct Entry<T> {
 impl Broker {
     /// The store of a bucket that [`Broker::ensure_streams`] has made.
     pub(crate) async fn bucket(&self, bucket: &'static str) -> Result<Store, Error> {
-        self.jetstream()
-            .get_key_value(bucket)
-            .await
-            .map_err(|error| Error::Kv { what: "open".into(), bucket, reason: error.to_string() })
+        self.jetstream().get_key_value(bucket).await.map_err(|error| Error::Kv {
+            what: "open".into(),
+            bucket,
+            reason: error.to_string(),
+        })
     }
 
     /// Reads a key; `None` where it is missing or deleted.
     pub async fn get<T: DeserializeOwned>(&self, bucket: &'static str, key: &str) -> Result<Option<Entry<T>>, Error> {
         let store = self.bucket(bucket).await?;
-        let entry = store
-            .entry(key)
-            .await
-            .map_err(|error| Error::Kv { what: format!("read {key}"), bucket, reason: error.to_string() })?;
+        let entry = store.entry(key).await.map_err(|error| Error::Kv {
+            what: format!("read {key}"),
+            bucket,
+            reason: error.to_string(),
+        })?;
         match entry {
-            Some(entry) if entry.operation == Operation::Put => {
-                Ok(Some(Entry { value: wire::decode(&entry.value)?, revision: entry.revision }))
-            }
+            Some(entry) if entry.operation == Operation::Put => Ok(Some(Entry {
+                value: wire::decode(&entry.value)?,
+                revision: entry.revision,
+            })),
             _ => Ok(None),
         }
     }
@@ -47,40 +50,59 @@ impl Broker {
         let body = Bytes::from(wire::encode(value)?);
         store.create(key, body).await.map_err(|error| match error.kind() {
             CreateErrorKind::AlreadyExists => Error::Conflict { key: key.to_owned() },
-            _ => Error::Kv { what: format!("create {key}"), bucket, reason: error.to_string() },
+            _ => Error::Kv {
+                what: format!("create {key}"),
+                bucket,
+                reason: error.to_string(),
+            },
         })
     }
 
     /// Replaces a key at this revision (0: missing); [`Error::Conflict`] where it moved on.
-    pub async fn update<T: Serialize>(&self, bucket: &'static str, key: &str, value: &T, revision: u64) -> Result<u64, Error> {
+    pub async fn update<T: Serialize>(
+        &self,
+        bucket: &'static str,
+        key: &str,
+        value: &T,
+        revision: u64,
+    ) -> Result<u64, Error> {
         if revision == 0 {
             return self.create(bucket, key, value).await;
         }
         let store = self.bucket(bucket).await?;
         let body = Bytes::from(wire::encode(value)?);
-        store.update(key, body, revision).await.map_err(|error| match error.kind() {
-            UpdateErrorKind::WrongLastRevision => Error::Conflict { key: key.to_owned() },
-            _ => Error::Kv { what: format!("update {key}"), bucket, reason: error.to_string() },
-        })
+        store
+            .update(key, body, revision)
+            .await
+            .map_err(|error| match error.kind() {
+                UpdateErrorKind::WrongLastRevision => Error::Conflict { key: key.to_owned() },
+                _ => Error::Kv {
+                    what: format!("update {key}"),
+                    bucket,
+                    reason: error.to_string(),
+                },
+            })
     }
 
     /// Writes a key whatever it holds.
     pub async fn put<T: Serialize>(&self, bucket: &'static str, key: &str, value: &T) -> Result<u64, Error> {
         let store = self.bucket(bucket).await?;
         let body = Bytes::from(wire::encode(value)?);
-        store
-            .put(key, body)
-            .await
-            .map_err(|error| Error::Kv { what: format!("write {key}"), bucket, reason: error.to_string() })
+        store.put(key, body).await.map_err(|error| Error::Kv {
+            what: format!("write {key}"),
+            bucket,
+            reason: error.to_string(),
+        })
     }
 
     /// Removes a key.
     pub async fn delete(&self, bucket: &'static str, key: &str) -> Result<(), Error> {
         let store = self.bucket(bucket).await?;
-        store
-            .purge(key)
-            .await
-            .map_err(|error| Error::Kv { what: format!("delete {key}"), bucket, reason: error.to_string() })
+        store.purge(key).await.map_err(|error| Error::Kv {
+            what: format!("delete {key}"),
+            bucket,
+            reason: error.to_string(),
+        })
     }
 
     /// An integration as CONFIG holds it, read once and not from a watch.
@@ -94,11 +116,15 @@ impl Broker {
         Ok(self
             .get(subjects::STATE, &subjects::state_key(integration))
             .await?
-            .unwrap_or(Entry { value: State::default(), revision: 0 }))
+            .unwrap_or(Entry {
+                value: State::default(),
+                revision: 0,
+            }))
     }
 
     /// Replaces the state of an integration at this revision.
     pub async fn set_state(&self, integration: &str, state: &State, revision: u64) -> Result<u64, Error> {
-        self.update(subjects::STATE, &subjects::state_key(integration), state, revision).await
+        self.update(subjects::STATE, &subjects::state_key(integration), state, revision)
+            .await
     }
 }

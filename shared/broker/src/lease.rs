@@ -25,7 +25,12 @@ impl Broker {
     /// Takes a lease; `None` where another holds it. The time to live is whole seconds, at least one.
     pub async fn acquire(&self, key: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>, Error> {
         let holder = format!("{holder} {}", self.unique());
-        let mut lease = Lease { key: key.to_owned(), holder, ttl, revision: 0 };
+        let mut lease = Lease {
+            key: key.to_owned(),
+            holder,
+            ttl,
+            revision: 0,
+        };
         Ok(self.write_lease(&mut lease).await?.then_some(lease))
     }
 
@@ -42,9 +47,11 @@ impl Broker {
             Ok(()) => Ok(()),
             // Lost before: there is nothing to give back.
             Err(error) if error.kind() == PurgeErrorKind::WrongLastRevision => Ok(()),
-            Err(error) => {
-                Err(Error::Kv { what: format!("release {}", lease.key), bucket: subjects::LEASE, reason: error.to_string() })
-            }
+            Err(error) => Err(Error::Kv {
+                what: format!("release {}", lease.key),
+                bucket: subjects::LEASE,
+                reason: error.to_string(),
+            }),
         }
     }
 

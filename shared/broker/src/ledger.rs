@@ -18,7 +18,10 @@ use signalbox_proto::{
     subjects, wire,
 };
 
-use crate::{Broker, Error, topology::{Consumer, From}};
+use crate::{
+    Broker, Error,
+    topology::{Consumer, From},
+};
 
 /// Entries that the lists of a report hold at most.
 const LIST_MAX: usize = 100;
@@ -94,7 +97,10 @@ impl Rows {
 
     fn end(&mut self, delivery: &str, generation: u32, state: Final) {
         let row = Row { generation, state };
-        self.ended.entry(delivery.to_owned()).and_modify(|known| *known = known.join(row)).or_insert(row);
+        self.ended
+            .entry(delivery.to_owned())
+            .and_modify(|known| *known = known.join(row))
+            .or_insert(row);
     }
 
     fn state(&self, delivery: &str) -> Option<Final> {
@@ -121,7 +127,12 @@ impl Broker {
         let events = self.stream_state(subjects::EVENTS).await?;
         let mut floors = Vec::new();
         for partition in 0..self.config().partitions {
-            floors.push(Consumer::router(partition).progress(self).await?.ack_floor);
+            floors.push(
+                Consumer::router(partition, self.config().partitions)
+                    .progress(self)
+                    .await?
+                    .ack_floor,
+            );
         }
         let mut rows = Rows::default();
         self.read_moving(&mut rows).await?;
@@ -129,25 +140,41 @@ impl Broker {
         // What moved from PARKED to a lane while the lanes had been read already.
         self.read_moving(&mut rows).await?;
 
-        let mut report = Report { complete_since: self.ledger_complete_since(since).await?, ..Report::default() };
+        let mut report = Report {
+            complete_since: self.ledger_complete_since(since).await?,
+            ..Report::default()
+        };
         report.unreadable = rows.unreadable;
         let partitions = self.config().partitions;
         let from = From::Time(since.max(report.complete_since));
         let mut moving_ids = Vec::new();
-        self.scan(subjects::EVENTS, vec![subjects::EVENT_ALL.to_owned()], from, |message| {
-            let seq = message.place.seq;
-            if seq > events.last_seq {
-                return ControlFlow::Break(());
-            }
-            let partition = message.subject.split('.').nth(2).and_then(|token| token.parse::<u32>().ok()).unwrap_or(0);
-            let floor = floors.get((partition % partitions.max(1)) as usize).copied().unwrap_or_default();
-            if seq > floor {
-                report.unrouted += 1;
-            } else {
-                judge(&rows, seq, &mut report, &mut moving_ids);
-            }
-            ControlFlow::Continue(())
-        })
+        self.scan(
+            subjects::EVENTS,
+            vec![subjects::EVENT_ALL.to_owned()],
+            from,
+            |message| {
+                let seq = message.place.seq;
+                if seq > events.last_seq {
+                    return ControlFlow::Break(());
+                }
+                let partition = message
+                    .subject
+                    .split('.')
+                    .nth(2)
+                    .and_then(|token| token.parse::<u32>().ok())
+                    .unwrap_or(0);
+                let floor = floors
+                    .get((partition % partitions.max(1)) as usize)
+                    .copied()
+                    .unwrap_or_default();
+                if seq > floor {
+                    report.unrouted += 1;
+                } else {
+                    judge(&rows, seq, &mut report, &mut moving_ids);
+                }
+                ControlFlow::Continue(())
+            },
+        )
         .await?;
         moving_ids.truncate(LIST_MAX);
         report.moving_ids = moving_ids;
@@ -168,9 +195,13 @@ impl Broker {
     }
 
     async fn read_moving(&self, rows: &mut Rows) -> Result<(), Error> {
-        let mut queues: Vec<(String, &str)> =
-            self.providers().await?.iter().map(|provider| (subjects::deliver_stream(provider), ">")).collect();
-        queues.push((subjects::PARKED.to_owned(), "signalbox.parked.>"));
+        let mut queues: Vec<(String, &str)> = self
+            .providers()
+            .await?
+            .iter()
+            .map(|provider| (subjects::deliver_stream(provider), ">"))
+            .collect();
+        queues.push((subjects::PARKED.to_owned(), subjects::PARKED_ALL));
         for (stream, filter) in queues {
             self.scan_queue(&stream, filter, |stored| match wire::decode_delivery(&stored.body) {
                 Ok(delivery) => rows.move_on(&delivery),
@@ -182,41 +213,65 @@ impl Broker {
     }
 
     async fn read_ended(&self, rows: &mut Rows, since: Timestamp) -> Result<(), Error> {
-        self.scan(subjects::OUTCOMES, vec![subjects::OUTCOME_ALL.to_owned()], From::Time(since), |message| {
-            match wire::decode_records(&message.body) {
-                Ok((records, unknown)) => {
-                    rows.unreadable += unknown as u64;
-                    records.iter().for_each(|record| read_record(rows, record));
+        self.scan(
+            subjects::OUTCOMES,
+            vec![subjects::OUTCOME_ALL.to_owned()],
+            From::Time(since),
+            |message| {
+                match wire::decode_records(&message.body) {
+                    Ok((records, unknown)) => {
+                        rows.unreadable += unknown as u64;
+                        records.iter().for_each(|record| read_record(rows, record));
+                    }
+                    Err(_) => rows.unreadable += 1,
                 }
-                Err(_) => rows.unreadable += 1,
-            }
-            ControlFlow::Continue(())
-        })
+                ControlFlow::Continue(())
+            },
+        )
         .await?;
         let mut dead: HashMap<u64, (String, u32)> = HashMap::new();
-        self.scan(subjects::DEAD, vec!["signalbox.dead.>".to_owned()], From::Time(since), |message| {
-            match wire::decode::<DeadLetter>(&message.body) {
-                Ok(DeadLetter { delivery: Some(delivery), reason, .. }) => {
-                    for accepted in &delivery.events {
-                        rows.owe(accepted.seq, delivery.matched, &delivery.id);
+        self.scan(
+            subjects::DEAD,
+            vec![subjects::DEAD_ALL.to_owned()],
+            From::Time(since),
+            |message| {
+                match wire::decode::<DeadLetter>(&message.body) {
+                    Ok(DeadLetter {
+                        delivery: Some(delivery),
+                        reason,
+                        ..
+                    }) => {
+                        for accepted in &delivery.events {
+                            rows.owe(accepted.seq, delivery.matched, &delivery.id);
+                        }
+                        rows.end(&delivery.id, delivery.generation, reason.ledger());
+                        dead.insert(message.place.seq, (delivery.id, delivery.generation));
                     }
-                    rows.end(&delivery.id, delivery.generation, reason.ledger());
-                    dead.insert(message.place.seq, (delivery.id, delivery.generation));
+                    Ok(_) => {}
+                    Err(_) => rows.unreadable += 1,
                 }
-                Ok(_) => {}
-                Err(_) => rows.unreadable += 1,
-            }
-            ControlFlow::Continue(())
-        })
+                ControlFlow::Continue(())
+            },
+        )
         .await?;
-        self.scan(subjects::DEAD, vec![subjects::DEAD_MARKS.to_owned()], From::Time(since), |message| {
-            if let Ok(Mark { did: Did::Discarded, seqs, .. }) = wire::decode::<Mark>(&message.body) {
-                for (delivery, generation) in seqs.iter().filter_map(|seq| dead.get(seq)) {
-                    rows.end(delivery, *generation, Final::Discarded);
+        self.scan(
+            subjects::DEAD,
+            vec![subjects::DEAD_MARKS.to_owned()],
+            From::Time(since),
+            |message| {
+                if let Ok(Mark {
+                    did: Did::Discarded,
+                    seqs,
+                    ..
+                }) = wire::decode::<Mark>(&message.body)
+                {
+                    for (delivery, generation) in seqs.iter().filter_map(|seq| dead.get(seq)) {
+                        rows.end(delivery, *generation, Final::Discarded);
+                    }
                 }
-            }
-            ControlFlow::Continue(())
-        })
+                ControlFlow::Continue(())
+            },
+        )
         .await?;
         Ok(())
     }
@@ -248,7 +303,9 @@ fn judge(rows: &Rows, seq: u64, report: &mut Report, moving_ids: &mut Vec<String
         } else {
             report.missing += 1;
             if report.missing_events.len() < LIST_MAX {
-                report.missing_events.push((seq, "neither a delivery nor no_route is known".into()));
+                report
+                    .missing_events
+                    .push((seq, "neither a delivery nor no_route is known".into()));
             }
         }
         return;
@@ -259,7 +316,9 @@ fn judge(rows: &Rows, seq: u64, report: &mut Report, moving_ids: &mut Vec<String
     if owed > known {
         report.missing += owed - known;
         if report.missing_events.len() < LIST_MAX {
-            report.missing_events.push((seq, format!("{} of {owed} deliveries are not known", owed - known)));
+            report
+                .missing_events
+                .push((seq, format!("{} of {owed} deliveries are not known", owed - known)));
         }
     }
     for delivery in deliveries {
@@ -278,7 +337,10 @@ fn judge(rows: &Rows, seq: u64, report: &mut Report, moving_ids: &mut Vec<String
             None => {
                 report.missing += 1;
                 if report.missing_events.len() < LIST_MAX {
-                    report.missing_events.push((seq, format!("delivery {delivery} was tried, but neither waits nor ended")));
+                    report.missing_events.push((
+                        seq,
+                        format!("delivery {delivery} was tried, but neither waits nor ended"),
+                    ));
                 }
             }
         }

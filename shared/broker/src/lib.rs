@@ -89,7 +89,9 @@ pub struct Broker {
 
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Broker").field("url", &self.config.url).finish_non_exhaustive()
+        f.debug_struct("Broker")
+            .field("url", &self.config.url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -102,7 +104,12 @@ impl Broker {
         let addresses = config
             .url
             .split(',')
-            .map(|url| url.trim().parse::<ServerAddr>().map_err(|source| Error::Url { url: url.trim().to_owned(), source }))
+            .map(|url| {
+                url.trim().parse::<ServerAddr>().map_err(|source| Error::Url {
+                    url: url.trim().to_owned(),
+                    source,
+                })
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let (connected, mut connections) = watch::channel(0_u64);
         let connected = Arc::new(connected);
@@ -117,7 +124,9 @@ impl Broker {
                         Event::Disconnected => tracing::warn!("lost the connection to NATS; reconnecting"),
                         Event::ServerError(error) => tracing::warn!(%error, "NATS reports an error"),
                         Event::ClientError(error) => tracing::warn!(%error, "the NATS client reports an error"),
-                        Event::SlowConsumer(sid) => tracing::warn!(sid, "a subscription is slow; messages were dropped by the client"),
+                        Event::SlowConsumer(sid) => {
+                            tracing::warn!(sid, "a subscription is slow; messages were dropped by the client")
+                        }
                         Event::LameDuckMode => tracing::info!("a NATS server is about to leave"),
                         Event::Draining | Event::Closed => {}
                     }
@@ -134,16 +143,29 @@ impl Broker {
         };
         // The event may come after the connection: what is published before would be taken for
         // something that an earlier connection has lost.
-        connections.wait_for(|count| *count > 0).await.map_err(|_| Error::Connection { reason: "it ended at once".into() })?;
+        connections
+            .wait_for(|count| *count > 0)
+            .await
+            .map_err(|_| Error::Connection {
+                reason: "it ended at once".into(),
+            })?;
         let broker = Self::over(client, connections, config);
         broker.check_server().await?;
         Ok(broker)
     }
 
     fn over(client: async_nats::Client, connections: watch::Receiver<u64>, config: Config) -> Self {
-        let jetstream = jetstream::context::ContextBuilder::new().timeout(REQUEST_TIMEOUT).build(client.clone());
+        let jetstream = jetstream::context::ContextBuilder::new()
+            .timeout(REQUEST_TIMEOUT)
+            .build(client.clone());
         let publisher = Publisher::start(client.clone(), connections.clone());
-        Self { client, jetstream, publisher, connections, config: Arc::new(config) }
+        Self {
+            client,
+            jetstream,
+            publisher,
+            connections,
+            config: Arc::new(config),
+        }
     }
 
     async fn check_server(&self) -> Result<(), Error> {
@@ -156,17 +178,25 @@ impl Broker {
             return Err(Error::MaxPayload { is: info.max_payload });
         }
         if !(1..=64).contains(&self.config.partitions) {
-            return Err(Error::Setting { name: "nats.partitions", reason: "must be from 1 to 64".into() });
+            return Err(Error::Setting {
+                name: "nats.partitions",
+                reason: "must be from 1 to 64".into(),
+            });
         }
         if ![1, 3, 5].contains(&self.config.replicas) {
-            return Err(Error::Setting { name: "nats.replicas", reason: "must be 1, 3 or 5".into() });
+            return Err(Error::Setting {
+                name: "nats.replicas",
+                reason: "must be 1, 3 or 5".into(),
+            });
         }
         let mut wait = Duration::from_millis(100);
         loop {
             match self.jetstream.query_account().await {
                 Ok(_) => return Ok(()),
                 Err(error) if wait > Duration::from_secs(6) => {
-                    return Err(Error::NoJetStream { reason: error.to_string() });
+                    return Err(Error::NoJetStream {
+                        reason: error.to_string(),
+                    });
                 }
                 Err(error) => {
                     tracing::info!(%error, "JetStream does not answer yet; trying again");
@@ -194,7 +224,9 @@ impl Broker {
 
     /// Waits until everything written so far is on its way to the server.
     pub async fn flush(&self) -> Result<(), Error> {
-        self.client.flush().await.map_err(|error| Error::Connection { reason: error.to_string() })
+        self.client.flush().await.map_err(|error| Error::Connection {
+            reason: error.to_string(),
+        })
     }
 
     pub(crate) fn client(&self) -> &async_nats::Client {
@@ -220,7 +252,10 @@ impl Broker {
         self.jetstream
             .request::<_, _, serde_json::Value>(subject.to_owned(), body)
             .await
-            .map_err(|error| Error::Request { what: subject.to_owned(), reason: error.to_string() })
+            .map_err(|error| Error::Request {
+                what: subject.to_owned(),
+                reason: error.to_string(),
+            })
     }
 }
 
@@ -239,9 +274,10 @@ fn options(config: &Config, name: &str) -> Result<ConnectOptions, Error> {
             name: "nats.credentials_file",
             reason: format!("cannot read {}: {source}", config.credentials_file.display()),
         })?;
-        options = options
-            .credentials(&text)
-            .map_err(|source| Error::Setting { name: "nats.credentials_file", reason: source.to_string() })?;
+        options = options.credentials(&text).map_err(|source| Error::Setting {
+            name: "nats.credentials_file",
+            reason: source.to_string(),
+        })?;
     }
     if !config.ca_file.as_os_str().is_empty() {
         options = options.add_root_certificates(config.ca_file.clone()).require_tls(true);

@@ -1,5 +1,7 @@
 //! A message of a stream, with its place there and the ways to settle it.
 
+use std::{ops::Deref, time::Duration};
+
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use signalbox_proto::Timestamp;
@@ -15,9 +17,7 @@ pub struct Message {
     pub headers: Option<HeaderMap>,
     /// Its bytes.
     pub body: Bytes,
-    /// Its place in the stream.
-    pub place: Place,
-    reply: Subject,
+    ticket: Ticket,
 }
 
 /// What the acknowledgement subject says of a message.
@@ -35,30 +35,32 @@ pub struct Place {
     pub pending: u64,
 }
 
-/// Enough of a message to say that it is still worked on.
+/// Enough of a message to settle it, without its bytes.
 #[derive(Clone, Debug)]
-pub struct Handle(Subject);
-
-impl Handle {
-    /// Tells the server that the message is still being worked on.
-    pub async fn in_progress(&self, broker: &Broker) -> Result<(), Error> {
-        settle(&self.0, broker, Bytes::from_static(b"+WPI")).await
-    }
+pub struct Ticket {
+    /// Its place in the stream.
+    pub place: Place,
+    reply: Subject,
 }
 
-async fn settle(reply: &Subject, broker: &Broker, body: Bytes) -> Result<(), Error> {
-    broker
-        .client()
-        .publish(reply.clone(), body)
-        .await
-        .map_err(|error| Error::Connection { reason: error.to_string() })
+impl Deref for Message {
+    type Target = Ticket;
+
+    fn deref(&self) -> &Ticket {
+        &self.ticket
+    }
 }
 
 impl Message {
     pub(crate) fn read(message: async_nats::Message) -> Option<Self> {
         let reply = message.reply?;
         let place = read_place(&reply)?;
-        Some(Self { subject: message.subject, headers: message.headers, body: message.payload, place, reply })
+        Some(Self {
+            subject: message.subject,
+            headers: message.headers,
+            body: message.payload,
+            ticket: Ticket { place, reply },
+        })
     }
 
     /// A header's value.
@@ -78,9 +80,16 @@ impl Message {
         list
     }
 
+    /// What is left of it once its bytes are not needed any more.
+    pub fn into_ticket(self) -> Ticket {
+        self.ticket
+    }
+}
+
+impl Ticket {
     /// Acknowledges without waiting: enough where a lost one only repeats an idempotent publish.
     pub async fn ack(&self, broker: &Broker) -> Result<(), Error> {
-        self.settle(broker, "+ACK").await
+        self.settle(broker, Bytes::from_static(b"+ACK")).await
     }
 
     /// Acknowledges and waits until the server knows. As acknowledgements on one connection keep
@@ -98,29 +107,38 @@ impl Message {
 
     /// Hands back what has not begun.
     pub async fn nak(&self, broker: &Broker) -> Result<(), Error> {
-        self.settle(broker, "-NAK").await
+        self.settle(broker, Bytes::from_static(b"-NAK")).await
     }
 
     /// Hands back what has not begun, to be delivered again after a while.
-    pub async fn nak_after(&self, broker: &Broker, wait: std::time::Duration) -> Result<(), Error> {
-        settle(&self.reply, broker, Bytes::from(format!("-NAK {{\"delay\": {}}}", wait.as_nanos()))).await
+    pub async fn nak_after(&self, broker: &Broker, wait: Duration) -> Result<(), Error> {
+        self.settle(broker, Bytes::from(format!("-NAK {{\"delay\": {}}}", wait.as_nanos()))).await
     }
 
-    /// Enough of it to say that it is still worked on.
-    pub fn handle(&self) -> Handle {
-        Handle(self.reply.clone())
+    /// Tells the server that it is still being worked on.
+    pub async fn in_progress(&self, broker: &Broker) -> Result<(), Error> {
+        self.settle(broker, Bytes::from_static(b"+WPI")).await
     }
 
-    async fn settle(&self, broker: &Broker, word: &'static str) -> Result<(), Error> {
-        settle(&self.reply, broker, Bytes::from_static(word.as_bytes())).await
+    async fn settle(&self, broker: &Broker, word: Bytes) -> Result<(), Error> {
+        broker
+            .client()
+            .publish(self.reply.clone(), word)
+            .await
+            .map_err(|error| Error::Connection { reason: error.to_string() })
     }
 }
 
 /// Reads `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<consumer seq>.<time>.<pending>` and its
 /// newer form with domain and account before the stream (and a token at the end).
 fn read_place(reply: &str) -> Option<Place> {
-    let tokens: Vec<&str> = reply.strip_prefix("$JS.ACK.")?.split('.').collect();
-    let at = match tokens.len() {
+    let mut tokens = [""; 12];
+    let mut count = 0;
+    for token in reply.strip_prefix("$JS.ACK.")?.split('.').take(tokens.len()) {
+        tokens[count] = token;
+        count += 1;
+    }
+    let at = match count {
         7 => 2,
         9.. => 4,
         _ => return None,

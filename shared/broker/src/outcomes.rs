@@ -8,17 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_bytes::ByteBuf;
-use signalbox_proto::{
-    Record,
-    outcome::Batch,
-    subjects, wire,
-};
+use signalbox_proto::{Record, outcome::Batch, subjects, wire};
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
 
-use crate::{Broker, Message, Publish, PublishError};
+use crate::{Broker, Publish, PublishError, message::Ticket};
 
 /// Outcomes of one batch at most.
 pub const RECORDS_MAX: usize = 64;
@@ -35,7 +31,7 @@ pub struct Entry {
     /// The record, encoded by [`encode`].
     pub record: ByteBuf,
     /// What it was made of.
-    pub messages: Vec<Message>,
+    pub tickets: Vec<Ticket>,
     /// The owner's own mark, returned as it is.
     pub mark: u64,
 }
@@ -74,7 +70,13 @@ impl Outcomes {
             full,
         };
         tokio::spawn(batching.run(receiver));
-        (Self { entries, full: full_receiver }, settled_receiver)
+        (
+            Self {
+                entries,
+                full: full_receiver,
+            },
+            settled_receiver,
+        )
     }
 
     /// Hands an outcome over. Waits where batches are not stored fast enough.
@@ -126,7 +128,12 @@ impl Batching {
                 return;
             }
         };
-        let publish = Publish { subject: self.subject.clone().into(), id: None, headers: Vec::new(), body };
+        let publish = Publish {
+            subject: self.subject.clone().into(),
+            id: None,
+            headers: Vec::new(),
+            body,
+        };
         loop {
             let error = match self.broker.publisher().publish(publish.clone()).await {
                 Ok(_) => {
@@ -141,7 +148,7 @@ impl Batching {
                 tracing::error!(%error, "OUTCOMES refuses: no request starts until it takes outcomes again; raise nats.storage_bytes or lower nats.outcomes_age_s");
             }
             self.set_full(true);
-            if batch.iter().any(|entry| !entry.messages.is_empty()) {
+            if batch.iter().any(|entry| !entry.tickets.is_empty()) {
                 return self.settle(Settled::Refused(batch));
             }
             // Nothing is held that could be delivered again: offer it until it is taken.
@@ -150,8 +157,10 @@ impl Batching {
     }
 
     async fn acknowledge(&self, batch: &[Entry]) {
-        let messages: Vec<&Message> = batch.iter().flat_map(|entry| &entry.messages).collect();
-        let Some((last, others)) = messages.split_last() else { return };
+        let tickets: Vec<&Ticket> = batch.iter().flat_map(|entry| &entry.tickets).collect();
+        let Some((last, others)) = tickets.split_last() else {
+            return;
+        };
         for message in others {
             if let Err(error) = message.ack(&self.broker).await {
                 tracing::debug!(%error, "an acknowledgement could not be written");
@@ -159,7 +168,7 @@ impl Batching {
         }
         if let Err(error) = last.confirm(&self.broker).await {
             // The messages will come again; their owner remembers them as done.
-            tracing::debug!(%error, count = messages.len(), "acknowledgements are not confirmed");
+            tracing::debug!(%error, count = tickets.len(), "acknowledgements are not confirmed");
         }
     }
 

@@ -143,7 +143,9 @@ impl Future for Receipt {
     type Output = Result<Ack, PublishError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map(|received| received.unwrap_or(Err(PublishError::Closed)))
+        Pin::new(&mut self.0)
+            .poll(context)
+            .map(|received| received.unwrap_or(Err(PublishError::Closed)))
     }
 }
 
@@ -222,7 +224,14 @@ impl Publisher {
             let mut pending = shared.pending.lock().expect("no holder of the lock panics");
             pending.insert(
                 token,
-                Pending { publish, done, due: now + ACK_TIMEOUT, repeat_wait: REPEAT_FIRST, deadline: until, _permit: permit },
+                Pending {
+                    publish,
+                    done,
+                    due: now + ACK_TIMEOUT,
+                    repeat_wait: REPEAT_FIRST,
+                    deadline: until,
+                    _permit: permit,
+                },
             );
         }
         let early = until.is_some_and(|until| until < now + ACK_TIMEOUT);
@@ -274,7 +283,11 @@ impl Outgoing {
             }
             headers
         });
-        Self { subject: publish.subject.clone(), headers, body: publish.body.clone() }
+        Self {
+            subject: publish.subject.clone(),
+            headers,
+            body: publish.body.clone(),
+        }
     }
 }
 
@@ -287,17 +300,24 @@ impl Shared {
         let reply = format!("{}.{token}", self.inbox);
         let sent = match message.headers {
             Some(headers) => {
-                self.client.publish_with_reply_and_headers(message.subject, reply, headers, message.body).await
+                self.client
+                    .publish_with_reply_and_headers(message.subject, reply, headers, message.body)
+                    .await
             }
-            None => self.client.publish_with_reply(message.subject, reply, message.body).await,
+            None => {
+                self.client
+                    .publish_with_reply(message.subject, reply, message.body)
+                    .await
+            }
         };
         if let Err(error) = sent {
             // A client that is closed, a message over max_payload: repeating cannot help.
             let result = match error.kind() {
                 PublishErrorKind::Send => PublishError::Closed,
-                PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::InvalidSubject => {
-                    PublishError::Refused { code: 0, description: error.to_string() }
-                }
+                PublishErrorKind::MaxPayloadExceeded | PublishErrorKind::InvalidSubject => PublishError::Refused {
+                    code: 0,
+                    description: error.to_string(),
+                },
             };
             self.settle(token, Verdict::Done(Err(result)));
         }
@@ -375,11 +395,17 @@ async fn read_answers(shared: Arc<Shared>) {
             }
         };
         while let Some(answer) = answers.next().await {
-            let token = answer.subject.rsplit_once('.').and_then(|(_, token)| token.parse().ok());
+            let token = answer
+                .subject
+                .rsplit_once('.')
+                .and_then(|(_, token)| token.parse().ok());
             let Some(token) = token else { continue };
             shared.settle(token, read_answer(&answer));
         }
-        if matches!(shared.client.connection_state(), async_nats::connection::State::Disconnected) {
+        if matches!(
+            shared.client.connection_state(),
+            async_nats::connection::State::Disconnected
+        ) {
             return;
         }
     }
@@ -407,14 +433,19 @@ fn read_answer(answer: &async_nats::Message) -> Verdict {
 /// Codes of nats-server `errors.json`.
 fn classify(error: &ApiError<'_>) -> Verdict {
     let description = error.description.clone().into_owned();
-    let full = ["maximum", "insufficient", "no space"].iter().any(|word| description.contains(word));
+    let full = ["maximum", "insufficient", "no space"]
+        .iter()
+        .any(|word| description.contains(word));
     match error.err_code {
         // Another publish checked against the same subject is under way: not staleness. And the same
         // id is under way: its sequence is not known yet.
         10_164 | 10_158 => Verdict::Repeat,
         10_070 | 10_071 => Verdict::Done(Err(PublishError::Stale { description })),
         // Storage or memory of the server, messages or bytes of the stream.
-        10_023 | 10_028 | 10_047 | 10_176 => Verdict::Done(Err(PublishError::Full { code: error.err_code, description })),
+        10_023 | 10_028 | 10_047 | 10_176 => Verdict::Done(Err(PublishError::Full {
+            code: error.err_code,
+            description,
+        })),
         // "Store failed", whatever the reason. A leader that has just stepped down has closed its store.
         10_077 if description.contains("closed") => Verdict::Repeat,
         code @ 10_077 => Verdict::Done(Err(PublishError::Full { code, description })),

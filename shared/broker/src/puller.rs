@@ -69,7 +69,10 @@ pub struct Puller {
 
 impl std::fmt::Debug for Puller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Puller").field("consumer", &self.consumer.name()).field("asked", &self.asked).finish_non_exhaustive()
+        f.debug_struct("Puller")
+            .field("consumer", &self.consumer.name())
+            .field("asked", &self.asked)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,7 +81,12 @@ impl Puller {
     pub async fn open(broker: &Broker, consumer: Consumer) -> Result<Self, Error> {
         let mut connections = broker.connections();
         connections.mark_unchanged();
-        let Mended { consumer, pending, inbox, answers } = mend(broker.clone(), consumer, 0, Duration::ZERO).await?;
+        let Mended {
+            consumer,
+            pending,
+            inbox,
+            answers,
+        } = mend(broker.clone(), consumer, 0, Duration::ZERO).await?;
         Ok(Self {
             broker: broker.clone(),
             consumer,
@@ -221,8 +229,17 @@ impl Puller {
             HEARTBEAT.as_nanos()
         );
         let reply = format!("{}.{}", self.inbox, self.request + 1);
-        let subject = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.consumer.stream(), self.consumer.name());
-        match self.broker.client().publish_with_reply(subject, reply, Bytes::from(body)).await {
+        let subject = format!(
+            "$JS.API.CONSUMER.MSG.NEXT.{}.{}",
+            self.consumer.stream(),
+            self.consumer.name()
+        );
+        match self
+            .broker
+            .client()
+            .publish_with_reply(subject, reply, Bytes::from(body))
+            .await
+        {
             Ok(()) => {
                 self.request += 1;
                 self.asked += more;
@@ -265,7 +282,12 @@ impl Puller {
                     None => self.asked = 0,
                 }
                 if status != StatusCode::TIMEOUT {
-                    tracing::debug!(consumer = self.consumer.name(), status = status.as_u16(), description, "a pull ended");
+                    tracing::debug!(
+                        consumer = self.consumer.name(),
+                        status = status.as_u16(),
+                        description,
+                        "a pull ended"
+                    );
                     self.lost(description);
                     self.mend_later();
                 }
@@ -320,13 +342,23 @@ impl Puller {
     }
 
     fn mend_after(&mut self, wait: Duration) {
-        self.mending = Some(Box::pin(mend(self.broker.clone(), self.consumer.clone(), self.last_seq, wait)));
+        self.mending = Some(Box::pin(mend(
+            self.broker.clone(),
+            self.consumer.clone(),
+            self.last_seq,
+            wait,
+        )));
     }
 
     fn on_mended(&mut self, mended: Result<Mended, Error>) {
         self.mending = None;
         match mended {
-            Ok(Mended { consumer, pending, inbox, answers }) => {
+            Ok(Mended {
+                consumer,
+                pending,
+                inbox,
+                answers,
+            }) => {
                 let before = std::mem::replace(&mut self.answers, answers);
                 if consumer.follows() {
                     // The new consumer sends what the one before had not.
@@ -353,7 +385,10 @@ impl Puller {
         // Moved only when it rings: a timer reset for each message would cost more than the message.
         let silent = self.asked > 0 && now.duration_since(self.heard) >= SILENCE_MAX;
         if silent && self.mending.is_none() {
-            tracing::warn!(consumer = self.consumer.name(), "no heartbeat from the server; asking anew");
+            tracing::warn!(
+                consumer = self.consumer.name(),
+                "no heartbeat from the server; asking anew"
+            );
             self.lost("silence");
             self.mend_after(Duration::ZERO);
         }
@@ -414,8 +449,15 @@ async fn mend(broker: Broker, mut consumer: Consumer, last_seq: u64, wait: Durat
         .client()
         .subscribe(format!("{inbox}.*"))
         .await
-        .map_err(|error| Error::Connection { reason: error.to_string() })?;
-    Ok(Mended { consumer, pending, inbox, answers })
+        .map_err(|error| Error::Connection {
+            reason: error.to_string(),
+        })?;
+    Ok(Mended {
+        consumer,
+        pending,
+        inbox,
+        answers,
+    })
 }
 
 async fn mending(mending: &mut Option<Mending>) -> Result<Mended, Error> {

@@ -6,7 +6,7 @@
 
 use signalbox_proto::subjects;
 
-use crate::{Broker, Error, Message};
+use crate::{Broker, Error, Message, message::Ticket};
 
 /// Deliveries after which a message is suspect.
 pub const DELIVERED_SUSPECT: u64 = 4;
@@ -33,7 +33,14 @@ impl Broker {
         if !is_suspect(message) {
             return Ok(Suspicion::None);
         }
-        match self.create(subjects::STATE, &subjects::suspect_key(stream, message.place.seq), &message.place.delivered).await {
+        match self
+            .create(
+                subjects::STATE,
+                &subjects::suspect_key(stream, message.place.seq),
+                &message.place.delivered,
+            )
+            .await
+        {
             Ok(_) => Ok(Suspicion::Suspect),
             Err(Error::Conflict { .. }) => Ok(Suspicion::Poison),
             Err(error) => Err(error),
@@ -41,7 +48,8 @@ impl Broker {
     }
 
     /// Removes the marker of a suspect that was handled, or of a poison that is filed.
-    pub async fn clear_suspect(&self, stream: &str, message: &Message) -> Result<(), Error> {
-        self.delete(subjects::STATE, &subjects::suspect_key(stream, message.place.seq)).await
+    pub async fn clear_suspect(&self, stream: &str, ticket: &Ticket) -> Result<(), Error> {
+        self.delete(subjects::STATE, &subjects::suspect_key(stream, ticket.place.seq))
+            .await
     }
 }

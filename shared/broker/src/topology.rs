@@ -53,7 +53,7 @@ fn share(broker: &Broker, percent: u64) -> i64 {
 pub fn streams(broker: &Broker) -> Vec<Config> {
     let config = broker.config();
     let replicas = config.replicas;
-    let (source, destination) = subjects::input_transform(config.partitions);
+    let transform = subjects::input_transform(config.partitions);
     vec![
         Config {
             retention: RetentionPolicy::WorkQueue,
@@ -61,7 +61,7 @@ pub fn streams(broker: &Broker) -> Vec<Config> {
             max_bytes: share(broker, 10),
             duplicate_window: INGEST_WINDOW,
             max_message_size: INGEST_BYTES_MAX,
-            subject_transform: Some(SubjectTransform { source, destination }),
+            subject_transform: transform.map(|(source, destination)| SubjectTransform { source, destination }),
             ..stream(subjects::INGEST, vec![subjects::INPUT_ALL.to_owned()], replicas)
         },
         Config {
@@ -76,7 +76,11 @@ pub fn streams(broker: &Broker) -> Vec<Config> {
             duplicate_window: HOP_WINDOW,
             allow_rollup: true,
             compression: Some(Compression::S2),
-            ..stream(subjects::PARKED, subjects::PARKED_SUBJECTS.map(str::to_owned).to_vec(), replicas)
+            ..stream(
+                subjects::PARKED,
+                subjects::PARKED_SUBJECTS.map(str::to_owned).to_vec(),
+                replicas,
+            )
         },
         Config {
             retention: RetentionPolicy::WorkQueue,
@@ -89,7 +93,11 @@ pub fn streams(broker: &Broker) -> Vec<Config> {
             max_age: Duration::from_secs(config.dead_age_s),
             duplicate_window: HOP_WINDOW,
             compression: Some(Compression::S2),
-            ..stream(subjects::DEAD, subjects::DEAD_SUBJECTS.map(str::to_owned).to_vec(), replicas)
+            ..stream(
+                subjects::DEAD,
+                subjects::DEAD_SUBJECTS.map(str::to_owned).to_vec(),
+                replicas,
+            )
         },
         Config {
             discard: DiscardPolicy::New,
@@ -100,9 +108,27 @@ pub fn streams(broker: &Broker) -> Vec<Config> {
             compression: Some(Compression::S2),
             ..stream(subjects::OUTCOMES, vec![subjects::OUTCOME_ALL.to_owned()], replicas)
         },
-        counter("RATE_MINUTE", "minute", StorageType::Memory, Duration::from_secs(300), replicas),
-        counter("RATE_HOUR", "hour", StorageType::File, Duration::from_secs(2 * 3_600), replicas),
-        counter("RATE_DAY", "day", StorageType::File, Duration::from_secs(2 * 86_400), replicas),
+        counter(
+            "RATE_MINUTE",
+            "minute",
+            StorageType::Memory,
+            Duration::from_secs(300),
+            replicas,
+        ),
+        counter(
+            "RATE_HOUR",
+            "hour",
+            StorageType::File,
+            Duration::from_secs(2 * 3_600),
+            replicas,
+        ),
+        counter(
+            "RATE_DAY",
+            "day",
+            StorageType::File,
+            Duration::from_secs(2 * 86_400),
+            replicas,
+        ),
     ]
 }
 
@@ -113,7 +139,7 @@ fn counter(name: &str, window: &str, storage: StorageType, max_age: Duration, re
         max_messages_per_subject: 1,
         allow_message_counter: true,
         duplicate_window: INGEST_WINDOW,
-        ..stream(name, vec![format!("signalbox.rate.{window}.>")], replicas)
+        ..stream(name, vec![subjects::rate_all(window)], replicas)
     }
 }
 
@@ -125,7 +151,11 @@ pub fn deliver_stream(broker: &Broker, provider: &Name) -> Config {
         duplicate_window: HOP_WINDOW,
         allow_message_schedules: true,
         allow_rollup: true,
-        ..stream(&subjects::deliver_stream(provider), subjects::deliver_subjects(provider), broker.config().replicas)
+        ..stream(
+            &subjects::deliver_stream(provider),
+            subjects::deliver_subjects(provider),
+            broker.config().replicas,
+        )
     }
 }
 
@@ -186,13 +216,19 @@ impl Broker {
         let mut drifts = Vec::new();
         for config in streams(self) {
             match self.stream_config(&config.name).await? {
-                None => drifts.push(Drift { name: config.name.clone(), fields: vec!["it is missing".into()] }),
+                None => drifts.push(Drift {
+                    name: config.name.clone(),
+                    fields: vec!["it is missing".into()],
+                }),
                 Some(found) => drifts.extend(drift(&config, &found)),
             }
         }
         for config in buckets(self) {
             match self.stream_config(&bucket_stream(&config.bucket)).await? {
-                None => drifts.push(Drift { name: config.bucket.clone(), fields: vec!["it is missing".into()] }),
+                None => drifts.push(Drift {
+                    name: config.bucket.clone(),
+                    fields: vec!["it is missing".into()],
+                }),
                 Some(found) => drifts.extend(bucket_drift(&config, &found)),
             }
         }
@@ -202,13 +238,19 @@ impl Broker {
     /// The providers that have a stream.
     pub async fn providers(&self) -> Result<Vec<Name>, Error> {
         use futures::TryStreamExt;
-        let names: Vec<String> = self
-            .jetstream()
-            .stream_names()
-            .try_collect()
-            .await
-            .map_err(|error| Error::Request { what: "list of streams".into(), reason: error.to_string() })?;
-        Ok(names.iter().filter_map(|name| subjects::provider_of_stream(name)).collect())
+        let names: Vec<String> =
+            self.jetstream()
+                .stream_names()
+                .try_collect()
+                .await
+                .map_err(|error| Error::Request {
+                    what: "list of streams".into(),
+                    reason: error.to_string(),
+                })?;
+        Ok(names
+            .iter()
+            .filter_map(|name| subjects::provider_of_stream(name))
+            .collect())
     }
 
     async fn stream_config(&self, name: &str) -> Result<Option<Config>, Error> {
@@ -220,7 +262,10 @@ impl Broker {
                 {
                     Ok(None)
                 }
-                _ => Err(Error::Request { what: format!("stream {name}"), reason: error.to_string() }),
+                _ => Err(Error::Request {
+                    what: format!("stream {name}"),
+                    reason: error.to_string(),
+                }),
             },
         }
     }
@@ -234,7 +279,10 @@ impl Broker {
         self.jetstream()
             .create_stream(config)
             .await
-            .map_err(|error| Error::Request { what: format!("creation of stream {name}"), reason: error.to_string() })?;
+            .map_err(|error| Error::Request {
+                what: format!("creation of stream {name}"),
+                reason: error.to_string(),
+            })?;
         Ok(None)
     }
 
@@ -247,7 +295,10 @@ impl Broker {
             .create_key_value(config)
             .await
             .map(|_| None)
-            .map_err(|error| Error::Request { what: format!("creation of bucket {name}"), reason: error.to_string() })
+            .map_err(|error| Error::Request {
+                what: format!("creation of bucket {name}"),
+                reason: error.to_string(),
+            })
     }
 }
 
@@ -264,12 +315,25 @@ fn field<T: PartialEq + std::fmt::Debug>(fields: &mut Vec<String>, name: &str, d
 /// The fields in which a bucket differs from its declaration.
 fn bucket_drift(declared: &kv::Config, found: &Config) -> Option<Drift> {
     let mut fields = Vec::new();
-    field(&mut fields, "history", &declared.history, &found.max_messages_per_subject);
+    field(
+        &mut fields,
+        "history",
+        &declared.history,
+        &found.max_messages_per_subject,
+    );
     field(&mut fields, "num_replicas", &declared.num_replicas, &found.num_replicas);
     field(&mut fields, "storage", &declared.storage, &found.storage);
     field(&mut fields, "max_age", &declared.max_age, &found.max_age);
-    field(&mut fields, "limit_markers", &declared.limit_markers, &found.subject_delete_marker_ttl);
-    (!fields.is_empty()).then(|| Drift { name: declared.bucket.clone(), fields })
+    field(
+        &mut fields,
+        "limit_markers",
+        &declared.limit_markers,
+        &found.subject_delete_marker_ttl,
+    );
+    (!fields.is_empty()).then(|| Drift {
+        name: declared.bucket.clone(),
+        fields,
+    })
 }
 
 /// The fields in which a stream differs from its declaration.
@@ -281,21 +345,59 @@ fn drift(declared: &Config, found: &Config) -> Option<Drift> {
     field(&mut fields, "discard", &declared.discard, &found.discard);
     field(&mut fields, "max_bytes", &declared.max_bytes, &found.max_bytes);
     field(&mut fields, "max_msgs", &declared.max_messages, &found.max_messages);
-    field(&mut fields, "max_msgs_per_subject", &declared.max_messages_per_subject, &found.max_messages_per_subject);
+    field(
+        &mut fields,
+        "max_msgs_per_subject",
+        &declared.max_messages_per_subject,
+        &found.max_messages_per_subject,
+    );
     // 0 and -1 both mean without a bound.
-    field(&mut fields, "max_msg_size", &declared.max_message_size.max(0), &found.max_message_size.max(0));
+    field(
+        &mut fields,
+        "max_msg_size",
+        &declared.max_message_size.max(0),
+        &found.max_message_size.max(0),
+    );
     field(&mut fields, "max_age", &declared.max_age, &found.max_age);
     field(&mut fields, "num_replicas", &declared.num_replicas, &found.num_replicas);
-    field(&mut fields, "duplicate_window", &declared.duplicate_window, &found.duplicate_window);
+    field(
+        &mut fields,
+        "duplicate_window",
+        &declared.duplicate_window,
+        &found.duplicate_window,
+    );
     field(&mut fields, "allow_direct", &declared.allow_direct, &found.allow_direct);
-    field(&mut fields, "allow_msg_schedules", &declared.allow_message_schedules, &found.allow_message_schedules);
-    field(&mut fields, "allow_msg_counter", &declared.allow_message_counter, &found.allow_message_counter);
+    field(
+        &mut fields,
+        "allow_msg_schedules",
+        &declared.allow_message_schedules,
+        &found.allow_message_schedules,
+    );
+    field(
+        &mut fields,
+        "allow_msg_counter",
+        &declared.allow_message_counter,
+        &found.allow_message_counter,
+    );
     field(&mut fields, "allow_rollup", &declared.allow_rollup, &found.allow_rollup);
     let compressed = |config: &Config| config.compression.clone().unwrap_or(Compression::None);
     field(&mut fields, "compression", &compressed(declared), &compressed(found));
-    let transform = |config: &Config| config.subject_transform.as_ref().map(|t| (t.source.clone(), t.destination.clone()));
-    field(&mut fields, "subject_transform", &transform(declared), &transform(found));
-    (!fields.is_empty()).then(|| Drift { name: declared.name.clone(), fields })
+    let transform = |config: &Config| {
+        config
+            .subject_transform
+            .as_ref()
+            .map(|t| (t.source.clone(), t.destination.clone()))
+    };
+    field(
+        &mut fields,
+        "subject_transform",
+        &transform(declared),
+        &transform(found),
+    );
+    (!fields.is_empty()).then(|| Drift {
+        name: declared.name.clone(),
+        fields,
+    })
 }
 
 /// A pull consumer of ours: a durable one of a role, or one that follows a stream for a reader.
@@ -326,17 +428,26 @@ impl Consumer {
             ..puller::base()
         };
         set_filters(&mut config, filters);
-        Self { stream: stream.to_owned(), config, follows: false }
+        Self {
+            stream: stream.to_owned(),
+            config,
+            follows: false,
+        }
     }
 
     /// The consumer of ingest for a partition of INGEST.
-    pub fn ingest(partition: u32) -> Self {
-        Self::durable(subjects::INGEST, subjects::ingest_consumer(partition), subjects::input_filters(partition), 10_000)
+    pub fn ingest(partition: u32, partitions: u32) -> Self {
+        Self::durable(
+            subjects::INGEST,
+            subjects::ingest_consumer(partition),
+            subjects::input_filters(partition, partitions),
+            10_000,
+        )
     }
 
     /// The consumer of the router for a partition of EVENTS.
-    pub fn router(partition: u32) -> Self {
-        let filters = vec![subjects::event_filter(partition)];
+    pub fn router(partition: u32, partitions: u32) -> Self {
+        let filters = subjects::event_filters(partition, partitions);
         Self::durable(subjects::EVENTS, subjects::router_consumer(partition), filters, 10_000)
     }
 
@@ -373,13 +484,21 @@ impl Consumer {
             inactive_threshold: Duration::from_secs(60),
             deliver_policy: match from {
                 From::LastPerSubject => DeliverPolicy::LastPerSubject,
-                From::Seq(seq) => DeliverPolicy::ByStartSequence { start_sequence: seq.max(1) },
-                From::Time(at) => DeliverPolicy::ByStartTime { start_time: time::OffsetDateTime::from(at) },
+                From::Seq(seq) => DeliverPolicy::ByStartSequence {
+                    start_sequence: seq.max(1),
+                },
+                From::Time(at) => DeliverPolicy::ByStartTime {
+                    start_time: time::OffsetDateTime::from(at),
+                },
             },
             ..puller::base()
         };
         set_filters(&mut config, filters);
-        Self { stream: stream.to_owned(), config, follows: true }
+        Self {
+            stream: stream.to_owned(),
+            config,
+            follows: true,
+        }
     }
 
     /// The stream it reads.
@@ -389,7 +508,11 @@ impl Consumer {
 
     /// Its name on the server.
     pub fn name(&self) -> &str {
-        self.config.durable_name.as_deref().or(self.config.name.as_deref()).unwrap_or_default()
+        self.config
+            .durable_name
+            .as_deref()
+            .or(self.config.name.as_deref())
+            .unwrap_or_default()
     }
 
     pub(crate) fn follows(&self) -> bool {
@@ -402,10 +525,15 @@ impl Consumer {
         if self.follows {
             self.config.name = Some(reader_name(broker));
             if last_seq > 0 {
-                self.config.deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: last_seq + 1 };
+                self.config.deliver_policy = DeliverPolicy::ByStartSequence {
+                    start_sequence: last_seq + 1,
+                };
             }
         }
-        let fail = |error: String| Error::Request { what: format!("consumer {} of {}", self.name(), self.stream), reason: error };
+        let fail = |error: String| Error::Request {
+            what: format!("consumer {} of {}", self.name(), self.stream),
+            reason: error,
+        };
         let stream = broker
             .jetstream()
             .get_stream_no_info(&self.stream)
@@ -413,14 +541,24 @@ impl Consumer {
             .map_err(|error| fail(error.to_string()))?;
         if !self.follows {
             match stream.consumer_info(self.name()).await {
-                Ok(info) => return Ok(info.num_pending),
+                Ok(info) if self.reads_like(&info.config) => return Ok(info.num_pending),
+                // The number of partitions was changed: what each consumer reads follows it.
+                Ok(_) => tracing::info!(consumer = self.name(), "a consumer reads something else from now on"),
                 Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => {}
                 // Making it would change what exists behind an operator's back.
                 Err(error) => return Err(fail(error.to_string())),
             }
         }
-        let made = stream.create_consumer(self.config.clone()).await.map_err(|error| fail(error.to_string()))?;
+        let made = stream
+            .create_consumer(self.config.clone())
+            .await
+            .map_err(|error| fail(error.to_string()))?;
         Ok(made.cached_info().num_pending)
+    }
+
+    /// Whether a consumer on the server reads the subjects that this one declares.
+    fn reads_like(&self, found: &consumer::Config) -> bool {
+        found.filter_subject == self.config.filter_subject && found.filter_subjects == self.config.filter_subjects
     }
 
     /// Where it stands.
@@ -431,7 +569,10 @@ impl Consumer {
             _ => BTreeMap::new(),
         };
         if let Some(error) = info.get("error") {
-            return Err(Error::Request { what: subject, reason: error["description"].as_str().unwrap_or_default().to_owned() });
+            return Err(Error::Request {
+                what: subject,
+                reason: error["description"].as_str().unwrap_or_default().to_owned(),
+            });
         }
         let number = |value: Option<&serde_json::Value>| value.and_then(serde_json::Value::as_u64).unwrap_or_default();
         Ok(Progress {

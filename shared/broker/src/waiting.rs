@@ -52,9 +52,19 @@ pub struct Look {
 impl Broker {
     /// How many messages each subject of a stream holds.
     pub async fn subject_counts(&self, stream: &str, filter: &str) -> Result<(BTreeMap<String, u64>, bool), Error> {
-        let fail = |error: String| Error::Request { what: format!("subjects of {stream}"), reason: error };
-        let handle = self.jetstream().get_stream_no_info(stream).await.map_err(|error| fail(error.to_string()))?;
-        let mut pages = handle.info_with_subjects(filter).await.map_err(|error| fail(error.to_string()))?;
+        let fail = |error: String| Error::Request {
+            what: format!("subjects of {stream}"),
+            reason: error,
+        };
+        let handle = self
+            .jetstream()
+            .get_stream_no_info(stream)
+            .await
+            .map_err(|error| fail(error.to_string()))?;
+        let mut pages = handle
+            .info_with_subjects(filter)
+            .await
+            .map_err(|error| fail(error.to_string()))?;
         let mut counts = BTreeMap::new();
         while let Some((subject, count)) = pages.try_next().await.map_err(|error| fail(error.to_string()))? {
             counts.insert(subject, count as u64);
@@ -68,13 +78,17 @@ impl Broker {
     /// How many deliveries of an integration are in its provider's lanes.
     pub async fn in_lanes(&self, provider: &Name, integration: &str) -> Result<u64, Error> {
         let stream = subjects::deliver_stream(provider);
-        let (counts, _) = self.subject_counts(&stream, &subjects::deliver_of(provider, integration)).await?;
+        let (counts, _) = self
+            .subject_counts(&stream, &subjects::deliver_of(provider, integration))
+            .await?;
         Ok(counts.values().sum())
     }
 
     /// How many deliveries of an integration wait in PARKED.
     pub async fn in_parked(&self, org: &Name, integration: &str) -> Result<u64, Error> {
-        let (counts, _) = self.subject_counts(subjects::PARKED, &subjects::parked(org, integration)).await?;
+        let (counts, _) = self
+            .subject_counts(subjects::PARKED, &subjects::parked(org, integration))
+            .await?;
         Ok(counts.values().sum())
     }
 
@@ -89,7 +103,10 @@ impl Broker {
             look.cut |= cut;
             for (subject, count) in counts {
                 let tokens: Vec<&str> = subject.split('.').collect();
-                let (kind, lane) = (tokens.get(1).copied().unwrap_or_default(), tokens.get(3).copied().unwrap_or_default());
+                let (kind, lane) = (
+                    tokens.get(1).copied().unwrap_or_default(),
+                    tokens.get(3).copied().unwrap_or_default(),
+                );
                 let known = signalbox_proto::Lane::ALL.iter().any(|known| known.as_str() == lane);
                 let (Some(org), Some(integration), true) = (tokens.get(4), tokens.get(5), known) else {
                     look.orphans.push(subject);
@@ -104,23 +121,32 @@ impl Broker {
                 } else {
                     entry.pending += count;
                 }
-                let read = if kind == "retry" { subjects::retry_of(&provider, integration) } else { subject.clone() };
+                let read = if kind == "retry" {
+                    subjects::retry_of(&provider, integration)
+                } else {
+                    subject.clone()
+                };
                 let list = firsts.entry((*integration).to_owned()).or_default();
                 if !list.iter().any(|(_, known)| *known == read) {
                     list.push((stream.clone(), read));
                 }
             }
         }
-        let (counts, cut) = self.subject_counts(subjects::PARKED, "signalbox.parked.>").await?;
+        let (counts, cut) = self.subject_counts(subjects::PARKED, subjects::PARKED_ALL).await?;
         look.cut |= cut;
         for (subject, count) in counts {
             let mut tokens = subject.split('.').skip(2);
-            let (Some(org), Some(integration)) = (tokens.next(), tokens.next()) else { continue };
+            let (Some(org), Some(integration)) = (tokens.next(), tokens.next()) else {
+                continue;
+            };
             let entry = by_integration.entry(integration.to_owned()).or_default();
             entry.org = org.to_owned();
             entry.integration = integration.to_owned();
             entry.parked += count;
-            firsts.entry(integration.to_owned()).or_default().push((subjects::PARKED.to_owned(), subject.clone()));
+            firsts
+                .entry(integration.to_owned())
+                .or_default()
+                .push((subjects::PARKED.to_owned(), subject.clone()));
         }
         let mut integrations: Vec<Waiting> = by_integration.into_values().collect();
         integrations.sort_by_key(|waiting| std::cmp::Reverse(waiting.total()));
@@ -139,10 +165,19 @@ impl Broker {
 
     /// Since when the first delivery stored under a subject waits; `None` where it has gone meanwhile.
     async fn first_since(&self, stream: &str, subject: &str) -> Result<Option<Timestamp>, Error> {
-        let fail = |error: String| Error::Request { what: format!("first message of {subject}"), reason: error };
-        let handle = self.jetstream().get_stream_no_info(stream).await.map_err(|error| fail(error.to_string()))?;
+        let fail = |error: String| Error::Request {
+            what: format!("first message of {subject}"),
+            reason: error,
+        };
+        let handle = self
+            .jetstream()
+            .get_stream_no_info(stream)
+            .await
+            .map_err(|error| fail(error.to_string()))?;
         match handle.direct_get_next_for_subject(subject, Some(1)).await {
-            Ok(message) => Ok(wire::decode_delivery(&message.payload).ok().map(|delivery| delivery.since)),
+            Ok(message) => Ok(wire::decode_delivery(&message.payload)
+                .ok()
+                .map(|delivery| delivery.since)),
             Err(error) if error.kind() == async_nats::jetstream::stream::DirectGetErrorKind::NotFound => Ok(None),
             Err(error) => Err(fail(error.to_string())),
         }

@@ -62,21 +62,31 @@ pub(crate) async fn try_request(
     let authority = base.strip_prefix("http://").unwrap_or(base).trim_end_matches('/');
     let exchange = async {
         let stream = TcpStream::connect(authority).await.map_err(|error| error.to_string())?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
         let driving = tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path).header("host", authority);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| error.to_string())?;
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| error.to_string())?;
         let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+        let body = answer
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| error.to_string())?
+            .to_bytes();
         driving.abort();
         Ok(Response { status, body })
     };
-    tokio::time::timeout(REQUEST_TIMEOUT, exchange).await.map_err(|_| format!("{path}: no answer in time"))?
+    tokio::time::timeout(REQUEST_TIMEOUT, exchange)
+        .await
+        .map_err(|_| format!("{path}: no answer in time"))?
 }
 
 /// An event to publish over NATS.
@@ -95,7 +105,11 @@ impl Publish {
 
     /// To any subject, with any body.
     pub(crate) fn to(subject: &str, body: impl Into<Bytes>) -> Self {
-        Self { subject: subject.to_owned(), headers: HeaderMap::new(), body: body.into() }
+        Self {
+            subject: subject.to_owned(),
+            headers: HeaderMap::new(),
+            body: body.into(),
+        }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -128,7 +142,13 @@ impl Client {
             .expect("NATS takes a connection");
         let mut jetstream = jetstream::new(client);
         jetstream.set_timeout(ACK_TIMEOUT);
-        Self { api: api.to_owned(), ingest: ingest.to_owned(), nats: nats.to_owned(), key: key.to_owned(), jetstream }
+        Self {
+            api: api.to_owned(),
+            ingest: ingest.to_owned(),
+            nats: nats.to_owned(),
+            key: key.to_owned(),
+            jetstream,
+        }
     }
 
     pub(crate) fn nats_url(&self) -> &str {
@@ -138,23 +158,34 @@ impl Client {
     /// Publishes over NATS and waits for the acknowledgement.
     pub(crate) async fn try_publish(&self, publish: Publish) -> Result<(), String> {
         let Publish { subject, headers, body } = publish;
-        let ack = self.jetstream.publish_with_headers(subject, headers, body).await.map_err(|error| error.to_string())?;
+        let ack = self
+            .jetstream
+            .publish_with_headers(subject, headers, body)
+            .await
+            .map_err(|error| error.to_string())?;
         ack.await.map(|_| ()).map_err(|error| error.to_string())
     }
 
     pub(crate) async fn publish(&self, publish: Publish) {
         let subject = publish.subject.clone();
-        self.try_publish(publish).await.unwrap_or_else(|error| panic!("publish to {subject}: {error}"));
+        self.try_publish(publish)
+            .await
+            .unwrap_or_else(|error| panic!("publish to {subject}: {error}"));
     }
 
     /// Asks the API.
     pub(crate) async fn request(&self, method: &str, path: &str, body: Option<Value>) -> Response {
-        self.try_request(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        self.try_request(method, path, body)
+            .await
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
     async fn try_request(&self, method: &str, path: &str, body: Option<Value>) -> Result<Response, String> {
         let authorization = format!("Bearer {}", self.key);
-        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/json"),
+        ];
         let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         try_request(&self.api, method, path, &headers, body).await
     }
@@ -173,7 +204,9 @@ impl Client {
         let mut all = vec![("authorization", authorization.as_str())];
         all.extend(headers);
         let path = format!("/v1/events{query}");
-        try_request(&self.ingest, "POST", &path, &all, body).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+        try_request(&self.ingest, "POST", &path, &all, body)
+            .await
+            .unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
     /// Makes these integrations be; all others stay.
@@ -182,7 +215,8 @@ impl Client {
     }
 
     pub(crate) async fn try_apply(&self, integrations: Value) -> Response {
-        self.request("POST", "/v1/apply", Some(json!({ "integrations": integrations }))).await
+        self.request("POST", "/v1/apply", Some(json!({ "integrations": integrations })))
+            .await
     }
 
     /// An integration of org `default`.
@@ -206,7 +240,11 @@ impl Client {
     /// The story of an event; `Err` while it is not accepted.
     pub(crate) async fn trace(&self, event: &str) -> Result<Value, String> {
         let answer = self.try_request("GET", &format!("/v1/events/{event}"), None).await?;
-        if answer.status == 200 { Ok(answer.json()) } else { Err(answer.text()) }
+        if answer.status == 200 {
+            Ok(answer.json())
+        } else {
+            Err(answer.text())
+        }
     }
 
     /// The only delivery of an event, once it has this status.
@@ -224,24 +262,40 @@ impl Client {
     /// Runs a bulk act and waits until it is done.
     pub(crate) async fn act(&self, path: &str, wanted: Value) -> Value {
         let act = self.post(path, wanted).await;
-        let id = act["id"].as_str().unwrap_or_else(|| panic!("no id in {act}")).to_owned();
+        let id = act["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no id in {act}"))
+            .to_owned();
         eventually(Duration::from_secs(30), "the act is done", async || {
             let act = self.get(&format!("/v1/acts/{id}")).await;
-            if act["status"] == "done" { Ok(act) } else { Err(act.to_string()) }
+            if act["status"] == "done" {
+                Ok(act)
+            } else {
+                Err(act.to_string())
+            }
         })
         .await
     }
 
     pub(crate) async fn try_doctor(&self) -> Result<Value, String> {
         let answer = self.try_request("GET", "/v1/doctor", None).await?;
-        if answer.status == 200 { Ok(answer.json()) } else { Err(answer.text()) }
+        if answer.status == 200 {
+            Ok(answer.json())
+        } else {
+            Err(answer.text())
+        }
     }
 
     /// What waits for an integration of org `default`: pending, retrying, parked.
     pub(crate) async fn waiting(&self, name: &str) -> Result<(u64, u64, u64), String> {
         let doctor = self.try_doctor().await?;
-        let list = doctor["waiting"]["integrations"].as_array().cloned().unwrap_or_default();
-        let Some(found) = list.iter().find(|entry| entry["integration"] == name) else { return Ok((0, 0, 0)) };
+        let list = doctor["waiting"]["integrations"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let Some(found) = list.iter().find(|entry| entry["integration"] == name) else {
+            return Ok((0, 0, 0));
+        };
         let count = |name: &str| found[name].as_u64().unwrap_or_default();
         Ok((count("pending"), count("retrying"), count("parked")))
     }
@@ -254,7 +308,9 @@ impl Client {
                 return Err(format!("{ingest} inputs wait in INGEST"));
             }
             let ledger = self.try_doctor().await?["ledger"].clone();
-            let quiet = ["missing", "moving", "unrouted", "unreadable"].iter().all(|name| ledger[*name] == 0);
+            let quiet = ["missing", "moving", "unrouted", "unreadable"]
+                .iter()
+                .all(|name| ledger[*name] == 0);
             if quiet { Ok(ledger) } else { Err(ledger.to_string()) }
         })
         .await
@@ -262,7 +318,11 @@ impl Client {
 
     /// How many messages a stream holds.
     pub(crate) async fn messages(&self, stream: &str) -> Result<u64, String> {
-        let stream = self.jetstream.get_stream(stream).await.map_err(|error| error.to_string())?;
+        let stream = self
+            .jetstream
+            .get_stream(stream)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(stream.cached_info().state.messages)
     }
 
@@ -272,7 +332,12 @@ impl Client {
             ("SIGNALBOX_URL".to_owned(), self.api.clone()),
             ("SIGNALBOX_KEY".to_owned(), self.key.clone()),
         ]);
-        let running = Command::new(signalbox()).args(arguments).env_clear().envs(settings).kill_on_drop(true).output();
+        let running = Command::new(signalbox())
+            .args(arguments)
+            .env_clear()
+            .envs(settings)
+            .kill_on_drop(true)
+            .output();
         let output = match tokio::time::timeout(COMMAND_TIMEOUT, running).await {
             Ok(output) => output.expect("the program can be run"),
             Err(_) => panic!("signalbox {arguments:?} did not end within {COMMAND_TIMEOUT:?}"),

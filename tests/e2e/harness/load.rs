@@ -42,10 +42,20 @@ pub(crate) struct Load {
 impl Load {
     /// Begins to publish events of one type of org `default` at a rate, at most `count` of them. Their data is
     /// `{"n": <number>}`; with an id prefix each has an id by `ce-id`, without none.
-    pub(crate) fn start(client: &Client, event_type: &str, prefix: Option<&str>, per_second: u64, count: usize) -> Self {
+    pub(crate) fn start(
+        client: &Client,
+        event_type: &str,
+        prefix: Option<&str>,
+        per_second: u64,
+        count: usize,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (asked, client, event_type, prefix) =
-            (stop.clone(), client.clone(), event_type.to_owned(), prefix.map(str::to_owned));
+        let (asked, client, event_type, prefix) = (
+            stop.clone(),
+            client.clone(),
+            event_type.to_owned(),
+            prefix.map(str::to_owned),
+        );
         let publishing = tokio::spawn(async move {
             let began = Instant::now();
             let mut tick = tokio::time::interval(TICK);

@@ -34,18 +34,28 @@ pub(crate) fn signalbox() -> PathBuf {
     let path = env::var_os(BINARY_VARIABLE).map_or_else(
         || {
             let this = env::current_exe().expect("a test knows its own path");
-            let profile = this.parent().and_then(Path::parent).expect("a test lies in <target>/<profile>/deps");
+            let profile = this
+                .parent()
+                .and_then(Path::parent)
+                .expect("a test lies in <target>/<profile>/deps");
             profile.join("signalbox")
         },
         PathBuf::from,
     );
-    assert!(path.exists(), "{} is missing: run `cargo build -p signalbox`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build -p signalbox`",
+        path.display()
+    );
     path
 }
 
 /// The root of the workspace.
 pub(crate) fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the workspace")
+        .to_owned()
 }
 
 /// nats-server, from PATH or where `make tools` puts it.
@@ -75,9 +85,22 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts a program in a clean environment (but PATH and HOME) with its standard error appended to `log`.
-    pub(crate) fn start(name: &str, path: &Path, arguments: &[&str], settings: &Settings, log: &Path, piped: bool) -> Self {
-        let file = fs::File::options().create(true).append(true).open(log).expect("a log file can be opened");
-        let inherited = ["PATH", "HOME"].into_iter().filter_map(|name| Some((name, env::var_os(name)?)));
+    pub(crate) fn start(
+        name: &str,
+        path: &Path,
+        arguments: &[&str],
+        settings: &Settings,
+        log: &Path,
+        piped: bool,
+    ) -> Self {
+        let file = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .expect("a log file can be opened");
+        let inherited = ["PATH", "HOME"]
+            .into_iter()
+            .filter_map(|name| Some((name, env::var_os(name)?)));
         let child = Command::new(path)
             .args(arguments)
             .env_clear()
@@ -90,7 +113,11 @@ impl Program {
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", path.display()));
-        Self { name: name.to_owned(), child, log: log.to_owned() }
+        Self {
+            name: name.to_owned(),
+            child,
+            log: log.to_owned(),
+        }
     }
 
     /// The process id; of a program that has ended, none.
@@ -104,7 +131,10 @@ impl Program {
 
     /// Kills it as `kill -9` does and waits until it is gone.
     pub(crate) async fn kill(&mut self) {
-        self.child.kill().await.unwrap_or_else(|error| panic!("cannot kill {}: {error}", self.name));
+        self.child
+            .kill()
+            .await
+            .unwrap_or_else(|error| panic!("cannot kill {}: {error}", self.name));
     }
 
     /// Asks it to stop (SIGTERM) and waits until it has.
@@ -139,7 +169,12 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- end of the log of {} ({}) ---\n{}---", self.name, self.log.display(), self.tail());
+            eprintln!(
+                "--- end of the log of {} ({}) ---\n{}---",
+                self.name,
+                self.log.display(),
+                self.tail()
+            );
         }
     }
 }
@@ -170,7 +205,9 @@ impl Drop for Folder {
 
 /// The processes, other than this one, that were started with this text among their arguments.
 pub(crate) fn started_with(text: &str) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
         .filter(|pid| *pid != std::process::id())
@@ -183,7 +220,10 @@ pub(crate) fn started_with(text: &str) -> Vec<u32> {
 
 /// Sends a signal to a process of this test. One that has ended meanwhile is no fault.
 pub(crate) fn signal(pid: u32, signal: Signal) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id is a positive number");
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("a process id is a positive number");
     match kill_process(pid, signal) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(error) => panic!("cannot send {signal:?} to process {}: {error}", pid.as_raw_nonzero()),
@@ -192,9 +232,13 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
 
 /// Waits until no process has this text among its arguments.
 pub(crate) async fn gone(text: &str) {
-    eventually(Duration::from_secs(10), "all processes of the scenario end", async || match started_with(text) {
-        left if left.is_empty() => Ok(()),
-        left => Err(format!("{left:?} still run")),
-    })
+    eventually(
+        Duration::from_secs(10),
+        "all processes of the scenario end",
+        async || match started_with(text) {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!("{left:?} still run")),
+        },
+    )
     .await;
 }

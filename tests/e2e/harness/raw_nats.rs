@@ -33,8 +33,12 @@ impl RawNats {
         let address = url.strip_prefix("nats://").unwrap_or(url);
         let stream = TcpStream::connect(address).await.expect("NATS takes a connection");
         let (reader, writer) = stream.into_split();
-        let mut raw = Self { writer: BufWriter::new(writer), reader: BufReader::new(reader) };
-        raw.write(b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n").await;
+        let mut raw = Self {
+            writer: BufWriter::new(writer),
+            reader: BufReader::new(reader),
+        };
+        raw.write(b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n")
+            .await;
         raw.write(b"SUB answers.> 1\r\nPING\r\n").await;
         raw.flush().await;
         raw
@@ -42,14 +46,16 @@ impl RawNats {
 
     /// Publishes with these bytes between `NATS/1.0` and the end of the headers; `headers` is whole lines.
     pub(crate) async fn publish(&mut self, number: usize, subject: &[u8], headers: &[u8], body: &[u8]) {
-        self.publish_block(number, subject, &[b"NATS/1.0\r\n", headers, b"\r\n"].concat(), body).await;
+        self.publish_block(number, subject, &[b"NATS/1.0\r\n", headers, b"\r\n"].concat(), body)
+            .await;
     }
 
     /// As [`Self::publish`], with the whole block of headers.
     pub(crate) async fn publish_block(&mut self, number: usize, subject: &[u8], block: &[u8], body: &[u8]) {
         self.write(b"HPUB ").await;
         self.write(subject).await;
-        self.write(format!(" answers.{number} {} {}\r\n", block.len(), block.len() + body.len()).as_bytes()).await;
+        self.write(format!(" answers.{number} {} {}\r\n", block.len(), block.len() + body.len()).as_bytes())
+            .await;
         self.write(block).await;
         self.write(body).await;
         self.write(b"\r\n").await;
@@ -74,7 +80,11 @@ impl RawNats {
     /// Reads one operation of the server; `None` where it answers no publish.
     async fn answer(&mut self) -> Option<(usize, Fate)> {
         let mut line = Vec::new();
-        let read = self.reader.read_until(b'\n', &mut line).await.expect("NATS keeps the connection");
+        let read = self
+            .reader
+            .read_until(b'\n', &mut line)
+            .await
+            .expect("NATS keeps the connection");
         assert!(read > 0, "NATS has closed the connection");
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         let words: Vec<&str> = line.split(' ').collect();
@@ -87,13 +97,20 @@ impl RawNats {
             ["MSG", subject, _, bytes] => {
                 let body = self.payload(bytes).await;
                 let text = String::from_utf8_lossy(&body).into_owned();
-                let fate = if text.contains("\"error\"") { Fate::Refused(text) } else { Fate::Stored };
+                let fate = if text.contains("\"error\"") {
+                    Fate::Refused(text)
+                } else {
+                    Fate::Stored
+                };
                 Some((number_of(subject), fate))
             }
             // Only "no responders" comes with headers.
             ["HMSG", subject, _, _, bytes] => {
                 let body = self.payload(bytes).await;
-                Some((number_of(subject), Fate::Refused(String::from_utf8_lossy(&body).trim().to_owned())))
+                Some((
+                    number_of(subject),
+                    Fate::Refused(String::from_utf8_lossy(&body).trim().to_owned()),
+                ))
             }
             ["-ERR", ..] => panic!("NATS says {line}"),
             _ => None,
@@ -103,7 +120,10 @@ impl RawNats {
     async fn payload(&mut self, bytes: &str) -> Vec<u8> {
         let count: usize = bytes.parse().expect("the server counts bytes");
         let mut payload = vec![0; count + 2];
-        self.reader.read_exact(&mut payload).await.expect("NATS keeps the connection");
+        self.reader
+            .read_exact(&mut payload)
+            .await
+            .expect("NATS keeps the connection");
         payload.truncate(count);
         payload
     }
@@ -118,5 +138,9 @@ impl RawNats {
 }
 
 fn number_of(subject: &str) -> usize {
-    subject.rsplit('.').next().and_then(|text| text.parse().ok()).expect("answers come to numbers")
+    subject
+        .rsplit('.')
+        .next()
+        .and_then(|text| text.parse().ok())
+        .expect("answers come to numbers")
 }

@@ -48,7 +48,11 @@ impl Role {
         eventually(READY_TIMEOUT, "the role is ready", async || {
             program.assert_alive();
             let answer = client::try_request(admin, "GET", "/readyz", &[], Vec::new()).await?;
-            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+            if answer.status == 200 {
+                Ok(())
+            } else {
+                Err(answer.text())
+            }
         })
         .await;
     }
@@ -56,7 +60,14 @@ impl Role {
 
 fn launch(arguments: &[String], settings: &Settings, log: &std::path::Path) -> Program {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    Program::start(&format!("signalbox {}", arguments.join(" ")), &signalbox(), &arguments, settings, log, false)
+    Program::start(
+        &format!("signalbox {}", arguments.join(" ")),
+        &signalbox(),
+        &arguments,
+        settings,
+        log,
+        false,
+    )
 }
 
 /// nats-server and every role beside it.
@@ -88,17 +99,35 @@ impl Cluster {
         let mut settings = settings();
         settings.extend([
             ("SIGNALBOX_NATS__URL".to_owned(), server.url()),
-            ("SIGNALBOX_AUTH__ADMIN_KEY_FILE".to_owned(), write("admin.key", key.clone())),
-            ("SIGNALBOX_SECRETS__KEY_FILE".to_owned(), write("master.key", STANDARD.encode(bytes))),
+            (
+                "SIGNALBOX_AUTH__ADMIN_KEY_FILE".to_owned(),
+                write("admin.key", key.clone()),
+            ),
+            (
+                "SIGNALBOX_SECRETS__KEY_FILE".to_owned(),
+                write("master.key", STANDARD.encode(bytes)),
+            ),
         ]);
-        settings.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        settings.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         let (ingest, api) = (free_port(), free_port());
         let mut roles = BTreeMap::new();
-        for (name, listen) in
-            [("api", Some(api)), ("ingest", Some(ingest)), ("router", None), ("delivery", None), ("keeper", None)]
-        {
+        for (name, listen) in [
+            ("api", Some(api)),
+            ("ingest", Some(ingest)),
+            ("router", None),
+            ("delivery", None),
+            ("keeper", None),
+        ] {
             let admin = format!("127.0.0.1:{}", free_port());
-            let mut arguments = vec!["run".to_owned(), name.to_owned(), "--admin-listen".to_owned(), admin.clone()];
+            let mut arguments = vec![
+                "run".to_owned(),
+                name.to_owned(),
+                "--admin-listen".to_owned(),
+                admin.clone(),
+            ];
             if name == "delivery" {
                 arguments.extend(["--provider".to_owned(), "webhook".to_owned()]);
             }
@@ -108,14 +137,28 @@ impl Cluster {
             let log = folder.path().join(format!("{name}.log"));
             let program = launch(&arguments, &settings, &log);
             let settings = settings.clone();
-            roles.insert(name, Role { arguments, settings, admin: format!("http://{admin}"), log, program });
+            roles.insert(
+                name,
+                Role {
+                    arguments,
+                    settings,
+                    admin: format!("http://{admin}"),
+                    log,
+                    program,
+                },
+            );
         }
         for role in roles.values_mut() {
             role.ready().await;
         }
         let api = format!("http://127.0.0.1:{api}");
         let client = Client::new(&api, &format!("http://127.0.0.1:{ingest}"), &server.url(), &key).await;
-        Self { roles, server, client, folder }
+        Self {
+            roles,
+            server,
+            client,
+            folder,
+        }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -124,11 +167,14 @@ impl Cluster {
 
     /// The role of this name.
     pub(crate) fn role(&mut self, name: &str) -> &mut Role {
-        self.roles.get_mut(name).unwrap_or_else(|| panic!("there is no role {name} in {}", self.folder.path().display()))
+        self.roles
+            .get_mut(name)
+            .unwrap_or_else(|| panic!("there is no role {name} in {}", self.folder.path().display()))
     }
 
     /// Fails if any process has ended by itself.
     pub(crate) fn assert_alive(&mut self) {
+        self.server.assert_alive();
         self.roles.values_mut().for_each(Role::assert_alive);
     }
 }

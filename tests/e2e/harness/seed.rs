@@ -16,7 +16,9 @@ impl Seed {
     /// The seed of the environment, else a new one; printed with the scenario's name.
     pub(crate) fn of(scenario: &str) -> Self {
         let seed = match env::var(SEED_VARIABLE) {
-            Ok(text) => text.parse().unwrap_or_else(|_| panic!("{SEED_VARIABLE}={text:?} is not a number")),
+            Ok(text) => text
+                .parse()
+                .unwrap_or_else(|_| panic!("{SEED_VARIABLE}={text:?} is not a number")),
             Err(_) => getrandom::u64().expect("the system gives random numbers"),
         };
         eprintln!("{scenario}: {SEED_VARIABLE}={seed}");
@@ -37,8 +39,8 @@ impl Seed {
     }
 
     /// One of them.
-    pub(crate) fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[usize::try_from(self.number(0..all.len() as u64)).expect("an index fits")]
+    pub(crate) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[usize::try_from(self.number(0..all.len() as u64)).expect("an index fits")]
     }
 
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
@@ -53,7 +55,9 @@ impl Seed {
 /// Rounds of a long form.
 pub(crate) fn soak_rounds() -> u32 {
     match env::var(ROUNDS_VARIABLE) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{ROUNDS_VARIABLE}={text:?} is not a number")),
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("{ROUNDS_VARIABLE}={text:?} is not a number")),
         Err(_) => ROUNDS,
     }
 }

@@ -32,7 +32,12 @@ impl Server {
         fs::write(&config, text).expect("the server's config can be written");
         let log = folder.join("nats-server.log");
         let program = launch(&config, &log);
-        let server = Self { port, config, log, program };
+        let server = Self {
+            port,
+            config,
+            log,
+            program,
+        };
         server.ready().await;
         server
     }
@@ -52,10 +57,17 @@ impl Server {
         self.ready().await;
     }
 
+    pub(crate) fn assert_alive(&mut self) {
+        self.program.assert_alive();
+    }
+
     async fn ready(&self) {
         let address = ("127.0.0.1", self.port);
         eventually(READY_TIMEOUT, "nats-server listens", async || {
-            TcpStream::connect(address).await.map(|_| ()).map_err(|error| error.to_string())
+            TcpStream::connect(address)
+                .await
+                .map(|_| ())
+                .map_err(|error| error.to_string())
         })
         .await;
     }
@@ -63,5 +75,12 @@ impl Server {
 
 fn launch(config: &std::path::Path, log: &std::path::Path) -> Program {
     let config = config.to_str().expect("the folder's name is UTF-8");
-    Program::start("nats-server", &nats_server(), &["-c", config], &Settings::new(), log, false)
+    Program::start(
+        "nats-server",
+        &nats_server(),
+        &["-c", config],
+        &Settings::new(),
+        log,
+        false,
+    )
 }

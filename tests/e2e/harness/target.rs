@@ -50,7 +50,11 @@ enum Header {
 
 impl Answer {
     fn of(kind: Kind) -> Self {
-        Self { kind, headers: Vec::new(), delay: Duration::ZERO }
+        Self {
+            kind,
+            headers: Vec::new(),
+            delay: Duration::ZERO,
+        }
     }
 
     pub(crate) fn status(status: u16) -> Self {
@@ -132,7 +136,9 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has a free port");
         let port = listener.local_addr().expect("a bound listener has an address").port();
         let shared = Arc::new(Shared::default());
         let known = shared.clone();
@@ -147,7 +153,11 @@ impl Target {
                 while open.try_join_next().is_some() {}
             }
         });
-        Self { port, shared, accepting }
+        Self {
+            port,
+            shared,
+            accepting,
+        }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -171,12 +181,19 @@ impl Target {
 
     /// All requests to a path so far.
     pub(crate) fn received(&self, path: &str) -> Vec<Received> {
-        lock(&self.shared.received).iter().filter(|received| received.path == path).cloned().collect()
+        lock(&self.shared.received)
+            .iter()
+            .filter(|received| received.path == path)
+            .cloned()
+            .collect()
     }
 
     /// How many requests came to a path so far.
     pub(crate) fn count(&self, path: &str) -> usize {
-        lock(&self.shared.received).iter().filter(|received| received.path == path).count()
+        lock(&self.shared.received)
+            .iter()
+            .filter(|received| received.path == path)
+            .count()
     }
 
     /// How many requests came to a path within a time.
@@ -188,7 +205,10 @@ impl Target {
     /// How many requests came for each event, by its id.
     pub(crate) fn by_event(&self, path: &str) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for received in lock(&self.shared.received).iter().filter(|received| received.path == path) {
+        for received in lock(&self.shared.received)
+            .iter()
+            .filter(|received| received.path == path)
+        {
             *counts.entry(received.event.clone()).or_default() += 1;
         }
         counts
@@ -201,9 +221,11 @@ impl Target {
 
     /// Waits until so many requests have come to a path, and gives them.
     pub(crate) async fn wait_for(&self, path: &str, count: usize, deadline: Duration) -> Vec<Received> {
-        eventually(deadline, &format!("{count} requests to {path}"), async || match self.count(path) {
-            enough if enough >= count => Ok(()),
-            fewer => Err(format!("{fewer}")),
+        eventually(deadline, &format!("{count} requests to {path}"), async || {
+            match self.count(path) {
+                enough if enough >= count => Ok(()),
+                fewer => Err(format!("{fewer}")),
+            }
         })
         .await;
         self.received(path)
@@ -211,9 +233,11 @@ impl Target {
 
     /// Waits until so many different events have come to a path.
     pub(crate) async fn wait_for_events(&self, path: &str, count: usize, deadline: Duration) {
-        eventually(deadline, &format!("{count} events at {path}"), async || match self.by_event(path).len() {
-            enough if enough >= count => Ok(()),
-            fewer => Err(format!("{fewer}")),
+        eventually(deadline, &format!("{count} events at {path}"), async || {
+            match self.by_event(path).len() {
+                enough if enough >= count => Ok(()),
+                fewer => Err(format!("{fewer}")),
+            }
         })
         .await;
     }
@@ -274,7 +298,9 @@ async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
                 return Ok(());
             }
             Kind::Endless(status) => {
-                stream.write_all(head(status, "Transfer-Encoding: chunked").as_bytes()).await?;
+                stream
+                    .write_all(head(status, "Transfer-Encoding: chunked").as_bytes())
+                    .await?;
                 let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
                 loop {
                     stream.write_all(chunk.as_bytes()).await?;
@@ -293,7 +319,10 @@ async fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Recei
     }
     let (at, wall) = (Instant::now(), SystemTime::now());
     let mut words = line.split_ascii_whitespace();
-    let (method, path) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
+    let (method, path) = (
+        words.next().unwrap_or_default().to_owned(),
+        words.next().unwrap_or_default().to_owned(),
+    );
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();
@@ -303,18 +332,31 @@ async fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Recei
             None => break,
         };
     }
-    let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let length = headers
+        .get("content-length")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    let event = serde_json::from_slice::<Value>(&body).ok().and_then(|body| Some(body.get("id")?.as_str()?.to_owned()));
+    let event = serde_json::from_slice::<Value>(&body)
+        .ok()
+        .and_then(|body| Some(body.get("id")?.as_str()?.to_owned()));
     let event = event.or_else(|| headers.get("ce-id").cloned()).unwrap_or_default();
-    Ok(Some(Received { at, wall, method, path, headers, body, event }))
+    Ok(Some(Received {
+        at,
+        wall,
+        method,
+        path,
+        headers,
+        body,
+        event,
+    }))
 }
 
 /// The preferred form of an HTTP date (RFC 9110, 5.6.7); fractions of a second are cut.
 fn http_date(time: OffsetDateTime) -> String {
-    let format = format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    time.format(&format).expect("every time of this century can be written so")
+    let format =
+        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    time.format(&format)
+        .expect("every time of this century can be written so")
 }

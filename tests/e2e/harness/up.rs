@@ -40,15 +40,40 @@ impl Up {
     pub(crate) async fn start_with(settings: Settings) -> Self {
         let folder = Folder::new();
         let free = "127.0.0.1:0".to_owned();
-        let listen = Listen { api: free.clone(), nats: free.clone(), admin: free };
+        let listen = Listen {
+            api: free.clone(),
+            nats: free.clone(),
+            admin: free,
+        };
         let mut program = launch(folder.path(), &listen, &settings);
         let ready = ready_line(&mut program).await;
-        let text = |name: &str| ready[name].as_str().unwrap_or_else(|| panic!("no {name} in {ready}")).to_owned();
+        let text = |name: &str| {
+            ready[name]
+                .as_str()
+                .unwrap_or_else(|| panic!("no {name} in {ready}"))
+                .to_owned()
+        };
         let key = text("key");
-        let address = |url: &str| url.split("://").last().unwrap_or_default().trim_end_matches('/').to_owned();
+        let address = |url: &str| {
+            url.split("://")
+                .last()
+                .unwrap_or_default()
+                .trim_end_matches('/')
+                .to_owned()
+        };
         let client = Client::new(&text("api"), &text("api"), &text("nats"), &key).await;
-        let listen = Listen { api: address(&text("api")), nats: address(&text("nats")), admin: address(&text("admin")) };
-        Self { program, client, settings, listen, folder }
+        let listen = Listen {
+            api: address(&text("api")),
+            nats: address(&text("nats")),
+            admin: address(&text("admin")),
+        };
+        Self {
+            program,
+            client,
+            settings,
+            listen,
+            folder,
+        }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -71,7 +96,11 @@ impl Up {
     pub(crate) async fn restart(&mut self) {
         self.program = launch(self.folder.path(), &self.listen, &self.settings);
         let ready = ready_line(&mut self.program).await;
-        assert_eq!(ready["key"], Value::Null, "a key that was there before is not printed again");
+        assert_eq!(
+            ready["key"],
+            Value::Null,
+            "a key that was there before is not printed again"
+        );
     }
 
     pub(crate) fn assert_alive(&mut self) {
@@ -101,12 +130,19 @@ impl Up {
     /// The processes of nats-server on this data dir.
     pub(crate) fn servers(&self) -> Vec<u32> {
         let own = self.pid();
-        started_with(&self.marker()).into_iter().filter(|pid| Some(*pid) != own).collect()
+        started_with(&self.marker())
+            .into_iter()
+            .filter(|pid| Some(*pid) != own)
+            .collect()
     }
 
     /// The data dir is in the arguments of `up` and of its nats-server, and of no other process.
     fn marker(&self) -> String {
-        self.folder.path().to_str().expect("the folder's name is UTF-8").to_owned()
+        self.folder
+            .path()
+            .to_str()
+            .expect("the folder's name is UTF-8")
+            .to_owned()
     }
 }
 
@@ -130,12 +166,31 @@ fn launch(folder: &Path, listen: &Listen, settings: &Settings) -> Program {
     let data_dir = data_dir.to_str().expect("the folder's name is UTF-8");
     let mut settings = settings.clone();
     let server = super::process::nats_server();
-    settings.insert("SIGNALBOX_NATS__SERVER_PATH".to_owned(), server.to_str().expect("a path in UTF-8").to_owned());
+    settings.insert(
+        "SIGNALBOX_NATS__SERVER_PATH".to_owned(),
+        server.to_str().expect("a path in UTF-8").to_owned(),
+    );
     let arguments = [
-        "up", "--output", "json", "--data-dir", data_dir, "--listen", &listen.api, "--nats-listen", &listen.nats,
-        "--admin-listen", &listen.admin,
+        "up",
+        "--output",
+        "json",
+        "--data-dir",
+        data_dir,
+        "--listen",
+        &listen.api,
+        "--nats-listen",
+        &listen.nats,
+        "--admin-listen",
+        &listen.admin,
     ];
-    Program::start("signalbox up", &signalbox(), &arguments, &settings, &folder.join("up.log"), true)
+    Program::start(
+        "signalbox up",
+        &signalbox(),
+        &arguments,
+        &settings,
+        &folder.join("up.log"),
+        true,
+    )
 }
 
 async fn ready_line(program: &mut Program) -> Value {
@@ -145,7 +200,9 @@ async fn ready_line(program: &mut Program) -> Value {
         Ok(line) => line.expect("standard output can be read"),
         Err(_) => panic!("up was not ready within {READY_TIMEOUT:?}"),
     };
-    let Some(line) = line else { panic!("up ended before it was ready") };
+    let Some(line) = line else {
+        panic!("up ended before it was ready")
+    };
     // Whatever it prints after is read away, so that it never meets a closed pipe.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?} is not JSON: {error}"));

@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 const LOOK_PAUSE: Duration = Duration::from_millis(25);
 
 /// Looks again and again until `look` answers `Ok`; past the deadline the test fails with the last answer.
-pub(crate) async fn eventually<T>(deadline: Duration, what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub(crate) async fn eventually<T>(
+    deadline: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
     let began = Instant::now();
     loop {
         match look().await {

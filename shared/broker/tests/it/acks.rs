@@ -14,7 +14,10 @@ fn live() -> Consumer {
 #[tokio::test]
 async fn a_confirmation_fails_where_the_consumer_is_gone() {
     let (_server, broker) = ready_to_deliver().await;
-    broker.hop(&delivery("e1", "i1"), Hop::Deliver(Lane::Live)).await.unwrap();
+    broker
+        .hop(&delivery("e1", "i1"), Hop::Deliver(Lane::Live))
+        .await
+        .unwrap();
     let mut puller = open(&broker, live()).await.unwrap();
     let message = soon("a message", puller.next(1)).await;
     live().delete(&broker).await.unwrap();
@@ -27,7 +30,10 @@ async fn a_confirmation_fails_where_the_consumer_is_gone() {
 async fn a_confirmation_confirms_the_acknowledgements_before_it() {
     let (_server, broker) = ready_to_deliver().await;
     for number in 0..500 {
-        broker.hop(&delivery(&number.to_string(), "i1"), Hop::Deliver(Lane::Live)).await.unwrap();
+        broker
+            .hop(&delivery(&number.to_string(), "i1"), Hop::Deliver(Lane::Live))
+            .await
+            .unwrap();
     }
     let mut puller = open(&broker, live()).await.unwrap();
     let taken = take(&mut puller, 500).await;
@@ -43,7 +49,10 @@ async fn a_confirmation_confirms_the_acknowledgements_before_it() {
 #[tokio::test]
 async fn what_is_handed_back_comes_again_at_once_or_after_its_wait() {
     let (_server, broker) = ready_to_deliver().await;
-    broker.hop(&delivery("e1", "i1"), Hop::Deliver(Lane::Live)).await.unwrap();
+    broker
+        .hop(&delivery("e1", "i1"), Hop::Deliver(Lane::Live))
+        .await
+        .unwrap();
     let mut puller = open(&broker, live()).await.unwrap();
     let message = soon("a message", puller.next(1)).await;
     message.nak(&broker).await.unwrap();
@@ -58,7 +67,10 @@ async fn what_is_handed_back_comes_again_at_once_or_after_its_wait() {
 /// Each takes half a minute, nearly all of it waiting: one test of both, and the first to start.
 #[tokio::test]
 async fn a_long_wait_repeats_what_is_not_worked_on_and_renews_pulls() {
-    tokio::join!(only_what_is_still_worked_on_is_kept(), crate::puller::a_pull_that_ran_out_is_followed_by_another());
+    tokio::join!(
+        only_what_is_still_worked_on_is_kept(),
+        crate::puller::a_pull_that_ran_out_is_followed_by_another()
+    );
 }
 
 /// Messages held longer than the wait for an acknowledgement, with and without a sign of life.

@@ -12,20 +12,31 @@ async fn a_process_waits_for_a_server_that_is_not_there_yet() {
     server.kill().await;
     let url = server.url();
     let connecting = tokio::spawn(async move { connect(&url).await });
-    tokio::time::timeout(Duration::from_millis(300), async { while !connecting.is_finished() { tokio::task::yield_now().await } })
-        .await
-        .expect_err("it connected to nobody");
+    tokio::time::timeout(Duration::from_millis(300), async {
+        while !connecting.is_finished() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await
+    .expect_err("it connected to nobody");
     server.restart().await;
     let broker = soon("a connection", connecting).await.unwrap();
     assert!(broker.is_connected());
     server.kill().await;
-    eventually("the end of the connection", async || (!broker.is_connected()).then_some(())).await;
+    eventually("the end of the connection", async || {
+        (!broker.is_connected()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn wrong_settings_are_named() {
     let server = Server::start().await;
-    for (partitions, replicas, name) in [(0, 1, "nats.partitions"), (65, 1, "nats.partitions"), (1, 2, "nats.replicas")] {
+    for (partitions, replicas, name) in [
+        (0, 1, "nats.partitions"),
+        (65, 1, "nats.partitions"),
+        (1, 2, "nats.replicas"),
+    ] {
         let mut config = config(&server.url());
         (config.partitions, config.replicas) = (partitions, replicas);
         let error = Broker::connect(config, "test").await.unwrap_err();
@@ -43,6 +54,9 @@ async fn a_server_before_2_12_is_refused_with_the_remedy() {
     };
     let server = Server::start_program(old.into()).await;
     let error = Broker::connect(config(&server.url()), "test").await.unwrap_err();
-    assert!(matches!(&error, Error::ServerTooOld { version } if version.starts_with("2.")), "{error}");
+    assert!(
+        matches!(&error, Error::ServerTooOld { version } if version.starts_with("2.")),
+        "{error}"
+    );
     assert!(error.to_string().contains("make tools"), "{error}");
 }

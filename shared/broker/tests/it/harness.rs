@@ -21,7 +21,7 @@ use tokio::{
 };
 
 /// How long anything that must happen may take on a busy machine.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// Between two looks at what must happen.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -53,7 +53,9 @@ pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Opt
 
 /// Fails instead of waiting for ever.
 pub(crate) async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    tokio::time::timeout(SOON, future).await.unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"))
+    tokio::time::timeout(SOON, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not within {SOON:?}"))
 }
 
 /// One server with a store of its own. It ends with the test.
@@ -66,7 +68,12 @@ pub(crate) struct Server {
 }
 
 async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 impl Server {
@@ -77,9 +84,23 @@ impl Server {
     pub(crate) async fn start_program(program: PathBuf) -> Self {
         let store = tempfile::tempdir().unwrap();
         let port = free_port().await;
-        let arguments = ["-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd", store.path().to_str().unwrap()];
+        let arguments = [
+            "-a",
+            "127.0.0.1",
+            "-p",
+            &port.to_string(),
+            "-js",
+            "-sd",
+            store.path().to_str().unwrap(),
+        ];
         let arguments = arguments.map(str::to_owned).to_vec();
-        let mut server = Self { program, arguments, port, store, child: None };
+        let mut server = Self {
+            program,
+            arguments,
+            port,
+            store,
+            child: None,
+        };
         server.restart().await;
         server
     }
@@ -104,7 +125,11 @@ impl Server {
         eventually("a server that listens", async || {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
             let mut greeting = [0; 4];
-            stream.read_exact(&mut greeting).await.ok().filter(|_| &greeting == b"INFO")
+            stream
+                .read_exact(&mut greeting)
+                .await
+                .ok()
+                .filter(|_| &greeting == b"INFO")
         })
         .await;
     }
@@ -126,11 +151,18 @@ impl Server {
     pub(crate) async fn publish_raw(&self, subject: &str, body: &[u8]) {
         let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).await.unwrap());
         let head = format!("CONNECT {{\"verbose\":false}}\r\nPUB {subject} {}\r\n", body.len());
-        stream.write_all(&[head.as_bytes(), body, b"\r\nPING\r\n"].concat()).await.unwrap();
+        stream
+            .write_all(&[head.as_bytes(), body, b"\r\nPING\r\n"].concat())
+            .await
+            .unwrap();
         let mut line = String::new();
         while !line.starts_with("PONG") {
             line.clear();
-            assert_ne!(stream.read_line(&mut line).await.unwrap(), 0, "the server hung up on {subject}");
+            assert_ne!(
+                stream.read_line(&mut line).await.unwrap(),
+                0,
+                "the server hung up on {subject}"
+            );
         }
     }
 }
@@ -146,18 +178,40 @@ impl Cluster {
         for _ in 0..3 {
             ports.push((free_port().await, free_port().await));
         }
-        let routes: Vec<String> = ports.iter().map(|(_, route)| format!("nats://127.0.0.1:{route}")).collect();
+        let routes: Vec<String> = ports
+            .iter()
+            .map(|(_, route)| format!("nats://127.0.0.1:{route}"))
+            .collect();
         let routes = routes.join(",");
         let mut servers = Vec::new();
         for (index, (port, route)) in ports.into_iter().enumerate() {
             let store = tempfile::tempdir().unwrap();
             let arguments = [
-                "-a", "127.0.0.1", "-p", &port.to_string(), "-js", "-sd", store.path().to_str().unwrap(), "-n",
-                &format!("n{index}"), "--cluster_name", "c", "--cluster", &format!("nats://127.0.0.1:{route}"), "--routes", &routes,
+                "-a",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+                "-js",
+                "-sd",
+                store.path().to_str().unwrap(),
+                "-n",
+                &format!("n{index}"),
+                "--cluster_name",
+                "c",
+                "--cluster",
+                &format!("nats://127.0.0.1:{route}"),
+                "--routes",
+                &routes,
             ]
             .map(str::to_owned)
             .to_vec();
-            let mut server = Server { program: binary(), arguments, port, store, child: None };
+            let mut server = Server {
+                program: binary(),
+                arguments,
+                port,
+                store,
+                child: None,
+            };
             server.restart().await;
             servers.push(server);
         }
@@ -197,7 +251,11 @@ impl Proxy {
                 all.lock().unwrap().push(connection);
             }
         });
-        Self { port, open, connections }
+        Self {
+            port,
+            open,
+            connections,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -216,7 +274,11 @@ impl Proxy {
 
     /// Ends every connection; a new one comes through at once.
     pub(crate) fn drop_connections(&self) {
-        self.connections.lock().unwrap().drain(..).for_each(|connection| connection.abort());
+        self.connections
+            .lock()
+            .unwrap()
+            .drain(..)
+            .for_each(|connection| connection.abort());
     }
 }
 
@@ -309,15 +371,27 @@ pub(crate) fn event(id: &str) -> Event {
 }
 
 pub(crate) fn delivery(id: &str, integration: &str) -> Delivery {
-    let accepted = Accepted { event: event(id), seq: 1, at: Timestamp::now() };
+    let accepted = Accepted {
+        event: event(id),
+        seq: 1,
+        at: Timestamp::now(),
+    };
     Delivery::first(accepted, integration, &provider(), 1, 1)
 }
 
 /// An accepted event, with its place in EVENTS.
 pub(crate) async fn accept(broker: &Broker, id: &str) -> Accepted {
     let event = event(id);
-    let ack = broker.publisher().publish(broker.event_publish(&event).unwrap()).await.unwrap();
-    Accepted { event, seq: ack.seq, at: Timestamp::now() }
+    let ack = broker
+        .publisher()
+        .publish(broker.event_publish(&event).unwrap())
+        .await
+        .unwrap();
+    Accepted {
+        event,
+        seq: ack.seq,
+        at: Timestamp::now(),
+    }
 }
 
 pub(crate) fn publish(subject: &str, id: Option<&str>, body: &str) -> Publish {

@@ -25,7 +25,10 @@ async fn a_lease_runs_out_and_is_taken_over_and_the_stale_holder_learns_it() {
     let (_server, broker) = ready().await;
     let mut old = broker.acquire("duty", "old", SECOND).await.unwrap().unwrap();
     assert!(broker.acquire("duty", "new", SECOND).await.unwrap().is_none());
-    let mut new = eventually("the end of the lease", async || broker.acquire("duty", "new", 5 * SECOND).await.unwrap()).await;
+    let mut new = eventually("the end of the lease", async || {
+        broker.acquire("duty", "new", 5 * SECOND).await.unwrap()
+    })
+    .await;
     assert!(!broker.renew(&mut old).await.unwrap());
     assert!(broker.renew(&mut new).await.unwrap());
     // Giving back what was lost takes nothing from its holder.
@@ -48,7 +51,11 @@ async fn a_renewed_lease_is_kept() {
 async fn a_released_lease_is_free_at_once_and_again() {
     let (_server, broker) = ready().await;
     for round in 0..5 {
-        let lease = broker.acquire("duty", &format!("h{round}"), 10 * SECOND).await.unwrap().expect("free");
+        let lease = broker
+            .acquire("duty", &format!("h{round}"), 10 * SECOND)
+            .await
+            .unwrap()
+            .expect("free");
         assert!(broker.acquire("duty", "other", 10 * SECOND).await.unwrap().is_none());
         broker.release(lease).await.unwrap();
     }
@@ -70,7 +77,10 @@ async fn a_renewal_whose_answer_a_cut_loses_is_not_taken_for_anothers() {
     let renewing = async {
         let mut renewals = 0;
         loop {
-            assert!(broker.renew(&mut lease).await.unwrap(), "lost after {renewals} renewals");
+            assert!(
+                broker.renew(&mut lease).await.unwrap(),
+                "lost after {renewals} renewals"
+            );
             renewals += 1;
         }
     };
@@ -84,11 +94,18 @@ async fn a_renewal_whose_answer_a_cut_loses_is_not_taken_for_anothers() {
 async fn every_adder_learns_a_sum_of_its_own_and_windows_are_separate() {
     let (_server, broker) = ready().await;
     for window in [Window::Minute, Window::Hour, Window::Day] {
-        let mut sums: Vec<i64> =
-            join_all((0..200).map(|_| broker.count(window, "i1", 7, 3))).await.into_iter().map(Result::unwrap).collect();
+        let mut sums: Vec<i64> = join_all((0..200).map(|_| broker.count(window, "i1", 7, 3)))
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
         sums.sort_unstable();
         assert_eq!(sums, (1..=200).map(|n| n * 3).collect::<Vec<i64>>());
-        assert_eq!(broker.count(window, "i1", 7, -100).await.unwrap(), 500, "tokens are given back");
+        assert_eq!(
+            broker.count(window, "i1", 7, -100).await.unwrap(),
+            500,
+            "tokens are given back"
+        );
         assert_eq!(broker.count(window, "i1", 8, 1).await.unwrap(), 1);
         assert_eq!(broker.count(window, "i2", 7, 1).await.unwrap(), 1);
         assert_eq!(broker.count(window, "i1", 7, 0).await.unwrap(), 500);

@@ -14,13 +14,26 @@ use signalbox_proto::{
 use crate::harness::{accept, open, org, provider, ready_to_deliver, soon};
 
 async fn put(broker: &Broker, subject: String, body: Vec<u8>) {
-    let publish = Publish { subject: subject.into(), id: None, headers: Vec::new(), body: body.into() };
+    let publish = Publish {
+        subject: subject.into(),
+        id: None,
+        headers: Vec::new(),
+        body: body.into(),
+    };
     broker.publisher().publish(publish).await.unwrap();
 }
 
 async fn report_records(broker: &Broker, records: &[Record]) {
-    let records = records.iter().map(|record| signalbox_broker::outcomes::encode(record).unwrap()).collect();
-    put(broker, subjects::outcome("delivery", "one"), wire::encode(&Batch { records }).unwrap()).await;
+    let records = records
+        .iter()
+        .map(|record| signalbox_broker::outcomes::encode(record).unwrap())
+        .collect();
+    put(
+        broker,
+        subjects::outcome("delivery", "one"),
+        wire::encode(&Batch { records }).unwrap(),
+    )
+    .await;
 }
 
 fn attempt(delivery: &Delivery, next: Next) -> Record {
@@ -63,14 +76,19 @@ async fn owed(broker: &Broker, id: &str, matched: u32) -> (Accepted, Delivery) {
 
 /// Lets the router's consumer be through with all that is there.
 async fn routed(broker: &Broker) {
-    let mut puller = open(broker, Consumer::router(0)).await.unwrap();
+    let mut puller = open(broker, Consumer::router(0, 1)).await.unwrap();
     for _ in 0..puller.pending_at_start() {
         soon("an event", puller.next(100)).await.confirm(broker).await.unwrap();
     }
 }
 
 async fn check(broker: &Broker) -> Report {
-    soon("the check", broker.check_ledger(Timestamp::now() - Duration::from_secs(600))).await.unwrap()
+    soon(
+        "the check",
+        broker.check_ledger(Timestamp::now() - Duration::from_secs(600)),
+    )
+    .await
+    .unwrap()
 }
 
 #[tokio::test]
@@ -78,19 +96,41 @@ async fn every_delivery_is_found_where_it_is() {
     let (_server, broker) = ready_to_deliver().await;
     // Ended.
     let (_, delivered) = owed(&broker, "delivered", 1).await;
-    report_records(&broker, &[attempt(&delivered, Next::Retrying), attempt(&delivered, Next::Final(Final::Delivered))]).await;
+    report_records(
+        &broker,
+        &[
+            attempt(&delivered, Next::Retrying),
+            attempt(&delivered, Next::Final(Final::Delivered)),
+        ],
+    )
+    .await;
     let (_, dead) = owed(&broker, "dead", 1).await;
     bury(&broker, &dead, DeadReason::Exhausted).await;
     let (_, expired) = owed(&broker, "expired", 1).await;
     bury(&broker, &expired, DeadReason::Expired).await;
     let (_, discarded) = owed(&broker, "discarded", 1).await;
     let seq = bury(&broker, &discarded, DeadReason::Exhausted).await;
-    let mark = Mark { act: "a".into(), did: Did::Discarded, seqs: vec![seq], at: Timestamp::now() };
+    let mark = Mark {
+        act: "a".into(),
+        did: Did::Discarded,
+        seqs: vec![seq],
+        at: Timestamp::now(),
+    };
     put(&broker, subjects::dead_mark("a"), wire::encode(&mark).unwrap()).await;
     // Dead in one generation, delivered in the next; and dead although a copy was delivered.
     let (_, replayed) = owed(&broker, "replayed", 1).await;
     bury(&broker, &replayed, DeadReason::Rejected).await;
-    report_records(&broker, &[attempt(&Delivery { generation: 1, ..replayed }, Next::Final(Final::Delivered))]).await;
+    report_records(
+        &broker,
+        &[attempt(
+            &Delivery {
+                generation: 1,
+                ..replayed
+            },
+            Next::Final(Final::Delivered),
+        )],
+    )
+    .await;
     let (_, twice) = owed(&broker, "twice", 1).await;
     bury(&broker, &twice, DeadReason::Expired).await;
     report_records(&broker, &[attempt(&twice, Next::Final(Final::Delivered))]).await;
@@ -98,13 +138,25 @@ async fn every_delivery_is_found_where_it_is() {
     let (_, lane) = owed(&broker, "lane", 1).await;
     broker.hop(&lane, Hop::Deliver(Lane::Live)).await.unwrap();
     let (_, scheduled) = owed(&broker, "scheduled", 1).await;
-    broker.hop(&scheduled, Hop::Schedule(Timestamp::now() + Duration::from_secs(600))).await.unwrap();
+    broker
+        .hop(&scheduled, Hop::Schedule(Timestamp::now() + Duration::from_secs(600)))
+        .await
+        .unwrap();
     let (_, parked) = owed(&broker, "parked", 1).await;
     let gate = broker.close_gate("i1").await.unwrap();
     broker.park(&parked, gate).await.unwrap();
     let (_, again) = owed(&broker, "again", 1).await;
     bury(&broker, &again, DeadReason::Rejected).await;
-    broker.hop(&Delivery { generation: 1, ..again.clone() }, Hop::Deliver(Lane::Bulk)).await.unwrap();
+    broker
+        .hop(
+            &Delivery {
+                generation: 1,
+                ..again.clone()
+            },
+            Hop::Deliver(Lane::Bulk),
+        )
+        .await
+        .unwrap();
     // Without a route, in a range.
     let first = accept(&broker, "no-route-1").await.seq;
     let last = accept(&broker, "no-route-2").await.seq;
@@ -120,9 +172,15 @@ async fn every_delivery_is_found_where_it_is() {
 
     let report = check(&broker).await;
     assert!(report.is_even(), "{report:?}");
-    assert_eq!((report.events, report.no_route, report.unrouted, report.unreadable), (13, 2, 1, 0));
+    assert_eq!(
+        (report.events, report.no_route, report.unrouted, report.unreadable),
+        (13, 2, 1, 0)
+    );
     assert_eq!(report.deliveries, 12);
-    assert_eq!((report.delivered, report.dead, report.expired, report.discarded), (4, 1, 1, 1));
+    assert_eq!(
+        (report.delivered, report.dead, report.expired, report.discarded),
+        (4, 1, 1, 1)
+    );
     let mut moving = report.moving_ids.clone();
     moving.sort();
     let mut expected = vec![lane.id, scheduled.id, parked.id, again.id, other.id];

@@ -19,7 +19,10 @@ async fn a_batch_is_stored_and_then_acknowledged_and_refused_where_there_is_no_r
     broker.ensure_provider(&provider()).await.unwrap();
     let stream = subjects::deliver_stream(&provider());
     for number in 0..100 {
-        broker.hop(&delivery(&number.to_string(), "i1"), Hop::Deliver(Lane::Live)).await.unwrap();
+        broker
+            .hop(&delivery(&number.to_string(), "i1"), Hop::Deliver(Lane::Live))
+            .await
+            .unwrap();
     }
     let mut puller = open(&broker, Consumer::lane(&provider(), Lane::Live)).await.unwrap();
     let mut taken = take(&mut puller, 100).await;
@@ -35,21 +38,31 @@ async fn a_batch_is_stored_and_then_acknowledged_and_refused_where_there_is_no_r
     }
     let mut stored = 0;
     while stored < 99 {
-        let Some(Settled::Stored(entries)) = soon("a batch", settled.recv()).await else { panic!("there is room") };
+        let Some(Settled::Stored(entries)) = soon("a batch", settled.recv()).await else {
+            panic!("there is room")
+        };
         stored += entries.len();
-        assert_eq!(messages(&broker, &stream).await, 100 - stored as u64, "acknowledged by then");
+        assert_eq!(
+            messages(&broker, &stream).await,
+            100 - stored as u64,
+            "acknowledged by then"
+        );
     }
     assert_eq!(messages(&broker, subjects::OUTCOMES).await, 2, "64 and 35 in a batch");
 
     // More than a tenth of 200 KB, even compressed as a count of bytes before compression.
     outcomes.push(entry(vec![last], 9_000)).await;
-    let Some(Settled::Refused(entries)) = soon("a batch", settled.recv()).await else { panic!("there is no room") };
+    let Some(Settled::Refused(entries)) = soon("a batch", settled.recv()).await else {
+        panic!("there is no room")
+    };
     assert_eq!(entries[0].mark, 9_000);
     assert!(outcomes.is_full());
     assert_eq!(messages(&broker, &stream).await, 1, "not acknowledged");
 
     // What nobody would send again is kept and offered until there is room.
     outcomes.push(entry(Vec::new(), 1)).await;
-    let Some(Settled::Stored(_)) = soon("a batch", settled.recv()).await else { panic!("a small one finds room") };
+    let Some(Settled::Stored(_)) = soon("a batch", settled.recv()).await else {
+        panic!("a small one finds room")
+    };
     eventually("room", async || (!outcomes.is_full()).then_some(())).await;
 }

@@ -14,7 +14,8 @@ use signalbox_broker::{
 use signalbox_proto::{Lane, subjects};
 
 use crate::harness::{
-    Proxy, Server, connect, delivery, eventually, jetstream, open, provider, publish, ready, ready_to_deliver, soon, take, text,
+    Proxy, Server, connect, delivery, eventually, jetstream, open, provider, publish, ready, ready_to_deliver, soon,
+    take, text,
 };
 
 /// Long enough for anything that would come, to come.
@@ -28,7 +29,12 @@ fn live() -> Consumer {
 async fn deliver(broker: &Broker, numbers: std::ops::Range<usize>) {
     let mut receipts = FuturesUnordered::new();
     for number in numbers {
-        receipts.push(broker.send_hop(&delivery(&number.to_string(), "i1"), Hop::Deliver(Lane::Live)).await.unwrap());
+        receipts.push(
+            broker
+                .send_hop(&delivery(&number.to_string(), "i1"), Hop::Deliver(Lane::Live))
+                .await
+                .unwrap(),
+        );
     }
     while let Some(receipt) = soon("acknowledgements", receipts.next()).await {
         receipt.unwrap();
@@ -54,7 +60,10 @@ async fn never_more_is_under_way_than_is_wanted() {
     take(&mut puller, 3).await;
     assert_quiet(&mut puller, 0).await;
     let progress = live().progress(&broker).await.unwrap();
-    assert_eq!((progress.ack_pending, progress.pending, progress.ack_floor), (12, 87, 1));
+    assert_eq!(
+        (progress.ack_pending, progress.pending, progress.ack_floor),
+        (12, 87, 1)
+    );
 }
 
 #[tokio::test]
@@ -98,7 +107,11 @@ async fn a_stopped_or_killed_server_only_interrupts() {
         assert!(seen.insert(message.place.seq), "{:?} again", message.place);
         message.confirm(&broker).await.unwrap();
     }
-    assert!(begun.elapsed() < Duration::from_secs(5), "it goes on at once, not at the next heartbeat: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "it goes on at once, not at the next heartbeat: {:?}",
+        begun.elapsed()
+    );
     assert_eq!(seen.len(), 100);
 }
 
@@ -120,7 +133,11 @@ async fn a_cut_connection_leaves_no_request_behind() {
     while let Ok(message) = tokio::time::timeout(QUIET, puller.next(10 - held.len().min(10))).await {
         held.push(message);
     }
-    assert_eq!(held.len(), 10, "requests of cut connections are not served beside the new one");
+    assert_eq!(
+        held.len(),
+        10,
+        "requests of cut connections are not served beside the new one"
+    );
     assert_eq!(live().progress(&direct).await.unwrap().ack_pending, 10);
 }
 
@@ -128,7 +145,9 @@ async fn a_cut_connection_leaves_no_request_behind() {
 pub(crate) async fn a_pull_that_ran_out_is_followed_by_another() {
     let (_server, broker) = ready_to_deliver().await;
     let mut puller = open(&broker, live()).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(32), puller.next(5)).await.expect_err("nothing was published");
+    tokio::time::timeout(Duration::from_secs(32), puller.next(5))
+        .await
+        .expect_err("nothing was published");
     deliver(&broker, 0..20).await;
     let begun = tokio::time::Instant::now();
     take(&mut puller, 5).await;
@@ -152,8 +171,8 @@ async fn an_interrupted_wait_loses_nothing() {
             turn += 1;
             let message = tokio::select! {
                 biased;
-                () = tokio::time::sleep(Duration::from_micros(turn % 3 * 150)), if turn % 4 != 0 => continue,
-                () = tokio::task::yield_now(), if turn % 4 == 0 => continue,
+                () = tokio::time::sleep(Duration::from_micros(turn % 3 * 150)), if !turn.is_multiple_of(4) => continue,
+                () = tokio::task::yield_now(), if turn.is_multiple_of(4) => continue,
                 message = puller.next(200) => message,
             };
             assert_eq!(message.place.delivered, 1);
@@ -174,14 +193,18 @@ async fn an_owner_that_never_waits_long_still_gets_its_consumer_back() {
     live().delete(&broker).await.unwrap();
     deliver(&broker, 0..1).await;
     let message = eventually("the message", async || {
-        tokio::time::timeout(Duration::from_micros(100), puller.next(5)).await.ok()
+        tokio::time::timeout(Duration::from_micros(100), puller.next(5))
+            .await
+            .ok()
     })
     .await;
     assert_eq!(message.place.delivered, 1);
 }
 
 async fn take_nothing(puller: &mut Puller) {
-    tokio::time::timeout(Duration::from_millis(50), puller.next(5)).await.expect_err("nothing was published");
+    tokio::time::timeout(Duration::from_millis(50), puller.next(5))
+        .await
+        .expect_err("nothing was published");
 }
 
 #[tokio::test]
@@ -198,7 +221,10 @@ async fn a_puller_that_stops_hands_back_all_that_was_on_its_way() {
     let mut staying = open(&broker, live()).await.unwrap();
     let begun = tokio::time::Instant::now();
     let taken = take(&mut staying, 200).await;
-    assert!(begun.elapsed() < Duration::from_secs(3), "nothing waits for its acknowledgement to run out");
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "nothing waits for its acknowledgement to run out"
+    );
     let seqs: HashSet<u64> = taken.iter().map(|message| message.place.seq).collect();
     assert_eq!(seqs.len(), 200);
 }
@@ -209,7 +235,11 @@ async fn publish_on(broker: Broker, stop: tokio::sync::oneshot::Receiver<()>) ->
     let mut number = 0;
     while stop.try_recv().is_err() {
         number += 1;
-        let message = publish("signalbox.event.0.acme.t", Some(&number.to_string()), &number.to_string());
+        let message = publish(
+            "signalbox.event.0.acme.t",
+            Some(&number.to_string()),
+            &number.to_string(),
+        );
         broker.publisher().publish(message).await.unwrap();
     }
     number
@@ -230,7 +260,12 @@ async fn a_follower_sees_each_message_once_and_in_order_through_restarts_and_cut
     let broker = connect(&proxy.url()).await;
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let publishing = tokio::spawn(publish_on(direct, stopped));
-    let follow = Consumer::follow(&broker, subjects::EVENTS, vec![subjects::EVENT_ALL.into()], From::Seq(1));
+    let follow = Consumer::follow(
+        &broker,
+        subjects::EVENTS,
+        vec![subjects::EVENT_ALL.into()],
+        From::Seq(1),
+    );
     let mut puller = open(&broker, follow).await.unwrap();
     let mut next = 1;
     assert_counts_up(&mut puller, &mut next, 100).await;
@@ -258,7 +293,11 @@ async fn following_a_bucket_of_ten_thousand_keys_is_complete_even_through_a_cut(
     // Two revisions of each key: a consumer made again must not take the older for one that is left.
     for revision in 0..2 {
         for key in 0..10_000 {
-            let message = publish(&format!("$KV.{}.integration.k{key}", subjects::CONFIG), None, &revision.to_string());
+            let message = publish(
+                &format!("$KV.{}.integration.k{key}", subjects::CONFIG),
+                None,
+                &revision.to_string(),
+            );
             receipts.push(direct.publisher().send(message, None).await);
         }
         while let Some(receipt) = receipts.next().await {
@@ -268,7 +307,12 @@ async fn following_a_bucket_of_ten_thousand_keys_is_complete_even_through_a_cut(
     let proxy = Proxy::start(server.port).await;
     let broker = connect(&proxy.url()).await;
     let filter = format!("$KV.{}.integration.*", subjects::CONFIG);
-    let follow = Consumer::follow(&broker, &format!("KV_{}", subjects::CONFIG), vec![filter], From::LastPerSubject);
+    let follow = Consumer::follow(
+        &broker,
+        &format!("KV_{}", subjects::CONFIG),
+        vec![filter],
+        From::LastPerSubject,
+    );
     let mut puller = open(&broker, follow).await.unwrap();
     assert_eq!(puller.pending_at_start(), 10_000);
     let mut keys = HashSet::new();
@@ -311,7 +355,9 @@ async fn a_puller_waits_for_a_stream_that_is_deleted_and_made_again() {
     take_nothing(&mut puller).await;
     let stream = subjects::deliver_stream(&provider());
     jetstream(&server).await.delete_stream(&stream).await.unwrap();
-    tokio::time::timeout(QUIET, puller.next(5)).await.expect_err("there is no stream");
+    tokio::time::timeout(QUIET, puller.next(5))
+        .await
+        .expect_err("there is no stream");
     broker.ensure_provider(&provider()).await.unwrap();
     deliver(&broker, 0..1).await;
     soon("a message", puller.next(5)).await;

@@ -15,7 +15,10 @@ async fn a_message_is_poison_only_if_it_was_handled_alone_before() {
     let (_server, broker) = ready_to_deliver().await;
     let stream = subjects::deliver_stream(&provider());
     let mut puller = open(&broker, Consumer::lane(&provider(), Lane::Live)).await.unwrap();
-    broker.hop(&delivery("e1", "i1"), Hop::Deliver(Lane::Live)).await.unwrap();
+    broker
+        .hop(&delivery("e1", "i1"), Hop::Deliver(Lane::Live))
+        .await
+        .unwrap();
     let mut deliver = async || -> Message { soon("the message", puller.next(1)).await };
 
     for delivered in 1..DELIVERED_SUSPECT {
@@ -32,7 +35,11 @@ async fn a_message_is_poison_only_if_it_was_handled_alone_before() {
     message.nak(&broker).await.unwrap();
     let message = deliver().await;
     assert_eq!(broker.suspect(&stream, &message).await.unwrap(), Suspicion::Poison);
-    assert_eq!(broker.suspect("OTHER", &message).await.unwrap(), Suspicion::Suspect, "another stream's sequence");
+    assert_eq!(
+        broker.suspect("OTHER", &message).await.unwrap(),
+        Suspicion::Suspect,
+        "another stream's sequence"
+    );
     // Handled after all: suspect again from the beginning.
     broker.clear_suspect(&stream, &message).await.unwrap();
     assert_eq!(broker.suspect(&stream, &message).await.unwrap(), Suspicion::Suspect);

@@ -21,7 +21,10 @@ async fn a_second_start_finds_everything_and_no_drift() {
 #[tokio::test]
 async fn two_roles_may_make_everything_at_once() {
     let server = Server::start().await;
-    let (one, two) = (connect_with(config(&server.url())).await, connect_with(config(&server.url())).await);
+    let (one, two) = (
+        connect_with(config(&server.url())).await,
+        connect_with(config(&server.url())).await,
+    );
     let make = async |broker: &Broker| {
         broker.ensure_streams().await.unwrap();
         broker.ensure_provider(&provider()).await.unwrap();
@@ -46,23 +49,42 @@ async fn a_changed_stream_is_reported_and_left_as_it_is() {
     assert!(drifts[0].fields[0].starts_with("max_bytes is 1000000"), "{drifts:?}");
     assert_eq!(drifts[1].fields, ["history is 7, declared 5"]);
     assert_eq!(broker.check_streams().await.unwrap(), drifts);
-    let found = jetstream.get_stream(subjects::EVENTS).await.unwrap().cached_info().config.clone();
+    let found = jetstream
+        .get_stream(subjects::EVENTS)
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
     assert_eq!(found.max_bytes, 1_000_000);
 
     jetstream.delete_stream(subjects::BATCH).await.unwrap();
     let missing = broker.check_streams().await.unwrap();
-    assert!(missing.iter().any(|drift| drift.name == subjects::BATCH && drift.fields == ["it is missing"]), "{missing:?}");
+    assert!(
+        missing
+            .iter()
+            .any(|drift| drift.name == subjects::BATCH && drift.fields == ["it is missing"]),
+        "{missing:?}"
+    );
 }
 
 #[tokio::test]
 async fn every_lane_of_a_provider_has_a_consumer_that_takes_what_is_published_to_it() {
     let (server, broker) = ready().await;
     broker.ensure_provider(&provider()).await.unwrap();
-    let stream = jetstream(&server).await.get_stream(subjects::deliver_stream(&provider())).await.unwrap();
+    let stream = jetstream(&server)
+        .await
+        .get_stream(subjects::deliver_stream(&provider()))
+        .await
+        .unwrap();
     assert_eq!(stream.cached_info().state.consumer_count, Lane::ALL.len());
     for lane in Lane::ALL {
         let subject = subjects::deliver(&provider(), lane, &"acme".parse().unwrap(), "i1");
-        broker.publisher().publish(publish(&subject, None, lane.as_str())).await.unwrap();
+        broker
+            .publisher()
+            .publish(publish(&subject, None, lane.as_str()))
+            .await
+            .unwrap();
         let mut puller = open(&broker, Consumer::lane(&provider(), lane)).await.unwrap();
         let message = soon("a message of the lane", puller.next(1)).await;
         assert_eq!(text(&message), lane.as_str());
@@ -94,7 +116,11 @@ async fn every_input_reaches_its_partition(partitions: u32) {
     ];
     let orgs: Vec<String> = (0..40).map(|n| format!("org{n}")).collect();
     let regular = orgs.iter().map(|org| format!("signalbox.in.{org}.execution.failed"));
-    let mut given: Vec<String> = hostile.iter().map(|subject| (*subject).to_owned()).chain(regular).collect();
+    let mut given: Vec<String> = hostile
+        .iter()
+        .map(|subject| (*subject).to_owned())
+        .chain(regular)
+        .collect();
     for subject in &given {
         server.publish_raw(subject, b"{}").await;
     }
@@ -103,11 +129,15 @@ async fn every_input_reaches_its_partition(partitions: u32) {
 
     let mut came = Vec::new();
     for partition in 0..partitions {
-        let mut puller = open(&broker, Consumer::ingest(partition)).await.unwrap();
+        let mut puller = open(&broker, Consumer::ingest(partition, partitions)).await.unwrap();
         while let Ok(message) = tokio::time::timeout(Duration::from_millis(200), puller.next(100)).await {
             let subject = subjects::given_input(&message.subject);
             if let Ok((org, _)) = subjects::read_input(&subject) {
-                assert_eq!(subjects::partition(org.as_str(), partitions), partition, "{subject} as the server counts");
+                assert_eq!(
+                    subjects::partition(org.as_str(), partitions),
+                    partition,
+                    "{subject} as the server counts"
+                );
             }
             message.confirm(&broker).await.unwrap();
             came.push(subject);
@@ -116,7 +146,11 @@ async fn every_input_reaches_its_partition(partitions: u32) {
     given.sort();
     came.sort();
     assert_eq!(came, given);
-    assert_eq!(broker.stream_state(subjects::INGEST).await.unwrap().messages, 0, "the work queue is empty");
+    assert_eq!(
+        broker.stream_state(subjects::INGEST).await.unwrap().messages,
+        0,
+        "the work queue is empty"
+    );
 }
 
 #[tokio::test]
@@ -133,13 +167,14 @@ async fn every_input_reaches_one_of_eight_partitions() {
 async fn the_consumers_of_all_partitions_exist_side_by_side() {
     let server = Server::start().await;
     let mut config = config(&server.url());
-    config.partitions = 8;
+    let partitions = 8;
+    config.partitions = partitions;
     let broker = connect_with(config).await;
     broker.ensure_streams().await.unwrap();
     let mut pullers = Vec::new();
-    for partition in 0..8 {
-        pullers.push(open(&broker, Consumer::ingest(partition)).await.unwrap());
-        pullers.push(open(&broker, Consumer::router(partition)).await.unwrap());
+    for partition in 0..partitions {
+        pullers.push(open(&broker, Consumer::ingest(partition, partitions)).await.unwrap());
+        pullers.push(open(&broker, Consumer::router(partition, partitions)).await.unwrap());
     }
     for name in ["INGEST", "EVENTS"] {
         let stream = jetstream(&server).await.get_stream(name).await.unwrap();

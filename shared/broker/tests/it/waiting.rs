@@ -36,7 +36,10 @@ async fn counts_agree(broker: &Broker, round: usize, waiting: &[(usize, At, i64)
     for (number, (integration, at, secs)) in waiting.iter().enumerate() {
         let id = format!("i{integration}");
         let since = Timestamp::from_secs(*secs);
-        let hop = Delivery { since, ..delivery(&format!("{round}-{number}"), &id) };
+        let hop = Delivery {
+            since,
+            ..delivery(&format!("{round}-{number}"), &id)
+        };
         let entry = expected.entry(id.clone()).or_default();
         (entry.org, entry.integration) = (org().to_string(), id.clone());
         match at {
@@ -45,7 +48,10 @@ async fn counts_agree(broker: &Broker, round: usize, waiting: &[(usize, At, i64)
                 entry.pending += 1;
             }
             At::Schedule => {
-                broker.hop(&hop, Hop::Schedule(Timestamp::now() + Duration::from_secs(3_600))).await.unwrap();
+                broker
+                    .hop(&hop, Hop::Schedule(Timestamp::now() + Duration::from_secs(3_600)))
+                    .await
+                    .unwrap();
                 entry.retrying += 1;
             }
             At::Parked => {
@@ -67,9 +73,15 @@ async fn counts_agree(broker: &Broker, round: usize, waiting: &[(usize, At, i64)
     let look = broker.look_at_waiting().await.unwrap();
     prop_assert!(!look.cut);
     prop_assert_eq!(&look.orphans, &Vec::<String>::new());
-    prop_assert!(look.integrations.is_sorted_by_key(|waiting| std::cmp::Reverse(waiting.total())));
-    let found: BTreeMap<String, Waiting> =
-        look.integrations.into_iter().map(|waiting| (waiting.integration.clone(), waiting)).collect();
+    prop_assert!(
+        look.integrations
+            .is_sorted_by_key(|waiting| std::cmp::Reverse(waiting.total()))
+    );
+    let found: BTreeMap<String, Waiting> = look
+        .integrations
+        .into_iter()
+        .map(|waiting| (waiting.integration.clone(), waiting))
+        .collect();
     for (id, waiting) in &expected {
         prop_assert_eq!(broker.in_parked(&org(), id).await.unwrap(), waiting.parked);
         prop_assert_eq!(broker.in_lanes(&provider(), id).await.unwrap(), waiting.pending);
@@ -80,9 +92,17 @@ async fn counts_agree(broker: &Broker, round: usize, waiting: &[(usize, At, i64)
 
 #[test]
 fn all_that_waits_is_counted_where_it_waits() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
     let (_server, broker) = runtime.block_on(ready_to_deliver());
-    let cases = Cases { cases: 25, failure_persistence: None, ..Cases::default() };
+    let cases = Cases {
+        cases: 25,
+        failure_persistence: None,
+        ..Cases::default()
+    };
     let round = std::cell::Cell::new(0);
     TestRunner::new(cases)
         .run(&waiting(), |waiting| {
@@ -95,10 +115,17 @@ fn all_that_waits_is_counted_where_it_waits() {
 #[tokio::test]
 async fn what_no_consumer_reads_is_an_orphan() {
     let (_server, broker) = ready_to_deliver().await;
-    let orphans = ["signalbox.deliver.webhook.express.acme.i1", "signalbox.deliver.webhook.live", "signalbox.retry.webhook.x"];
+    let orphans = [
+        "signalbox.deliver.webhook.express.acme.i1",
+        "signalbox.deliver.webhook.live",
+        "signalbox.retry.webhook.x",
+    ];
     for subject in orphans {
         broker.publisher().publish(publish(subject, None, "x")).await.unwrap();
     }
     let look = broker.look_at_waiting().await.unwrap();
-    assert_eq!((look.orphans, look.integrations), (orphans.map(str::to_owned).to_vec(), Vec::new()));
+    assert_eq!(
+        (look.orphans, look.integrations),
+        (orphans.map(str::to_owned).to_vec(), Vec::new())
+    );
 }
