@@ -362,7 +362,7 @@ fn input(seed: &mut Seed, number: usize, unreadable: bool) -> Input {
         28 => {
             let event = match seed.number(0..6) {
                 0 => json!({}),
-                1 => json!({ "specversion": "1.0", "id": 7, "source": "/x", "type": "bad.input" }),
+                1 => json!({ "specversion": "1.0", "id": [7], "source": "/x", "type": "bad.input" }),
                 2 => json!({ "specversion": "1.0", "id": format!("s-{number}"), "source": "/x", "type": "other.type" }),
                 3 => {
                     json!({ "specversion": "1.0", "id": format!("s-{number}"), "source": "/x", "type": "bad.input", "data_base64": "%%" })

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use signalbox_proto::{DeadLetter, Delivery, Event, Lane, Timestamp, hash, state::Gate, subjects, wire};
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{Ack, Broker, Error, Publish, PublishError, Receipt};
 
@@ -17,6 +18,23 @@ pub enum Parked {
     Yes,
     /// The gate has moved: the caller's view is stale.
     Stale,
+}
+
+/// Turns of the parks of one process. Gates share a turn where they fall together: a park that waits
+/// for another's is late, not wrong.
+#[derive(Debug)]
+pub(crate) struct Parks([Mutex<()>; 64]);
+
+impl Parks {
+    pub(crate) fn new() -> Self {
+        Self(std::array::from_fn(|_| Mutex::new(())))
+    }
+
+    async fn turn(&self, integration: &str) -> MutexGuard<'_, ()> {
+        self.0[hash::fnv1a(integration.as_bytes()) as usize % self.0.len()]
+            .lock()
+            .await
+    }
 }
 
 /// The header in which trace context travels.
@@ -79,6 +97,9 @@ impl Broker {
     }
 
     /// Puts a delivery into PARKED on condition that the gate is still the one the caller knows.
+    ///
+    /// A replicated stream takes one publish at a time that is checked against a gate and turns the
+    /// others away for a moment: there, the parks of one gate go one after another.
     pub async fn park(&self, delivery: &Delivery, gate: u64) -> Result<Parked, Error> {
         let subject = subjects::parked(&delivery.org, &delivery.integration);
         let mut headers = trace_headers(delivery);
@@ -93,6 +114,10 @@ impl Broker {
             id: Some(delivery.hop_id()),
             headers,
             body,
+        };
+        let _turn = match self.config().replicas {
+            1 => None,
+            _ => Some(self.parks().turn(&delivery.integration).await),
         };
         match self.publisher().publish(publish).await {
             Ok(_) => Ok(Parked::Yes),

@@ -84,6 +84,7 @@ pub struct Broker {
     jetstream: jetstream::Context,
     publisher: Publisher,
     connections: watch::Receiver<u64>,
+    parks: Arc<hops::Parks>,
     config: Arc<Config>,
 }
 
@@ -164,6 +165,7 @@ impl Broker {
             jetstream,
             publisher,
             connections,
+            parks: Arc::new(hops::Parks::new()),
             config: Arc::new(config),
         }
     }
@@ -241,6 +243,10 @@ impl Broker {
 
     pub(crate) fn jetstream(&self) -> &jetstream::Context {
         &self.jetstream
+    }
+
+    pub(crate) fn parks(&self) -> &hops::Parks {
+        &self.parks
     }
 
     pub(crate) fn connections(&self) -> watch::Receiver<u64> {

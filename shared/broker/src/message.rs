@@ -74,7 +74,11 @@ impl Message {
             .headers
             .iter()
             .flat_map(HeaderMap::iter)
-            .flat_map(|(name, values)| values.iter().map(move |value| (name.to_string(), value.as_str().to_owned())))
+            .flat_map(|(name, values)| {
+                values
+                    .iter()
+                    .map(move |value| (name.to_string(), value.as_str().to_owned()))
+            })
             .collect();
         list.sort();
         list
@@ -102,7 +106,10 @@ impl Ticket {
             .request(self.reply.clone(), Bytes::from_static(b"+ACK"))
             .await
             .map(|_| ())
-            .map_err(|error| Error::Request { what: "acknowledgement".into(), reason: error.to_string() })
+            .map_err(|error| Error::Request {
+                what: "acknowledgement".into(),
+                reason: error.to_string(),
+            })
     }
 
     /// Hands back what has not begun.
@@ -112,7 +119,8 @@ impl Ticket {
 
     /// Hands back what has not begun, to be delivered again after a while.
     pub async fn nak_after(&self, broker: &Broker, wait: Duration) -> Result<(), Error> {
-        self.settle(broker, Bytes::from(format!("-NAK {{\"delay\": {}}}", wait.as_nanos()))).await
+        self.settle(broker, Bytes::from(format!("-NAK {{\"delay\": {}}}", wait.as_nanos())))
+            .await
     }
 
     /// Tells the server that it is still being worked on.
@@ -125,7 +133,9 @@ impl Ticket {
             .client()
             .publish(self.reply.clone(), word)
             .await
-            .map_err(|error| Error::Connection { reason: error.to_string() })
+            .map_err(|error| Error::Connection {
+                reason: error.to_string(),
+            })
     }
 }
 

@@ -35,6 +35,10 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The wait before a repeat that the server's answer asked for; doubles up to [`REPEAT_LAST`].
 const REPEAT_FIRST: Duration = Duration::from_millis(100);
 const REPEAT_LAST: Duration = Duration::from_secs(2);
+/// The wait before a repeat where only another publish that is under way stood against it; some of
+/// these, so that publishes which met do not meet again.
+const CROSSED_WAIT: Duration = Duration::from_millis(5);
+const CROSSED_WAITS: u64 = 8;
 
 /// What to publish.
 #[derive(Clone, Debug)]
@@ -175,6 +179,8 @@ struct ApiError<'a> {
 enum Verdict {
     Done(Result<Ack, PublishError>),
     Repeat,
+    /// Another publish under way stood against it: the server knows more in a moment.
+    Crossed,
 }
 
 impl Publisher {
@@ -334,6 +340,15 @@ impl Shared {
                     drop(finished.done.send(result));
                 }
             }
+            Verdict::Crossed => {
+                if let Some(entry) = pending.get_mut(&token) {
+                    // The tokens of publishes that crossed are near each other.
+                    let waits = 1 + u32::try_from(token % CROSSED_WAITS).unwrap_or_default();
+                    entry.due = Instant::now() + CROSSED_WAIT * waits;
+                    drop(pending);
+                    self.wake.notify_one();
+                }
+            }
             Verdict::Repeat => {
                 if let Some(entry) = pending.get_mut(&token) {
                     entry.due = Instant::now() + entry.repeat_wait;
@@ -439,7 +454,7 @@ fn classify(error: &ApiError<'_>) -> Verdict {
     match error.err_code {
         // Another publish checked against the same subject is under way: not staleness. And the same
         // id is under way: its sequence is not known yet.
-        10_164 | 10_158 => Verdict::Repeat,
+        10_164 | 10_158 => Verdict::Crossed,
         10_070 | 10_071 => Verdict::Done(Err(PublishError::Stale { description })),
         // Storage or memory of the server, messages or bytes of the stream.
         10_023 | 10_028 | 10_047 | 10_176 => Verdict::Done(Err(PublishError::Full {

@@ -6,6 +6,7 @@ fn check(body: &str, expected: &str) {
     };
     let verdict = match classify(&error) {
         Verdict::Repeat => "repeat",
+        Verdict::Crossed => "crossed",
         Verdict::Done(Err(PublishError::Full { .. })) => "full",
         Verdict::Done(Err(PublishError::Stale { .. })) => "stale",
         Verdict::Done(Err(PublishError::Refused { .. })) => "refused",
@@ -27,11 +28,11 @@ fn an_answer_says_whether_a_repeat_can_help() {
     );
     check(
         r#"{"error":{"code":400,"err_code":10164,"description":"wrong last sequence"}}"#,
-        "repeat",
+        "crossed",
     );
     check(
         r#"{"error":{"code":409,"err_code":10158,"description":"duplicate message id is in process"}}"#,
-        "repeat",
+        "crossed",
     );
     check(
         r#"{"error":{"code":503,"err_code":10077,"description":"store is closed"}}"#,

@@ -81,13 +81,13 @@ async fn only_what_is_still_worked_on_is_kept() {
     }
     let mut puller = open(&broker, live()).await.unwrap();
     let taken = take(&mut puller, 2).await;
-    let handle = taken[0].handle();
+    let ticket = taken[0].clone().into_ticket();
     let working = tokio::spawn({
         let broker = broker.clone();
         async move {
             loop {
                 tokio::time::sleep(signalbox_broker::topology::IN_PROGRESS_EVERY).await;
-                handle.in_progress(&broker).await.unwrap();
+                ticket.in_progress(&broker).await.unwrap();
             }
         }
     });

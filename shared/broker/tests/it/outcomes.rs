@@ -27,14 +27,14 @@ async fn a_batch_is_stored_and_then_acknowledged_and_refused_where_there_is_no_r
     let mut puller = open(&broker, Consumer::lane(&provider(), Lane::Live)).await.unwrap();
     let mut taken = take(&mut puller, 100).await;
     let (outcomes, mut settled) = Outcomes::start(&broker, "delivery", "one");
-    let entry = |messages, count: u64| Entry {
+    let entry = |tickets, count: u64| Entry {
         record: encode(&Record::NoRoute((0..count).map(|seq| (seq, seq)).collect())).unwrap(),
-        messages,
+        tickets,
         mark: count,
     };
     let last = taken.pop().unwrap();
     for message in taken {
-        outcomes.push(entry(vec![message], 1)).await;
+        outcomes.push(entry(vec![message.into_ticket()], 1)).await;
     }
     let mut stored = 0;
     while stored < 99 {
@@ -51,7 +51,7 @@ async fn a_batch_is_stored_and_then_acknowledged_and_refused_where_there_is_no_r
     assert_eq!(messages(&broker, subjects::OUTCOMES).await, 2, "64 and 35 in a batch");
 
     // More than a tenth of 200 KB, even compressed as a count of bytes before compression.
-    outcomes.push(entry(vec![last], 9_000)).await;
+    outcomes.push(entry(vec![last.into_ticket()], 9_000)).await;
     let Some(Settled::Refused(entries)) = soon("a batch", settled.recv()).await else {
         panic!("there is no room")
     };
