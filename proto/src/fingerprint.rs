@@ -4,8 +4,8 @@ use crate::{DeadReason, Stage, hash};
 
 /// The same for errors that differ only in numbers, ids and quoted values.
 ///
-/// Digits, and what stands in double quotes, are taken out of the message before it is hashed with
-/// the stage, the reason and the integration.
+/// Words that hold a digit, and what stands in double quotes, are taken out of the message before it
+/// is hashed with the stage, the reason and the integration.
 pub fn of(stage: Stage, reason: DeadReason, integration: Option<&str>, message: &str) -> String {
     let shape = shape(message);
     hash::parts([
@@ -18,25 +18,28 @@ pub fn of(stage: Stage, reason: DeadReason, integration: Option<&str>, message: 
 
 fn shape(message: &str) -> String {
     let mut shape = String::with_capacity(message.len());
-    let mut quoted = false;
-    for c in message.chars() {
-        match c {
-            '"' => {
-                quoted = !quoted;
-                if quoted {
-                    shape.push('"');
-                }
-            }
-            _ if quoted => {}
-            c if c.is_ascii_digit() => {
-                if !shape.ends_with('0') {
-                    shape.push('0');
-                }
-            }
-            c => shape.push(c),
+    // What stands in double quotes is every second piece.
+    for (index, piece) in message.split('"').enumerate() {
+        if index > 0 {
+            shape.push('"');
+        }
+        if index % 2 == 0 {
+            push_words(&mut shape, piece);
         }
     }
     shape
+}
+
+/// Copies a text, each word that holds a digit as `0`: numbers, hexadecimal ids, times.
+fn push_words(shape: &mut String, text: &str) {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = if is_word(first) { rest.find(|c| !is_word(c)) } else { rest.find(is_word) };
+        let (part, after) = rest.split_at(length.unwrap_or(rest.len()));
+        shape.push_str(if part.bytes().any(|byte| byte.is_ascii_digit()) { "0" } else { part });
+        rest = after;
+    }
 }
 
 /// Cuts a text to at most `chars_max` characters, the last of them an ellipsis where it was cut.

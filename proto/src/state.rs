@@ -20,6 +20,9 @@ pub enum Phase {
     Suspended,
     /// What waits in PARKED is being taken out in order; what comes waits behind it.
     Draining,
+    /// Written by a newer version: held, as a person would, until this version is gone.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Phase {
@@ -30,6 +33,7 @@ impl Phase {
             Self::Paused => "paused",
             Self::Suspended => "suspended",
             Self::Draining => "draining",
+            Self::Unknown => "unknown",
         }
     }
 }

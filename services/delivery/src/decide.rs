@@ -32,7 +32,7 @@ pub(crate) fn admit(delivery: &Delivery, integration: &Integration, state: Optio
     let Some(state) = state else { return Admission::Go };
     match state.phase {
         Phase::Open | Phase::Draining => Admission::Go,
-        Phase::Paused => Admission::Park(state.clone()),
+        Phase::Paused | Phase::Unknown => Admission::Park(state.clone()),
         Phase::Suspended => {
             let chosen = state.probe.as_ref().is_some_and(|probe| probe.delivery == delivery.id);
             if delivery.probe && chosen { Admission::Go } else { Admission::Park(state.clone()) }

@@ -4,7 +4,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use secrecy::ExposeSecret;
 use signalbox_broker::directory::Change;
-use signalbox_proto::{Integration, Name, Phase, State, integration::Secrets};
+use signalbox_proto::{
+    Integration, Name, Phase, State,
+    integration::{Secrets, Status},
+};
 use signalbox_providers::{About, AnyTarget, Entry};
 use signalbox_runtime::Keyring;
 
@@ -35,8 +38,11 @@ impl Targets {
                 let newer =
                     self.known.get(&integration.id).is_none_or(|known| known.integration.revision < integration.revision);
                 if integration.provider == self.provider && newer {
-                    let target = self.open(&integration);
-                    if let Err(reason) = &target {
+                    let target = match integration.status {
+                        Status::Deleted => Err("it was deleted".to_owned()),
+                        _ => self.open(&integration),
+                    };
+                    if let (Err(reason), true) = (&target, integration.status != Status::Deleted) {
                         tracing::error!(integration.id = %integration.id, reason, "an integration cannot be opened");
                     }
                     self.known.insert(integration.id.clone(), Arc::new(Known { integration: *integration, target }));

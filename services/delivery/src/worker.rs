@@ -624,7 +624,7 @@ impl Worker {
         mut settled: tokio::sync::mpsc::UnboundedReceiver<Settled>,
     ) -> Result<(), Error> {
         for puller in pullers {
-            while let Some(message) = puller.ready() {
+            for message in puller.stop().await {
                 message.nak(&self.broker).await?;
             }
         }

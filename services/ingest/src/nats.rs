@@ -91,7 +91,7 @@ impl Partition {
         while let Some(done) = hopping.next().await {
             self.settle(done).await;
         }
-        while let Some(message) = puller.ready() {
+        for message in puller.stop().await {
             message.nak(&self.broker).await?;
         }
         self.broker.flush().await

@@ -15,7 +15,7 @@ use signalbox_broker::{
     topology::{Consumer, From},
 };
 use signalbox_proto::{
-    DeadLetter, Delivery, Lane, Timestamp,
+    DeadLetter, Delivery, Lane, Name, Timestamp,
     act::{Act, ActStatus, DeadFilter, Did, Kind, MARK_SEQS_MAX, Mark},
     dead::Input,
     delivery, hash,
@@ -322,14 +322,16 @@ fn again(dead: &Delivery, integration: &signalbox_proto::Integration, act: &str,
 }
 
 fn filter_subject(filter: &DeadFilter) -> String {
-    subjects::dead_filter(filter.stage, filter.org.as_deref(), filter.provider.as_deref(), filter.integration.as_deref())
+    // What came in without a valid org is the default org's: it lies under no org's subject.
+    let org = filter.org.as_deref().filter(|org| *org != Name::default_org().as_str());
+    subjects::dead_filter(filter.stage, org, filter.provider.as_deref(), filter.integration.as_deref())
 }
 
 /// Whether a dead letter is one that the filter is about.
 fn matches(filter: &DeadFilter, stored: &Stored, letter: &DeadLetter) -> bool {
     let delivery = letter.delivery.as_deref();
     let is = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-    is(&filter.org, letter.org.as_ref().map(signalbox_proto::Name::as_str))
+    is(&filter.org, Some(letter.org.as_ref().unwrap_or(&Name::default_org()).as_str()))
         && is(&filter.integration, delivery.map(|delivery| delivery.integration.as_str()))
         && is(&filter.provider, delivery.map(|delivery| delivery.provider.as_str()))
         && is(&filter.fingerprint, Some(&letter.fingerprint))

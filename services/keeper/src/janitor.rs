@@ -39,6 +39,8 @@ fn purge_before(state: &StreamState, routed: u64, high_percent: u64, low_percent
 /// Looks at the room and makes some where it is needed.
 pub(crate) async fn look(keeper: &Keeper, room: &Room) -> Result<(), Error> {
     let broker = &keeper.broker;
+    // Counters in memory vanish with their server.
+    broker.make_missing().await?;
     let state = broker.stream_state(subjects::EVENTS).await?;
     if let Some(most) = state.bytes_max {
         room.used.set(state.bytes as f64 / most as f64);

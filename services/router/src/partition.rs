@@ -137,7 +137,7 @@ impl Partition {
         {
             unsettled -= self.settle(batch).await?;
         }
-        while let Some(message) = puller.ready() {
+        for message in puller.stop().await {
             message.nak(&self.broker).await?;
         }
         self.broker.flush().await

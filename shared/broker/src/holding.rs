@@ -46,7 +46,7 @@ impl Broker {
     pub async fn pause(&self, integration: &str, reason: &str, now: Timestamp) -> Result<State, Error> {
         self.change(integration, |state| match state.phase {
             Phase::Paused => Next::Keep,
-            Phase::Open | Phase::Suspended | Phase::Draining => Next::Close(State {
+            Phase::Open | Phase::Suspended | Phase::Draining | Phase::Unknown => Next::Close(State {
                 phase: Phase::Paused,
                 since: now,
                 reason: reason.to_owned(),
@@ -61,7 +61,7 @@ impl Broker {
     pub async fn resume(&self, integration: &str, drain: Drain, now: Timestamp) -> Result<State, Error> {
         self.change(integration, |state| match state.phase {
             Phase::Open => Next::Keep,
-            Phase::Paused | Phase::Suspended | Phase::Draining => Next::Set(State {
+            Phase::Paused | Phase::Suspended | Phase::Draining | Phase::Unknown => Next::Set(State {
                 phase: Phase::Draining,
                 gate: state.gate,
                 since: now,
@@ -83,7 +83,7 @@ impl Broker {
         now: Timestamp,
     ) -> Result<State, Error> {
         self.change(integration, |state| match state.phase {
-            Phase::Paused | Phase::Suspended => Next::Keep,
+            Phase::Paused | Phase::Suspended | Phase::Unknown => Next::Keep,
             Phase::Open | Phase::Draining => Next::Close(State {
                 phase: Phase::Suspended,
                 since: now,
@@ -107,7 +107,7 @@ impl Broker {
                 reason: reason.map_or_else(|| state.reason.clone(), str::to_owned),
                 ..state.clone()
             }),
-            Phase::Open | Phase::Paused | Phase::Draining => Next::Keep,
+            Phase::Open | Phase::Paused | Phase::Draining | Phase::Unknown => Next::Keep,
         })
         .await
     }
@@ -121,7 +121,7 @@ impl Broker {
                 since: now,
                 ..State::default()
             }),
-            Phase::Open | Phase::Paused | Phase::Draining => Next::Keep,
+            Phase::Open | Phase::Paused | Phase::Draining | Phase::Unknown => Next::Keep,
         })
         .await
     }
@@ -136,7 +136,7 @@ impl Broker {
                 reason: reason.to_owned(),
                 ..State::default()
             }),
-            Phase::Paused | Phase::Suspended | Phase::Draining => Next::Keep,
+            Phase::Paused | Phase::Suspended | Phase::Draining | Phase::Unknown => Next::Keep,
         })
         .await
     }

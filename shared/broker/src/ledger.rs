@@ -259,15 +259,14 @@ impl Broker {
             vec![subjects::DEAD_MARKS.to_owned()],
             From::Time(since),
             |message| {
-                if let Ok(Mark {
-                    did: Did::Discarded,
-                    seqs,
-                    ..
-                }) = wire::decode::<Mark>(&message.body)
-                {
-                    for (delivery, generation) in seqs.iter().filter_map(|seq| dead.get(seq)) {
-                        rows.end(delivery, *generation, Final::Discarded);
+                match wire::decode::<Mark>(&message.body) {
+                    Ok(Mark { did: Did::Discarded, seqs, .. }) => {
+                        for (delivery, generation) in seqs.iter().filter_map(|seq| dead.get(seq)) {
+                            rows.end(delivery, *generation, Final::Discarded);
+                        }
                     }
+                    Ok(_) => {}
+                    Err(_) => rows.unreadable += 1,
                 }
                 ControlFlow::Continue(())
             },

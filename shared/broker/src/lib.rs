@@ -80,18 +80,23 @@ pub const CONFIG_TOML: &str = include_str!("../config.toml");
 /// A connection to the servers, shared by all that a process does. Clones are cheap.
 #[derive(Clone)]
 pub struct Broker {
+    // One pointer: roles clone the broker for each message.
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     client: async_nats::Client,
     jetstream: jetstream::Context,
     publisher: Publisher,
     connections: watch::Receiver<u64>,
-    parks: Arc<hops::Parks>,
-    config: Arc<Config>,
+    parks: hops::Parks,
+    config: Config,
 }
 
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Broker")
-            .field("url", &self.config.url)
+            .field("url", &self.inner.config.url)
             .finish_non_exhaustive()
     }
 }
@@ -160,32 +165,33 @@ impl Broker {
             .timeout(REQUEST_TIMEOUT)
             .build(client.clone());
         let publisher = Publisher::start(client.clone(), connections.clone());
-        Self {
+        let inner = Inner {
             client,
             jetstream,
             publisher,
             connections,
-            parks: Arc::new(hops::Parks::new()),
-            config: Arc::new(config),
-        }
+            parks: hops::Parks::new(),
+            config,
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     async fn check_server(&self) -> Result<(), Error> {
-        let info = self.client.server_info();
+        let info = self.inner.client.server_info();
         let (major, minor, patch) = SERVER_MIN;
-        if !self.client.is_server_compatible(major, minor, patch) {
+        if !self.inner.client.is_server_compatible(major, minor, patch) {
             return Err(Error::ServerTooOld { version: info.version });
         }
         if info.max_payload < MAX_PAYLOAD_MIN {
             return Err(Error::MaxPayload { is: info.max_payload });
         }
-        if !(1..=64).contains(&self.config.partitions) {
+        if !(1..=64).contains(&self.inner.config.partitions) {
             return Err(Error::Setting {
                 name: "nats.partitions",
                 reason: "must be from 1 to 64".into(),
             });
         }
-        if ![1, 3, 5].contains(&self.config.replicas) {
+        if ![1, 3, 5].contains(&self.inner.config.replicas) {
             return Err(Error::Setting {
                 name: "nats.replicas",
                 reason: "must be 1, 3 or 5".into(),
@@ -193,7 +199,7 @@ impl Broker {
         }
         let mut wait = Duration::from_millis(100);
         loop {
-            match self.jetstream.query_account().await {
+            match self.inner.jetstream.query_account().await {
                 Ok(_) => return Ok(()),
                 Err(error) if wait > Duration::from_secs(6) => {
                     return Err(Error::NoJetStream {
@@ -211,51 +217,51 @@ impl Broker {
 
     /// The settings it was made with.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.inner.config
     }
 
     /// Publishing with acknowledgements.
     pub fn publisher(&self) -> &Publisher {
-        &self.publisher
+        &self.inner.publisher
     }
 
     /// Whether the connection stands at this moment.
     pub fn is_connected(&self) -> bool {
-        matches!(self.client.connection_state(), async_nats::connection::State::Connected)
+        matches!(self.inner.client.connection_state(), async_nats::connection::State::Connected)
     }
 
     /// Waits until everything written so far is on its way to the server.
     pub async fn flush(&self) -> Result<(), Error> {
-        self.client.flush().await.map_err(|error| Error::Connection {
+        self.inner.client.flush().await.map_err(|error| Error::Connection {
             reason: error.to_string(),
         })
     }
 
     pub(crate) fn client(&self) -> &async_nats::Client {
-        &self.client
+        &self.inner.client
     }
 
     /// A text that no other process makes: the client's inboxes are unique.
     pub(crate) fn unique(&self) -> String {
-        let inbox = self.client.new_inbox();
+        let inbox = self.inner.client.new_inbox();
         inbox.rsplit('.').next().unwrap_or_default().to_owned()
     }
 
     pub(crate) fn jetstream(&self) -> &jetstream::Context {
-        &self.jetstream
+        &self.inner.jetstream
     }
 
     pub(crate) fn parks(&self) -> &hops::Parks {
-        &self.parks
+        &self.inner.parks
     }
 
     pub(crate) fn connections(&self) -> watch::Receiver<u64> {
-        self.connections.clone()
+        self.inner.connections.clone()
     }
 
     /// One request to the JetStream API, its answer as JSON.
     pub(crate) async fn api(&self, subject: &str, body: &serde_json::Value) -> Result<serde_json::Value, Error> {
-        self.jetstream
+        self.inner.jetstream
             .request::<_, _, serde_json::Value>(subject.to_owned(), body)
             .await
             .map_err(|error| Error::Request {

@@ -201,6 +201,14 @@ impl Broker {
         Ok(drifts)
     }
 
+    /// Makes the declared streams that are missing, and says nothing of those that differ.
+    pub async fn make_missing(&self) -> Result<(), Error> {
+        for config in streams(self) {
+            self.ensure_stream(config).await?;
+        }
+        Ok(())
+    }
+
     /// Makes a provider's stream and the consumers of its lanes, where they are missing. Called when
     /// its first integration is applied, before that is seen by a router.
     pub async fn ensure_provider(&self, provider: &Name) -> Result<Vec<Drift>, Error> {
