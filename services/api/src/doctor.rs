@@ -242,7 +242,7 @@ fn held(integration: &Integration, state: &Held) -> Option<Finding> {
     let name = format!("{}/{}", integration.org, integration.name);
     match state.phase {
         Phase::Open | Phase::Draining => None,
-        Phase::Paused => Some(warn(
+        Phase::Paused | Phase::Unknown => Some(warn(
             format!("integration {name} is paused since {}", state.since),
             format!(
                 "signalbox integrations resume {} --org {}",

@@ -17,7 +17,7 @@ pub(crate) fn status(integration: &Integration, state: &State) -> &'static str {
         (Status::PendingSetup | Status::Unknown, _) => "pending_setup",
         (Status::Inactive, _) => "inactive",
         (Status::Deleted, _) => "deleted",
-        (Status::Active, Phase::Paused) => "paused",
+        (Status::Active, Phase::Paused | Phase::Unknown) => "paused",
         (Status::Active, Phase::Suspended) => "error",
         (Status::Active, Phase::Open | Phase::Draining) => "active",
     }
