@@ -8,7 +8,9 @@ CARGO ?= cargo
 
 .PHONY: up test check bench soak fmt lint doc deny tools server compose
 
-# A running system on this machine, with the integrations of FILE.
+# A running system on this machine, with the integrations of FILE. Targets on this machine are
+# private addresses, which are refused unless they are allowed.
+up: export SIGNALBOX_EGRESS__ALLOW ?= 127.0.0.0/8
 up: server
 	$(CARGO) build --release --locked --bin signalbox
 	target/release/signalbox up -f $(FILE)

@@ -10,7 +10,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::harness::{
-    Client, Cluster, Load, Seed, Target, Up, eventually, load::Accepted, pause, process::signal, seed::soak_rounds,
+    Answer, Client, Cluster, Load, Seed, Target, Up, eventually, load::Accepted, pause, process::signal,
+    seed::soak_rounds,
 };
 
 /// What a killed worker held comes again after the consumers' ack wait of 20 s.
@@ -164,6 +165,8 @@ async fn survive(name: &str, mut victim: impl Victim, form: Form, repeats: Repea
             "name": "all", "provider": "webhook", "events": ["tick"], "config": { "url": target.url(PATH) },
         }]))
         .await;
+    // Slow enough that requests are under way at every moment.
+    target.script(PATH, [Answer::status(200).after(Duration::from_millis(20))]);
     let (mut accepted_in_all, mut repeats_in_all) = (0, 0);
     for round in 0..form.rounds {
         let load = Load::start(&client, "tick", Some(&format!("r{round}")), PER_SECOND, form.events);
