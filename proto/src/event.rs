@@ -9,8 +9,9 @@ use crate::{EventType, Name, Severity, Timestamp, hash};
 
 /// Largest event, in bytes of its MessagePack form, unless `ingest.event_bytes_max` says less.
 pub const BYTES_MAX: usize = 256 * 1024;
-/// Deepest nesting of an event's data, in levels. The source is the recursion limit of `serde_json`.
-pub const DEPTH_MAX: usize = 127;
+/// Deepest nesting of an event's data, in levels: half of what parsers of JSON take, because answers
+/// and payloads wrap the data in further levels.
+pub const DEPTH_MAX: usize = 64;
 
 /// A JSON text kept as the bytes it arrived in. MessagePack carries it as binary, JSON as itself.
 ///

@@ -22,6 +22,8 @@ const PATH: &str = "/all";
 /// What the receiver had in this time before a kill bounds what may come twice. It is generous: requests in flight and
 /// an outcome batch are what was received in the last 50 ms.
 const IN_THE_AIR: Duration = Duration::from_secs(1);
+/// How long the receiver takes for an answer.
+const ANSWER_AFTER: Duration = Duration::from_millis(20);
 /// The receiver's clock and ours meet within this.
 const SLACK: Duration = Duration::from_millis(250);
 
@@ -163,12 +165,19 @@ async fn survive(name: &str, mut victim: impl Victim, form: Form, repeats: Repea
     client
         .apply(json!([{
             "name": "all", "provider": "webhook", "events": ["tick"], "config": { "url": target.url(PATH) },
+            "retry": { "schedule": ["1s", "1s", "1s", "1s", "1s"] },
         }]))
         .await;
-    // Slow enough that requests are under way at every moment.
-    target.script(PATH, [Answer::status(200).after(Duration::from_millis(20))]);
+    // Slow enough that requests are under way at every moment, and failing often enough that some wait for a retry.
+    let answer = |number: usize| Answer::status(if number.is_multiple_of(10) { 503 } else { 200 }).after(ANSWER_AFTER);
     let (mut accepted_in_all, mut repeats_in_all) = (0, 0);
     for round in 0..form.rounds {
+        target.script(
+            PATH,
+            (0..=form.events)
+                .map(answer)
+                .chain([Answer::status(200).after(ANSWER_AFTER)]),
+        );
         let load = Load::start(&client, "tick", Some(&format!("r{round}")), PER_SECOND, form.events);
         let lasts_ms = form.events as u64 * 1_000 / PER_SECOND;
         let mut kills = Vec::new();
@@ -192,7 +201,8 @@ async fn survive(name: &str, mut victim: impl Victim, form: Form, repeats: Repea
             lost.len(),
             accepted.len()
         );
-        assert_eq!(ledger["events"], accepted_in_all, "{ledger}");
+        // Notices of deliveries that fail are events too; here nobody wants them.
+        assert_eq!(ledger["deliveries"], accepted_in_all, "{ledger}");
         assert_eq!(ledger["delivered"], accepted_in_all, "{ledger}");
 
         let came_twice = target.repeats(PATH) - repeats_in_all;
@@ -276,8 +286,96 @@ async fn killing_the_keeper_loses_nothing_and_repeats_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_the_keeper_while_it_lets_go_what_was_parked_loses_nothing_and_repeats_nothing() {
+    const PARKED: usize = 1_500;
+    let mut seed = Seed::of("kill -9 of keeper while it drains");
+    let mut cluster = Cluster::start().await;
+    let target = Target::start().await;
+    let client = cluster.client().clone();
+    client
+        .apply(json!([{
+            "name": "all", "provider": "webhook", "events": ["tick"], "config": { "url": target.url(PATH) },
+        }]))
+        .await;
+    client.hold("all").await;
+    Load::start(&client, "tick", Some("e"), 1_000, PARKED).finish().await;
+    eventually(SOON, "all of them are parked", async || {
+        match client.waiting("all").await? {
+            (0, 0, parked) if parked == PARKED as u64 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    client.post("/v1/integrations/all/resume", json!({ "rate": 400 })).await;
+    for _ in 0..3 {
+        let seen = target.count(PATH);
+        target.wait_for(PATH, seen + 1, AFTER_CRASH).await;
+        pause(seed.millis(0..600)).await;
+        cluster.role("keeper").kill().await;
+        cluster.role("keeper").restart().await;
+    }
+    target.wait_for_events(PATH, PARKED, AFTER_CRASH).await;
+    let ledger = client.settled(AFTER_CRASH).await;
+    assert_eq!(ledger["delivered"], PARKED, "{ledger}");
+    assert_eq!(target.repeats(PATH), 0, "nothing comes twice");
+    eventually(SOON, "the integration is open again", async || {
+        let integration = client.integration("all").await;
+        if integration["status"] == "active" {
+            Ok(())
+        } else {
+            Err(integration.to_string())
+        }
+    })
+    .await;
+    cluster.assert_alive();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_nats_server_loses_nothing_and_repeats_what_was_routed_in_the_second_before_at_most() {
     server(SHORT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outages_of_nats_server_longer_than_any_request_end_no_role_also_while_integrations_change() {
+    let mut seed = Seed::of("outages of nats-server");
+    let mut cluster = Cluster::start().await;
+    let target = Target::start().await;
+    let client = cluster.client().clone();
+    let integrations = |changes: usize| {
+        let integration = |name: String, timeout: usize| {
+            json!({
+                "name": name, "provider": "webhook", "events": ["tick"], "config": { "url": target.url(PATH) },
+                "timeout": format!("{timeout}s"), "enabled": name == "all",
+            })
+        };
+        json!([
+            integration("all".to_owned(), 10 + changes),
+            integration(format!("new-{changes}"), 10)
+        ])
+    };
+    client.apply(integrations(0)).await;
+    let load = Load::start(&client, "tick", Some("e"), 200, 6_000);
+    for outage in 1..=3 {
+        pause(seed.millis(500..1_500)).await;
+        // Answered or not: the change may be cut off anywhere.
+        let changing = tokio::spawn({
+            let (client, integrations) = (client.clone(), integrations(outage));
+            async move { client.try_apply(integrations).await.status }
+        });
+        pause(seed.millis(0..30)).await;
+        cluster.server.kill().await;
+        pause(seed.millis(6_000..7_000)).await;
+        cluster.assert_roles_alive();
+        cluster.server.restart().await;
+        let status = changing.await.expect("the API answers, NATS or not");
+        eprintln!("outage {outage}: the change was answered with {status}");
+        assert!(matches!(status, 200 | 409 | 503), "{status}");
+    }
+    let accepted = load.stop().await;
+    target.wait_for_events(PATH, accepted.len(), AFTER_CRASH).await;
+    let ledger = client.settled(AFTER_CRASH).await;
+    assert_eq!(ledger["delivered"], accepted.len(), "{ledger}");
+    cluster.assert_alive();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

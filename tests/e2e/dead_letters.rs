@@ -5,9 +5,11 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Publish, Target, Up, eventually};
+use crate::harness::{Answer, Cluster, Load, Publish, Seed, Target, Up, eventually, pause};
 
 const SOON: Duration = Duration::from_secs(20);
+/// A killed keeper's leases and what it held run out after at most this.
+const AFTER_CRASH: Duration = Duration::from_secs(90);
 
 fn ids(letters: &[Value]) -> Vec<&str> {
     letters.iter().filter_map(|letter| letter["id"].as_str()).collect()
@@ -197,6 +199,65 @@ async fn a_replay_that_fails_again_is_a_new_dead_letter_and_may_go_to_another_in
     );
     client.settled(SOON).await;
     up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_goes_on_after_a_crash_of_the_keeper_without_a_second_send() {
+    const LETTERS: usize = 400;
+    let mut seed = Seed::of("kill -9 of keeper while it replays");
+    let mut cluster = Cluster::start().await;
+    let target = Target::start().await;
+    let client = cluster.client().clone();
+    client
+        .apply(json!([{
+            "name": "mends", "provider": "webhook", "events": ["tick"], "config": { "url": target.url("/mends") },
+        }]))
+        .await;
+    target.script("/mends", [Answer::status(400)]);
+    Load::start(&client, "tick", Some("e"), 500, LETTERS).finish().await;
+    eventually(SOON, "all are dead letters", async || {
+        let wanted = json!({ "filter": { "integration": "mends" }, "dry_run": true });
+        let counted = client.post("/v1/dead-letters/replay", wanted).await;
+        if counted["matched"] == LETTERS {
+            Ok(())
+        } else {
+            Err(counted.to_string())
+        }
+    })
+    .await;
+    target.script("/mends", [Answer::status(200)]);
+    let wanted = json!({ "filter": { "integration": "mends" }, "rate": 150 });
+    let act = client.post("/v1/dead-letters/replay", wanted).await;
+    for _ in 0..2 {
+        let seen = target.count("/mends");
+        target.wait_for("/mends", seen + 1, AFTER_CRASH).await;
+        pause(seed.millis(0..500)).await;
+        cluster.role("keeper").kill().await;
+        cluster.role("keeper").restart().await;
+    }
+    let path = format!("/v1/acts/{}", act["id"].as_str().unwrap_or_default());
+    let act = eventually(AFTER_CRASH, "the replay is done", async || {
+        let act = client.get(&path).await;
+        if act["status"] == "done" {
+            Ok(act)
+        } else {
+            Err(act.to_string())
+        }
+    })
+    .await;
+    let ledger = client.settled(AFTER_CRASH).await;
+    assert_eq!(
+        (&ledger["delivered"], &ledger["dead"]),
+        (&json!(LETTERS), &json!(0)),
+        "{ledger}"
+    );
+    assert_eq!(
+        target.count("/mends"),
+        2 * LETTERS,
+        "each is sent once more, whatever the keeper did: {act}"
+    );
+    assert_eq!(act["failed"], 0, "{act}");
+    cluster.assert_alive();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

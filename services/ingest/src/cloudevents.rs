@@ -17,7 +17,7 @@ use crate::{
 
 /// Reads an event in structured mode: the whole event is one JSON object.
 pub(crate) fn structured(body: &Bytes) -> Result<Draft, Rejection> {
-    facts::read(body)?;
+    facts::check_envelope(body)?;
     let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body)
         .map_err(|_| Rejection::malformed("a CloudEvent in structured mode is one JSON object"))?;
     let mut draft = Draft::default();
@@ -82,7 +82,7 @@ fn attribute(name: &str, value: &RawValue) -> Result<Option<String>, Rejection> 
 pub(crate) fn attributes_of_headers(draft: &mut Draft, headers: &dyn Headers) -> Result<(), Rejection> {
     for (name, value) in headers.all() {
         if let Some(attribute) = name.strip_prefix("ce-") {
-            let text = percent_decode_str(&value)
+            let text = percent_decode_str(unquoted(&value))
                 .decode_utf8()
                 .map_err(|_| Rejection::invalid(&name, "the percent-encoded value is not UTF-8"))?;
             if attribute == "specversion" {
@@ -95,6 +95,11 @@ pub(crate) fn attributes_of_headers(draft: &mut Draft, headers: &dyn Headers) ->
         }
     }
     Ok(())
+}
+
+/// The HTTP binding of CloudEvents (3.1.3.2) lets senders put a value between double quotes.
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)
 }
 
 fn require_version(specversion: Option<&str>) -> Result<(), Rejection> {
@@ -118,10 +123,13 @@ fn set(draft: &mut Draft, name: &str, text: String) -> Result<(), Rejection> {
         "severity" => &mut draft.severity,
         "datacontenttype" => &mut draft.datacontenttype,
         _ => {
-            let valid = !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            // Senders of headers use `-` and `_` too; payloads leave out what is no CloudEvents name.
+            let valid = !name.is_empty()
+                && name.len() <= 64
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
             if !valid {
                 let shown: String = name.chars().take(64).collect();
-                return Err(Rejection::invalid(&shown, "an extension's name has 1 to 64 of a-z and 0-9"));
+                return Err(Rejection::invalid(&shown, "an extension's name has 1 to 64 of a-z, 0-9, _ and -"));
             }
             draft.metadata.insert(name.to_owned(), text);
             return Ok(());

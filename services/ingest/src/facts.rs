@@ -1,9 +1,11 @@
 //! One walk over an event's data: that it is valid JSON, and the few fields that ingest reads.
 //!
-//! The walk decodes every string and number, so that what is accepted here can be parsed by every
-//! later reader; the nesting is bounded by the recursion limit of `serde_json`, 127 levels.
+//! The walk decodes every string and number and bounds the nesting, so that what is accepted here
+//! can be parsed by every later reader, also inside of what they wrap it in.
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use signalbox_proto::event::DEPTH_MAX;
 
 use crate::input::Rejection;
 
@@ -17,13 +19,29 @@ pub(crate) struct Facts {
     pub(crate) severity: Option<String>,
 }
 
-/// Checks the JSON and reads the facts.
+/// Levels that an envelope of JSON (a plain event, a CloudEvent) adds around the data.
+const ENVELOPE_LEVELS: usize = 1;
+
+/// Checks the JSON of an event's data and reads the facts.
 pub(crate) fn read(json: &[u8]) -> Result<Facts, Rejection> {
+    walk(json, DEPTH_MAX)
+}
+
+/// Checks the JSON of a whole event, data included.
+pub(crate) fn check_envelope(json: &[u8]) -> Result<(), Rejection> {
+    walk(json, DEPTH_MAX + ENVELOPE_LEVELS).map(|_| ())
+}
+
+fn walk(json: &[u8], levels: usize) -> Result<Facts, Rejection> {
     let mut found = Found::default();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let walked = Walk { place: Place::Root, found: &mut found }.deserialize(&mut deserializer);
+    let walked = Walk { place: Place::Root, levels, found: &mut found }.deserialize(&mut deserializer);
     walked.and_then(|()| deserializer.end()).map_err(|error| {
-        Rejection::malformed(format!("the body is not JSON: {error}"))
+        if error.is_data() {
+            Rejection::invalid("data", error.to_string())
+        } else {
+            Rejection::malformed(format!("the body is not JSON: {error}"))
+        }
     })?;
     Ok(Facts {
         is_object: found.is_object,
@@ -72,6 +90,8 @@ impl Place {
 
 struct Walk<'a> {
     place: Place,
+    /// Levels that may still be opened.
+    levels: usize,
     found: &'a mut Found,
 }
 
@@ -120,7 +140,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
         Ok(())
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.text(&value.to_string());
         Ok(())
     }
 
@@ -134,7 +155,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Walk { place: Place::Elsewhere, found: self.found })?.is_some() {}
+        let levels = deeper(self.levels)?;
+        while seq.next_element_seed(Walk { place: Place::Elsewhere, levels, found: self.found })?.is_some() {}
         Ok(())
     }
 
@@ -142,12 +164,19 @@ impl<'de> Visitor<'de> for Walk<'_> {
         if matches!(self.place, Place::Root) {
             self.found.is_object = true;
         }
+        let levels = deeper(self.levels)?;
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             let place = self.place.under(&key);
-            map.next_value_seed(Walk { place, found: self.found })?;
+            map.next_value_seed(Walk { place, levels, found: self.found })?;
         }
         Ok(())
     }
+}
+
+fn deeper<E: serde::de::Error>(levels: usize) -> Result<usize, E> {
+    levels
+        .checked_sub(1)
+        .ok_or_else(|| E::custom(format_args!("the data is nested deeper than {DEPTH_MAX} levels")))
 }
 
 #[cfg(test)]

@@ -58,6 +58,10 @@ impl Door {
     async fn publish(&self, query: &HashMap<String, String>, request: Request) -> Result<String, Problem> {
         let (parts, body) = request.into_parts();
         self.key.check(&parts.headers)?;
+        if parts.headers.contains_key("idempotency-key") {
+            let detail = "this version does not honour Idempotency-Key; give the event an `id` of its own instead";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "unsupported", detail).field("idempotency-key"));
+        }
         let org = org_of(query)?;
         let bytes_max = self.event_bytes_max + BODY_SLACK_BYTES;
         let body = axum::body::to_bytes(body, bytes_max)
@@ -121,7 +125,9 @@ impl Headers for HeaderMap {
 fn read_request(headers: &HeaderMap, body: Bytes) -> Result<Draft, Rejection> {
     let content_type = Headers::get(headers, "content-type").unwrap_or("application/json").to_owned();
     let media = media_type(&content_type);
-    if HeaderMap::contains_key(headers, "ce-specversion") {
+    // The content type tells structured mode from binary, as the HTTP binding asks.
+    let structured = media.starts_with("application/cloudevents");
+    if !structured && HeaderMap::contains_key(headers, "ce-specversion") {
         let mut draft = Draft::default();
         cloudevents::attributes_of_headers(&mut draft, headers)?;
         for (name, missing) in [("ce-id", draft.id.is_none()), ("ce-source", draft.source.is_none()), ("ce-type", draft.event_type.is_none())] {

@@ -19,8 +19,7 @@ pub const ATTRIBUTE_BYTES_MAX: usize = 1_024;
 pub const METADATA_MAX: usize = 64;
 
 /// Why an input is no event.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// The field at fault, if one is.
     pub field: Option<String>,
@@ -29,6 +28,17 @@ pub struct Rejection {
     /// What kind of wrong.
     pub kind: Wrong,
 }
+
+impl std::fmt::Display for Rejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "{field}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Rejection {}
 
 /// Kinds of wrong input; HTTP answers each with a status of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

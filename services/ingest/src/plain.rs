@@ -16,7 +16,7 @@ const FIELDS: &str =
 
 /// Reads `{"type": …, "data": …, …}`.
 pub(crate) fn read(body: &Bytes) -> Result<Draft, Rejection> {
-    facts::read(body)?;
+    facts::check_envelope(body)?;
     let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).map_err(|_| {
         let hint = if body.trim_ascii_start().starts_with(b"[") {
             "this version takes one event a request: send a JSON object, not an array"
@@ -36,7 +36,11 @@ pub(crate) fn read(body: &Bytes) -> Result<Draft, Rejection> {
             "time" => once(name, &mut draft.time, value)?,
             "agent_id" => once(name, &mut draft.agent_id, value)?,
             "execution_id" => once(name, &mut draft.execution_id, value)?,
-            "severity" => once(name, &mut draft.severity, value)?,
+            // A severity of any form never rejects an event: what is no text is kept as it is written.
+            "severity" => match serde_json::from_str::<serde_json::Value>(value.get()) {
+                Ok(serde_json::Value::String(_) | serde_json::Value::Null) | Err(_) => once(name, &mut draft.severity, value)?,
+                Ok(other) => draft.severity = Some(other.to_string()),
+            },
             "data" | "payload" => {
                 if !draft.data.is_empty() {
                     return Err(Rejection::invalid(name, "give data or payload, not both"));

@@ -5,8 +5,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use signalbox_broker::{Error, Puller, hops::Hop, topology::Consumer};
-use signalbox_proto::{Delivery, Integration, Lane, Phase, State, Timestamp, subjects, wire};
+use signalbox_broker::{Error, Puller, holding::Drain, hops::Hop, topology::Consumer};
+use signalbox_proto::{
+    Delivery, Integration, Lane, Phase, State, Timestamp, integration::Status, subjects, wire,
+};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
@@ -29,6 +31,7 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
     loop {
         let changed = keeper.view.changed.clone();
         let changed = changed.notified();
+        release_deleted(&keeper).await?;
         for (integration, state) in keeper.view.in_phase(Phase::Draining) {
             if drains.len() < keeper.config.drains_max && running.insert(integration.id.clone()) {
                 let keeper = keeper.clone();
@@ -49,6 +52,19 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
             }
         }
     }
+}
+
+/// What a deleted integration has parked is taken out as well: its deliveries end as discarded when a
+/// worker meets them. Whoever deleted it may have died before letting them go.
+async fn release_deleted(keeper: &Keeper) -> Result<(), Error> {
+    for phase in [Phase::Paused, Phase::Suspended] {
+        for (integration, _) in keeper.view.in_phase(phase) {
+            if integration.status == Status::Deleted {
+                keeper.broker.resume(&integration.id, Drain::default(), Timestamp::now()).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn drain(keeper: &Keeper, integration: &Integration, begun: &State) -> Result<(), Error> {

@@ -4,10 +4,10 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A server's address cannot be read.
-    #[error("nats.url: {url:?} is not an address such as nats://127.0.0.1:4222")]
+    #[error("nats.url: address {number} is not one such as nats://127.0.0.1:4222")]
     Url {
-        /// The text.
-        url: String,
+        /// Which of the addresses, from 1.
+        number: usize,
         /// Why.
         #[source]
         source: std::io::Error,

@@ -41,6 +41,11 @@ pub use puller::Puller;
 pub const SERVER_MIN: (i64, i64, i64) = (2, 12, 0);
 /// The least `max_payload`: four times the largest event, because later hops add to it.
 pub const MAX_PAYLOAD_MIN: usize = 4 * signalbox_proto::event::BYTES_MAX;
+/// The least storage budget: 100 MiB.
+pub const STORAGE_BYTES_MIN: u64 = 100 * 1024 * 1024;
+/// Ages that a stream's messages may reach, in seconds: ten minutes (twice the duplicate window of
+/// EVENTS) to ten years.
+pub const AGE_SECS: std::ops::RangeInclusive<u64> = 600..=315_360_000;
 /// How long a request to the server may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection without an answer for twice this long is dead. The client's default is a minute.
@@ -74,6 +79,49 @@ pub struct Config {
     pub outcomes_age_s: u64,
 }
 
+impl Config {
+    /// Checks what can be checked without a server.
+    pub fn check(&self) -> Result<(), Error> {
+        let setting = |name, reason: String| Err(Error::Setting { name, reason });
+        self.addresses()?;
+        if !(1..=64).contains(&self.partitions) {
+            return setting("nats.partitions", format!("{} is not from 1 to 64", self.partitions));
+        }
+        if ![1, 3, 5].contains(&self.replicas) {
+            return setting("nats.replicas", format!("{} is not 1, 3 or 5", self.replicas));
+        }
+        if self.storage_bytes < STORAGE_BYTES_MIN {
+            let least = STORAGE_BYTES_MIN;
+            return setting("nats.storage_bytes", format!("{} is below {least}", self.storage_bytes));
+        }
+        for (name, secs) in [
+            ("nats.events_age_s", self.events_age_s),
+            ("nats.dead_age_s", self.dead_age_s),
+            ("nats.outcomes_age_s", self.outcomes_age_s),
+        ] {
+            if !AGE_SECS.contains(&secs) {
+                let (least, most) = (AGE_SECS.start(), AGE_SECS.end());
+                return setting(name, format!("{secs} is not from {least} to {most}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn addresses(&self) -> Result<Vec<ServerAddr>, Error> {
+        let read = |(index, url): (usize, &str)| {
+            // The text is not repeated: it may hold a password.
+            url.trim().parse::<ServerAddr>().map_err(|source| Error::Url { number: index + 1, source })
+        };
+        self.url.split(',').enumerate().map(read).collect()
+    }
+}
+
+/// The servers' addresses without what proves who we are.
+fn hosts(addresses: &[ServerAddr]) -> String {
+    let host = |address: &ServerAddr| format!("{}:{}", address.host(), address.port());
+    addresses.iter().map(host).collect::<Vec<_>>().join(",")
+}
+
 /// The section's defaults, one comment a setting.
 pub const CONFIG_TOML: &str = include_str!("../config.toml");
 
@@ -95,9 +143,8 @@ struct Inner {
 
 impl std::fmt::Debug for Broker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Broker")
-            .field("url", &self.inner.config.url)
-            .finish_non_exhaustive()
+        // The address may hold a password.
+        f.debug_struct("Broker").finish_non_exhaustive()
     }
 }
 
@@ -107,16 +154,8 @@ impl Broker {
     /// `name` is what the server lists the connection under. The wait is logged every few seconds
     /// and ends with the future.
     pub async fn connect(config: Config, name: &str) -> Result<Self, Error> {
-        let addresses = config
-            .url
-            .split(',')
-            .map(|url| {
-                url.trim().parse::<ServerAddr>().map_err(|source| Error::Url {
-                    url: url.trim().to_owned(),
-                    source,
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        config.check()?;
+        let addresses = config.addresses()?;
         let (connected, mut connections) = watch::channel(0_u64);
         let connected = Arc::new(connected);
         let mut wait = Duration::from_millis(100);
@@ -141,7 +180,7 @@ impl Broker {
             match options.connect(&addresses[..]).await {
                 Ok(client) => break client,
                 Err(error) => {
-                    tracing::warn!(%error, nats.url = %config.url, "cannot reach NATS yet; trying again");
+                    tracing::warn!(%error, nats.servers = %hosts(&addresses), "cannot reach NATS yet; trying again");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(Duration::from_secs(2));
                 }
@@ -185,18 +224,6 @@ impl Broker {
         if info.max_payload < MAX_PAYLOAD_MIN {
             return Err(Error::MaxPayload { is: info.max_payload });
         }
-        if !(1..=64).contains(&self.inner.config.partitions) {
-            return Err(Error::Setting {
-                name: "nats.partitions",
-                reason: "must be from 1 to 64".into(),
-            });
-        }
-        if ![1, 3, 5].contains(&self.inner.config.replicas) {
-            return Err(Error::Setting {
-                name: "nats.replicas",
-                reason: "must be 1, 3 or 5".into(),
-            });
-        }
         let mut wait = Duration::from_millis(100);
         loop {
             match self.inner.jetstream.query_account().await {
@@ -223,6 +250,11 @@ impl Broker {
     /// Publishing with acknowledgements.
     pub fn publisher(&self) -> &Publisher {
         &self.inner.publisher
+    }
+
+    /// The version of the server that this connection is to.
+    pub fn server_version(&self) -> String {
+        self.inner.client.server_info().version
     }
 
     /// Whether the connection stands at this moment.

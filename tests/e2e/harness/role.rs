@@ -175,6 +175,11 @@ impl Cluster {
     /// Fails if any process has ended by itself.
     pub(crate) fn assert_alive(&mut self) {
         self.server.assert_alive();
+        self.assert_roles_alive();
+    }
+
+    /// As [`Self::assert_alive`], while the server is gone on purpose.
+    pub(crate) fn assert_roles_alive(&mut self) {
         self.roles.values_mut().for_each(Role::assert_alive);
     }
 }

@@ -4,7 +4,7 @@
 //! servers are built not to do.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -100,8 +100,10 @@ pub(crate) struct Received {
     /// Names in lower case.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
-    /// The `id` of the body: the event's.
+    /// The event's id: the `id` of the body, else `ce-id`; else the delivery's.
     pub(crate) event: String,
+    /// Whether it is answered with 2xx.
+    pub(crate) taken: bool,
 }
 
 impl Received {
@@ -214,9 +216,11 @@ impl Target {
         counts
     }
 
-    /// Requests beyond the first of each event.
+    /// Requests beyond the first of each event, of those that were answered with 2xx.
     pub(crate) fn repeats(&self, path: &str) -> usize {
-        self.count(path) - self.by_event(path).len()
+        let all = lock(&self.shared.received);
+        let taken = || all.iter().filter(|received| received.path == path && received.taken);
+        taken().count() - taken().map(|received| &received.event).collect::<BTreeSet<_>>().len()
     }
 
     /// Waits until so many requests have come to a path, and gives them.
@@ -267,8 +271,9 @@ impl Shared {
 async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
-    while let Some(received) = read(&mut stream).await? {
+    while let Some(mut received) = read(&mut stream).await? {
         let answer = shared.answer(&received.path);
+        received.taken = matches!(answer.kind, Kind::Status(200..=299) | Kind::Endless(200..=299));
         lock(&shared.received).push(received);
         tokio::time::sleep(answer.delay).await;
         let head = |status: u16, framing: &str| {
@@ -341,7 +346,9 @@ async fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Recei
     let event = serde_json::from_slice::<Value>(&body)
         .ok()
         .and_then(|body| Some(body.get("id")?.as_str()?.to_owned()));
-    let event = event.or_else(|| headers.get("ce-id").cloned()).unwrap_or_default();
+    // A body nested as deeply as an event may be is one level too deep for this parser.
+    let known = || headers.get("ce-id").or_else(|| headers.get("webhook-id")).cloned();
+    let event = event.or_else(known).unwrap_or_default();
     Ok(Some(Received {
         at,
         wall,
@@ -350,6 +357,7 @@ async fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Recei
         headers,
         body,
         event,
+        taken: false,
     }))
 }
 

@@ -34,6 +34,8 @@ Examples:
   signalbox bench --rate 500 --events 10000           latency at 500 events a second
   signalbox bench --rounds 5 --output json            medians of five interleaved rounds, for a script
   signalbox bench --scenario fanout --fanout 10       each event reaches ten integrations
+  signalbox bench --scenario http                     published over HTTP, one event a request
+  signalbox bench --scenario accepted                 the same path without the cost of HTTP
   signalbox bench --scenario hanging                  one target never answers; what its neighbour notices
   signalbox bench --scenario routing                  100 against 100,000 integrations")]
 pub(crate) struct Args {
@@ -76,8 +78,17 @@ pub(crate) enum Scenario {
     Path,
     /// The same with each event reaching several integrations.
     Fanout,
-    /// Events published over HTTP, several in a request when they are due together.
+    /// Events published over HTTP, one a request, up to 64 requests at once.
+    ///
+    /// The figure of a publisher that uses HTTP. Its ratio has the cost of an HTTP server and a client for each event
+    /// in it, which the bare pipeline, publishing over NATS, does not have.
     Http,
+    /// The path after acceptance: events put where `POST /v1/events` puts them, without its HTTP.
+    ///
+    /// Published straight to the stream EVENTS, byte for byte as that request would, so that the ratio is of routing,
+    /// delivery and the record of outcomes against the bare pipeline, with neither an HTTP server nor the step that
+    /// reads events published over NATS. This is what is published as "over HTTP, the path after acceptance".
+    Accepted,
     /// A target that never answers beside a healthy one, each with its events; figures are of the healthy one.
     Hanging,
     /// 100 integrations against many, each event matching one.

@@ -114,7 +114,7 @@ fn body(tally: &Tally, run: RunId, event: u64, data: &str) -> String {
 }
 
 /// A client with the settings of the product's: HTTP/1.1, a pool, the same timeouts, no redirects, no proxy.
-pub(super) fn http_client() -> anyhow::Result<reqwest::Client> {
+fn http_client() -> anyhow::Result<reqwest::Client> {
     // Nothing here is called over TLS; given explicitly, the client loads no certificates and needs no global state.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)

@@ -6,13 +6,12 @@
 //! until shortly after the last arrival.
 
 use std::{
-    fs, io,
+    io,
     io::Write as _,
-    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -22,26 +21,30 @@ use tokio::time::{Instant, sleep};
 use self::{
     args::{ROUTING_FEW, Scenario, Workload},
     bare::Bare,
+    leg::{Leg, Measured, legs},
     path::{Door, Up},
-    publisher::Pace,
+    processes::Processes,
     receiver::Receiver,
-    report::{Comparison, Cost, Figures, Latency, Memory, Report},
-    tally::{Plan, RunId, Tally},
+    report::{Comparison, Figures, Report},
+    scratch::Scratch,
+    tally::{RunId, Tally},
 };
-use crate::{nats_server::Durability, proc};
+use crate::nats_server::Durability;
 
 mod args;
 mod bare;
+mod http;
+mod leg;
 mod path;
+mod processes;
 mod publisher;
 mod receiver;
 mod report;
+mod scratch;
 mod tally;
 
 pub(crate) use self::args::Args;
 
-/// Events before the first round, so that connections are open and code is in memory.
-const WARM_UP_EVENTS: u64 = 1_000;
 /// A run in which nothing arrives for this long is over; what is missing is lost. Longer than the 20 s after which
 /// JetStream gives a message of a crashed worker to another.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -116,7 +119,7 @@ async fn measure(workload: Workload, setup: Setup) -> anyhow::Result<Report> {
         workload,
     };
     let measured = tokio::select! {
-        measured = bench.measure(&scratch.0, setup) => measured,
+        measured = bench.measure(scratch.path(), setup) => measured,
         interrupted = tokio::signal::ctrl_c() => Err(interrupted.map_or_else(Into::into, |()| anyhow::anyhow!("interrupted"))),
     };
     for up in bench.ups {
@@ -126,26 +129,6 @@ async fn measure(workload: Workload, setup: Setup) -> anyhow::Result<Report> {
         bare.stop().await?;
     }
     measured
-}
-
-/// One measured run of a round.
-#[derive(Clone, Copy, Debug)]
-struct Leg {
-    /// Which `up`, `None` for the bare pipeline.
-    up: Option<usize>,
-    plan: Plan,
-    pace: Pace,
-    name: &'static str,
-}
-
-/// What a run took; what arrived is in the tally, where late duplicates are still added.
-#[derive(Debug)]
-struct Measured {
-    run: RunId,
-    plan: Plan,
-    began: std::time::Instant,
-    cpu: Cpu,
-    rss_mb: Memory,
 }
 
 struct Bench {
@@ -160,28 +143,10 @@ struct Bench {
 impl Bench {
     async fn measure(&mut self, scratch: &Path, setup: Setup) -> anyhow::Result<Report> {
         let progress = ProgressBar::new_spinner();
-        progress.set_message("starting");
-        progress.tick();
-        self.start(scratch, setup).await?;
-        let legs = self.legs();
+        self.start(scratch, setup, &progress).await?;
+        let legs = legs(&self.workload);
         for leg in &legs {
-            let events = leg.plan.events.min(WARM_UP_EVENTS);
-            // Nothing for a target that hangs: what it holds is to begin with the first round.
-            let plan = Plan {
-                events,
-                types: leg.plan.types_answered,
-                ..leg.plan
-            };
-            let warm_up = self
-                .run(
-                    &Leg {
-                        plan,
-                        pace: Pace { events, rate: 0 },
-                        ..*leg
-                    },
-                    &ProgressBar::hidden(),
-                )
-                .await?;
+            let warm_up = self.run(&leg.warm_up(), &ProgressBar::hidden()).await?;
             if self.tally.delivered(warm_up.run) == 0 {
                 let log = leg.up.map(|up| self.ups[up].log_end()).unwrap_or_default();
                 bail!("no event arrived in {} s{log}", PATIENCE.as_secs());
@@ -198,13 +163,13 @@ impl Bench {
         progress.finish_and_clear();
 
         let mut figures = measured.iter().map(|rounds| {
-            let rounds: Vec<Figures> = rounds.iter().map(|measured| figures(&self.tally, measured)).collect();
+            let rounds: Vec<Figures> = rounds.iter().map(|measured| measured.figures(&self.tally)).collect();
             Figures::over(&rounds)
         });
         let mut next = || figures.next().context("a leg was not measured");
         let (path, bare) = (next()?, next()?);
         let comparison = match self.workload.scenario {
-            Scenario::Path | Scenario::Fanout | Scenario::Http => None,
+            Scenario::Path | Scenario::Fanout | Scenario::Http | Scenario::Accepted => None,
             Scenario::Hanging => Some(Comparison::Alone(next()?)),
             Scenario::Routing => Some(Comparison::Few(next()?)),
         };
@@ -212,7 +177,7 @@ impl Bench {
     }
 
     /// Starts the bare pipeline and each `up` of the scenario.
-    async fn start(&mut self, scratch: &Path, setup: Setup) -> anyhow::Result<()> {
+    async fn start(&mut self, scratch: &Path, setup: Setup, progress: &ProgressBar) -> anyhow::Result<()> {
         let Workload {
             scenario,
             fanout,
@@ -226,7 +191,7 @@ impl Bench {
         };
         let mut targets = vec![answering(integrations)];
         match scenario {
-            Scenario::Path | Scenario::Fanout | Scenario::Http => {}
+            Scenario::Path | Scenario::Fanout | Scenario::Http | Scenario::Accepted => {}
             Scenario::Hanging => {
                 // The one alone in an `up` of its own, which no retries of earlier rounds disturb.
                 targets.push(targets[0].clone());
@@ -234,20 +199,29 @@ impl Bench {
             }
             Scenario::Routing => targets.push(answering(ROUTING_FEW)),
         }
-        let door = if scenario == Scenario::Http {
-            Door::Http
-        } else {
-            Door::Nats
+        let door = match scenario {
+            Scenario::Http => Door::Http,
+            Scenario::Accepted => Door::Accepted,
+            Scenario::Path | Scenario::Fanout | Scenario::Hanging | Scenario::Routing => Door::Nats,
         };
+        // It says for how long, since many integrations take minutes.
+        progress.set_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}")?);
+        progress.enable_steady_tick(PROGRESS_PAUSE);
         for (number, targets) in targets.iter().enumerate() {
+            progress.set_message(format!(
+                "starting signalbox up, integrations to apply: {}",
+                targets.len()
+            ));
             // Kept before it is ready, so that it is stopped when we are interrupted meanwhile.
             self.ups.push(Up::spawn(
                 &scratch.join(format!("up-{number}")),
                 targets,
+                door,
                 Arc::clone(&self.data),
             )?);
-            self.ups[number].ready(door).await?;
+            self.ups[number].ready().await?;
         }
+        progress.disable_steady_tick();
         let bare = Bare::start(
             scratch.join("bare"),
             setup.server_path,
@@ -257,97 +231,6 @@ impl Bench {
         );
         self.bare = Some(bare.await?);
         Ok(())
-    }
-
-    /// The runs of a round, in their order: the measured path, the bare pipeline, what it is compared with.
-    fn legs(&self) -> Vec<Leg> {
-        let Workload {
-            scenario,
-            events,
-            rate,
-            fanout,
-            integrations,
-            ..
-        } = self.workload;
-        let types = integrations / fanout;
-        let pace = Pace { events, rate };
-        let plan = Plan {
-            events,
-            types,
-            fanout,
-            types_answered: types,
-        };
-        let path = Leg {
-            up: Some(0),
-            plan,
-            pace,
-            name: "signalbox",
-        };
-        // The same number of deliveries at the same rate, each of an event of its own.
-        let bare_pace = Pace {
-            events: events * fanout,
-            rate: rate * fanout,
-        };
-        let bare_plan = Plan {
-            events: bare_pace.events,
-            types: 1,
-            fanout: 1,
-            types_answered: 1,
-        };
-        let bare = Leg {
-            up: None,
-            plan: bare_plan,
-            pace: bare_pace,
-            name: "bare pipeline",
-        };
-        match scenario {
-            Scenario::Path | Scenario::Fanout | Scenario::Http => vec![path, bare],
-            Scenario::Hanging => {
-                // Every other event is for the target that hangs.
-                let pace = Pace {
-                    events: events * 2,
-                    rate: rate * 2,
-                };
-                let plan = Plan {
-                    events: pace.events,
-                    types: 2,
-                    fanout: 1,
-                    types_answered: 1,
-                };
-                let beside = Leg {
-                    plan,
-                    pace,
-                    name: "beside one that hangs",
-                    ..path
-                };
-                vec![
-                    beside,
-                    bare,
-                    Leg {
-                        up: Some(1),
-                        name: "alone",
-                        ..path
-                    },
-                ]
-            }
-            Scenario::Routing => {
-                let few = Plan {
-                    types: ROUTING_FEW,
-                    types_answered: ROUTING_FEW,
-                    ..plan
-                };
-                vec![
-                    path,
-                    bare,
-                    Leg {
-                        up: Some(1),
-                        plan: few,
-                        name: "few integrations",
-                        ..path
-                    },
-                ]
-            }
-        }
     }
 
     /// Publishes and waits for what is owed.
@@ -438,121 +321,10 @@ impl Bench {
     }
 }
 
-/// Who takes part in a run besides this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Processes {
-    signalbox: Option<u32>,
-    nats_server: u32,
-}
-
-/// CPU time by process.
-#[derive(Clone, Copy, Debug)]
-struct Cpu {
-    signalbox: Duration,
-    nats_server: Duration,
-    load: Duration,
-}
-
-impl Cpu {
-    fn since(self, before: Self) -> Self {
-        Self {
-            signalbox: self.signalbox.saturating_sub(before.signalbox),
-            nats_server: self.nats_server.saturating_sub(before.nats_server),
-            load: self.load.saturating_sub(before.load),
-        }
-    }
-}
-
-impl Processes {
-    fn cpu(self) -> anyhow::Result<Cpu> {
-        let of = |pid: u32, name| proc::cpu(pid).with_context(|| format!("cannot read the CPU time of {name}"));
-        Ok(Cpu {
-            signalbox: self
-                .signalbox
-                .map_or(Ok(Duration::ZERO), |pid| of(pid, "signalbox up"))?,
-            nats_server: of(self.nats_server, "nats-server")?,
-            load: of(std::process::id(), "this process")?,
-        })
-    }
-
-    fn memory(self) -> anyhow::Result<Memory> {
-        let of = |pid: u32| {
-            proc::resident_bytes(pid)
-                .map(|bytes| bytes as f64 / 1e6)
-                .context("cannot read the memory of a process")
-        };
-        Ok(Memory {
-            signalbox: self.signalbox.map_or(Ok(0.0), of)?,
-            nats_server: of(self.nats_server)?,
-            load: of(std::process::id())?,
-        })
-    }
-}
-
-fn figures(tally: &Tally, measured: &Measured) -> Figures {
-    let seen = tally.seen(measured.run);
-    let took = seen
-        .last_arrival
-        .map_or(Duration::ZERO, |last| last.saturating_duration_since(measured.began));
-    let Cpu {
-        signalbox,
-        nats_server,
-        load,
-    } = measured.cpu;
-    let cost = |cpu| report::per_thousand(cpu, seen.delivered);
-    let plan = measured.plan;
-    // Those whose arrival is expected.
-    let events = plan.expected() / plan.fanout;
-    Figures {
-        events,
-        delivered: seen.delivered,
-        lost: plan.expected() - seen.delivered.min(plan.expected()),
-        duplicates: seen.duplicates,
-        misrouted: seen.misrouted,
-        events_per_s: report::per_second(events, took),
-        deliveries_per_s: report::per_second(seen.delivered, took),
-        cpu_s_per_1000: Cost {
-            signalbox: cost(signalbox),
-            nats_server: cost(nats_server),
-            load: cost(load),
-            total: cost(signalbox + nats_server + load),
-        },
-        rss_mb: measured.rss_mb,
-        latency_ms: Latency::of(seen.latencies_us),
-    }
-}
-
 /// The data of every event: a JSON object of exactly this many bytes, at least 16.
 fn event_data(bytes: usize) -> String {
     let frame = "{\"padding\":\"\"}".len();
     format!("{{\"padding\":\"{}\"}}", "x".repeat(bytes.saturating_sub(frame)))
-}
-
-/// A folder for everything that a benchmark writes, removed at its end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn make() -> anyhow::Result<Self> {
-        let nanos = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_nanos();
-        let path = std::env::temp_dir().join(format!("signalbox-bench-{}-{nanos}", std::process::id()));
-        // Others on this machine shall neither read nor foresee it: it will hold a key.
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "cannot remove the benchmark's folder");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The measured path: a `signalbox up` of our own, and how events get into it.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     fmt::Write as _,
     fs::{self, File},
@@ -15,7 +16,7 @@ use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use rustix::process::Signal;
 use serde::Deserialize;
-use signalbox_proto::{EventType, Name, subjects};
+use signalbox_proto::{Event, EventType, Name, RawJson, subjects, types::default_severity, wire};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, ChildStdout, Command},
@@ -23,8 +24,8 @@ use tokio::{
 };
 
 use super::{
-    bare,
-    publisher::{HttpPublisher, NatsPublisher, Outgoing, Pace},
+    http::HttpPublisher,
+    publisher::{NatsPublisher, Outgoing, Pace},
     tally::{ID_CHARS, RunId, Tally},
 };
 use crate::{nats_server, proc::Process};
@@ -41,7 +42,12 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) enum Door {
     Nats,
     Http,
+    /// Straight to EVENTS, as the HTTP door publishes.
+    Accepted,
 }
+
+/// Partitions of an `up` whose EVENTS is published to directly: the subject names the partition.
+const PARTITIONS: u32 = 1;
 
 /// A `signalbox up` with its integrations.
 #[derive(Debug)]
@@ -51,17 +57,27 @@ pub(super) struct Up {
     stdout: BufReader<ChildStdout>,
     log: PathBuf,
     integrations: usize,
+    door: Door,
     /// Its nats-server, as last seen: one that outlives a killed `up` is ours to stop.
     server: Option<Process>,
     publisher: Option<Publisher>,
-    subjects: Vec<Subject>,
+    /// By number.
+    types: Vec<BenchType>,
     data: Arc<str>,
+}
+
+/// A type of events, and where they are published over NATS.
+#[derive(Debug)]
+struct BenchType {
+    name: EventType,
+    subject: Subject,
 }
 
 #[derive(Debug)]
 enum Publisher {
     Nats(NatsPublisher),
     Http(HttpPublisher),
+    Accepted(NatsPublisher),
 }
 
 /// The line that `up` prints when all is ready.
@@ -76,13 +92,22 @@ struct Ready {
 impl Up {
     /// Starts `up` on a folder that does not exist yet, with an integration for each target: the type of the events
     /// that it wants, and its URL. `data` is the data of every event, as JSON.
-    pub(super) fn spawn(directory: &Path, targets: &[(u64, String)], data: Arc<str>) -> anyhow::Result<Self> {
+    pub(super) fn spawn(
+        directory: &Path,
+        targets: &[(u64, String)],
+        door: Door,
+        data: Arc<str>,
+    ) -> anyhow::Result<Self> {
         fs::create_dir(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let file = directory.join("integrations.yaml");
         fs::write(&file, integrations_yaml(targets)).with_context(|| format!("cannot write {}", file.display()))?;
         let log = directory.join("up.log");
         let log_file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut child = Command::new(std::env::current_exe().context("cannot find this program's own file")?)
+        let mut command = Command::new(std::env::current_exe().context("cannot find this program's own file")?);
+        if door == Door::Accepted {
+            command.env("SIGNALBOX_NATS__PARTITIONS", PARTITIONS.to_string());
+        }
+        let mut child = command
             .args(["up", "--output", "json"])
             .args([
                 "--listen",
@@ -98,6 +123,8 @@ impl Up {
             .arg(&file)
             // The receiver is on the loopback, which is closed to targets otherwise.
             .env("SIGNALBOX_EGRESS__ALLOW", "127.0.0.0/8")
+            // It shall make a key of its own, and print it.
+            .env("SIGNALBOX_AUTH__ADMIN_KEY_FILE", "")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)
@@ -107,26 +134,25 @@ impl Up {
             .spawn()
             .context("cannot start signalbox up")?;
         let stdout = BufReader::new(child.stdout.take().context("signalbox up has no standard output")?);
-        let types = targets
-            .iter()
-            .map(|(event_type, _)| event_type + 1)
-            .max()
-            .unwrap_or_default();
-        let subjects = (0..types).map(subject).collect::<anyhow::Result<_>>()?;
+        let types = targets.iter().map(|(number, _)| number + 1).max().unwrap_or_default();
+        let types = (0..types)
+            .map(|number| BenchType::new(number, door))
+            .collect::<anyhow::Result<_>>()?;
         Ok(Self {
             child,
             stdout,
             log,
             integrations: targets.len(),
+            door,
             server: None,
             publisher: None,
-            subjects,
+            types,
             data,
         })
     }
 
     /// Waits until it is ready, and connects to it.
-    pub(super) async fn ready(&mut self, door: Door) -> anyhow::Result<()> {
+    pub(super) async fn ready(&mut self) -> anyhow::Result<()> {
         let patience = READY_TIMEOUT
             + READY_TIMEOUT_PER_INTEGRATION.saturating_mul(u32::try_from(self.integrations).unwrap_or(u32::MAX));
         let mut line = String::new();
@@ -142,12 +168,13 @@ impl Up {
         }
         let ready: Ready = serde_json::from_str(&line).with_context(|| format!("signalbox up printed {line:?}"))?;
         self.pids()?;
-        self.publisher = Some(match door {
+        self.publisher = Some(match self.door {
             Door::Nats => Publisher::Nats(NatsPublisher::connect(&ready.nats).await?),
             Door::Http => {
                 let key = ready.key.context("signalbox up printed no key")?;
-                Publisher::Http(HttpPublisher::new(bare::http_client()?, &ready.api, &key))
+                Publisher::Http(HttpPublisher::new(&ready.api, &key)?)
             }
+            Door::Accepted => Publisher::Accepted(NatsPublisher::connect(&ready.nats).await?),
         });
         Ok(())
     }
@@ -172,18 +199,18 @@ impl Up {
 
     /// Publishes a run whose events are of the first `types` types in turn; returns when the last one is accepted.
     pub(super) async fn publish(&mut self, tally: &Tally, run: RunId, types: u64, pace: Pace) -> anyhow::Result<()> {
-        let type_of = |event: u64| usize::try_from(event % types).expect("no more types than fit in memory");
+        let all = &self.types;
+        let type_of = |event: u64| &all[usize::try_from(event % types).expect("no more types than fit in memory")];
         match self.publisher.as_mut().context("published before it was ready")? {
             Publisher::Nats(publisher) => {
                 let data = Bytes::copy_from_slice(self.data.as_bytes());
-                let subjects = &self.subjects;
                 let make = |event| {
                     let mut id = String::with_capacity(ID_CHARS);
                     tally.write_id(run, event, &mut id);
                     let mut headers = HeaderMap::new();
                     headers.insert("ce-id", id);
                     Outgoing {
-                        subject: subjects[type_of(event)].clone(),
+                        subject: type_of(event).subject.clone(),
                         headers: Some(headers),
                         payload: data.clone(),
                     }
@@ -195,10 +222,19 @@ impl Up {
                 let write = |event, body: &mut String| {
                     body.push_str("{\"id\":\"");
                     tally.write_id(run, event, body);
-                    write!(body, "\",\"type\":\"bench.t{}\",\"data\":{data}}}", type_of(event))
+                    write!(body, "\",\"type\":\"{}\",\"data\":{data}}}", type_of(event).name)
                         .expect("a String takes any text");
                 };
                 publisher.publish(pace, write).await
+            }
+            Publisher::Accepted(publisher) => {
+                let data = RawJson::from_checked(Bytes::copy_from_slice(self.data.as_bytes()));
+                let make = |event| {
+                    let mut id = String::with_capacity(ID_CHARS);
+                    tally.write_id(run, event, &mut id);
+                    accepted(id, type_of(event), data.clone())
+                };
+                publisher.publish(pace, make).await
             }
         }
         .with_context(|| format!("cannot publish{}", self.log_end()))
@@ -245,9 +281,48 @@ fn server_of(up: Process) -> Option<Process> {
     })
 }
 
-fn subject(event_type: u64) -> anyhow::Result<Subject> {
-    let event_type: EventType = format!("bench.t{event_type}").parse()?;
-    Ok(subjects::input(&Name::default_org(), &event_type).into())
+impl BenchType {
+    fn new(number: u64, door: Door) -> anyhow::Result<Self> {
+        let name: EventType = format!("bench.t{number}").parse()?;
+        let org = Name::default_org();
+        let subject = match door {
+            // Over HTTP nothing is published over NATS.
+            Door::Nats | Door::Http => subjects::input(&org, &name),
+            Door::Accepted => subjects::event(&org, &name, PARTITIONS),
+        };
+        Ok(Self {
+            name,
+            subject: subject.into(),
+        })
+    }
+}
+
+/// The message by which `POST /v1/events` stores an event that gives its id, its type and its data.
+fn accepted(id: String, of_type: &BenchType, data: RawJson) -> Outgoing {
+    let org = Name::default_org();
+    let event = Event {
+        id,
+        source: Event::default_source(&org),
+        org,
+        event_type: of_type.name.clone(),
+        subject: None,
+        time: None,
+        agent_id: None,
+        execution_id: None,
+        severity: default_severity(of_type.name.as_str()),
+        severity_named: false,
+        data,
+        datacontenttype: None,
+        data_base64: false,
+        metadata: BTreeMap::new(),
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(async_nats::header::NATS_MESSAGE_ID, event.key());
+    Outgoing {
+        subject: of_type.subject.clone(),
+        headers: Some(headers),
+        payload: wire::encode(&event).expect("an event of our own can be encoded").into(),
+    }
 }
 
 /// The file that `up -f` applies.

@@ -1,6 +1,7 @@
-//! Publishes the events of a run, evenly at a rate or as fast as they are acknowledged.
+//! When the events of a run are due, and publishing them over NATS, evenly at a rate or as fast as they are
+//! acknowledged.
 //!
-//! Over NATS every publish asks for its acknowledgement on one and the same reply subject, which one subscription
+//! Every publish asks for its acknowledgement on one and the same reply subject, which one subscription
 //! reads: nothing but their number matters here, since any refusal ends the benchmark.
 
 use std::{pin::pin, time::Duration};
@@ -8,19 +9,13 @@ use std::{pin::pin, time::Duration};
 use anyhow::{Context as _, bail};
 use async_nats::{Client, HeaderMap, Message, Subject, Subscriber};
 use bytes::Bytes;
-use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
 
 /// Publishes that wait for their acknowledgement at once.
 const UNACKNOWLEDGED_MAX: u64 = 1_024;
 /// How long no acknowledgement at all may come.
 const ACK_TIMEOUT: Duration = Duration::from_secs(10);
-/// HTTP requests that wait for their answer at once.
-const REQUESTS_MAX: usize = 8;
-/// Most events in an HTTP request.
-const REQUEST_EVENTS_MAX: u64 = 100;
-/// Most bytes of events in an HTTP request.
-const REQUEST_BYTES_MAX: usize = 256 * 1_024;
 
 /// When each event of a run is due.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +27,7 @@ pub(super) struct Pace {
 
 impl Pace {
     /// How many events are due after this time.
-    fn due(self, elapsed: Duration) -> u64 {
+    pub(super) fn due(self, elapsed: Duration) -> u64 {
         if self.rate == 0 {
             return self.events;
         }
@@ -41,7 +36,7 @@ impl Pace {
     }
 
     /// When the event of this number is due.
-    fn at(self, event: u64) -> Duration {
+    pub(super) fn at(self, event: u64) -> Duration {
         if self.rate == 0 {
             return Duration::ZERO;
         }
@@ -146,77 +141,6 @@ fn check(ack: Option<Message>) -> anyhow::Result<()> {
         bail!("a publish was refused: {}", String::from_utf8_lossy(&ack.payload));
     }
     Ok(())
-}
-
-/// Publishes to `POST /v1/events`, all that is due together in one request.
-#[derive(Debug)]
-pub(super) struct HttpPublisher {
-    client: reqwest::Client,
-    url: String,
-    key: String,
-}
-
-impl HttpPublisher {
-    pub(super) fn new(client: reqwest::Client, api: &str, key: &str) -> Self {
-        Self {
-            client,
-            url: format!("{}/v1/events", api.trim_end_matches('/')),
-            key: key.to_owned(),
-        }
-    }
-
-    /// Publishes events whose JSON `write` appends for each number, and returns when the last is accepted.
-    pub(super) async fn publish(&self, pace: Pace, mut write: impl FnMut(u64, &mut String)) -> anyhow::Result<()> {
-        let began = Instant::now();
-        let mut sent = 0;
-        let mut requests = FuturesUnordered::new();
-        let mut wake = pin!(sleep_until(began));
-        loop {
-            let due = pace.due(began.elapsed());
-            while sent < due && requests.len() < REQUESTS_MAX {
-                let mut body = String::from("[");
-                let end = due.min(sent + REQUEST_EVENTS_MAX);
-                while sent < end && body.len() < REQUEST_BYTES_MAX {
-                    if body.len() > 1 {
-                        body.push(',');
-                    }
-                    write(sent, &mut body);
-                    sent += 1;
-                }
-                body.push(']');
-                requests.push(self.post(body));
-            }
-            if sent == pace.events && requests.is_empty() {
-                return Ok(());
-            }
-            wake.as_mut().reset(began + pace.at(sent));
-            let waits_for_time = sent < pace.events && requests.len() < REQUESTS_MAX;
-            tokio::select! {
-                biased;
-                Some(answered) = requests.next() => answered?,
-                () = &mut wake, if waits_for_time => {}
-            }
-        }
-    }
-
-    async fn post(&self, body: String) -> anyhow::Result<()> {
-        let response = self
-            .client
-            .post(&self.url)
-            .bearer_auth(&self.key)
-            .header("content-type", "application/json")
-            .body(body)
-            .send()
-            .await
-            .with_context(|| format!("cannot publish to {}", self.url))?;
-        let status = response.status();
-        let answer = response
-            .text()
-            .await
-            .with_context(|| format!("cannot read the answer of {}", self.url))?;
-        anyhow::ensure!(status.as_u16() == 202, "{} answered {status}: {answer}", self.url);
-        Ok(())
-    }
 }
 
 #[cfg(test)]

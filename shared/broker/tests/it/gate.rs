@@ -198,7 +198,7 @@ async fn a_gate_that_moved_without_its_state_is_closed_anew_by_the_next_park() {
             let state = match phase {
                 Phase::Paused => broker.pause(&id, "", now).await.unwrap(),
                 Phase::Suspended => broker.suspend(&id, "", None, now).await.unwrap(),
-                Phase::Draining | Phase::Open => broker.hold_back(&id, "", now).await.unwrap(),
+                Phase::Draining | Phase::Open | Phase::Unknown => broker.hold_back(&id, "", now).await.unwrap(),
             };
             assert_eq!(state.phase, phase);
             // Someone changed the gate and stopped before the state said so.

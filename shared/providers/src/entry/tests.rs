@@ -110,12 +110,16 @@ fn a_target_opens_from_config_and_secrets() {
     let config = json!({ "url": "https://hooks.example.com/", "headers": { "X-Key": "hush" }, "retry_count": 3 });
     assert_eq!(entry.retry_count(&config), Some(3));
     assert_eq!(entry.mask(&config)["headers"]["X-Key"], "***");
+    assert_eq!(entry.mask(&config)["url"], "***");
     assert_eq!(
         entry.mask_credentials(&json!({ "secret": "hush", "basic": { "username": "ada", "password": "hush" } })),
         json!({ "secret": "***", "basic": { "username": "ada", "password": "***" } })
     );
     let (public, secret) = entry.split_secrets(config.clone());
-    assert_eq!(secret, json!({ "headers": { "X-Key": "hush" } }));
+    assert_eq!(
+        secret,
+        json!({ "headers": { "X-Key": "hush" }, "url": "https://hooks.example.com/" })
+    );
     assert_eq!(entry.join_secrets(public.clone(), secret), config);
 
     let about = About {

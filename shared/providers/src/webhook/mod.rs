@@ -39,9 +39,9 @@ pub struct Webhook;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where to send events: https, unless the operator allows the address.
-    #[schemars(url)]
-    url: String,
+    /// Where to send events: https, unless the operator allows the address. Kept secret, as such
+    /// addresses often hold a token.
+    url: Secret,
     /// The HTTP method.
     #[serde(default)]
     method: Method,
@@ -131,7 +131,7 @@ impl Provider for Webhook {
 
     fn prepare(config: Config, credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let url = url(&config.url).map_err(|error| errors.push(error)).ok();
+        let url = url(config.url.expose()).map_err(|error| errors.push(error)).ok();
         let headers = headers(&config, &mut errors);
         let auth = auth(&credentials, headers.contains_key(AUTHORIZATION), &mut errors);
         let secrets: Vec<(String, &Secret)> = credentials
