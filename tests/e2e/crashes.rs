@@ -379,6 +379,52 @@ async fn outages_of_nats_server_longer_than_any_request_end_no_role_also_while_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_while_the_first_worker_of_a_provider_starts_ends_nothing() {
+    let mut seed = Seed::of("first worker");
+    for _ in 0..3 {
+        let mut up = Up::start().await;
+        let target = Target::start().await;
+        let client = up.client().clone();
+        let integrations = json!([{
+            "name": "all", "provider": "webhook", "events": ["tick"], "config": { "url": target.url(PATH) },
+        }]);
+        let applying = tokio::spawn({
+            let (client, integrations) = (client.clone(), integrations.clone());
+            async move { client.try_apply(integrations).await.status }
+        });
+        pause(seed.millis(0..20)).await;
+        signal(up.servers()[0], Signal::KILL);
+        let status = applying.await.expect("the API answers, NATS or not");
+        eventually(SOON, "the integration is applied", async || {
+            up.assert_alive();
+            let answer = client.try_apply(integrations.clone()).await;
+            if answer.status == 200 {
+                Ok(())
+            } else {
+                Err(answer.text())
+            }
+        })
+        .await;
+        let accepted = Load::start(&client, "tick", Some("e"), 100, 50).finish().await;
+        eventually(
+            SOON,
+            &format!("all arrive (the first apply was answered with {status})"),
+            async || {
+                up.assert_alive();
+                let arrived = target.by_event(PATH).len();
+                if arrived == accepted.len() {
+                    Ok(())
+                } else {
+                    Err(format!("{arrived}"))
+                }
+            },
+        )
+        .await;
+        up.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn up_starts_its_killed_nats_server_again_and_nothing_is_lost() {
     child(SHORT).await;
 }

@@ -6,7 +6,7 @@
 
 use signalbox_proto::subjects;
 
-use crate::{Broker, Error, Message, message::Ticket};
+use crate::{Broker, Error, message::Ticket};
 
 /// Deliveries after which a message is suspect.
 pub const DELIVERED_SUSPECT: u64 = 4;
@@ -16,40 +16,38 @@ pub const DELIVERED_SUSPECT: u64 = 4;
 pub enum Suspicion {
     /// Handle it as any other.
     None,
-    /// Handle it alone; the marker is put. Clear it with [`Broker::clear_suspect`] before the ack.
+    /// Handle it alone; the marker is put. Clear it with [`Broker::clear_suspect`] before
+    /// the message is acknowledged or handed back.
     Suspect,
     /// Do not even parse it.
     Poison,
 }
 
 /// Whether a message is to be looked at with [`Broker::suspect`].
-pub fn is_suspect(message: &Message) -> bool {
-    message.place.delivered >= DELIVERED_SUSPECT
+pub fn is_suspect(ticket: &Ticket) -> bool {
+    ticket.place.delivered >= DELIVERED_SUSPECT
 }
 
 impl Broker {
-    /// Puts the marker of a suspect message, or finds it.
-    pub async fn suspect(&self, stream: &str, message: &Message) -> Result<Suspicion, Error> {
-        if !is_suspect(message) {
+    /// Puts the marker of a suspect message, or finds it. `instance` is this process's own name: a
+    /// marker of its own was left by an attempt that it survived.
+    pub async fn suspect(&self, stream: &str, ticket: &Ticket, instance: &str) -> Result<Suspicion, Error> {
+        if !is_suspect(ticket) {
             return Ok(Suspicion::None);
         }
-        match self
-            .create(
-                subjects::STATE,
-                &subjects::suspect_key(stream, message.place.seq),
-                &message.place.delivered,
-            )
-            .await
-        {
+        let key = subjects::suspect_key(stream, ticket.place.seq);
+        match self.create(subjects::STATE, &key, &instance).await {
             Ok(_) => Ok(Suspicion::Suspect),
-            Err(Error::Conflict { .. }) => Ok(Suspicion::Poison),
+            Err(Error::Conflict { .. }) => match self.get::<String>(subjects::STATE, &key).await? {
+                Some(marker) if marker.value != instance => Ok(Suspicion::Poison),
+                Some(_) | None => Ok(Suspicion::Suspect),
+            },
             Err(error) => Err(error),
         }
     }
 
-    /// Removes the marker of a suspect that was handled, or of a poison that is filed.
+    /// Removes the marker of a suspect that was handled or handed back, or of a poison that is filed.
     pub async fn clear_suspect(&self, stream: &str, ticket: &Ticket) -> Result<(), Error> {
-        self.delete(subjects::STATE, &subjects::suspect_key(stream, ticket.place.seq))
-            .await
+        self.delete(subjects::STATE, &subjects::suspect_key(stream, ticket.place.seq)).await
     }
 }

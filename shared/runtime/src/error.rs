@@ -117,16 +117,13 @@ pub enum Error {
     /// Signal handlers could not be installed.
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
-    /// The admin server ended by itself.
-    #[error("admin server stopped")]
-    Admin(#[source] io::Error),
 }
 
 impl Error {
     /// Whether the same call may succeed later without anyone changing anything.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Random(_) | Self::Admin(_) => true,
+            Self::Random(_) => true,
             Self::Setting { .. }
             | Self::Value { .. }
             | Self::UnknownSetting { .. }

@@ -16,7 +16,10 @@ use serde::Serialize;
 use tokio::{net::TcpListener, sync::watch};
 use tracing::{info, warn};
 
-use crate::{Error, Metrics, Shutdown, metrics};
+use crate::{
+    Metrics, Shutdown, metrics,
+    serve::{self, ADMIN_CONNECTIONS_MAX, Bounds},
+};
 
 /// How long open admin requests may take after the end was asked for.
 const GRACE: Duration = Duration::from_secs(2);
@@ -162,19 +165,9 @@ impl ComponentHandle {
 /// Answers on the admin port until `shutdown` is requested.
 ///
 /// A process that wants to be seen while it drains passes a [`Shutdown`] of its own and triggers it last.
-pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics, shutdown: Shutdown) -> Result<(), Error> {
-    let stop = shutdown.clone();
-    let server =
-        axum::serve(listener, router(health, metrics)).with_graceful_shutdown(async move { stop.requested().await });
-    let grace = async {
-        shutdown.requested().await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        ended = server => ended.map_err(Error::Admin),
-        // A client that does not read its answer must not keep the process.
-        () = grace => Ok(()),
-    }
+pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics, shutdown: Shutdown) {
+    let bounds = Bounds::new(ADMIN_CONNECTIONS_MAX, GRACE);
+    serve::serve(listener, router(health, metrics), bounds, shutdown).await;
 }
 
 fn router(health: Health, metrics: Metrics) -> Router {

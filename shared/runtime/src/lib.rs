@@ -13,6 +13,7 @@ pub mod problem;
 pub mod process;
 pub mod seal;
 pub mod secret;
+pub mod serve;
 pub mod settings;
 pub mod shutdown;
 pub mod size;

@@ -145,16 +145,25 @@ impl Settings {
     ///
     /// The type should `deny_unknown_fields`: then a key of `config.toml` that the code does not read fails every start.
     pub fn section<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        self.part(name, |_| true)
+    }
+
+    /// Those keys of a section for which `wanted` holds, where several types share the section.
+    pub fn part<T: DeserializeOwned>(&self, name: &str, wanted: impl Fn(&str) -> bool) -> Result<T, Error> {
         let section = keys_of(name);
+        let inner_of = |keys: &'_ Keys| {
+            let inner = keys.strip_prefix(section.as_slice())?;
+            inner.first().is_none_or(|key| wanted(key)).then(|| inner.to_vec())
+        };
         let mut table = Map::new();
         for keys in &self.open {
-            if let Some(inner) = keys.strip_prefix(section.as_slice()) {
-                insert(&mut table, inner, Value::new(None, Map::<String, Value>::new()));
+            if let Some(inner) = inner_of(keys) {
+                insert(&mut table, &inner, Value::new(None, Map::<String, Value>::new()));
             }
         }
         for (keys, entry) in &self.entries {
-            if let Some(inner) = keys.strip_prefix(section.as_slice()) {
-                insert(&mut table, inner, entry.value.clone());
+            if let Some(inner) = inner_of(keys) {
+                insert(&mut table, &inner, entry.value.clone());
             }
         }
         T::deserialize(Value::new(None, table)).map_err(|error| self.explain(name, error))
@@ -506,19 +515,42 @@ fn edits(left: &str, right: &str) -> usize {
     row[right.len()]
 }
 
-/// URLs, also several with commas between, without the user and password inside.
-fn without_userinfo(text: &str) -> String {
-    let urls = text.split(',').map(|url| {
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Cow::Borrowed(url);
-        };
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        match authority.rsplit_once('@') {
-            Some((_, host)) => Cow::Owned(format!("{scheme}://***@{host}{path}")),
-            None => Cow::Borrowed(url),
+/// A text that may hold URLs, several with commas between: without users, passwords and queries. What could be a part
+/// of one of these goes, too.
+pub fn redacted(text: &str) -> String {
+    // A comma may also stand inside a password, so that only one before a further scheme ends a URL.
+    let mut urls: Vec<Cow<'_, str>> = Vec::new();
+    for part in text.split(',') {
+        match urls.last_mut() {
+            Some(url) if !part.contains("://") => *url = Cow::Owned(format!("{url},{part}")),
+            _ => urls.push(Cow::Borrowed(part)),
         }
-    });
-    urls.collect::<Vec<_>>().join(",")
+    }
+    let shown: Vec<String> = urls.iter().map(|url| redacted_url(url)).collect();
+    shown.join(",")
+}
+
+fn redacted_url(url: &str) -> String {
+    let (scheme, rest) = match url.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), url),
+    };
+    let (place, query) = match rest.split_once(['?', '#']) {
+        Some((place, query)) => (place, Some(query)),
+        None => (rest, None),
+    };
+    let place = match place.rsplit_once('@') {
+        // The `?` may be a part of a password.
+        _ if query.is_some_and(|query| query.contains('@')) => return format!("{scheme}***"),
+        Some((_, host)) => format!("***@{host}"),
+        None => place.to_owned(),
+    };
+    match query {
+        // Where there is no scheme a question mark need not begin a query.
+        Some(_) if !scheme.is_empty() => format!("{scheme}{place}?***"),
+        Some(_) => url.to_owned(),
+        None => format!("{scheme}{place}"),
+    }
 }
 
 /// A text as TOML writes it.

@@ -2,7 +2,7 @@
 
 use config::{Value, ValueKind};
 
-use super::{bare_or_quoted, quoted, without_userinfo};
+use super::{bare_or_quoted, quoted, redacted};
 
 /// Reads a text from outside TOML. The error says what was expected, as in `an integer`.
 pub(super) fn read(default: &Value, text: &str) -> Result<Value, String> {
@@ -62,10 +62,10 @@ pub(super) fn fit(default: &Value, given: Value) -> Result<Value, String> {
     }
 }
 
-/// A value as it would stand in a TOML file, passwords in URLs masked.
+/// A value as it would stand in a TOML file, users, passwords and queries in URLs masked.
 pub(super) fn show(value: &Value) -> String {
     match &value.kind {
-        ValueKind::String(text) => quoted(&without_userinfo(text)),
+        ValueKind::String(text) => quoted(&redacted(text)),
         ValueKind::Array(elements) => {
             let elements: Vec<String> = elements.iter().map(show).collect();
             format!("[{}]", elements.join(", "))

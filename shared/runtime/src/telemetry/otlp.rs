@@ -30,7 +30,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::tracer::{Command, OwnedAttribute, Span};
-use crate::Error;
+use crate::{Error, settings::redacted};
 
 /// How often one batch is tried, and how long the first pause between two tries is; the second is twice as long.
 const TRIES_MAX: u32 = 3;
@@ -153,7 +153,7 @@ impl Collector {
     pub(super) fn new(endpoint: &str, request_timeout: Duration) -> Result<Self, Error> {
         let refuse = |problem: &str| Error::Value {
             name: "telemetry.otlp_endpoint".to_owned(),
-            problem: format!("{endpoint:?} {problem}"),
+            problem: format!("{:?} {problem}", redacted(endpoint)),
         };
         let uri: Uri = endpoint
             .parse()

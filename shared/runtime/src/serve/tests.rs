@@ -1,0 +1,141 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::net::SocketAddr;
+
+use axum::routing::post;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    task::JoinHandle,
+};
+
+use super::*;
+
+/// Long enough that only a bound that does not hold reaches it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Server {
+    address: SocketAddr,
+    shutdown: Shutdown,
+    task: JoinHandle<()>,
+}
+
+/// A server that answers with the body it got, or after the shutdown where the body is `wait`.
+async fn server(bounds: Bounds) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = Shutdown::new();
+    let end = shutdown.clone();
+    let echo = |body: String| async move {
+        if body == "wait" {
+            end.requested().await;
+        }
+        body
+    };
+    let routes = Router::new().route("/", post(echo));
+    let task = tokio::spawn(serve(listener, routes, bounds, shutdown.clone()));
+    Server {
+        address,
+        shutdown,
+        task,
+    }
+}
+
+fn bounds() -> Bounds {
+    Bounds::new(8, PATIENCE)
+}
+
+fn short() -> Duration {
+    Duration::from_millis(50)
+}
+
+impl Server {
+    async fn send(&self, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+}
+
+/// All that comes until the server closes the connection.
+async fn rest(mut stream: TcpStream) -> String {
+    let mut text = String::new();
+    let read = stream.read_to_string(&mut text);
+    timeout(PATIENCE, read).await.expect("the server closes").unwrap();
+    text
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_and_an_idle_connection_are_closed() {
+    let server = server(Bounds {
+        head_timeout: short(),
+        ..bounds()
+    })
+    .await;
+    for begun in ["", "POST / HTTP/1.1\r\nhost: x\r\n"] {
+        let answer = rest(server.send(begun).await).await;
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+    let whole = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi";
+    let answer = rest(server.send(whole).await).await;
+    assert!(answer.contains("200 OK") && answer.ends_with("hi"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_answered_with_408() {
+    let server = server(Bounds {
+        body_timeout: short(),
+        ..bounds()
+    })
+    .await;
+    let answer = rest(server.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhi").await).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("\"code\":\"request_timeout\""), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_may_take_longer_than_a_body() {
+    let server = server(Bounds {
+        body_timeout: short(),
+        ..bounds()
+    })
+    .await;
+    let stream = server
+        .send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nwait")
+        .await;
+    // Another body is given up meanwhile, so the time of the first is over, too.
+    let late = rest(server.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhi").await).await;
+    assert!(late.starts_with("HTTP/1.1 408"), "{late}");
+    server.shutdown.trigger();
+    let answer = rest(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("wait"), "{answer}");
+    timeout(PATIENCE, server.task).await.expect("the server ends").unwrap();
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_for_their_turn() {
+    let server = server(Bounds {
+        connections_max: 1,
+        ..bounds()
+    })
+    .await;
+    let request = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi";
+    let first = server.send("POST / HTTP/1.1\r\n").await;
+    let mut second = server.send(request).await;
+    let early = timeout(short(), second.read_u8()).await;
+    assert!(early.is_err(), "answered although another connection is open");
+    drop(first);
+    let answer = rest(second).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_is_cut_off_after_the_grace() {
+    let server = server(Bounds {
+        grace: short(),
+        ..bounds()
+    })
+    .await;
+    let _hanging = server.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhi").await;
+    server.shutdown.trigger();
+    timeout(PATIENCE, server.task).await.expect("the server ends").unwrap();
+}
