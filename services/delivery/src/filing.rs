@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_bytes::ByteBuf;
-use signalbox_broker::{Broker, Error, PublishError, holding::Held, hops::Hop, outcomes};
+use signalbox_broker::{
+    Broker, Error, PublishError, holding::Held, hops::Hop, message::Ticket, outcomes, suspects::Suspicion,
+};
 use signalbox_proto::{
-    DeadLetter, DeadReason, Delivery, Event, Lane, Outcome, Phase, Record, Stage, State, Timestamp,
+    DeadLetter, DeadReason, Delivery, Event, Integration, Lane, Outcome, Phase, Record, Stage, State, Timestamp,
     delivery::{Note, Unfiled},
     ledger::Final,
     outcome::{Attempt, EventRef, Next},
@@ -14,6 +16,8 @@ use signalbox_proto::{
 
 use crate::{attempt::Attempted, decide::Verdict, notices, targets::Known};
 
+/// The wait of a delivery whose integration could not be suspended just now.
+const UNSAID_WAIT: Duration = Duration::from_secs(30);
 /// The wait before a verdict that found no room is filed again.
 const UNFILED_WAIT: Duration = Duration::from_secs(10);
 
@@ -22,14 +26,26 @@ const UNFILED_WAIT: Duration = Duration::from_secs(10);
 pub(crate) enum Filed {
     /// The record goes to OUTCOMES; then the message is acknowledged.
     Record(ByteBuf),
+    /// The next hop, or the dead letter, is stored. The record goes to OUTCOMES when it has room.
+    Onward(ByteBuf),
     /// The next hop is stored and there is nothing to record.
     Moved,
+    /// The integration as KV has it, for a worker that was behind; `None` where KV has none.
+    Learned(Option<Box<Integration>>),
+    /// What a message is that was delivered often.
+    Suspicion(Suspicion),
 }
 
 /// What filing leads to, and the state of the integration if filing changed it.
 pub(crate) struct Done {
     pub(crate) filed: Filed,
     pub(crate) state: Option<State>,
+}
+
+impl Done {
+    fn of(filed: Filed) -> Self {
+        Self { filed, state: None }
+    }
 }
 
 /// A delivery in a worker's hands.
@@ -95,6 +111,9 @@ pub(crate) fn arrived(job: &Job, attempted: &Attempted) -> Result<ByteBuf, Error
 }
 
 /// Files any verdict but a plain arrival.
+///
+/// What fails here and passes by itself (KV) never leads to a second request: the delivery goes on by
+/// its schedule, and what the state should have said is said the next time, or by a keeper.
 pub(crate) async fn file(
     broker: Broker,
     job: Job,
@@ -108,10 +127,7 @@ pub(crate) async fn file(
     let reason = attempted.outcome.reason().unwrap_or_default().to_owned();
     // A probe that was answered, well or with a refusal of this one event, lets the others go.
     if job.delivery.probe && !matches!(verdict, Verdict::ProbeAgain(_) | Verdict::Suspend) {
-        state = Some(broker.recover(&job.delivery.integration, now).await?);
-    }
-    if let Some(event) = &notice {
-        notices::publish(&broker, event).await?;
+        state = told(broker.recover(&job.delivery.integration, now).await);
     }
     let (outcome, next_at) = match verdict {
         Verdict::Delivered => (Next::Final(Final::Delivered), None),
@@ -122,28 +138,39 @@ pub(crate) async fn file(
         }
         Verdict::ProbeAgain(probe) => {
             let due = probe.due;
-            let changed = broker.set_probe(&job.delivery.integration, probe, Some(&reason)).await?;
-            let outcome = go_on_as_probe(&broker, next, &changed, due).await?;
-            state = Some(changed);
-            outcome
+            state = told(broker.set_probe(&job.delivery.integration, probe, Some(&reason)).await);
+            go_on_as_probe(&broker, next, state.as_ref(), due).await?
         }
         Verdict::Suspend => {
-            let changed = broker.suspend(&job.delivery.integration, &reason, Some(&job.delivery.id), now).await?;
-            let due = changed.probe.as_ref().map_or(now, |probe| probe.due);
-            let outcome = go_on_as_probe(&broker, next, &changed, due).await?;
-            state = Some(changed);
-            outcome
+            state = told(broker.suspend(&job.delivery.integration, &reason, Some(&job.delivery.id), now).await);
+            let probe = state.as_ref().and_then(|state| state.probe.as_ref());
+            let due = probe.map_or(now + UNSAID_WAIT, |probe| probe.due);
+            go_on_as_probe(&broker, next, state.as_ref(), due).await?
         }
         Verdict::Dead(reason_class) => {
             let why = if reason.is_empty() { reason_class.as_str() } else { &reason };
             let attempt = record(&job.delivery, Some(&attempted), Next::Final(reason_class.ledger()), None, now);
             let record = outcomes::encode(&Record::Attempt(attempt))?;
             let filed = bury(&broker, next, reason_class, why, record, now).await?;
+            notices::tell(&broker, notice).await;
             return Ok(Done { filed, state });
         }
     };
+    notices::tell(&broker, notice).await;
     let attempt = record(&job.delivery, Some(&attempted), outcome, next_at, now);
-    Ok(Done { filed: Filed::Record(outcomes::encode(&Record::Attempt(attempt))?), state })
+    let record = outcomes::encode(&Record::Attempt(attempt))?;
+    let filed = match outcome {
+        Next::Final(_) => Filed::Record(record),
+        Next::Retrying | Next::Parked | Next::Unknown => Filed::Onward(record),
+    };
+    Ok(Done { filed, state })
+}
+
+/// A state that could be written; one that could not is logged.
+fn told(state: Result<State, Error>) -> Option<State> {
+    state
+        .inspect_err(|error| tracing::warn!(%error, "the state of an integration could not be written; it is tried again"))
+        .ok()
 }
 
 /// The probe of a suspended integration is scheduled; of one that is held by another, or for
@@ -151,23 +178,26 @@ pub(crate) async fn file(
 async fn go_on_as_probe(
     broker: &Broker,
     mut next: Delivery,
-    state: &State,
+    state: Option<&State>,
     due: Timestamp,
 ) -> Result<(Next, Option<Timestamp>), Error> {
-    let chosen = state.probe.as_ref().is_some_and(|probe| probe.delivery == next.id);
-    if state.phase == Phase::Suspended && chosen {
+    let chosen = |state: &State| state.probe.as_ref().is_some_and(|probe| probe.delivery == next.id);
+    // A state that could not be written is as it was: the probe stays one, another is tried again.
+    if state.is_none_or(|state| state.phase == Phase::Suspended && chosen(state)) {
         next.probe = true;
         schedule(broker, next, due).await?;
         return Ok((Next::Retrying, Some(due)));
     }
-    match broker.park_behind(&next, state).await? {
-        Held::Parked => Ok((Next::Parked, None)),
-        Held::Open => {
-            let at = due.min(Timestamp::now() + UNFILED_WAIT);
-            schedule(broker, next, at).await?;
-            Ok((Next::Retrying, Some(at)))
-        }
+    let held = match state {
+        Some(state) => broker.park_behind(&next, state).await,
+        None => Ok(Held::Open),
+    };
+    if let Ok(Held::Parked) = held {
+        return Ok((Next::Parked, None));
     }
+    let at = due.min(Timestamp::now() + UNFILED_WAIT);
+    schedule(broker, next, at).await?;
+    Ok((Next::Retrying, Some(at)))
 }
 
 async fn schedule(broker: &Broker, mut next: Delivery, at: Timestamp) -> Result<(), Error> {
@@ -178,29 +208,34 @@ async fn schedule(broker: &Broker, mut next: Delivery, at: Timestamp) -> Result<
 /// Parks a delivery that may not go now; it goes to the bulk lane where its integration is open
 /// meanwhile.
 pub(crate) async fn park(broker: Broker, job: Job, state: State) -> Result<Done, Error> {
-    let next = job.delivery.next_hop();
+    let next = Delivery { probe: false, ..job.delivery.next_hop() };
     if broker.park_behind(&next, &state).await? == Held::Open {
         broker.hop(&next, Hop::Deliver(Lane::Bulk)).await?;
-        return Ok(Done { filed: Filed::Moved, state: Some(State::default()) });
+        return Ok(Done::of(Filed::Moved));
     }
-    Ok(Done { filed: Filed::Moved, state: None })
+    Ok(Done::of(Filed::Moved))
 }
 
-/// Parks a delivery whose integration has no place for it in this worker.
+/// Parks a delivery whose integration has no place for it in this worker, and holds the integration
+/// back. The state is told, so that what follows parks without asking.
 pub(crate) async fn shed(broker: Broker, job: Job, now: Timestamp) -> Result<Done, Error> {
     let reason = "its target answers more slowly than deliveries come";
     let state = broker.hold_back(&job.delivery.integration, reason, now).await?;
     let done = park(broker, job, state.clone()).await?;
-    Ok(Done { state: done.state.or(Some(state)), ..done })
+    Ok(Done { state: Some(state), ..done })
 }
 
 /// Suspends an integration that cannot be opened, without a request.
-pub(crate) async fn hold_unopened(broker: Broker, job: Job, reason: String, now: Timestamp) -> Result<Done, Error> {
+pub(crate) async fn hold_unopened(
+    broker: Broker,
+    job: Job,
+    reason: String,
+    notice: Option<Event>,
+    now: Timestamp,
+) -> Result<Done, Error> {
     let id = &job.delivery.integration;
-    let probe = &job.delivery.id;
-    let current = broker.suspend(id, &reason, Some(probe), now).await?;
-    let mut next = job.delivery.next_hop();
-    next.probe = false;
+    let current = broker.suspend(id, &reason, Some(&job.delivery.id), now).await?;
+    let next = Delivery { probe: false, ..job.delivery.next_hop() };
     // The probe itself came back and it still cannot be opened.
     let again = current.probe.as_ref().filter(|probe| job.delivery.probe && probe.delivery == job.delivery.id);
     let state = match again {
@@ -212,7 +247,8 @@ pub(crate) async fn hold_unopened(broker: Broker, job: Job, reason: String, now:
         None => current,
     };
     let due = state.probe.as_ref().map_or(now + UNFILED_WAIT, |probe| probe.due);
-    go_on_as_probe(&broker, next, &state, due).await?;
+    go_on_as_probe(&broker, next, Some(&state), due).await?;
+    notices::tell(&broker, notice).await;
     Ok(Done { filed: Filed::Moved, state: Some(state) })
 }
 
@@ -225,20 +261,29 @@ pub(crate) async fn end(
     notice: Option<Event>,
     now: Timestamp,
 ) -> Result<Done, Error> {
-    if let Some(event) = &notice {
-        notices::publish(&broker, event).await?;
-    }
     let attempt = record(&delivery, None, Next::Final(reason.ledger()), None, now);
     let attempt = Attempt { error_message: Some(why.to_owned()), ..attempt };
     let record = outcomes::encode(&Record::Attempt(attempt))?;
     let filed = bury(&broker, delivery.next_hop(), reason, why, record, now).await?;
-    Ok(Done { filed, state: None })
+    notices::tell(&broker, notice).await;
+    Ok(Done::of(filed))
+}
+
+/// Reads an integration that this worker has not heard of, or not at this revision.
+pub(crate) async fn learn(broker: Broker, integration: String) -> Result<Done, Error> {
+    let entry = broker.integration(&integration).await?;
+    Ok(Done::of(Filed::Learned(entry.map(|entry| Box::new(entry.value)))))
+}
+
+/// Finds out what a message is that was delivered often.
+pub(crate) async fn suspect(broker: Broker, stream: String, ticket: Ticket, instance: String) -> Result<Done, Error> {
+    Ok(Done::of(Filed::Suspicion(broker.suspect(&stream, &ticket, &instance).await?)))
 }
 
 /// Waits for an integration that this worker has not heard of.
 pub(crate) async fn wait_for_integration(broker: Broker, delivery: Arc<Delivery>, now: Timestamp) -> Result<Done, Error> {
     schedule(&broker, delivery.next_hop(), now + UNFILED_WAIT).await?;
-    Ok(Done { filed: Filed::Moved, state: None })
+    Ok(Done::of(Filed::Moved))
 }
 
 /// Files again what found no room: the target is not called again.
@@ -252,7 +297,7 @@ pub(crate) async fn file_again(broker: Broker, delivery: Arc<Delivery>, unfiled:
             bury(&broker, next, reason, &why, record, now).await?
         }
     };
-    Ok(Done { filed, state: None })
+    Ok(Done::of(filed))
 }
 
 /// Puts a dead letter into DEAD. Without room there, the verdict travels on in the envelope.
@@ -267,7 +312,7 @@ async fn bury(
     let id = next.hop_id();
     let letter = DeadLetter::of_delivery(Stage::Delivery, reason, why, next.clone(), now);
     match broker.bury(&letter, &id).await {
-        Ok(_) => Ok(Filed::Record(record)),
+        Ok(_) => Ok(Filed::Onward(record)),
         Err(Error::Publish { source: PublishError::Full { .. }, .. }) => {
             tracing::error!(delivery.id = %next.id, "DEAD has no room; the verdict travels on; raise nats.storage_bytes");
             reschedule_unfiled(broker, next, Unfiled { record, dead: Some((reason, why.to_owned())) }, now).await?;

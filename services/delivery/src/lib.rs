@@ -13,7 +13,7 @@ mod worker;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use signalbox_broker::{Broker, directory};
+use signalbox_broker::{Broker, directory, patience::patiently};
 use signalbox_proto::Name;
 use signalbox_providers::{Egress, http::Client};
 use signalbox_runtime::{Keyring, Process};
@@ -69,14 +69,14 @@ pub async fn run(
     }
     let health = process.health.component("delivery");
     health.not_ready("reading the integrations");
-    broker.ensure_streams().await?;
+    patiently("the list of streams", || broker.ensure_streams()).await?;
     let client = Client::new(egress)?;
     let config = Arc::new(config);
     let process = Process { tracer: process.tracer.for_role("delivery"), ..process };
     // Providers that were asked for by name get a worker at once; of all others, those in use.
     let mut started: BTreeSet<Name> = BTreeSet::new();
     let mut workers: JoinSet<Result<(), Error>> = JoinSet::new();
-    let mut changes = directory::follow(&broker).await?;
+    let mut changes = patiently("the list of integrations", || directory::follow(&broker)).await?;
     let mut wanted: Vec<Name> = providers.clone();
     let mut complete = false;
     loop {
@@ -85,7 +85,7 @@ pub async fn run(
             if !started.insert(provider.clone()) {
                 continue;
             }
-            broker.ensure_provider(&provider).await?;
+            patiently("a provider's stream", || broker.ensure_provider(&provider)).await?;
             let worker = worker::Worker::new(
                 broker.clone(),
                 process.clone(),

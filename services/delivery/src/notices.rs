@@ -3,13 +3,21 @@
 //! At most one of a kind for an integration in a minute, with a count; and a delivery of such an
 //! event never causes another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
-use signalbox_broker::{Broker, Error};
+use signalbox_broker::Broker;
 use signalbox_proto::{Delivery, Event, EventType, RawJson, Timestamp, hash, types};
 
 /// The source of our own events.
 pub(crate) const SOURCE: &str = "/signalbox";
+
+/// How long a notice may take to be stored.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
+/// Integrations and kinds remembered before those silent for an hour are forgotten.
+const SAID_MAX: usize = 10_000;
 
 /// Kinds of notices, each an event type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,7 +64,9 @@ impl Notices {
             return None;
         }
         let minute = now.secs().div_euclid(60);
-        self.said.retain(|_, (last, kept)| minute - *last <= 60 || *kept > 0);
+        if self.said.len() >= SAID_MAX {
+            self.said.retain(|_, (last, _)| minute - *last <= 60);
+        }
         let (last, kept) = self.said.entry((delivery.integration.clone(), kind)).or_insert((i64::MIN, 0));
         if *last == minute {
             *kept += 1;
@@ -105,11 +115,17 @@ fn message(kind: Kind, name: &str, reason: &str, count: u64) -> String {
     }
 }
 
-/// Publishes a notice. Its id makes a repeat one event.
-pub(crate) async fn publish(broker: &Broker, event: &Event) -> Result<(), Error> {
-    let publish = broker.event_publish(event)?;
-    let subject = publish.subject.to_string();
-    broker.publisher().publish(publish).await.map(|_| ()).map_err(|source| Error::Publish { subject, source })
+/// Publishes a notice, if there is one. Its id makes a repeat one event. What it tells of has been
+/// filed already: a notice that cannot be stored in time is logged and not waited for.
+pub(crate) async fn tell(broker: &Broker, notice: Option<Event>) {
+    let Some(event) = notice else { return };
+    let told = match broker.event_publish(&event) {
+        Ok(publish) => broker.publisher().publish_within(publish, TELL_WITHIN).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = told {
+        tracing::warn!(error, event.r#type = %event.event_type, "an event about Signalbox itself could not be stored");
+    }
 }
 
 #[cfg(test)]

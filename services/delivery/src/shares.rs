@@ -2,7 +2,7 @@
 //! more waits or leaves.
 //!
 //! Nothing waits in a shared place: a delivery that cannot begin within a moment leaves the worker,
-//! so that a target that hangs holds only its own share.
+//! so that a target that hangs holds only its own share; and where many hang, their shares shrink.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -10,6 +10,15 @@ use std::{
 };
 
 use tokio::time::Instant;
+
+/// Requests in flight from which on slow integrations get a small share.
+const CROWDED: usize = 128;
+/// The share of an integration that answers slowly, in a crowded worker.
+const SLOW_MAX: usize = 8;
+/// The share of an integration that has not shown yet how it answers, in a crowded worker.
+const FRESH_MAX: usize = 16;
+/// An answer within this time is a quick one.
+const QUICK: Duration = Duration::from_secs(1);
 
 /// What is to be done with one more delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +37,7 @@ pub(crate) struct Shares<T> {
     in_flight_max: usize,
     wait: Duration,
     slots: HashMap<String, Slot<T>>,
+    in_flight: usize,
     waiting: usize,
 }
 
@@ -35,29 +45,39 @@ pub(crate) struct Shares<T> {
 struct Slot<T> {
     in_flight: usize,
     waiting: VecDeque<(Instant, T)>,
-    /// When a request last ended.
-    ended: Instant,
+    /// When its first request of this spell began.
+    began: Instant,
+    /// When it last answered quickly.
+    quick: Option<Instant>,
 }
 
 impl<T> Shares<T> {
     pub(crate) fn new(in_flight_max: usize, wait: Duration) -> Self {
-        Self { in_flight_max, wait, slots: HashMap::new(), waiting: 0 }
+        Self { in_flight_max, wait, slots: HashMap::new(), in_flight: 0, waiting: 0 }
     }
 
     /// Takes a place for one more delivery, if there is one.
     pub(crate) fn enter(&mut self, integration: &str, now: Instant) -> Place {
         if !self.slots.contains_key(integration) {
-            let slot = Slot { in_flight: 0, waiting: VecDeque::new(), ended: now };
+            let slot = Slot { in_flight: 0, waiting: VecDeque::new(), began: now, quick: None };
             self.slots.insert(integration.to_owned(), slot);
         }
         let slot = self.slots.get_mut(integration).expect("put there just now");
-        if slot.in_flight < self.in_flight_max {
+        let quick = slot.quick.is_some_and(|at| now.duration_since(at) < self.wait);
+        let fresh = slot.quick.is_none() && now.duration_since(slot.began) < self.wait;
+        let most = match (quick, fresh) {
+            _ if self.in_flight < CROWDED => self.in_flight_max,
+            (true, _) => self.in_flight_max,
+            (false, true) => FRESH_MAX.min(self.in_flight_max),
+            (false, false) => SLOW_MAX.min(self.in_flight_max),
+        };
+        if slot.in_flight < most {
             slot.in_flight += 1;
+            self.in_flight += 1;
             return Place::Free;
         }
-        // As many may wait as are under way, as long as some request ended of late.
-        let quick = now.duration_since(slot.ended) < self.wait;
-        let room = quick || slot.waiting.len() < self.in_flight_max / 4;
+        // Any number may wait a moment for a quick target, a few for one that was quick before.
+        let room = quick || fresh || slot.waiting.len() < self.in_flight_max / 4;
         if room { Place::Soon } else { Place::None }
     }
 
@@ -70,14 +90,17 @@ impl<T> Shares<T> {
     }
 
     /// A request of an integration ended: its place goes to the delivery that waits longest.
-    pub(crate) fn leave(&mut self, integration: &str, now: Instant) -> Option<T> {
+    pub(crate) fn leave(&mut self, integration: &str, took: Duration, now: Instant) -> Option<T> {
         let slot = self.slots.get_mut(integration)?;
-        slot.ended = now;
+        if took < QUICK {
+            slot.quick = Some(now);
+        }
         if let Some((_, next)) = slot.waiting.pop_front() {
             self.waiting -= 1;
             return Some(next);
         }
         slot.in_flight = slot.in_flight.saturating_sub(1);
+        self.in_flight = self.in_flight.saturating_sub(1);
         if slot.in_flight == 0 {
             self.slots.remove(integration);
         }

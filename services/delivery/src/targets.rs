@@ -1,6 +1,6 @@
 //! The integrations of one provider, ready to be delivered to, and their states.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret;
 use signalbox_broker::directory::Change;
@@ -10,6 +10,11 @@ use signalbox_proto::{
 };
 use signalbox_providers::{About, AnyTarget, Entry};
 use signalbox_runtime::Keyring;
+use tokio::time::Instant;
+
+/// How long a state that this worker wrote itself counts without the watch: a change reaches every
+/// worker within a second.
+const TOLD_FOR: Duration = Duration::from_secs(1);
 
 /// An integration as a worker uses it.
 pub(crate) struct Known {
@@ -25,11 +30,12 @@ pub(crate) struct Targets {
     keyring: Arc<Keyring>,
     known: HashMap<String, Arc<Known>>,
     states: HashMap<String, State>,
+    told: HashMap<String, (Instant, State)>,
 }
 
 impl Targets {
     pub(crate) fn new(entry: &'static Entry, provider: Name, keyring: Arc<Keyring>) -> Self {
-        Self { entry, provider, keyring, known: HashMap::new(), states: HashMap::new() }
+        Self { entry, provider, keyring, known: HashMap::new(), states: HashMap::new(), told: HashMap::new() }
     }
 
     pub(crate) fn apply(&mut self, change: Change) {
@@ -53,12 +59,21 @@ impl Targets {
         }
     }
 
-    /// Takes a state that this worker made or read, without waiting for the watch to say it.
-    pub(crate) fn set_state(&mut self, integration: String, state: State) {
+    /// Takes a state from the watch.
+    fn set_state(&mut self, integration: String, state: State) {
+        self.told.remove(&integration);
         if state.phase == Phase::Open {
             self.states.remove(&integration);
         } else {
             self.states.insert(integration, state);
+        }
+    }
+
+    /// Takes a state that this worker wrote itself, for the moment until the watch says it or a newer
+    /// one. What the watch has said counts more.
+    pub(crate) fn tell(&mut self, integration: String, state: State, now: Instant) {
+        if state.phase != Phase::Open && !self.states.contains_key(&integration) {
+            self.told.insert(integration, (now, state));
         }
     }
 
@@ -68,7 +83,11 @@ impl Targets {
 
     /// The state of an integration that is not open.
     pub(crate) fn state(&self, integration: &str) -> Option<&State> {
-        self.states.get(integration)
+        if let Some(state) = self.states.get(integration) {
+            return Some(state);
+        }
+        let (at, state) = self.told.get(integration)?;
+        (at.elapsed() < TOLD_FOR).then_some(state)
     }
 
     fn open(&self, integration: &Integration) -> Result<Arc<dyn AnyTarget>, String> {

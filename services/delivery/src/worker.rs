@@ -4,7 +4,11 @@
 //! Requests and filings are futures that it drives. **Invariant:** the next hop of a delivery is
 //! stored, and its outcome in OUTCOMES, before its message is acknowledged.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{
     FutureExt, StreamExt,
@@ -15,11 +19,13 @@ use signalbox_broker::{
     Broker, Error as BrokerError, Message, Puller, directory,
     message::Ticket,
     outcomes::{Entry, Outcomes, Settled},
+    patience::patiently,
     suspects::{self, Suspicion},
     topology::{Consumer, IN_PROGRESS_EVERY},
 };
 use signalbox_proto::{
-    DeadLetter, DeadReason, Delivery, Lane, Name, Outcome, Stage, Timestamp, dead::Input, delivery::Unfiled, subjects, wire,
+    DeadLetter, DeadReason, Delivery, Lane, Name, Outcome, Stage, Timestamp, dead::Input, delivery::Unfiled,
+    integration::EXPIRE_AFTER_SECS, subjects, wire,
 };
 use signalbox_providers::{Entry as Provider, http::Client};
 use signalbox_runtime::{
@@ -45,18 +51,23 @@ use crate::{
 const OWN_RETRY: Duration = Duration::from_secs(2);
 /// Retries after which the owner hears that deliveries fail.
 const FAILING_RETRIES: u32 = 3;
-/// Messages of the lane `retry` looked at while OUTCOMES has no room, to find out when it has.
-const FULL_PROBES: usize = 16;
+
+/// The mark of a record that no message waits for.
+const NO_MARK: u64 = u64::MAX;
 
 /// What is in hand of one message.
 struct Held {
     ticket: Ticket,
     lane: Lane,
     since: Instant,
-    hop: HopDigest,
-    /// Kept for an arrival until OUTCOMES has it.
-    delivery: Arc<Delivery>,
-    suspect: bool,
+    /// Its hop, once it is read.
+    hop: Option<HopDigest>,
+    /// Kept until OUTCOMES has its end.
+    delivery: Option<Arc<Delivery>>,
+    /// Whether its marker is put.
+    marked: bool,
+    /// Whether its next hop is stored, so that only the record is left to be stored.
+    onward: bool,
 }
 
 struct Answered {
@@ -96,7 +107,16 @@ pub(crate) struct Worker {
     next_key: u64,
     requests: FuturesUnordered<BoxFuture<'static, Answered>>,
     filings: FuturesUnordered<BoxFuture<'static, FiledOne>>,
-    suspects: Vec<(Message, Lane)>,
+    /// Messages that were delivered often, each handled while no other of them is.
+    suspects: VecDeque<(u64, Message)>,
+    suspect: Option<(u64, Option<Message>)>,
+    /// What came while OUTCOMES had no room: begun when it has.
+    stalled: Vec<(u64, Arc<Delivery>)>,
+    /// Integrations that are just being held back, with what waits for it.
+    shedding: HashMap<String, Vec<(u64, Job)>>,
+    full: bool,
+    /// Records of deliveries that have gone on, for which OUTCOMES had no room.
+    unrecorded: Vec<serde_bytes::ByteBuf>,
     metrics: Metrics,
 }
 
@@ -143,13 +163,19 @@ impl Worker {
             next_key: 0,
             requests: FuturesUnordered::new(),
             filings: FuturesUnordered::new(),
-            suspects: Vec::new(),
+            suspects: VecDeque::new(),
+            suspect: None,
+            stalled: Vec::new(),
+            shedding: HashMap::new(),
+            full: false,
+            unrecorded: Vec::new(),
             metrics,
         }
     }
 
     pub(crate) async fn run(mut self) -> Result<(), Error> {
-        let mut changes = directory::follow(&self.broker).await?;
+        let broker = self.broker.clone();
+        let mut changes = patiently("the list of integrations", || directory::follow(&broker)).await?;
         // Nothing is pulled before the first snapshot is complete.
         loop {
             match changes.recv().await {
@@ -158,55 +184,58 @@ impl Worker {
             }
         }
         let instance = format!("{}-{}", self.process.instance, self.provider);
-        let (outcomes, mut settled) = Outcomes::start(&self.broker, "delivery", &instance);
-        let mut live = Puller::open(&self.broker, Consumer::lane(&self.provider, Lane::Live)).await?;
-        let mut retry = Puller::open(&self.broker, Consumer::lane(&self.provider, Lane::Retry)).await?;
-        let mut ordered = Puller::open(&self.broker, Consumer::lane(&self.provider, Lane::Ordered)).await?;
-        let mut bulk = Puller::open(&self.broker, Consumer::lane(&self.provider, Lane::Bulk)).await?;
+        let (mut outcomes, mut settled) = Outcomes::start(&self.broker, "delivery", &instance);
+        let provider = self.provider.clone();
+        let open = |lane| {
+            let (broker, provider) = (&broker, &provider);
+            patiently("a lane's consumer", move || Puller::open(broker, Consumer::lane(provider, lane)))
+        };
+        let mut live = open(Lane::Live).await?;
+        let mut retry = open(Lane::Retry).await?;
+        let mut ordered = open(Lane::Ordered).await?;
+        let mut bulk = open(Lane::Bulk).await?;
         let mut tick: Option<Instant> = None;
         tracing::info!(provider = %self.provider, "delivering");
         loop {
-            if !self.suspects.is_empty() && self.held.is_empty() {
-                self.take_suspect(&outcomes).await?;
+            self.full = outcomes.is_full();
+            if !self.full && !self.stalled.is_empty() {
+                for (key, delivery) in std::mem::take(&mut self.stalled) {
+                    self.begin(key, delivery, false);
+                }
             }
-            let full = outcomes.is_full();
-            let want = Lane::ALL.map(|lane| self.wanted(lane, full));
+            self.next_suspect();
+            let want = Lane::ALL.map(|lane| self.wanted(lane));
             let deadline = self.next_tick(&mut tick);
             tokio::select! {
                 biased;
                 () = self.process.shutdown.requested() => break,
                 Some(change) = changes.recv() => self.targets.apply(change),
                 Some(answered) = self.requests.next(), if !self.requests.is_empty() => {
-                    self.answered(answered, &outcomes).await?;
+                    self.answered(answered, &outcomes)?;
                     while let Some(Some(answered)) = self.requests.next().now_or_never() {
-                        self.answered(answered, &outcomes).await?;
+                        self.answered(answered, &outcomes)?;
                     }
                 }
                 Some(filed) = self.filings.next(), if !self.filings.is_empty() => self.filed(filed, &outcomes).await?,
-                Some(batch) = settled.recv() => self.settled(batch).await?,
+                Some(batch) = settled.recv() => self.settled(batch),
+                () = outcomes.changed() => {}
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     tick = None;
                     self.on_tick().await?;
                 }
-                message = live.next(want[0]) => self.take_all(message, &mut live, Lane::Live, full).await?,
-                message = retry.next(want[1]) => self.take_all(message, &mut retry, Lane::Retry, full).await?,
-                message = ordered.next(want[2]) => self.take_all(message, &mut ordered, Lane::Ordered, full).await?,
-                message = bulk.next(want[3]) => self.take_all(message, &mut bulk, Lane::Bulk, full).await?,
+                message = live.next(want[0]) => self.take_all(message, &mut live, Lane::Live).await?,
+                message = retry.next(want[1]) => self.take_all(message, &mut retry, Lane::Retry).await?,
+                message = ordered.next(want[2]) => self.take_all(message, &mut ordered, Lane::Ordered).await?,
+                message = bulk.next(want[3]) => self.take_all(message, &mut bulk, Lane::Bulk).await?,
             }
         }
         let pullers = [&mut live, &mut retry, &mut ordered, &mut bulk];
         self.drain(pullers, outcomes, settled).await
     }
 
-    fn wanted(&self, lane: Lane, full: bool) -> usize {
-        if !self.suspects.is_empty() {
-            return 0;
-        }
-        let most = match (full, lane) {
-            (false, _) => self.config.lane_max(lane),
-            (true, Lane::Retry) => FULL_PROBES,
-            (true, _) => 0,
-        };
+    /// No request starts while OUTCOMES has no room, so nothing more is asked for.
+    fn wanted(&self, lane: Lane) -> usize {
+        let most = if self.full { 0 } else { self.config.lane_max(lane) };
         most.saturating_sub(self.in_lane[lane as usize])
     }
 
@@ -227,108 +256,138 @@ impl Worker {
         Some(at)
     }
 
-    async fn take_all(&mut self, first: Message, puller: &mut Puller, lane: Lane, full: bool) -> Result<(), Error> {
+    async fn take_all(&mut self, first: Message, puller: &mut Puller, lane: Lane) -> Result<(), Error> {
         let mut next = Some(first);
         while let Some(message) = next {
+            let key = self.hold(&message, lane);
             if suspects::is_suspect(&message) {
-                self.suspects.push((message, lane));
+                self.suspects.push_back((key, message));
             } else {
-                self.take(message, lane, full, false).await?;
+                self.take(key, message).await?;
             }
             next = puller.ready();
         }
         Ok(())
     }
 
-    /// Decides what to do with a message that came, and begins it.
-    async fn take(&mut self, message: Message, lane: Lane, full: bool, suspect: bool) -> Result<(), Error> {
-        let delivery = match wire::decode_delivery(&message.body) {
-            Ok(delivery) => Arc::new(delivery),
-            Err(error) => {
-                let why = format!("this delivery cannot be read: {error}");
-                return self.bury_unread(&message, DeadReason::Invalid, &why).await;
-            }
-        };
-        let hop = delivery.hop_digest();
-        match self.memory.get(hop) {
-            Some(KnownHop::Finished) => return Ok(message.ack(&self.broker).await?),
-            // The acknowledgement of the copy in hand settles this one too, unless it is a second
-            // message: then it comes again and is known as finished.
-            Some(KnownHop::InHand) => return Ok(()),
-            None => {}
-        }
-        if full && delivery.filed.is_none() {
-            return Ok(message.nak_after(&self.broker, OWN_RETRY).await?);
-        }
-        self.memory.begin(hop);
+    fn hold(&mut self, message: &Message, lane: Lane) -> u64 {
         let key = self.next_key;
         self.next_key += 1;
         self.in_lane[lane as usize] += 1;
         let held = Held {
-            ticket: message.into_ticket(),
+            ticket: message.ticket(),
             lane,
             since: Instant::now(),
-            hop,
-            delivery: delivery.clone(),
-            suspect,
+            hop: None,
+            delivery: None,
+            marked: false,
+            onward: false,
         };
         self.held.insert(key, held);
-        self.begin(key, delivery).await
+        key
     }
 
-    async fn begin(&mut self, key: u64, delivery: Arc<Delivery>) -> Result<(), Error> {
+    /// Takes the next suspect in hand: one at a time, and behind its marker.
+    fn next_suspect(&mut self) {
+        if self.suspect.is_none()
+            && let Some((key, message)) = self.suspects.pop_front()
+        {
+            let ticket = message.ticket();
+            self.suspect = Some((key, Some(message)));
+            let filing =
+                filing::suspect(self.broker.clone(), self.stream.clone(), ticket, self.process.instance.clone());
+            self.file(key, "", filing);
+        }
+    }
+
+    /// Reads a message that came, and begins what it asks for.
+    async fn take(&mut self, key: u64, message: Message) -> Result<(), Error> {
+        let delivery = match wire::decode_delivery(&message.body) {
+            Ok(delivery) => Arc::new(delivery),
+            Err(error) => {
+                let why = format!("this delivery cannot be read: {error}");
+                self.bury_unread(key, &message, DeadReason::Invalid, &why);
+                return Ok(());
+            }
+        };
+        let hop = delivery.hop_digest();
+        match self.memory.get(hop) {
+            Some(KnownHop::Finished) => {
+                self.let_go(key);
+                return Ok(message.ack(&self.broker).await?);
+            }
+            // The acknowledgement of the copy in hand settles this one too, unless it is a second
+            // message: then it comes again and is known as finished.
+            Some(KnownHop::InHand) => {
+                self.let_go(key);
+                return Ok(());
+            }
+            None => {}
+        }
+        self.memory.begin(hop);
+        if let Some(held) = self.held.get_mut(&key) {
+            held.hop = Some(hop);
+            held.delivery = Some(delivery.clone());
+        }
+        if self.full {
+            self.stalled.push((key, delivery));
+        } else {
+            self.begin(key, delivery, false);
+        }
+        Ok(())
+    }
+
+    /// Begins a delivery. `informed`: KV was just asked about its integration.
+    fn begin(&mut self, key: u64, delivery: Arc<Delivery>, informed: bool) {
         let now = Timestamp::now();
         let broker = self.broker.clone();
+        let integration = delivery.integration.clone();
         if let Some(unfiled) = delivery.filed.clone() {
-            self.file(key, &delivery.integration, filing::file_again(broker, delivery.clone(), unfiled, now));
-            return Ok(());
+            return self.file(key, &integration, filing::file_again(broker, delivery, unfiled, now));
         }
-        self.catch_up(&delivery).await?;
-        let Some(known) = self.targets.get(&delivery.integration).cloned() else {
-            tracing::warn!(integration.id = %delivery.integration, "an integration is not known yet; its delivery waits");
-            self.file(key, &delivery.integration, filing::wait_for_integration(broker, delivery.clone(), now));
-            return Ok(());
+        let known = self.targets.get(&integration).cloned();
+        // A delivery names the revision that the router knew: a worker that is behind reads KV once.
+        let behind = known.as_ref().is_none_or(|known| known.integration.revision < delivery.revision);
+        if behind && !informed {
+            return self.file(key, &integration, filing::learn(broker, integration.clone()));
+        }
+        let Some(known) = known else {
+            if now >= delivery.since + Duration::from_secs(EXPIRE_AFTER_SECS.into()) {
+                let why = "its integration has not been known for too long";
+                return self.file(key, &integration, filing::end(broker, delivery, DeadReason::Expired, why, None, now));
+            }
+            tracing::warn!(integration.id = integration, "an integration is not known yet; its delivery waits");
+            return self.file(key, &integration, filing::wait_for_integration(broker, delivery, now));
         };
         let job = Job { delivery: delivery.clone(), known };
-        match decide::admit(&delivery, &job.known.integration, self.targets.state(&delivery.integration), now) {
+        match decide::admit(&delivery, &job.known.integration, self.targets.state(&integration), now) {
             Admission::End(reason, why) => {
                 let notice = match reason {
                     DeadReason::Discarded => None,
                     _ => self.notice(notices::Kind::Dead, &job, why, now),
                 };
-                self.file(key, &delivery.integration, filing::end(broker, delivery.clone(), reason, why, notice, now));
+                self.file(key, &integration, filing::end(broker, delivery, reason, why, notice, now));
             }
             Admission::Park(state) => {
                 self.metrics.parked.inc();
-                self.file(key, &delivery.integration, filing::park(broker, job, state));
+                self.file(key, &integration, filing::park(broker, job, state));
             }
             Admission::Go => match &job.known.target {
                 Err(reason) => {
                     let reason = reason.clone();
-                    self.file(key, &delivery.integration, filing::hold_unopened(broker, job, reason, now));
+                    let notice = if delivery.probe { None } else { self.notice(notices::Kind::Suspended, &job, &reason, now) };
+                    self.file(key, &integration, filing::hold_unopened(broker, job, reason, notice, now));
                 }
-                Ok(_) => match self.shares.enter(&delivery.integration, Instant::now()) {
+                Ok(_) => match self.shares.enter(&integration, Instant::now()) {
                     Place::Free => self.send(key, job),
                     Place::Soon => {
-                        self.shares.wait(&delivery.integration, key, Instant::now());
+                        self.shares.wait(&integration, key, Instant::now());
                         self.jobs.insert(key, job);
                     }
                     Place::None => self.shed(key, job, now),
                 },
             },
         }
-        Ok(())
-    }
-
-    /// A delivery names the revision of its integration that the router knew: a worker that is
-    /// behind reads KV once.
-    async fn catch_up(&mut self, delivery: &Delivery) -> Result<(), Error> {
-        let behind =
-            self.targets.get(&delivery.integration).is_none_or(|known| known.integration.revision < delivery.revision);
-        if behind && let Some(entry) = self.broker.integration(&delivery.integration).await? {
-            self.targets.apply(directory::Change::Integration(Box::new(entry.value)));
-        }
-        Ok(())
     }
 
     fn send(&mut self, key: u64, job: Job) {
@@ -349,29 +408,44 @@ impl Worker {
         }));
     }
 
+    /// Sends a delivery away that finds no place. The first of an integration holds it back; others
+    /// wait for that, as each attempt of its own would move the gate once more.
     fn shed(&mut self, key: u64, job: Job, now: Timestamp) {
         self.metrics.shed.inc();
         let integration = job.delivery.integration.clone();
         let broker = self.broker.clone();
-        // Once held back, the state says so to all; parking alone is enough then.
-        match self.targets.state(&integration).cloned() {
-            Some(state) => self.file(key, &integration, filing::park(broker, job, state)),
-            None => self.file(key, &integration, filing::shed(broker, job, now)),
+        if let Some(state) = self.targets.state(&integration).cloned() {
+            self.file(key, &integration, filing::park(broker, job, state));
+        } else if let Some(waiting) = self.shedding.get_mut(&integration) {
+            waiting.push((key, job));
+        } else {
+            self.shedding.insert(integration.clone(), Vec::new());
+            self.file(key, &integration, filing::shed(broker, job, now));
+        }
+    }
+
+    /// Parks what waited for its integration to be held back.
+    fn shed_rest(&mut self, integration: &str) {
+        for (key, job) in self.shedding.remove(integration).unwrap_or_default() {
+            self.shed(key, job, Timestamp::now());
         }
     }
 
     /// A request ended: its place goes to the next, its outcome to a verdict, the verdict to a filing.
-    async fn answered(&mut self, answered: Answered, outcomes: &Outcomes) -> Result<(), Error> {
+    fn answered(&mut self, answered: Answered, outcomes: &Outcomes) -> Result<(), Error> {
         let Answered { key, job, attempted } = answered;
         let integration = job.delivery.integration.clone();
-        if let Some(next) = self.shares.leave(&integration, Instant::now())
+        if let Some(next) = self.shares.leave(&integration, attempted.took, Instant::now())
             && let Some(job) = self.jobs.remove(&next)
         {
             self.send(next, job);
         }
         let now = Timestamp::now();
         self.report(&job, &attempted);
-        let streak = self.streaks.entry(integration.clone()).or_default();
+        if !self.streaks.contains_key(&integration) {
+            self.streaks.insert(integration.clone(), Streak::default());
+        }
+        let streak = self.streaks.get_mut(&integration).expect("put there just now");
         let (suspends, enough) = match &attempted.outcome {
             Outcome::Suspend { at_once, .. } => {
                 let (row, enough) = streak.suspend(job.delivery.suspends, *at_once, now);
@@ -391,9 +465,9 @@ impl Worker {
         };
         let verdict = decide::decide(&attempted.outcome, &facts);
         if verdict == Verdict::Delivered && !job.delivery.probe {
-            self.streaks.remove(&integration);
             let record = filing::arrived(&job, &attempted)?;
-            return self.push(key, record, outcomes).await;
+            self.push(key, record, outcomes);
+            return Ok(());
         }
         let notice = self.notice_of(&job, &attempted, &verdict, now);
         if verdict == Verdict::Suspend {
@@ -488,46 +562,78 @@ impl Worker {
         self.filings.push(Box::pin(async move { FiledOne { key, integration, result: filing.await } }));
     }
 
-    async fn push(&mut self, key: u64, record: serde_bytes::ByteBuf, outcomes: &Outcomes) -> Result<(), Error> {
-        let Some(held) = self.held.get(&key) else { return Ok(()) };
-        if held.suspect {
-            self.broker.clear_suspect(&self.stream, &held.ticket).await?;
+    /// Hands the record of a message to OUTCOMES, which acknowledges it.
+    fn push(&mut self, key: u64, record: serde_bytes::ByteBuf, outcomes: &Outcomes) {
+        if let Some(held) = self.held.get(&key) {
+            outcomes.push(Entry { record, tickets: vec![held.ticket.clone()], mark: key });
         }
-        outcomes.push(Entry { record, tickets: vec![held.ticket.clone()], mark: key }).await;
-        Ok(())
     }
 
     async fn filed(&mut self, filed: FiledOne, outcomes: &Outcomes) -> Result<(), Error> {
         let FiledOne { key, integration, result } = filed;
-        match result {
+        let done = match result {
             Ok(Done { filed, state }) => {
                 if let Some(state) = state {
-                    self.targets.set_state(integration, state);
+                    self.targets.tell(integration.clone(), state, Instant::now());
                 }
-                match filed {
-                    Filed::Record(record) => self.push(key, record, outcomes).await?,
-                    Filed::Moved => {
-                        if let Some(held) = self.release(key, true) {
-                            if held.suspect {
-                                self.broker.clear_suspect(&self.stream, &held.ticket).await?;
-                            }
-                            held.ticket.ack(&self.broker).await?;
-                        }
-                    }
+                Ok(filed)
+            }
+            Err(error) => Err(error),
+        };
+        self.shed_rest(&integration);
+        match done {
+            Ok(Filed::Record(record)) => self.push(key, record, outcomes),
+            Ok(Filed::Onward(record)) => {
+                if let Some(held) = self.held.get_mut(&key) {
+                    held.onward = true;
+                }
+                self.push(key, record, outcomes);
+            }
+            Ok(Filed::Moved) => {
+                if let Some(ticket) = self.release(key, true) {
+                    ticket.ack(&self.broker).await?;
+                }
+                for record in self.unrecorded.drain(..) {
+                    outcomes.push(Entry { record, tickets: Vec::new(), mark: NO_MARK });
                 }
             }
+            Ok(Filed::Learned(learned)) => {
+                if let Some(integration) = learned {
+                    self.targets.apply(directory::Change::Integration(integration));
+                }
+                if let Some(delivery) = self.held.get(&key).and_then(|held| held.delivery.clone()) {
+                    self.begin(key, delivery, true);
+                }
+            }
+            Ok(Filed::Suspicion(suspicion)) => self.judged(key, suspicion).await?,
             Err(error) => {
                 // Ours, not the target's. What was sent may be sent again: at least once.
-                tracing::error!(%error, integration.id = integration, "a verdict cannot be filed; its delivery comes again");
-                if let Some(held) = self.release(key, false) {
-                    held.ticket.nak_after(&self.broker, OWN_RETRY).await?;
+                tracing::error!(%error, integration.id = integration, "a delivery could not go on; it comes again");
+                if let Some(ticket) = self.release(key, false) {
+                    ticket.nak_after(&self.broker, OWN_RETRY).await?;
                 }
             }
         }
         Ok(())
     }
 
-    async fn settled(&mut self, batch: Settled) -> Result<(), Error> {
+    /// A suspect is handled behind its marker; poison is filed, not even parsed.
+    async fn judged(&mut self, key: u64, suspicion: Suspicion) -> Result<(), Error> {
+        let Some(message) = self.suspect.as_mut().and_then(|(_, message)| message.take()) else { return Ok(()) };
+        if let Some(held) = self.held.get_mut(&key) {
+            held.marked = suspicion != Suspicion::None;
+        }
+        match suspicion {
+            Suspicion::None | Suspicion::Suspect => self.take(key, message).await,
+            Suspicion::Poison => {
+                let why = "handling this delivery stopped a worker twice";
+                self.bury_unread(key, &message, DeadReason::Poison, why);
+                Ok(())
+            }
+        }
+    }
+
+    fn settled(&mut self, batch: Settled) {
         match batch {
             Settled::Stored(entries) => {
                 for entry in entries {
@@ -536,28 +642,54 @@ impl Worker {
             }
             Settled::Refused(entries) => {
                 for Entry { record, mark, .. } in entries {
-                    let Some(held) = self.held.get(&mark) else { continue };
-                    let next = held.delivery.next_hop();
-                    let unfiled = Unfiled { record, dead: None };
-                    let broker = self.broker.clone();
-                    let integration = next.integration.clone();
-                    self.file(mark, &integration, async move {
-                        filing::reschedule_unfiled(&broker, next, unfiled, Timestamp::now()).await?;
-                        Ok(Done { filed: Filed::Moved, state: None })
-                    });
+                    self.refused(mark, record);
                 }
             }
         }
-        Ok(())
     }
 
-    fn release(&mut self, key: u64, finished: bool) -> Option<Held> {
+    /// OUTCOMES has no room for a record. Where the next hop is stored, only the record is left, and
+    /// the message can go; else the verdict travels in a rescheduled envelope.
+    fn refused(&mut self, key: u64, record: serde_bytes::ByteBuf) {
+        let Some(held) = self.held.get(&key) else { return };
+        let Some(delivery) = held.delivery.clone().filter(|_| !held.onward) else {
+            self.unrecorded.push(record);
+            return self.file(key, "", async { Ok(Done { filed: Filed::Moved, state: None }) });
+        };
+        let broker = self.broker.clone();
+        let integration = delivery.integration.clone();
+        self.file(key, &integration, async move {
+            let unfiled = Unfiled { record, dead: None };
+            filing::reschedule_unfiled(&broker, delivery.next_hop(), unfiled, Timestamp::now()).await?;
+            Ok(Done { filed: Filed::Moved, state: None })
+        });
+    }
+
+    /// A message is done with, or handed back; the marker of a suspect goes with it.
+    fn release(&mut self, key: u64, finished: bool) -> Option<Ticket> {
+        let held = self.let_go(key)?;
+        match held.hop {
+            Some(hop) if finished => self.memory.finish(hop, Instant::now()),
+            Some(hop) => self.memory.forget(hop),
+            None => {}
+        }
+        Some(held.ticket)
+    }
+
+    fn let_go(&mut self, key: u64) -> Option<Held> {
         let held = self.held.remove(&key)?;
         self.in_lane[held.lane as usize] -= 1;
-        if finished {
-            self.memory.finish(held.hop, Instant::now());
-        } else {
-            self.memory.forget(held.hop);
+        if self.suspect.as_ref().is_some_and(|(suspect, _)| *suspect == key) {
+            self.suspect = None;
+        }
+        if held.marked {
+            let (broker, stream, ticket) = (self.broker.clone(), self.stream.clone(), held.ticket.clone());
+            tokio::spawn(async move {
+                // A marker that stays makes the message poison only for another process.
+                if let Err(error) = broker.clear_suspect(&stream, &ticket).await {
+                    tracing::warn!(%error, seq = ticket.place.seq, "the marker of a suspect could not be removed");
+                }
+            });
         }
         Some(held)
     }
@@ -578,21 +710,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Handles one suspect alone: nothing else is in hand.
-    async fn take_suspect(&mut self, outcomes: &Outcomes) -> Result<(), Error> {
-        let Some((message, lane)) = self.suspects.pop() else { return Ok(()) };
-        match self.broker.suspect(&self.stream, &message).await? {
-            Suspicion::None | Suspicion::Suspect => self.take(message, lane, outcomes.is_full(), true).await,
-            Suspicion::Poison => {
-                self.bury_unread(&message, DeadReason::Poison, "handling this delivery stopped a worker twice").await?;
-                Ok(self.broker.clear_suspect(&self.stream, &message).await?)
-            }
-        }
-    }
-
     /// Files a message that no one can or should handle. A delivery that can be read still is one, so
     /// that it can be replayed.
-    async fn bury_unread(&mut self, message: &Message, reason: DeadReason, why: &str) -> Result<(), Error> {
+    fn bury_unread(&mut self, key: u64, message: &Message, reason: DeadReason, why: &str) {
         let now = Timestamp::now();
         let letter = match wire::decode_delivery(&message.body) {
             Ok(delivery) => DeadLetter::of_delivery(Stage::Delivery, reason, why, delivery, now),
@@ -607,13 +727,11 @@ impl Worker {
             }
         };
         let id = Broker::dead_id(&self.stream, message.place.seq, reason.as_str());
-        match self.broker.bury(&letter, &id).await {
-            Ok(_) => Ok(message.ack(&self.broker).await?),
-            Err(error) => {
-                tracing::error!(%error, "a dead letter cannot be filed; its message comes again");
-                Ok(message.nak_after(&self.broker, OWN_RETRY).await?)
-            }
-        }
+        let broker = self.broker.clone();
+        self.file(key, "", async move {
+            broker.bury(&letter, &id).await?;
+            Ok(Done { filed: Filed::Moved, state: None })
+        });
     }
 
     /// Hands back what has not begun, finishes what has, and waits for its acknowledgements.
@@ -628,26 +746,36 @@ impl Worker {
                 message.nak(&self.broker).await?;
             }
         }
-        for (message, _) in std::mem::take(&mut self.suspects) {
-            message.nak(&self.broker).await?;
-        }
-        for key in self.shares.drain() {
+        let waiting = std::mem::take(&mut self.suspects).into_iter().map(|(key, _)| key);
+        let stalled = std::mem::take(&mut self.stalled).into_iter().map(|(key, _)| key);
+        let placeless = self.shares.drain();
+        for key in waiting.chain(stalled).chain(placeless) {
             self.jobs.remove(&key);
-            if let Some(held) = self.release(key, false) {
-                held.ticket.nak(&self.broker).await?;
+            if let Some(ticket) = self.release(key, false) {
+                ticket.nak(&self.broker).await?;
             }
         }
         let deadline = Instant::now() + Duration::from_millis(self.config.drain_ms);
+        let mut tick = Instant::now() + IN_PROGRESS_EVERY;
         while !self.held.is_empty() {
             tokio::select! {
-                Some(answered) = self.requests.next(), if !self.requests.is_empty() => self.answered(answered, &outcomes).await?,
+                Some(answered) = self.requests.next(), if !self.requests.is_empty() => self.answered(answered, &outcomes)?,
                 Some(filed) = self.filings.next(), if !self.filings.is_empty() => self.filed(filed, &outcomes).await?,
-                Some(batch) = settled.recv() => self.settled(batch).await?,
+                Some(batch) = settled.recv() => self.settled(batch),
+                () = tokio::time::sleep_until(tick) => {
+                    self.on_tick().await?;
+                    tick = Instant::now() + IN_PROGRESS_EVERY;
+                }
                 () = tokio::time::sleep_until(deadline) => {
                     tracing::warn!(count = self.held.len(), provider = %self.provider, "not finished in time; these are delivered again");
                     break;
                 }
             }
+        }
+        // A marker of a suspect that was not finished would make it poison for the next process.
+        let marked: Vec<Ticket> = self.held.values().filter(|held| held.marked).map(|held| held.ticket.clone()).collect();
+        for ticket in marked {
+            self.broker.clear_suspect(&self.stream, &ticket).await?;
         }
         Ok(self.broker.flush().await?)
     }

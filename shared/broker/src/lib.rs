@@ -19,6 +19,7 @@ pub mod lease;
 pub mod ledger;
 pub mod message;
 pub mod outcomes;
+pub mod patience;
 pub mod publisher;
 pub mod puller;
 pub mod suspects;

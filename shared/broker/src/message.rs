@@ -84,6 +84,11 @@ impl Message {
         list
     }
 
+    /// Enough of it to settle it.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket.clone()
+    }
+
     /// What is left of it once its bytes are not needed any more.
     pub fn into_ticket(self) -> Ticket {
         self.ticket

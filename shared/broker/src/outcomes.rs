@@ -4,7 +4,7 @@
 //! last acknowledgement of a batch is confirmed on the same connection. A crash repeats at most the
 //! requests of the batches that were open.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use serde_bytes::ByteBuf;
@@ -22,7 +22,9 @@ pub const RECORDS_MAX: usize = 64;
 const BYTES_MAX: usize = 256 * 1024;
 /// How long the first outcome of a batch waits for others.
 pub const WAIT_MAX: Duration = Duration::from_millis(50);
-/// The wait before a batch that found no room is offered again.
+/// Records kept in memory until OUTCOMES has room: attempts of deliveries that have gone on.
+const LATER_MAX: usize = 10_000;
+/// The wait before it is found out whether OUTCOMES has room again.
 const FULL_RETRY: Duration = Duration::from_secs(2);
 
 /// One outcome and what is acknowledged once it is stored.
@@ -48,7 +50,9 @@ pub enum Settled {
 /// Takes outcomes; clones feed the same batches.
 #[derive(Clone, Debug)]
 pub struct Outcomes {
-    entries: mpsc::Sender<Entry>,
+    // Not bounded here: what its owners may hold bounds it, and waiting inside an owner's loop would
+    // stop everything that the owner does.
+    entries: mpsc::UnboundedSender<Entry>,
     full: watch::Receiver<bool>,
 }
 
@@ -60,7 +64,7 @@ pub fn encode(record: &Record) -> Result<ByteBuf, wire::Error> {
 impl Outcomes {
     /// Starts the task that batches; it ends when all clones are dropped and the rest is stored.
     pub fn start(broker: &Broker, role: &'static str, instance: &str) -> (Self, mpsc::UnboundedReceiver<Settled>) {
-        let (entries, receiver) = mpsc::channel(4 * RECORDS_MAX);
+        let (entries, receiver) = mpsc::unbounded_channel();
         let (settled, settled_receiver) = mpsc::unbounded_channel();
         let (full, full_receiver) = watch::channel(false);
         let batching = Batching {
@@ -68,6 +72,7 @@ impl Outcomes {
             subject: subjects::outcome(role, instance),
             settled,
             full,
+            later: VecDeque::new(),
         };
         tokio::spawn(batching.run(receiver));
         (
@@ -79,11 +84,18 @@ impl Outcomes {
         )
     }
 
-    /// Hands an outcome over. Waits where batches are not stored fast enough.
-    pub async fn push(&self, entry: Entry) {
+    /// Hands an outcome over; never waits.
+    pub fn push(&self, entry: Entry) {
         // The task lives as long as any clone of the sender.
-        if self.entries.send(entry).await.is_err() {
+        if self.entries.send(entry).is_err() {
             tracing::error!("the task that stores outcomes is gone; its messages will be delivered again");
+        }
+    }
+
+    /// Waits until OUTCOMES fills up or has room again.
+    pub async fn changed(&mut self) {
+        if self.full.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -98,11 +110,26 @@ struct Batching {
     subject: String,
     settled: mpsc::UnboundedSender<Settled>,
     full: watch::Sender<bool>,
+    /// Records without tickets that found no room: their deliveries went on, they are stored later.
+    later: VecDeque<Entry>,
 }
 
 impl Batching {
-    async fn run(self, mut entries: mpsc::Receiver<Entry>) {
-        while let Some(first) = entries.recv().await {
+    async fn run(mut self, mut entries: mpsc::UnboundedReceiver<Entry>) {
+        loop {
+            let first = if self.is_full() {
+                match tokio::time::timeout(FULL_RETRY, entries.recv()).await {
+                    Ok(first) => first,
+                    // Nothing may come while no request starts: find out whether there is room again.
+                    Err(_) => {
+                        self.store_later().await;
+                        continue;
+                    }
+                }
+            } else {
+                entries.recv().await
+            };
+            let Some(first) = first else { break };
             let until = Instant::now() + WAIT_MAX;
             let mut bytes = first.record.len();
             let mut batch = vec![first];
@@ -117,9 +144,19 @@ impl Batching {
             }
             self.store(batch).await;
         }
+        while !self.later.is_empty() && !self.is_full() {
+            self.store_later().await;
+        }
     }
 
-    async fn store(&self, batch: Vec<Entry>) {
+    /// Stores what waits without tickets, or an empty batch to find out whether there is room.
+    async fn store_later(&mut self) {
+        let count = self.later.len().min(RECORDS_MAX);
+        let batch = self.later.drain(..count).collect();
+        self.store(batch).await;
+    }
+
+    async fn store(&mut self, batch: Vec<Entry>) {
         let records = batch.iter().map(|entry| entry.record.clone()).collect();
         let body = match wire::encode(&Batch { records }) {
             Ok(body) => Bytes::from(body),
@@ -134,25 +171,34 @@ impl Batching {
             headers: Vec::new(),
             body,
         };
-        loop {
-            let error = match self.broker.publisher().publish(publish.clone()).await {
-                Ok(_) => {
-                    self.set_full(false);
-                    self.acknowledge(&batch).await;
-                    return self.settle(Settled::Stored(batch));
+        match self.broker.publisher().publish(publish).await {
+            Ok(_) => {
+                self.set_full(false);
+                self.acknowledge(&batch).await;
+                self.settle(Settled::Stored(batch));
+            }
+            Err(PublishError::Closed) => {}
+            Err(error) => {
+                if !self.is_full() {
+                    tracing::error!(%error, "OUTCOMES refuses: no request starts until it takes outcomes again; raise nats.storage_bytes or lower nats.outcomes_age_s");
                 }
-                Err(PublishError::Closed) => return,
-                Err(error) => error,
-            };
-            if !self.is_full() {
-                tracing::error!(%error, "OUTCOMES refuses: no request starts until it takes outcomes again; raise nats.storage_bytes or lower nats.outcomes_age_s");
+                self.set_full(true);
+                let (held, free): (Vec<Entry>, Vec<Entry>) = batch.into_iter().partition(|entry| !entry.tickets.is_empty());
+                self.keep(free);
+                if !held.is_empty() {
+                    self.settle(Settled::Refused(held));
+                }
             }
-            self.set_full(true);
-            if batch.iter().any(|entry| !entry.tickets.is_empty()) {
-                return self.settle(Settled::Refused(batch));
+        }
+    }
+
+    fn keep(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            if self.later.len() >= LATER_MAX {
+                tracing::error!("the record of an attempt is dropped: OUTCOMES has had no room for too long");
+                self.later.pop_front();
             }
-            // Nothing is held that could be delivered again: offer it until it is taken.
-            tokio::time::sleep(FULL_RETRY).await;
+            self.later.push_back(entry);
         }
     }
 

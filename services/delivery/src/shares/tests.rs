@@ -1,6 +1,7 @@
 use super::*;
 
 const WAIT: Duration = Duration::from_millis(250);
+const SHORT: Duration = Duration::from_millis(5);
 
 fn filled(now: Instant) -> Shares<u32> {
     let mut shares = Shares::new(4, WAIT);
@@ -31,12 +32,33 @@ fn a_quick_target_lets_many_wait_in_order() {
         shares.wait("hangs", delivery, start);
     }
     for delivery in 0..100 {
-        assert_eq!(shares.leave("hangs", start), Some(delivery));
+        assert_eq!(shares.leave("hangs", SHORT, start), Some(delivery));
     }
     for _ in 0..4 {
-        assert_eq!(shares.leave("hangs", start), None);
+        assert_eq!(shares.leave("hangs", SHORT, start), None);
     }
     assert!(shares.slots.is_empty(), "an idle integration takes no memory");
+    assert_eq!(shares.in_flight, 0);
+}
+
+#[test]
+fn where_many_hang_their_shares_shrink_and_quick_targets_keep_theirs() {
+    let start = Instant::now();
+    let mut shares: Shares<u32> = Shares::new(64, WAIT);
+    let enter = |shares: &mut Shares<u32>, integration: &str, at: Instant| {
+        (0..100).filter(|_| shares.enter(integration, at) == Place::Free).count()
+    };
+    assert_eq!(enter(&mut shares, "first to hang", start), 64);
+    assert_eq!(enter(&mut shares, "second to hang", start), 64);
+    assert_eq!(enter(&mut shares, "third to hang", start), FRESH_MAX);
+    assert_eq!(enter(&mut shares, "quick", start), FRESH_MAX);
+    shares.leave("quick", SHORT, start);
+    assert_eq!(enter(&mut shares, "quick", start), 64 - FRESH_MAX + 1);
+    let later = start + Duration::from_secs(15);
+    for _ in 0..64 {
+        shares.leave("first to hang", Duration::from_secs(15), later);
+    }
+    assert_eq!(enter(&mut shares, "third to hang", later), 0, "over its share for slow ones already");
 }
 
 #[test]

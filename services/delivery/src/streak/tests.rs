@@ -33,3 +33,15 @@ fn what_a_delivery_met_at_other_workers_counts() {
 fn gone_is_enough_at_once() {
     assert!(Streak::default().suspend(None, true, at(0)).1);
 }
+
+#[test]
+fn one_event_that_is_always_refused_does_not_suspend_a_target_that_takes_others() {
+    let mut streak = Streak::default();
+    let mut carried = None;
+    for minute in 0..10 {
+        let (row, enough) = streak.suspend(carried, false, at(minute * 60));
+        assert!(!enough, "minute {minute}");
+        carried = Some(row);
+        streak.other(at(minute * 60 + 30));
+    }
+}

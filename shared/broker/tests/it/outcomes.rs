@@ -34,7 +34,7 @@ async fn a_batch_is_stored_and_then_acknowledged_and_refused_where_there_is_no_r
     };
     let last = taken.pop().unwrap();
     for message in taken {
-        outcomes.push(entry(vec![message.into_ticket()], 1)).await;
+        outcomes.push(entry(vec![message.into_ticket()], 1));
     }
     let mut stored = 0;
     while stored < 99 {
@@ -51,7 +51,7 @@ async fn a_batch_is_stored_and_then_acknowledged_and_refused_where_there_is_no_r
     assert_eq!(messages(&broker, subjects::OUTCOMES).await, 2, "64 and 35 in a batch");
 
     // More than a tenth of 200 KB, even compressed as a count of bytes before compression.
-    outcomes.push(entry(vec![last.into_ticket()], 9_000)).await;
+    outcomes.push(entry(vec![last.into_ticket()], 9_000));
     let Some(Settled::Refused(entries)) = soon("a batch", settled.recv()).await else {
         panic!("there is no room")
     };
@@ -60,7 +60,7 @@ async fn a_batch_is_stored_and_then_acknowledged_and_refused_where_there_is_no_r
     assert_eq!(messages(&broker, &stream).await, 1, "not acknowledged");
 
     // What nobody would send again is kept and offered until there is room.
-    outcomes.push(entry(Vec::new(), 1)).await;
+    outcomes.push(entry(Vec::new(), 1));
     let Some(Settled::Stored(_)) = soon("a batch", settled.recv()).await else {
         panic!("a small one finds room")
     };
