@@ -33,7 +33,9 @@ pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery:
         match target.next(delivery, &exchanges, Timestamp::now()) {
             Step::Done(outcome) => break outcome,
             Step::Send(_) if exchanges.len() >= STEPS_MAX => {
-                break Outcome::Reject { reason: format!("more than {STEPS_MAX} requests for one delivery") };
+                break Outcome::Reject {
+                    reason: format!("more than {STEPS_MAX} requests for one delivery"),
+                };
             }
             Step::Send(Request::Http(request)) => match client.send(request, target.about().timeout).await {
                 Ok(response) => exchanges.push(Exchange { response }),
@@ -56,15 +58,24 @@ pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery:
 /// The first bytes of an answer as text.
 fn text(body: &[u8]) -> String {
     let cut = &body[..body.len().min(RESPONSE_BODY_BYTES_MAX)];
-    String::from_utf8_lossy(cut).chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    String::from_utf8_lossy(cut)
+        .chars()
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
 }
 
 fn bounded(outcome: Outcome) -> Outcome {
     let cut = |reason: String| signalbox_proto::fingerprint::cut(&reason, REASON_CHARS_MAX);
     match outcome {
         Outcome::Delivered => Outcome::Delivered,
-        Outcome::Retry { reason, after } => Outcome::Retry { reason: cut(reason), after },
+        Outcome::Retry { reason, after } => Outcome::Retry {
+            reason: cut(reason),
+            after,
+        },
         Outcome::Reject { reason } => Outcome::Reject { reason: cut(reason) },
-        Outcome::Suspend { reason, at_once } => Outcome::Suspend { reason: cut(reason), at_once },
+        Outcome::Suspend { reason, at_once } => Outcome::Suspend {
+            reason: cut(reason),
+            at_once,
+        },
     }
 }

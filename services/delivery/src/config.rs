@@ -35,7 +35,11 @@ impl Config {
         bound("delivery.retry_max", self.retry_max, 1..=10_000)?;
         bound("delivery.ordered_max", self.ordered_max, 1..=10_000)?;
         bound("delivery.bulk_max", self.bulk_max, 1..=10_000)?;
-        bound("delivery.integration_in_flight_max", self.integration_in_flight_max, 1..=1_000)?;
+        bound(
+            "delivery.integration_in_flight_max",
+            self.integration_in_flight_max,
+            1..=1_000,
+        )?;
         bound("delivery.place_wait_ms", self.place_wait_ms, 10..=10_000)?;
         bound("delivery.drain_ms", self.drain_ms, 0..=300_000)?;
         bound("delivery.memory_ms", self.memory_ms, 0..=600_000)?;

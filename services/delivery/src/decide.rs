@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use signalbox_proto::{DeadReason, Delivery, Integration, Outcome, Phase, State, Timestamp, hash, integration::Status, state::Probe};
+use signalbox_proto::{
+    DeadReason, Delivery, Integration, Outcome, Phase, State, Timestamp, hash, integration::Status, state::Probe,
+};
 
 /// Jitter of a step, to both sides, in thousandths.
 const JITTER_PER_MILLE: u64 = 200;
@@ -22,7 +24,12 @@ pub(crate) enum Admission {
 }
 
 /// Decides whether a delivery may go, before its integration's share is asked.
-pub(crate) fn admit(delivery: &Delivery, integration: &Integration, state: Option<&State>, now: Timestamp) -> Admission {
+pub(crate) fn admit(
+    delivery: &Delivery,
+    integration: &Integration,
+    state: Option<&State>,
+    now: Timestamp,
+) -> Admission {
     if integration.status == Status::Deleted {
         return Admission::End(DeadReason::Discarded, "the integration was deleted");
     }
@@ -35,7 +42,11 @@ pub(crate) fn admit(delivery: &Delivery, integration: &Integration, state: Optio
         Phase::Paused | Phase::Unknown => Admission::Park(state.clone()),
         Phase::Suspended => {
             let chosen = state.probe.as_ref().is_some_and(|probe| probe.delivery == delivery.id);
-            if delivery.probe && chosen { Admission::Go } else { Admission::Park(state.clone()) }
+            if delivery.probe && chosen {
+                Admission::Go
+            } else {
+                Admission::Park(state.clone())
+            }
         }
     }
 }
@@ -72,7 +83,12 @@ pub(crate) struct Facts<'a> {
 
 /// Decides what comes next after an outcome.
 pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
-    let Facts { delivery, integration, now, .. } = *facts;
+    let Facts {
+        delivery,
+        integration,
+        now,
+        ..
+    } = *facts;
     let expiry = delivery.since + integration.expire_after();
     if let Some(probe) = probe_of(facts)
         && matches!(outcome, Outcome::Retry { .. } | Outcome::Suspend { .. })
@@ -83,7 +99,11 @@ pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
             _ => Duration::ZERO,
         };
         let due = (now + Duration::from_secs(wait_secs.into()).max(asked)).min(expiry);
-        return Verdict::ProbeAgain(Probe { delivery: delivery.id.clone(), due, wait_secs });
+        return Verdict::ProbeAgain(Probe {
+            delivery: delivery.id.clone(),
+            due,
+            wait_secs,
+        });
     }
     match outcome {
         Outcome::Delivered => Verdict::Delivered,
@@ -91,14 +111,20 @@ pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
         Outcome::Suspend { .. } if facts.suspends => Verdict::Suspend,
         Outcome::Suspend { .. } => {
             let at = now + jittered(SUSPEND_WAIT, delivery);
-            Verdict::Retry { at: at.min(expiry), counted: false }
+            Verdict::Retry {
+                at: at.min(expiry),
+                counted: false,
+            }
         }
         Outcome::Retry { after, .. } => match integration.schedule().get(delivery.retries as usize) {
             None => Verdict::Dead(DeadReason::Exhausted),
             Some(step) => {
                 let step = jittered(Duration::from_secs((*step).into()), delivery);
                 let at = now + step.max(after.unwrap_or_default());
-                Verdict::Retry { at: at.min(expiry), counted: true }
+                Verdict::Retry {
+                    at: at.min(expiry),
+                    counted: true,
+                }
             }
         },
     }

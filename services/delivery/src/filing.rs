@@ -74,7 +74,13 @@ impl Job {
 }
 
 /// The record of an attempt.
-pub(crate) fn record(delivery: &Delivery, attempted: Option<&Attempted>, next: Next, next_at: Option<Timestamp>, now: Timestamp) -> Attempt {
+pub(crate) fn record(
+    delivery: &Delivery,
+    attempted: Option<&Attempted>,
+    next: Next,
+    next_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Attempt {
     Attempt {
         delivery: delivery.id.clone(),
         generation: delivery.generation,
@@ -94,10 +100,14 @@ pub(crate) fn record(delivery: &Delivery, attempted: Option<&Attempted>, next: N
             })
             .collect(),
         at: attempted.map_or(now, |attempted| attempted.started),
-        duration_ms: attempted.map_or(0, |attempted| u32::try_from(attempted.took.as_millis()).unwrap_or(u32::MAX)),
+        duration_ms: attempted.map_or(0, |attempted| {
+            u32::try_from(attempted.took.as_millis()).unwrap_or(u32::MAX)
+        }),
         outcome: attempted.map(|attempted| attempted.outcome.kind()),
         response_code: attempted.and_then(|attempted| attempted.response_code),
-        response_body: attempted.map(|attempted| attempted.response_body.clone()).unwrap_or_default(),
+        response_body: attempted
+            .map(|attempted| attempted.response_body.clone())
+            .unwrap_or_default(),
         error_message: attempted.and_then(|attempted| attempted.outcome.reason().map(str::to_owned)),
         next,
         next_at,
@@ -106,7 +116,13 @@ pub(crate) fn record(delivery: &Delivery, attempted: Option<&Attempted>, next: N
 
 /// Files an arrival: nothing but the record.
 pub(crate) fn arrived(job: &Job, attempted: &Attempted) -> Result<ByteBuf, Error> {
-    let attempt = record(&job.delivery, Some(attempted), Next::Final(Final::Delivered), None, attempted.started);
+    let attempt = record(
+        &job.delivery,
+        Some(attempted),
+        Next::Final(Final::Delivered),
+        None,
+        attempted.started,
+    );
     Ok(outcomes::encode(&Record::Attempt(attempt))?)
 }
 
@@ -142,14 +158,28 @@ pub(crate) async fn file(
             go_on_as_probe(&broker, next, state.as_ref(), due).await?
         }
         Verdict::Suspend => {
-            state = told(broker.suspend(&job.delivery.integration, &reason, Some(&job.delivery.id), now).await);
+            state = told(
+                broker
+                    .suspend(&job.delivery.integration, &reason, Some(&job.delivery.id), now)
+                    .await,
+            );
             let probe = state.as_ref().and_then(|state| state.probe.as_ref());
             let due = probe.map_or(now + UNSAID_WAIT, |probe| probe.due);
             go_on_as_probe(&broker, next, state.as_ref(), due).await?
         }
         Verdict::Dead(reason_class) => {
-            let why = if reason.is_empty() { reason_class.as_str() } else { &reason };
-            let attempt = record(&job.delivery, Some(&attempted), Next::Final(reason_class.ledger()), None, now);
+            let why = if reason.is_empty() {
+                reason_class.as_str()
+            } else {
+                &reason
+            };
+            let attempt = record(
+                &job.delivery,
+                Some(&attempted),
+                Next::Final(reason_class.ledger()),
+                None,
+                now,
+            );
             let record = outcomes::encode(&Record::Attempt(attempt))?;
             let filed = bury(&broker, next, reason_class, why, record, now).await?;
             notices::tell(&broker, notice).await;
@@ -169,7 +199,9 @@ pub(crate) async fn file(
 /// A state that could be written; one that could not is logged.
 fn told(state: Result<State, Error>) -> Option<State> {
     state
-        .inspect_err(|error| tracing::warn!(%error, "the state of an integration could not be written; it is tried again"))
+        .inspect_err(
+            |error| tracing::warn!(%error, "the state of an integration could not be written; it is tried again"),
+        )
         .ok()
 }
 
@@ -208,7 +240,10 @@ async fn schedule(broker: &Broker, mut next: Delivery, at: Timestamp) -> Result<
 /// Parks a delivery that may not go now; it goes to the bulk lane where its integration is open
 /// meanwhile.
 pub(crate) async fn park(broker: Broker, job: Job, state: State) -> Result<Done, Error> {
-    let next = Delivery { probe: false, ..job.delivery.next_hop() };
+    let next = Delivery {
+        probe: false,
+        ..job.delivery.next_hop()
+    };
     if broker.park_behind(&next, &state).await? == Held::Open {
         broker.hop(&next, Hop::Deliver(Lane::Bulk)).await?;
         return Ok(Done::of(Filed::Moved));
@@ -222,7 +257,10 @@ pub(crate) async fn shed(broker: Broker, job: Job, now: Timestamp) -> Result<Don
     let reason = "its target answers more slowly than deliveries come";
     let state = broker.hold_back(&job.delivery.integration, reason, now).await?;
     let done = park(broker, job, state.clone()).await?;
-    Ok(Done { state: Some(state), ..done })
+    Ok(Done {
+        state: Some(state),
+        ..done
+    })
 }
 
 /// Suspends an integration that cannot be opened, without a request.
@@ -235,21 +273,40 @@ pub(crate) async fn hold_unopened(
 ) -> Result<Done, Error> {
     let id = &job.delivery.integration;
     let current = broker.suspend(id, &reason, Some(&job.delivery.id), now).await?;
-    let next = Delivery { probe: false, ..job.delivery.next_hop() };
+    let next = Delivery {
+        probe: false,
+        ..job.delivery.next_hop()
+    };
     // The probe itself came back and it still cannot be opened.
-    let again = current.probe.as_ref().filter(|probe| job.delivery.probe && probe.delivery == job.delivery.id);
+    let again = current
+        .probe
+        .as_ref()
+        .filter(|probe| job.delivery.probe && probe.delivery == job.delivery.id);
     let state = match again {
         Some(probe) => {
             let wait_secs = probe.next_wait_secs();
             let due = now + Duration::from_secs(wait_secs.into());
-            broker.set_probe(id, Probe { delivery: probe.delivery.clone(), due, wait_secs }, Some(&reason)).await?
+            broker
+                .set_probe(
+                    id,
+                    Probe {
+                        delivery: probe.delivery.clone(),
+                        due,
+                        wait_secs,
+                    },
+                    Some(&reason),
+                )
+                .await?
         }
         None => current,
     };
     let due = state.probe.as_ref().map_or(now + UNFILED_WAIT, |probe| probe.due);
     go_on_as_probe(&broker, next, Some(&state), due).await?;
     notices::tell(&broker, notice).await;
-    Ok(Done { filed: Filed::Moved, state: Some(state) })
+    Ok(Done {
+        filed: Filed::Moved,
+        state: Some(state),
+    })
 }
 
 /// Ends a delivery without a request: expired, or its integration deleted.
@@ -262,7 +319,10 @@ pub(crate) async fn end(
     now: Timestamp,
 ) -> Result<Done, Error> {
     let attempt = record(&delivery, None, Next::Final(reason.ledger()), None, now);
-    let attempt = Attempt { error_message: Some(why.to_owned()), ..attempt };
+    let attempt = Attempt {
+        error_message: Some(why.to_owned()),
+        ..attempt
+    };
     let record = outcomes::encode(&Record::Attempt(attempt))?;
     let filed = bury(&broker, delivery.next_hop(), reason, why, record, now).await?;
     notices::tell(&broker, notice).await;
@@ -277,17 +337,28 @@ pub(crate) async fn learn(broker: Broker, integration: String) -> Result<Done, E
 
 /// Finds out what a message is that was delivered often.
 pub(crate) async fn suspect(broker: Broker, stream: String, ticket: Ticket, instance: String) -> Result<Done, Error> {
-    Ok(Done::of(Filed::Suspicion(broker.suspect(&stream, &ticket, &instance).await?)))
+    Ok(Done::of(Filed::Suspicion(
+        broker.suspect(&stream, &ticket, &instance).await?,
+    )))
 }
 
 /// Waits for an integration that this worker has not heard of.
-pub(crate) async fn wait_for_integration(broker: Broker, delivery: Arc<Delivery>, now: Timestamp) -> Result<Done, Error> {
+pub(crate) async fn wait_for_integration(
+    broker: Broker,
+    delivery: Arc<Delivery>,
+    now: Timestamp,
+) -> Result<Done, Error> {
     schedule(&broker, delivery.next_hop(), now + UNFILED_WAIT).await?;
     Ok(Done::of(Filed::Moved))
 }
 
 /// Files again what found no room: the target is not called again.
-pub(crate) async fn file_again(broker: Broker, delivery: Arc<Delivery>, unfiled: Unfiled, now: Timestamp) -> Result<Done, Error> {
+pub(crate) async fn file_again(
+    broker: Broker,
+    delivery: Arc<Delivery>,
+    unfiled: Unfiled,
+    now: Timestamp,
+) -> Result<Done, Error> {
     let Unfiled { record, dead } = unfiled;
     let filed = match dead {
         None => Filed::Record(record),
@@ -313,9 +384,21 @@ async fn bury(
     let letter = DeadLetter::of_delivery(Stage::Delivery, reason, why, next.clone(), now);
     match broker.bury(&letter, &id).await {
         Ok(_) => Ok(Filed::Onward(record)),
-        Err(Error::Publish { source: PublishError::Full { .. }, .. }) => {
+        Err(Error::Publish {
+            source: PublishError::Full { .. },
+            ..
+        }) => {
             tracing::error!(delivery.id = %next.id, "DEAD has no room; the verdict travels on; raise nats.storage_bytes");
-            reschedule_unfiled(broker, next, Unfiled { record, dead: Some((reason, why.to_owned())) }, now).await?;
+            reschedule_unfiled(
+                broker,
+                next,
+                Unfiled {
+                    record,
+                    dead: Some((reason, why.to_owned())),
+                },
+                now,
+            )
+            .await?;
             Ok(Filed::Moved)
         }
         Err(error) => Err(error),

@@ -63,8 +63,15 @@ pub async fn run(
     config.check()?;
     for name in &providers {
         if signalbox_providers::find(name.as_str()).is_none() {
-            let known = signalbox_providers::registry().iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
-            return Err(Error::UnknownProvider { name: name.to_string(), known });
+            let known = signalbox_providers::registry()
+                .iter()
+                .map(|entry| entry.name)
+                .collect::<Vec<_>>()
+                .join(", ");
+            return Err(Error::UnknownProvider {
+                name: name.to_string(),
+                known,
+            });
         }
     }
     let health = process.health.component("delivery");
@@ -72,7 +79,10 @@ pub async fn run(
     patiently("the list of streams", || broker.ensure_streams()).await?;
     let client = Client::new(egress)?;
     let config = Arc::new(config);
-    let process = Process { tracer: process.tracer.for_role("delivery"), ..process };
+    let process = Process {
+        tracer: process.tracer.for_role("delivery"),
+        ..process
+    };
     // Providers that were asked for by name get a worker at once; of all others, those in use.
     let mut started: BTreeSet<Name> = BTreeSet::new();
     let mut workers: JoinSet<Result<(), Error>> = JoinSet::new();
@@ -81,7 +91,9 @@ pub async fn run(
     let mut complete = false;
     loop {
         for provider in wanted.drain(..) {
-            let Some(entry) = signalbox_providers::find(provider.as_str()) else { continue };
+            let Some(entry) = signalbox_providers::find(provider.as_str()) else {
+                continue;
+            };
             if !started.insert(provider.clone()) {
                 continue;
             }

@@ -35,7 +35,11 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(span: Duration) -> Self {
-        Self { span, hops: HashMap::new(), finished: VecDeque::new() }
+        Self {
+            span,
+            hops: HashMap::new(),
+            finished: VecDeque::new(),
+        }
     }
 
     pub(crate) fn get(&self, hop: HopDigest) -> Option<Known> {

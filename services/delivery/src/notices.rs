@@ -59,7 +59,14 @@ pub(crate) fn is_own(delivery: &Delivery) -> bool {
 
 impl Notices {
     /// The event to publish, if one is due now.
-    pub(crate) fn make(&mut self, kind: Kind, delivery: &Delivery, name: &str, reason: &str, now: Timestamp) -> Option<Event> {
+    pub(crate) fn make(
+        &mut self,
+        kind: Kind,
+        delivery: &Delivery,
+        name: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Option<Event> {
         if is_own(delivery) {
             return None;
         }
@@ -67,7 +74,10 @@ impl Notices {
         if self.said.len() >= SAID_MAX {
             self.said.retain(|_, (last, _)| minute - *last <= 60);
         }
-        let (last, kept) = self.said.entry((delivery.integration.clone(), kind)).or_insert((i64::MIN, 0));
+        let (last, kept) = self
+            .said
+            .entry((delivery.integration.clone(), kind))
+            .or_insert((i64::MIN, 0));
         if *last == minute {
             *kept += 1;
             return None;
@@ -85,7 +95,11 @@ impl Notices {
             "count": count,
             "message": message(kind, name, reason, count),
         });
-        let id = hash::parts([kind.event_type().as_bytes(), delivery.integration.as_bytes(), &minute.to_be_bytes()]);
+        let id = hash::parts([
+            kind.event_type().as_bytes(),
+            delivery.integration.as_bytes(),
+            &minute.to_be_bytes(),
+        ]);
         Some(Event {
             id,
             org: delivery.org.clone(),
@@ -120,7 +134,11 @@ fn message(kind: Kind, name: &str, reason: &str, count: u64) -> String {
 pub(crate) async fn tell(broker: &Broker, notice: Option<Event>) {
     let Some(event) = notice else { return };
     let told = match broker.event_publish(&event) {
-        Ok(publish) => broker.publisher().publish_within(publish, TELL_WITHIN).await.map_err(|error| error.to_string()),
+        Ok(publish) => broker
+            .publisher()
+            .publish_within(publish, TELL_WITHIN)
+            .await
+            .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     if let Err(error) = told {

@@ -53,13 +53,24 @@ struct Slot<T> {
 
 impl<T> Shares<T> {
     pub(crate) fn new(in_flight_max: usize, wait: Duration) -> Self {
-        Self { in_flight_max, wait, slots: HashMap::new(), in_flight: 0, waiting: 0 }
+        Self {
+            in_flight_max,
+            wait,
+            slots: HashMap::new(),
+            in_flight: 0,
+            waiting: 0,
+        }
     }
 
     /// Takes a place for one more delivery, if there is one.
     pub(crate) fn enter(&mut self, integration: &str, now: Instant) -> Place {
         if !self.slots.contains_key(integration) {
-            let slot = Slot { in_flight: 0, waiting: VecDeque::new(), began: now, quick: None };
+            let slot = Slot {
+                in_flight: 0,
+                waiting: VecDeque::new(),
+                began: now,
+                quick: None,
+            };
             self.slots.insert(integration.to_owned(), slot);
         }
         let slot = self.slots.get_mut(integration).expect("put there just now");
@@ -112,7 +123,11 @@ impl<T> Shares<T> {
         let mut overdue = Vec::new();
         if self.waiting > 0 {
             for slot in self.slots.values_mut() {
-                while slot.waiting.front().is_some_and(|(since, _)| now.duration_since(*since) >= self.wait) {
+                while slot
+                    .waiting
+                    .front()
+                    .is_some_and(|(since, _)| now.duration_since(*since) >= self.wait)
+                {
                     overdue.extend(slot.waiting.pop_front().map(|(_, delivery)| delivery));
                 }
             }
@@ -124,7 +139,11 @@ impl<T> Shares<T> {
     /// All that wait, when the worker stops.
     pub(crate) fn drain(&mut self) -> Vec<T> {
         self.waiting = 0;
-        self.slots.values_mut().flat_map(|slot| slot.waiting.drain(..)).map(|(_, delivery)| delivery).collect()
+        self.slots
+            .values_mut()
+            .flat_map(|slot| slot.waiting.drain(..))
+            .map(|(_, delivery)| delivery)
+            .collect()
     }
 
     /// Whether any delivery waits for a place.

@@ -20,14 +20,20 @@ pub(crate) struct Streak {
 impl Streak {
     /// Another answer than `suspend`.
     pub(crate) fn other(&mut self, now: Timestamp) {
-        *self = Self { row: None, broken: Some(now) };
+        *self = Self {
+            row: None,
+            broken: Some(now),
+        };
     }
 
     /// A `suspend` answer; `carried` is what the delivery itself has met, perhaps at other workers.
     /// Returns what the delivery carries on, and whether it is enough.
     pub(crate) fn suspend(&mut self, carried: Option<Suspends>, at_once: bool, now: Timestamp) -> (Suspends, bool) {
         let add = |row: Option<Suspends>| {
-            row.map_or(Suspends { count: 1, since: now }, |row| Suspends { count: row.count + 1, since: row.since })
+            row.map_or(Suspends { count: 1, since: now }, |row| Suspends {
+                count: row.count + 1,
+                since: row.since,
+            })
         };
         let row = add(self.row);
         self.row = Some(row);

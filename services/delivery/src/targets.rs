@@ -35,14 +35,23 @@ pub(crate) struct Targets {
 
 impl Targets {
     pub(crate) fn new(entry: &'static Entry, provider: Name, keyring: Arc<Keyring>) -> Self {
-        Self { entry, provider, keyring, known: HashMap::new(), states: HashMap::new(), told: HashMap::new() }
+        Self {
+            entry,
+            provider,
+            keyring,
+            known: HashMap::new(),
+            states: HashMap::new(),
+            told: HashMap::new(),
+        }
     }
 
     pub(crate) fn apply(&mut self, change: Change) {
         match change {
             Change::Integration(integration) => {
-                let newer =
-                    self.known.get(&integration.id).is_none_or(|known| known.integration.revision < integration.revision);
+                let newer = self
+                    .known
+                    .get(&integration.id)
+                    .is_none_or(|known| known.integration.revision < integration.revision);
                 if integration.provider == self.provider && newer {
                     let target = match integration.status {
                         Status::Deleted => Err("it was deleted".to_owned()),
@@ -51,7 +60,13 @@ impl Targets {
                     if let (Err(reason), true) = (&target, integration.status != Status::Deleted) {
                         tracing::error!(integration.id = %integration.id, reason, "an integration cannot be opened");
                     }
-                    self.known.insert(integration.id.clone(), Arc::new(Known { integration: *integration, target }));
+                    self.known.insert(
+                        integration.id.clone(),
+                        Arc::new(Known {
+                            integration: *integration,
+                            target,
+                        }),
+                    );
                 }
             }
             Change::State { integration, state, .. } => self.set_state(integration, state),
@@ -103,7 +118,10 @@ impl Targets {
                     .map_err(|_| "its sealed credentials are not of a known form".to_owned())?
             }
         };
-        let public = integration.config.value().map_err(|error| format!("its config cannot be read: {error}"))?;
+        let public = integration
+            .config
+            .value()
+            .map_err(|error| format!("its config cannot be read: {error}"))?;
         let config = self.entry.join_secrets(public, secrets.config);
         let about = About {
             integration: integration.id.clone(),
@@ -111,6 +129,9 @@ impl Targets {
             org: integration.org.clone(),
             timeout: integration.timeout(),
         };
-        self.entry.open(config, secrets.credentials, about).map(Arc::from).map_err(|error| error.to_string())
+        self.entry
+            .open(config, secrets.credentials, about)
+            .map(Arc::from)
+            .map_err(|error| error.to_string())
     }
 }

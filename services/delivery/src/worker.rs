@@ -4,41 +4,39 @@
 //! Requests and filings are futures that it drives. **Invariant:** the next hop of a delivery is
 //! stored, and its outcome in OUTCOMES, before its message is acknowledged.
 
+mod report;
+mod settle;
+
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
-use futures::{
-    FutureExt, StreamExt,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use signalbox_broker::{
     Broker, Error as BrokerError, Message, Puller, directory,
     message::Ticket,
-    outcomes::{Entry, Outcomes, Settled},
+    outcomes::{Outcomes, Settled},
     patience::patiently,
-    suspects::{self, Suspicion},
+    suspects::{self},
     topology::{Consumer, IN_PROGRESS_EVERY},
 };
 use signalbox_proto::{
-    DeadLetter, DeadReason, Delivery, Lane, Name, Outcome, Stage, Timestamp, dead::Input, delivery::Unfiled,
+    DeadLetter, DeadReason, Delivery, Lane, Name, Outcome, Stage, Timestamp, dead::Input,
     integration::EXPIRE_AFTER_SECS, subjects, wire,
 };
 use signalbox_providers::{Entry as Provider, http::Client};
 use signalbox_runtime::{
     Keyring, Process,
     metrics::{Counter, Histogram, SECONDS},
-    telemetry::{Attribute, Hop, Kind, TraceContext},
 };
 use tokio::time::Instant;
 
 use crate::{
     Config, Error,
     attempt::{self, Attempted},
-    decide::{self, Admission, Facts, Verdict},
+    decide::{self, Admission},
     filing::{self, Done, Filed, Job},
     memory::{HopDigest, Known as KnownHop, Memory},
     notices::{self, Notices},
@@ -130,25 +128,46 @@ impl Worker {
         provider: Name,
         keyring: Arc<Keyring>,
     ) -> Self {
-        let attempts =
-            process.metrics.counters("delivery_attempts", "Requests answered, by what the answer meant.", ["provider", "outcome"]);
+        let attempts = process.metrics.counters(
+            "delivery_attempts",
+            "Requests answered, by what the answer meant.",
+            ["provider", "outcome"],
+        );
         let by_outcome = ["delivered", "retry", "reject", "suspend"];
         let metrics = Metrics {
-            attempts: by_outcome.map(|word| (word, attempts.with([provider.as_str(), word]))).into_iter().collect(),
+            attempts: by_outcome
+                .map(|word| (word, attempts.with([provider.as_str(), word])))
+                .into_iter()
+                .collect(),
             seconds: process
                 .metrics
-                .histograms("delivery_attempt_seconds", "How long attempts took.", ["provider"], SECONDS)
+                .histograms(
+                    "delivery_attempt_seconds",
+                    "How long attempts took.",
+                    ["provider"],
+                    SECONDS,
+                )
                 .with([provider.as_str()]),
-            parked: process.metrics.counters("delivery_parked", "Deliveries parked by workers.", ["provider"]).with([provider.as_str()]),
+            parked: process
+                .metrics
+                .counters("delivery_parked", "Deliveries parked by workers.", ["provider"])
+                .with([provider.as_str()]),
             shed: process
                 .metrics
-                .counters("delivery_shed", "Deliveries parked because their integration had no place.", ["provider"])
+                .counters(
+                    "delivery_shed",
+                    "Deliveries parked because their integration had no place.",
+                    ["provider"],
+                )
                 .with([provider.as_str()]),
         };
         Self {
             stream: subjects::deliver_stream(&provider),
             targets: Targets::new(entry, provider.clone(), keyring),
-            shares: Shares::new(config.integration_in_flight_max, Duration::from_millis(config.place_wait_ms)),
+            shares: Shares::new(
+                config.integration_in_flight_max,
+                Duration::from_millis(config.place_wait_ms),
+            ),
             memory: Memory::new(Duration::from_millis(config.memory_ms)),
             broker,
             process,
@@ -188,7 +207,9 @@ impl Worker {
         let provider = self.provider.clone();
         let open = |lane| {
             let (broker, provider) = (&broker, &provider);
-            patiently("a lane's consumer", move || Puller::open(broker, Consumer::lane(provider, lane)))
+            patiently("a lane's consumer", move || {
+                Puller::open(broker, Consumer::lane(provider, lane))
+            })
         };
         let mut live = open(Lane::Live).await?;
         let mut retry = open(Lane::Retry).await?;
@@ -294,8 +315,12 @@ impl Worker {
         {
             let ticket = message.ticket();
             self.suspect = Some((key, Some(message)));
-            let filing =
-                filing::suspect(self.broker.clone(), self.stream.clone(), ticket, self.process.instance.clone());
+            let filing = filing::suspect(
+                self.broker.clone(),
+                self.stream.clone(),
+                ticket,
+                self.process.instance.clone(),
+            );
             self.file(key, "", filing);
         }
     }
@@ -347,26 +372,42 @@ impl Worker {
         }
         let known = self.targets.get(&integration).cloned();
         // A delivery names the revision that the router knew: a worker that is behind reads KV once.
-        let behind = known.as_ref().is_none_or(|known| known.integration.revision < delivery.revision);
+        let behind = known
+            .as_ref()
+            .is_none_or(|known| known.integration.revision < delivery.revision);
         if behind && !informed {
             return self.file(key, &integration, filing::learn(broker, integration.clone()));
         }
         let Some(known) = known else {
             if now >= delivery.since + Duration::from_secs(EXPIRE_AFTER_SECS.into()) {
                 let why = "its integration has not been known for too long";
-                return self.file(key, &integration, filing::end(broker, delivery, DeadReason::Expired, why, None, now));
+                return self.file(
+                    key,
+                    &integration,
+                    filing::end(broker, delivery, DeadReason::Expired, why, None, now),
+                );
             }
-            tracing::warn!(integration.id = integration, "an integration is not known yet; its delivery waits");
+            tracing::warn!(
+                integration.id = integration,
+                "an integration is not known yet; its delivery waits"
+            );
             return self.file(key, &integration, filing::wait_for_integration(broker, delivery, now));
         };
-        let job = Job { delivery: delivery.clone(), known };
+        let job = Job {
+            delivery: delivery.clone(),
+            known,
+        };
         match decide::admit(&delivery, &job.known.integration, self.targets.state(&integration), now) {
             Admission::End(reason, why) => {
                 let notice = match reason {
                     DeadReason::Discarded => None,
                     _ => self.notice(notices::Kind::Dead, &job, why, now),
                 };
-                self.file(key, &integration, filing::end(broker, delivery, reason, why, notice, now));
+                self.file(
+                    key,
+                    &integration,
+                    filing::end(broker, delivery, reason, why, notice, now),
+                );
             }
             Admission::Park(state) => {
                 self.metrics.parked.inc();
@@ -375,8 +416,16 @@ impl Worker {
             Admission::Go => match &job.known.target {
                 Err(reason) => {
                     let reason = reason.clone();
-                    let notice = if delivery.probe { None } else { self.notice(notices::Kind::Suspended, &job, &reason, now) };
-                    self.file(key, &integration, filing::hold_unopened(broker, job, reason, notice, now));
+                    let notice = if delivery.probe {
+                        None
+                    } else {
+                        self.notice(notices::Kind::Suspended, &job, &reason, now)
+                    };
+                    self.file(
+                        key,
+                        &integration,
+                        filing::hold_unopened(broker, job, reason, notice, now),
+                    );
                 }
                 Ok(_) => match self.shares.enter(&integration, Instant::now()) {
                     Place::Free => self.send(key, job),
@@ -396,7 +445,10 @@ impl Worker {
             let attempted = match &job.known.target {
                 Ok(target) => attempt::send(&client, target, &job.delivery).await,
                 Err(reason) => Attempted {
-                    outcome: Outcome::Suspend { reason: reason.clone(), at_once: false },
+                    outcome: Outcome::Suspend {
+                        reason: reason.clone(),
+                        at_once: false,
+                    },
                     response_code: None,
                     response_body: String::new(),
                     started: Timestamp::now(),
@@ -431,267 +483,31 @@ impl Worker {
         }
     }
 
-    /// A request ended: its place goes to the next, its outcome to a verdict, the verdict to a filing.
-    fn answered(&mut self, answered: Answered, outcomes: &Outcomes) -> Result<(), Error> {
-        let Answered { key, job, attempted } = answered;
-        let integration = job.delivery.integration.clone();
-        if let Some(next) = self.shares.leave(&integration, attempted.took, Instant::now())
-            && let Some(job) = self.jobs.remove(&next)
-        {
-            self.send(next, job);
-        }
-        let now = Timestamp::now();
-        self.report(&job, &attempted);
-        if !self.streaks.contains_key(&integration) {
-            self.streaks.insert(integration.clone(), Streak::default());
-        }
-        let streak = self.streaks.get_mut(&integration).expect("put there just now");
-        let (suspends, enough) = match &attempted.outcome {
-            Outcome::Suspend { at_once, .. } => {
-                let (row, enough) = streak.suspend(job.delivery.suspends, *at_once, now);
-                (Some(row), enough)
-            }
-            Outcome::Delivered | Outcome::Retry { .. } | Outcome::Reject { .. } => {
-                streak.other(now);
-                (None, false)
-            }
-        };
-        let facts = Facts {
-            delivery: &job.delivery,
-            integration: &job.known.integration,
-            state: self.targets.state(&integration),
-            suspends: enough,
-            now,
-        };
-        let verdict = decide::decide(&attempted.outcome, &facts);
-        if verdict == Verdict::Delivered && !job.delivery.probe {
-            let record = filing::arrived(&job, &attempted)?;
-            self.push(key, record, outcomes);
-            return Ok(());
-        }
-        let notice = self.notice_of(&job, &attempted, &verdict, now);
-        if verdict == Verdict::Suspend {
-            self.streaks.entry(integration.clone()).or_default().clear();
-        }
-        let mut job = job;
-        if suspends != job.delivery.suspends {
-            let mut delivery = Delivery::clone(&job.delivery);
-            delivery.suspends = suspends;
-            job.delivery = Arc::new(delivery);
-        }
-        self.file(key, &integration, filing::file(self.broker.clone(), job, attempted, verdict, notice, now));
-        Ok(())
-    }
-
-    fn notice_of(
+    fn notice(
         &mut self,
+        kind: notices::Kind,
         job: &Job,
-        attempted: &Attempted,
-        verdict: &Verdict,
+        reason: &str,
         now: Timestamp,
     ) -> Option<signalbox_proto::Event> {
-        let reason = attempted.outcome.reason().unwrap_or_default();
-        match verdict {
-            Verdict::Dead(_) => self.notice(notices::Kind::Dead, job, reason, now),
-            Verdict::Suspend => self.notice(notices::Kind::Suspended, job, reason, now),
-            Verdict::Delivered => self.notice(notices::Kind::Recovered, job, reason, now),
-            Verdict::Retry { counted: true, .. } if job.delivery.retries + 1 >= FAILING_RETRIES => {
-                self.notice(notices::Kind::Failing, job, reason, now)
-            }
-            Verdict::Retry { .. } | Verdict::ProbeAgain(_) => None,
-        }
+        self.notices
+            .make(kind, &job.delivery, job.known.integration.name.as_str(), reason, now)
     }
 
-    fn notice(&mut self, kind: notices::Kind, job: &Job, reason: &str, now: Timestamp) -> Option<signalbox_proto::Event> {
-        self.notices.make(kind, &job.delivery, job.known.integration.name.as_str(), reason, now)
-    }
-
-    /// One line an attempt, its metrics, its span.
-    fn report(&self, job: &Job, attempted: &Attempted) {
-        let word = filing::word(&attempted.outcome);
-        if let Some(counter) = self.metrics.attempts.get(word) {
-            counter.inc();
-        }
-        self.metrics.seconds.observe(attempted.took.as_secs_f64());
-        let delivery = &job.delivery;
-        if attempted.outcome == Outcome::Delivered {
-            tracing::debug!(
-                delivery.id = %delivery.id,
-                integration.id = %delivery.integration,
-                provider = %self.provider,
-                duration_ms = attempted.took.as_millis() as u64,
-                "delivered"
-            );
-        } else {
-            tracing::info!(
-                delivery.id = %delivery.id,
-                integration.id = %delivery.integration,
-                provider = %self.provider,
-                duration_ms = attempted.took.as_millis() as u64,
-                attempt = delivery.attempt + 1,
-                outcome = word,
-                reason = attempted.outcome.reason().unwrap_or_default(),
-                "not delivered"
-            );
-        }
-        if self.process.tracer.is_enabled() {
-            let trace = delivery.event().event.metadata.get(signalbox_broker::hops::TRACEPARENT);
-            let parent = trace.and_then(|text| TraceContext::parse(text));
-            let context = self.process.tracer.child_context(parent);
-            let took = i64::try_from(attempted.took.as_nanos()).unwrap_or(i64::MAX);
-            self.process.tracer.hop(Hop {
-                name: "deliver",
-                kind: Kind::Client,
-                parent: parent.as_ref(),
-                context: context.as_ref(),
-                start_nanos: attempted.started.nanos(),
-                end_nanos: attempted.started.nanos().saturating_add(took),
-                attributes: &[
-                    ("delivery.id", Attribute::Text(&delivery.id)),
-                    ("integration.id", Attribute::Text(&delivery.integration)),
-                    ("provider", Attribute::Text(self.provider.as_str())),
-                    ("outcome", Attribute::Text(word)),
-                ],
-                error: attempted.outcome.reason(),
-            });
-        }
-    }
-
-    fn file(&mut self, key: u64, integration: &str, filing: impl Future<Output = Result<Done, BrokerError>> + Send + 'static) {
+    fn file(
+        &mut self,
+        key: u64,
+        integration: &str,
+        filing: impl Future<Output = Result<Done, BrokerError>> + Send + 'static,
+    ) {
         let integration = integration.to_owned();
-        self.filings.push(Box::pin(async move { FiledOne { key, integration, result: filing.await } }));
-    }
-
-    /// Hands the record of a message to OUTCOMES, which acknowledges it.
-    fn push(&mut self, key: u64, record: serde_bytes::ByteBuf, outcomes: &Outcomes) {
-        if let Some(held) = self.held.get(&key) {
-            outcomes.push(Entry { record, tickets: vec![held.ticket.clone()], mark: key });
-        }
-    }
-
-    async fn filed(&mut self, filed: FiledOne, outcomes: &Outcomes) -> Result<(), Error> {
-        let FiledOne { key, integration, result } = filed;
-        let done = match result {
-            Ok(Done { filed, state }) => {
-                if let Some(state) = state {
-                    self.targets.tell(integration.clone(), state, Instant::now());
-                }
-                Ok(filed)
+        self.filings.push(Box::pin(async move {
+            FiledOne {
+                key,
+                integration,
+                result: filing.await,
             }
-            Err(error) => Err(error),
-        };
-        self.shed_rest(&integration);
-        match done {
-            Ok(Filed::Record(record)) => self.push(key, record, outcomes),
-            Ok(Filed::Onward(record)) => {
-                if let Some(held) = self.held.get_mut(&key) {
-                    held.onward = true;
-                }
-                self.push(key, record, outcomes);
-            }
-            Ok(Filed::Moved) => {
-                if let Some(ticket) = self.release(key, true) {
-                    ticket.ack(&self.broker).await?;
-                }
-                for record in self.unrecorded.drain(..) {
-                    outcomes.push(Entry { record, tickets: Vec::new(), mark: NO_MARK });
-                }
-            }
-            Ok(Filed::Learned(learned)) => {
-                if let Some(integration) = learned {
-                    self.targets.apply(directory::Change::Integration(integration));
-                }
-                if let Some(delivery) = self.held.get(&key).and_then(|held| held.delivery.clone()) {
-                    self.begin(key, delivery, true);
-                }
-            }
-            Ok(Filed::Suspicion(suspicion)) => self.judged(key, suspicion).await?,
-            Err(error) => {
-                // Ours, not the target's. What was sent may be sent again: at least once.
-                tracing::error!(%error, integration.id = integration, "a delivery could not go on; it comes again");
-                if let Some(ticket) = self.release(key, false) {
-                    ticket.nak_after(&self.broker, OWN_RETRY).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A suspect is handled behind its marker; poison is filed, not even parsed.
-    async fn judged(&mut self, key: u64, suspicion: Suspicion) -> Result<(), Error> {
-        let Some(message) = self.suspect.as_mut().and_then(|(_, message)| message.take()) else { return Ok(()) };
-        if let Some(held) = self.held.get_mut(&key) {
-            held.marked = suspicion != Suspicion::None;
-        }
-        match suspicion {
-            Suspicion::None | Suspicion::Suspect => self.take(key, message).await,
-            Suspicion::Poison => {
-                let why = "handling this delivery stopped a worker twice";
-                self.bury_unread(key, &message, DeadReason::Poison, why);
-                Ok(())
-            }
-        }
-    }
-
-    fn settled(&mut self, batch: Settled) {
-        match batch {
-            Settled::Stored(entries) => {
-                for entry in entries {
-                    self.release(entry.mark, true);
-                }
-            }
-            Settled::Refused(entries) => {
-                for Entry { record, mark, .. } in entries {
-                    self.refused(mark, record);
-                }
-            }
-        }
-    }
-
-    /// OUTCOMES has no room for a record. Where the next hop is stored, only the record is left, and
-    /// the message can go; else the verdict travels in a rescheduled envelope.
-    fn refused(&mut self, key: u64, record: serde_bytes::ByteBuf) {
-        let Some(held) = self.held.get(&key) else { return };
-        let Some(delivery) = held.delivery.clone().filter(|_| !held.onward) else {
-            self.unrecorded.push(record);
-            return self.file(key, "", async { Ok(Done { filed: Filed::Moved, state: None }) });
-        };
-        let broker = self.broker.clone();
-        let integration = delivery.integration.clone();
-        self.file(key, &integration, async move {
-            let unfiled = Unfiled { record, dead: None };
-            filing::reschedule_unfiled(&broker, delivery.next_hop(), unfiled, Timestamp::now()).await?;
-            Ok(Done { filed: Filed::Moved, state: None })
-        });
-    }
-
-    /// A message is done with, or handed back; the marker of a suspect goes with it.
-    fn release(&mut self, key: u64, finished: bool) -> Option<Ticket> {
-        let held = self.let_go(key)?;
-        match held.hop {
-            Some(hop) if finished => self.memory.finish(hop, Instant::now()),
-            Some(hop) => self.memory.forget(hop),
-            None => {}
-        }
-        Some(held.ticket)
-    }
-
-    fn let_go(&mut self, key: u64) -> Option<Held> {
-        let held = self.held.remove(&key)?;
-        self.in_lane[held.lane as usize] -= 1;
-        if self.suspect.as_ref().is_some_and(|(suspect, _)| *suspect == key) {
-            self.suspect = None;
-        }
-        if held.marked {
-            let (broker, stream, ticket) = (self.broker.clone(), self.stream.clone(), held.ticket.clone());
-            tokio::spawn(async move {
-                // A marker that stays makes the message poison only for another process.
-                if let Err(error) = broker.clear_suspect(&stream, &ticket).await {
-                    tracing::warn!(%error, seq = ticket.place.seq, "the marker of a suspect could not be removed");
-                }
-            });
-        }
-        Some(held)
+        }));
     }
 
     async fn on_tick(&mut self) -> Result<(), Error> {
@@ -730,7 +546,10 @@ impl Worker {
         let broker = self.broker.clone();
         self.file(key, "", async move {
             broker.bury(&letter, &id).await?;
-            Ok(Done { filed: Filed::Moved, state: None })
+            Ok(Done {
+                filed: Filed::Moved,
+                state: None,
+            })
         });
     }
 
@@ -773,7 +592,12 @@ impl Worker {
             }
         }
         // A marker of a suspect that was not finished would make it poison for the next process.
-        let marked: Vec<Ticket> = self.held.values().filter(|held| held.marked).map(|held| held.ticket.clone()).collect();
+        let marked: Vec<Ticket> = self
+            .held
+            .values()
+            .filter(|held| held.marked)
+            .map(|held| held.ticket.clone())
+            .collect();
         for ticket in marked {
             self.broker.clear_suspect(&self.stream, &ticket).await?;
         }

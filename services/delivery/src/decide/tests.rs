@@ -43,21 +43,47 @@ fn delivery() -> Delivery {
         data_base64: false,
         metadata: std::collections::BTreeMap::new(),
     };
-    Delivery::first(Accepted { event, seq: 1, at: at(0) }, "i1", &"webhook".parse().unwrap(), 1, 1)
+    Delivery::first(
+        Accepted {
+            event,
+            seq: 1,
+            at: at(0),
+        },
+        "i1",
+        &"webhook".parse().unwrap(),
+        1,
+        1,
+    )
 }
 
 fn after(outcome: &Outcome, delivery: &Delivery, state: Option<&State>, suspends: bool, now: Timestamp) -> Verdict {
-    decide(outcome, &Facts { delivery, integration: &integration(), state, suspends, now })
+    decide(
+        outcome,
+        &Facts {
+            delivery,
+            integration: &integration(),
+            state,
+            suspends,
+            now,
+        },
+    )
 }
 
 fn retry(after: Option<u64>) -> Outcome {
-    Outcome::Retry { reason: "busy".into(), after: after.map(Duration::from_secs) }
+    Outcome::Retry {
+        reason: "busy".into(),
+        after: after.map(Duration::from_secs),
+    }
 }
 
 fn suspended(probe: &str) -> State {
     State {
         phase: Phase::Suspended,
-        probe: Some(Probe { delivery: probe.into(), due: at(60), wait_secs: PROBE_FIRST_SECS }),
+        probe: Some(Probe {
+            delivery: probe.into(),
+            due: at(60),
+            wait_secs: PROBE_FIRST_SECS,
+        }),
         ..State::default()
     }
 }
@@ -66,7 +92,11 @@ fn suspended(probe: &str) -> State {
 fn each_step_of_the_schedule_is_kept_within_its_jitter_and_then_it_is_exhausted() {
     let schedule = integration();
     for (step, secs) in schedule.schedule().iter().enumerate() {
-        let delivery = Delivery { retries: u32::try_from(step).unwrap(), attempt: 1, ..delivery() };
+        let delivery = Delivery {
+            retries: u32::try_from(step).unwrap(),
+            attempt: 1,
+            ..delivery()
+        };
         let Verdict::Retry { at: due, counted: true } = after(&retry(None), &delivery, None, false, at(0)) else {
             panic!("step {step}");
         };
@@ -74,14 +104,28 @@ fn each_step_of_the_schedule_is_kept_within_its_jitter_and_then_it_is_exhausted(
         let (least, most) = (f64::from(*secs) * 0.8, f64::from(*secs) * 1.2);
         assert!((least..=most).contains(&waited), "step {step}: {waited}");
     }
-    let spent = Delivery { retries: 8, ..delivery() };
-    assert_eq!(after(&retry(None), &spent, None, false, at(0)), Verdict::Dead(DeadReason::Exhausted));
+    let spent = Delivery {
+        retries: 8,
+        ..delivery()
+    };
+    assert_eq!(
+        after(&retry(None), &spent, None, false, at(0)),
+        Verdict::Dead(DeadReason::Exhausted)
+    );
 }
 
 #[test]
 fn retry_after_counts_where_it_is_later_than_the_step() {
-    assert_eq!(after(&retry(Some(600)), &delivery(), None, false, at(0)), Verdict::Retry { at: at(600), counted: true });
-    let Verdict::Retry { at: due, .. } = after(&retry(Some(1)), &delivery(), None, false, at(0)) else { panic!() };
+    assert_eq!(
+        after(&retry(Some(600)), &delivery(), None, false, at(0)),
+        Verdict::Retry {
+            at: at(600),
+            counted: true
+        }
+    );
+    let Verdict::Retry { at: due, .. } = after(&retry(Some(1)), &delivery(), None, false, at(0)) else {
+        panic!()
+    };
     assert!(due > at(3));
 }
 
@@ -89,56 +133,117 @@ fn retry_after_counts_where_it_is_later_than_the_step() {
 fn no_try_is_later_than_the_expiry() {
     let expiry = delivery().since + integration().expire_after();
     let now = expiry - Duration::from_secs(1);
-    assert_eq!(after(&retry(Some(600)), &delivery(), None, false, now), Verdict::Retry { at: expiry, counted: true });
+    assert_eq!(
+        after(&retry(Some(600)), &delivery(), None, false, now),
+        Verdict::Retry {
+            at: expiry,
+            counted: true
+        }
+    );
     let end = admit(&delivery(), &integration(), None, expiry);
     assert!(matches!(end, Admission::End(DeadReason::Expired, _)));
 }
 
 #[test]
 fn a_suspend_answer_never_uses_up_the_schedule() {
-    let outcome = Outcome::Suspend { reason: "401".into(), at_once: false };
-    let spent = Delivery { retries: 8, ..delivery() };
-    assert!(matches!(after(&outcome, &spent, None, false, at(0)), Verdict::Retry { counted: false, .. }));
+    let outcome = Outcome::Suspend {
+        reason: "401".into(),
+        at_once: false,
+    };
+    let spent = Delivery {
+        retries: 8,
+        ..delivery()
+    };
+    assert!(matches!(
+        after(&outcome, &spent, None, false, at(0)),
+        Verdict::Retry { counted: false, .. }
+    ));
     assert_eq!(after(&outcome, &spent, None, true, at(0)), Verdict::Suspend);
 }
 
 #[test]
 fn the_probe_doubles_its_wait_up_to_an_hour_and_any_other_answer_is_a_verdict_of_its_own() {
-    let probe = Delivery { probe: true, ..delivery() };
+    let probe = Delivery {
+        probe: true,
+        ..delivery()
+    };
     let mut state = suspended(&probe.id);
     let mut waits = Vec::new();
     for _ in 0..8 {
-        let Verdict::ProbeAgain(next) = after(&retry(None), &probe, Some(&state), false, at(0)) else { panic!() };
+        let Verdict::ProbeAgain(next) = after(&retry(None), &probe, Some(&state), false, at(0)) else {
+            panic!()
+        };
         waits.push(next.wait_secs);
         state.probe = Some(next);
     }
     assert_eq!(waits, [120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]);
-    assert_eq!(after(&Outcome::Delivered, &probe, Some(&state), false, at(0)), Verdict::Delivered);
+    assert_eq!(
+        after(&Outcome::Delivered, &probe, Some(&state), false, at(0)),
+        Verdict::Delivered
+    );
     let reject = Outcome::Reject { reason: "400".into() };
-    assert_eq!(after(&reject, &probe, Some(&state), false, at(0)), Verdict::Dead(DeadReason::Rejected));
+    assert_eq!(
+        after(&reject, &probe, Some(&state), false, at(0)),
+        Verdict::Dead(DeadReason::Rejected)
+    );
 }
 
 #[test]
 fn held_integrations_park_all_but_the_chosen_probe() {
     let now = at(1);
-    let paused = State { phase: Phase::Paused, ..State::default() };
-    assert_eq!(admit(&delivery(), &integration(), Some(&paused), now), Admission::Park(paused));
+    let paused = State {
+        phase: Phase::Paused,
+        ..State::default()
+    };
+    assert_eq!(
+        admit(&delivery(), &integration(), Some(&paused), now),
+        Admission::Park(paused)
+    );
     let state = suspended(&delivery().id);
-    assert_eq!(admit(&delivery(), &integration(), Some(&state), now), Admission::Park(state.clone()));
-    let probe = Delivery { probe: true, ..delivery() };
+    assert_eq!(
+        admit(&delivery(), &integration(), Some(&state), now),
+        Admission::Park(state.clone())
+    );
+    let probe = Delivery {
+        probe: true,
+        ..delivery()
+    };
     assert_eq!(admit(&probe, &integration(), Some(&state), now), Admission::Go);
     let other = suspended("another");
-    assert_eq!(admit(&probe, &integration(), Some(&other), now), Admission::Park(other.clone()));
-    let draining = State { phase: Phase::Draining, ..State::default() };
+    assert_eq!(
+        admit(&probe, &integration(), Some(&other), now),
+        Admission::Park(other.clone())
+    );
+    let draining = State {
+        phase: Phase::Draining,
+        ..State::default()
+    };
     assert_eq!(admit(&delivery(), &integration(), Some(&draining), now), Admission::Go);
 }
 
 #[test]
 fn only_a_tombstone_discards() {
-    let deleted = Integration { status: Status::Deleted, ..integration() };
-    assert!(matches!(admit(&delivery(), &deleted, None, at(0)), Admission::End(DeadReason::Discarded, _)));
+    let deleted = Integration {
+        status: Status::Deleted,
+        ..integration()
+    };
+    assert!(matches!(
+        admit(&delivery(), &deleted, None, at(0)),
+        Admission::End(DeadReason::Discarded, _)
+    ));
     for status in [Status::Active, Status::Inactive, Status::PendingSetup, Status::Unknown] {
-        assert_eq!(admit(&delivery(), &Integration { status, ..integration() }, None, at(0)), Admission::Go);
+        assert_eq!(
+            admit(
+                &delivery(),
+                &Integration {
+                    status,
+                    ..integration()
+                },
+                None,
+                at(0)
+            ),
+            Admission::Go
+        );
     }
 }
 

@@ -19,7 +19,11 @@ fn delivery(source: &str, event_type: &str) -> Delivery {
         data_base64: false,
         metadata: BTreeMap::new(),
     };
-    let accepted = Accepted { event, seq: 1, at: Timestamp::from_secs(0) };
+    let accepted = Accepted {
+        event,
+        seq: 1,
+        at: Timestamp::from_secs(0),
+    };
     Delivery::first(accepted, "i", &"webhook".parse().unwrap(), 1, 1)
 }
 
@@ -42,7 +46,11 @@ fn kinds_do_not_keep_each_other_back() {
     let mut notices = Notices::default();
     let delivery = delivery("/default", "a.b");
     for kind in [Kind::Dead, Kind::Failing, Kind::Suspended, Kind::Recovered] {
-        assert!(notices.make(kind, &delivery, "hook", "x", Timestamp::from_secs(0)).is_some());
+        assert!(
+            notices
+                .make(kind, &delivery, "hook", "x", Timestamp::from_secs(0))
+                .is_some()
+        );
     }
 }
 
@@ -51,8 +59,16 @@ fn a_delivery_of_our_own_event_causes_no_other() {
     let mut notices = Notices::default();
     for event_type in ["delivery.dead", "integration.suspended"] {
         let own = delivery(SOURCE, event_type);
-        assert!(notices.make(Kind::Dead, &own, "hook", "x", Timestamp::from_secs(0)).is_none());
+        assert!(
+            notices
+                .make(Kind::Dead, &own, "hook", "x", Timestamp::from_secs(0))
+                .is_none()
+        );
     }
     let users = delivery("/default", "delivery.dead");
-    assert!(notices.make(Kind::Dead, &users, "hook", "x", Timestamp::from_secs(0)).is_some());
+    assert!(
+        notices
+            .make(Kind::Dead, &users, "hook", "x", Timestamp::from_secs(0))
+            .is_some()
+    );
 }

@@ -46,7 +46,9 @@ fn where_many_hang_their_shares_shrink_and_quick_targets_keep_theirs() {
     let start = Instant::now();
     let mut shares: Shares<u32> = Shares::new(64, WAIT);
     let enter = |shares: &mut Shares<u32>, integration: &str, at: Instant| {
-        (0..100).filter(|_| shares.enter(integration, at) == Place::Free).count()
+        (0..100)
+            .filter(|_| shares.enter(integration, at) == Place::Free)
+            .count()
     };
     assert_eq!(enter(&mut shares, "first to hang", start), 64);
     assert_eq!(enter(&mut shares, "second to hang", start), 64);
@@ -58,7 +60,11 @@ fn where_many_hang_their_shares_shrink_and_quick_targets_keep_theirs() {
     for _ in 0..64 {
         shares.leave("first to hang", Duration::from_secs(15), later);
     }
-    assert_eq!(enter(&mut shares, "third to hang", later), 0, "over its share for slow ones already");
+    assert_eq!(
+        enter(&mut shares, "third to hang", later),
+        0,
+        "over its share for slow ones already"
+    );
 }
 
 #[test]

@@ -20,7 +20,16 @@ fn another_answer_breaks_the_row_also_of_what_a_delivery_carries() {
     let (carried, _) = streak.suspend(Some(carried), false, at(30));
     streak.other(at(40));
     let (carried, enough) = streak.suspend(Some(carried), false, at(70));
-    assert_eq!((carried, enough), (Suspends { count: 1, since: at(70) }, false));
+    assert_eq!(
+        (carried, enough),
+        (
+            Suspends {
+                count: 1,
+                since: at(70)
+            },
+            false
+        )
+    );
 }
 
 #[test]
