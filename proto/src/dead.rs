@@ -120,6 +120,9 @@ pub struct DeadLetter {
     /// The original, at stage `ingest`, or where a message could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Input>,
+    /// The sequence in EVENTS, where an event could not become deliveries: what the ledger knows it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_seq: Option<u64>,
     /// When it was first tried, or first seen.
     pub first_at: Timestamp,
     /// When it was last tried, or given up.
@@ -140,6 +143,7 @@ impl DeadLetter {
             last_at: delivery.notes.last().map_or(now, |note| note.at),
             delivery: Some(Box::new(delivery)),
             input: None,
+            event_seq: None,
         }
     }
 
@@ -162,9 +166,17 @@ impl DeadLetter {
             org,
             delivery: None,
             input: Some(input),
+            event_seq: None,
             first_at: now,
             last_at: now,
         }
+    }
+
+    /// Says which accepted event this is the end of: its sequence in EVENTS.
+    #[must_use]
+    pub fn of_event(mut self, seq: u64) -> Self {
+        self.event_seq = Some(seq);
+        self
     }
 }
 

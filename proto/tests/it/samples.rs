@@ -194,6 +194,7 @@ pub(crate) fn dead_letter() -> DeadLetter {
         org: Some(name("acme")),
         delivery: Some(Box::new(delivery_minimal())),
         input: None,
+        event_seq: None,
         first_at: at(11),
         last_at: at(99),
     }

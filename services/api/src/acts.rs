@@ -66,11 +66,11 @@ pub(crate) struct Wanted {
 #[serde(deny_unknown_fields)]
 struct Conditions {
     integration: Option<String>,
-    provider: Option<Name>,
+    provider: Option<String>,
     stage: Option<signalbox_proto::Stage>,
     reason: Option<signalbox_proto::DeadReason>,
     fingerprint: Option<String>,
-    event_type: Option<signalbox_proto::EventType>,
+    event_type: Option<String>,
     since: Option<String>,
     until: Option<String>,
 }
@@ -79,13 +79,20 @@ impl Conditions {
     fn filter(self) -> Result<DeadFilter, Problem> {
         let now = Timestamp::now();
         let time = |field: &str, text: Option<String>| text.map(|text| request::time(field, &text, now)).transpose();
+        if let Some(provider) = &self.provider
+            && signalbox_providers::find(provider).is_none()
+        {
+            return Err(problems::no_provider("filter.provider"));
+        }
+        let event_type = self.event_type.as_deref();
+        let event_type = event_type.map(|text| request::event_type("filter.event_type", text)).transpose()?;
         Ok(DeadFilter {
             integration: self.integration,
-            provider: self.provider.map(|name| name.to_string()),
+            provider: self.provider,
             stage: self.stage,
             reason: self.reason,
             fingerprint: self.fingerprint,
-            event_type: self.event_type.map(|event_type| event_type.to_string()),
+            event_type: event_type.map(|event_type| event_type.to_string()),
             since: time("filter.since", self.since)?,
             until: time("filter.until", self.until)?,
             ..DeadFilter::default()

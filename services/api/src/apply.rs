@@ -50,8 +50,16 @@ pub(crate) async fn apply(
     mut query: Query,
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
+    let named: Option<Name> = query.parse("org")?;
     query.end()?;
+    if wanted.prune && wanted.integrations.is_empty() && named.is_none() {
+        return Err(refuse(
+            "no_org",
+            "prunes with a list that is empty, which would delete every integration of the org default: name the org \
+             that is meant with ?org= (--org)",
+        ));
+    }
+    let org = named.unwrap_or_else(Name::default_org);
     shared.directory.complete()?;
     let _alone = shared.applying.lock().await;
     let changes = shared.plan(&wanted, &org)?;

@@ -15,18 +15,18 @@ use axum::{
 };
 use serde_json::{Value, json};
 use signalbox_broker::browse::{Marks, Stored, dead_letter_id, dead_letter_seq};
-use signalbox_proto::{DeadLetter, DeadReason, EventType, Name, Stage, Timestamp, act::DeadFilter, subjects, wire};
+use signalbox_proto::{DeadLetter, DeadReason, Name, Stage, Timestamp, act::DeadFilter, subjects, wire};
 use signalbox_runtime::Problem;
 
 use crate::{
     App, Shared, problems,
     problems::invalid,
-    request::{Page, Query},
+    request::{self, Page, Query},
     view,
 };
 
-/// Most groups in an answer.
-const GROUPS_MAX: usize = 200;
+/// Most groups that are counted. What is like none of them is left out, and the answer says so.
+const GROUPS_MAX: usize = 10_000;
 
 pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
     let filter = filter(&shared, &mut query)?;
@@ -35,7 +35,10 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
     query.end()?;
     match group_by.as_deref() {
         None => shared.page(&filter, &page).await.map(Json),
-        Some("fingerprint") => shared.groups(&filter).await.map(Json),
+        Some("fingerprint") if page.cursor.is_some() => {
+            Err(invalid("cursor", "is for lists: groups have one page, so narrow the filter"))
+        }
+        Some("fingerprint") => shared.groups(&filter, page.limit).await.map(Json),
         Some(_) => Err(invalid("group_by", "is not fingerprint")),
     }
 }
@@ -68,12 +71,14 @@ fn filter(shared: &Shared, query: &mut Query) -> Result<DeadFilter, Problem> {
     let org = query.org()?;
     let mut filter = DeadFilter {
         integration: query.take("integration"),
-        provider: query.parse::<Name>("provider")?.map(|name| name.to_string()),
+        provider: query.provider("provider")?.map(str::to_owned),
         stage: query.take("stage").map(|text| word("stage", &text)).transpose()?,
         reason: query.take("reason").map(|text| word("reason", &text)).transpose()?,
         fingerprint: query.take("fingerprint"),
         event_type: query
-            .parse::<EventType>("event_type")?
+            .take("event_type")
+            .map(|text| request::event_type("event_type", &text))
+            .transpose()?
             .map(|event_type| event_type.to_string()),
         since: query.time("since", now)?,
         until: query.time("until", now)?,
@@ -255,43 +260,97 @@ impl Shared {
         Ok(json!({ "items": items, "next_cursor": next }))
     }
 
-    async fn groups(&self, filter: &DeadFilter) -> Result<Value, Problem> {
+    async fn groups(&self, filter: &DeadFilter, limit: usize) -> Result<Value, Problem> {
         let matcher = Matcher::new(filter)?;
-        // Newest first: the first of a group is its newest.
-        let mut groups: HashMap<String, (DeadLetter, u64, Timestamp)> = HashMap::new();
+        let mut groups = Groups::new(GROUPS_MAX);
         self.matching(&matcher, None, |_, letter| {
-            match groups.get_mut(&letter.fingerprint) {
-                Some((_, count, first_at)) => {
-                    *count += 1;
-                    *first_at = letter.first_at.min(*first_at);
-                }
-                None => {
-                    groups.insert(letter.fingerprint.clone(), (letter.clone(), 1, letter.first_at));
-                }
-            }
+            groups.add(letter);
             ControlFlow::Continue(())
         })
         .await?;
-        let mut list: Vec<_> = groups.into_values().collect();
-        list.sort_by_key(|(letter, count, _)| std::cmp::Reverse((*count, letter.last_at)));
-        list.truncate(GROUPS_MAX);
+        Ok(groups.view(limit))
+    }
+}
+
+/// Like dead letters put together, counted newest first.
+struct Groups {
+    most: usize,
+    by_fingerprint: HashMap<String, Group>,
+    truncated: bool,
+}
+
+/// What is shown of a group: how its newest dead letter looks, and how many there are.
+struct Group {
+    count: u64,
+    stage: Stage,
+    reason: DeadReason,
+    message: String,
+    provider: Option<Name>,
+    integration: Option<String>,
+    first_at: Timestamp,
+    last_at: Timestamp,
+}
+
+impl Groups {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            by_fingerprint: HashMap::new(),
+            truncated: false,
+        }
+    }
+
+    fn add(&mut self, letter: DeadLetter) {
+        let full = self.by_fingerprint.len() >= self.most;
+        match self.by_fingerprint.get_mut(&letter.fingerprint) {
+            Some(group) => {
+                group.count += 1;
+                group.first_at = group.first_at.min(letter.first_at);
+            }
+            None if full => self.truncated = true,
+            None => {
+                let (provider, integration) = letter
+                    .delivery
+                    .map(|delivery| (delivery.provider, delivery.integration))
+                    .unzip();
+                let group = Group {
+                    count: 1,
+                    stage: letter.stage,
+                    reason: letter.reason,
+                    message: letter.message,
+                    provider,
+                    integration,
+                    first_at: letter.first_at,
+                    last_at: letter.last_at,
+                };
+                self.by_fingerprint.insert(letter.fingerprint, group);
+            }
+        }
+    }
+
+    /// The largest groups. `truncated` says that there are more.
+    fn view(self, limit: usize) -> Value {
+        let truncated = self.truncated || self.by_fingerprint.len() > limit;
+        let mut list: Vec<(String, Group)> = self.by_fingerprint.into_iter().collect();
+        list.sort_by_key(|(_, group)| std::cmp::Reverse((group.count, group.last_at)));
         let items: Vec<Value> = list
             .iter()
-            .map(|(letter, count, first_at)| {
+            .take(limit)
+            .map(|(fingerprint, group)| {
                 json!({
-                    "fingerprint": letter.fingerprint,
-                    "count": count,
-                    "stage": letter.stage,
-                    "reason": letter.reason,
-                    "message": letter.message,
-                    "provider": letter.delivery.as_ref().map(|delivery| &delivery.provider),
-                    "integration_id": letter.delivery.as_ref().map(|delivery| &delivery.integration),
-                    "first_at": first_at,
-                    "last_at": letter.last_at,
+                    "fingerprint": fingerprint,
+                    "count": group.count,
+                    "stage": group.stage,
+                    "reason": group.reason,
+                    "message": group.message,
+                    "provider": group.provider,
+                    "integration_id": group.integration,
+                    "first_at": group.first_at,
+                    "last_at": group.last_at,
                 })
             })
             .collect();
-        Ok(json!({ "items": items, "next_cursor": null }))
+        json!({ "items": items, "next_cursor": null, "truncated": truncated })
     }
 }
 

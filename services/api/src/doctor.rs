@@ -76,7 +76,7 @@ pub(crate) async fn doctor(State(shared): App, mut query: Query) -> Result<Json<
     query.end()?;
     shared.directory.complete()?;
     let integrations = shared.directory.all();
-    let mut findings = Vec::new();
+    let mut findings = vec![ok(format!("nats-server is {}", shared.broker.server_version()))];
     shared.check_streams(&mut findings).await.map_err(problems::broker)?;
     shared
         .check_consumers(&integrations, &mut findings)

@@ -9,7 +9,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use signalbox_broker::holding::Drain;
-use signalbox_proto::{Integration, Timestamp};
+use signalbox_proto::{Integration, Name, Timestamp};
 use signalbox_runtime::{Problem, duration};
 
 use crate::{
@@ -24,7 +24,9 @@ const DRAIN_PER_SECOND: std::ops::RangeInclusive<u32> = 1..=100_000;
 
 pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
-    let (provider, kind, status) = (query.take("provider"), query.take("type"), query.take("status"));
+    let provider = query.provider("provider")?;
+    let kind = query.one_of("type", &view::kinds())?;
+    let status = query.one_of("status", &view::STATUSES)?;
     let page = query.page()?;
     query.end()?;
     shared.directory.complete()?;
@@ -32,13 +34,9 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
         page.cursor
             .as_deref()
             .is_none_or(|cursor| integration.name.as_str() > cursor)
-            && provider
-                .as_deref()
-                .is_none_or(|provider| integration.provider.as_str() == provider)
-            && kind.as_deref().is_none_or(|kind| view::kind(integration) == Some(kind))
-            && status
-                .as_deref()
-                .is_none_or(|status| view::status(integration, &shared.directory.state(&integration.id)) == status)
+            && provider.is_none_or(|provider| integration.provider.as_str() == provider)
+            && kind.is_none_or(|kind| view::kind(integration) == Some(kind))
+            && status.is_none_or(|status| view::status(integration, &shared.directory.state(&integration.id)) == status)
     };
     let mut found: Vec<Arc<Integration>> = shared
         .directory
@@ -151,16 +149,14 @@ pub(crate) async fn resume(
     Ok(Json(view::integration(&integration, &state, &shared.keyring)))
 }
 
-/// `GET /v1/export`: the integrations of an org as a file would say them.
+/// `GET /v1/export`: the integrations of an org, or of all where none is named, as a file would say them.
 pub(crate) async fn export(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org = query.take("org");
+    let org: Option<Name> = query.parse("org")?;
     query.end()?;
     shared.directory.complete()?;
-    let found = match org {
+    let found = match &org {
         None => shared.directory.all(),
-        Some(org) => shared
-            .directory
-            .of_org(&org.parse().map_err(|error| invalid("org", format!("{error}")))?),
+        Some(org) => shared.directory.of_org(org),
     };
     let items: Vec<Value> = found
         .iter()

@@ -67,6 +67,12 @@ pub(crate) fn invalid(field: &str, detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid", detail).field(field)
 }
 
+/// A field that names no provider of this version.
+pub(crate) fn no_provider(field: &str) -> Problem {
+    let known: Vec<&str> = signalbox_providers::registry().iter().map(|entry| entry.name).collect();
+    invalid(field, format!("is none of {}", known.join(", ")))
+}
+
 /// An integration for which deliveries wait is not thrown away by accident.
 pub(crate) fn deliveries_waiting(name: &str, waiting: u64, remedy: &str) -> Problem {
     Problem::new(

@@ -8,10 +8,10 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 use serde::de::DeserializeOwned;
-use signalbox_proto::{Name, Timestamp};
+use signalbox_proto::{EventType, Name, Timestamp, names::InvalidName};
 use signalbox_runtime::{Problem, duration};
 
-use crate::problems::invalid;
+use crate::problems::{invalid, no_provider};
 
 /// Entries of a page where a request names no number.
 const LIMIT: usize = 50;
@@ -43,6 +43,10 @@ impl Query {
     pub(crate) fn read(text: &str) -> Result<Self, Problem> {
         let mut fields = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            // Taken as not given it would widen what a script with an unset variable asks for.
+            if value.is_empty() {
+                return Err(invalid(&name, "is empty: give it a value, or leave it out"));
+            }
             if fields.insert(name.to_string(), value.into_owned()).is_some() {
                 return Err(invalid(&name, "is given twice"));
             }
@@ -50,9 +54,9 @@ impl Query {
         Ok(Self(fields))
     }
 
-    /// Takes a parameter; an empty one counts as not given.
+    /// Takes a parameter.
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name).filter(|value| !value.is_empty())
+        self.0.remove(name)
     }
 
     /// Takes a parameter of a type that reads itself from text.
@@ -74,6 +78,26 @@ impl Query {
     /// Takes the org, `default` where none is named.
     pub(crate) fn org(&mut self) -> Result<Name, Problem> {
         Ok(self.parse("org")?.unwrap_or_else(Name::default_org))
+    }
+
+    /// Takes a parameter that is one of some words.
+    pub(crate) fn one_of(&mut self, name: &str, known: &[&'static str]) -> Result<Option<&'static str>, Problem> {
+        let Some(text) = self.take(name) else {
+            return Ok(None);
+        };
+        match known.iter().copied().find(|known| *known == text) {
+            Some(known) => Ok(Some(known)),
+            None => Err(invalid(name, format!("is none of {}", known.join(", ")))),
+        }
+    }
+
+    /// Takes the name of a provider of this version.
+    pub(crate) fn provider(&mut self, name: &str) -> Result<Option<&'static str>, Problem> {
+        let Some(text) = self.take(name) else {
+            return Ok(None);
+        };
+        let entry = signalbox_providers::find(&text).ok_or_else(|| no_provider(name))?;
+        Ok(Some(entry.name))
     }
 
     /// Takes a point in time, given as such or as a duration back from now.
@@ -107,6 +131,15 @@ impl Query {
             }
         }
     }
+}
+
+/// Reads an event type. A pattern is refused as such.
+pub(crate) fn event_type(field: &str, text: &str) -> Result<EventType, Problem> {
+    if text.contains(['*', '>']) {
+        return Err(invalid(field, "is a pattern, which is not taken here: name one event type"));
+    }
+    text.parse()
+        .map_err(|error: InvalidName| invalid(field, error.to_string()))
 }
 
 /// Reads a point in time: RFC 3339, or a duration such as `2h` back from now.

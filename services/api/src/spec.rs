@@ -1,7 +1,9 @@
 //! Checks what an owner wrote about an integration. Pure: the same text gives the same answer.
 //!
-//! Everything that is wrong is found at once, field by field. What this version does not enforce is refused by
-//! name, so that nobody believes in a limit that is not there.
+//! What is wrong with fields is found together, for all integrations of a request. Only what needs other fields comes
+//! later: the provider looks at `config` and `credentials` once org, name and provider can be read, and two of one name
+//! are told among those that are right. What this version does not enforce is refused by name, so that nobody believes
+//! in a limit that is not there.
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 

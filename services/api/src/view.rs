@@ -11,6 +11,9 @@ use signalbox_runtime::{Keyring, duration};
 
 use crate::sealing::{self, empty};
 
+/// Every status that an integration which is not deleted can have.
+pub(crate) const STATUSES: [&str; 5] = ["pending_setup", "inactive", "active", "paused", "error"];
+
 /// The status of an integration: what its owner set, and whether it is held for a while.
 pub(crate) fn status(integration: &Integration, state: &State) -> &'static str {
     match (integration.status, state.phase) {
@@ -26,6 +29,17 @@ pub(crate) fn status(integration: &Integration, state: &State) -> &'static str {
 /// The `type` of an integration.
 pub(crate) fn kind(integration: &Integration) -> Option<&'static str> {
     signalbox_providers::find(integration.provider.as_str()).map(|entry| entry.kind.as_str())
+}
+
+/// Every `type` that an integration can have.
+pub(crate) fn kinds() -> Vec<&'static str> {
+    let mut kinds: Vec<&str> = signalbox_providers::registry()
+        .iter()
+        .map(|entry| entry.kind.as_str())
+        .collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
 }
 
 /// An integration, secrets masked.

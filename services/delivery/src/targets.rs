@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use secrecy::ExposeSecret;
 use signalbox_broker::directory::Change;
 use signalbox_proto::{
-    Integration, Name, Phase, State,
-    integration::{Secrets, Status},
+    Integration, Name, Phase, RawJson, State,
+    integration::{Secrets, Status, Subscription},
 };
 use signalbox_providers::{About, AnyTarget, Entry};
 use signalbox_runtime::Keyring;
@@ -62,10 +62,7 @@ impl Targets {
                     }
                     self.known.insert(
                         integration.id.clone(),
-                        Arc::new(Known {
-                            integration: *integration,
-                            target,
-                        }),
+                        Arc::new(Known { integration: slim(*integration), target }),
                     );
                 }
             }
@@ -134,4 +131,10 @@ impl Targets {
             .map(Arc::from)
             .map_err(|error| error.to_string())
     }
+}
+
+/// What a worker needs of an integration once its target is open: with a hundred thousand of them the
+/// rest weighs.
+fn slim(integration: Integration) -> Integration {
+    Integration { subscription: Subscription::default(), config: RawJson::default(), sealed: None, ..integration }
 }

@@ -37,12 +37,23 @@ pub(crate) fn structured(body: &Bytes) -> Result<Draft, Rejection> {
         }
     }
     require_version(specversion.as_deref())?;
-    for (name, value) in [("id", &draft.id), ("source", &draft.source), ("type", &draft.event_type)] {
+    for (name, value) in [
+        ("id", &draft.id),
+        ("source", &draft.source),
+        ("type", &draft.event_type),
+    ] {
         if value.is_none() {
-            return Err(Rejection::invalid(name, format!("a CloudEvent needs the attribute \"{name}\"")));
+            return Err(Rejection::invalid(
+                name,
+                format!("a CloudEvent needs the attribute \"{name}\""),
+            ));
         }
     }
-    if draft.datacontenttype.as_deref().is_some_and(|given| is_json(&media_type(given))) {
+    if draft
+        .datacontenttype
+        .as_deref()
+        .is_some_and(|given| is_json(&media_type(given)))
+    {
         draft.datacontenttype = None;
     }
     match (data, data_base64) {
@@ -74,7 +85,10 @@ fn attribute(name: &str, value: &RawValue) -> Result<Option<String>, Rejection> 
         Ok(serde_json::Value::String(text)) => Ok(Some(text)),
         Ok(serde_json::Value::Bool(value)) => Ok(Some(value.to_string())),
         Ok(serde_json::Value::Number(number)) if number.is_i64() || number.is_u64() => Ok(Some(number.to_string())),
-        _ => Err(Rejection::invalid(name, "an attribute is a string, a boolean or an integer")),
+        _ => Err(Rejection::invalid(
+            name,
+            "an attribute is a string, a boolean or an integer",
+        )),
     }
 }
 
@@ -99,14 +113,23 @@ pub(crate) fn attributes_of_headers(draft: &mut Draft, headers: &dyn Headers) ->
 
 /// The HTTP binding of CloudEvents (3.1.3.2) lets senders put a value between double quotes.
 fn unquoted(value: &str) -> &str {
-    value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)
+    value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(value)
 }
 
 fn require_version(specversion: Option<&str>) -> Result<(), Rejection> {
     match specversion {
         Some("1.0") => Ok(()),
-        Some(other) => Err(Rejection::invalid("specversion", format!("{other:?} is not supported; send \"1.0\""))),
-        None => Err(Rejection::invalid("specversion", "a CloudEvent needs the attribute \"specversion\"")),
+        Some(other) => Err(Rejection::invalid(
+            "specversion",
+            format!("{other:?} is not supported; send \"1.0\""),
+        )),
+        None => Err(Rejection::invalid(
+            "specversion",
+            "a CloudEvent needs the attribute \"specversion\"",
+        )),
     }
 }
 
@@ -126,10 +149,15 @@ fn set(draft: &mut Draft, name: &str, text: String) -> Result<(), Rejection> {
             // Senders of headers use `-` and `_` too; payloads leave out what is no CloudEvents name.
             let valid = !name.is_empty()
                 && name.len() <= 64
-                && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
             if !valid {
                 let shown: String = name.chars().take(64).collect();
-                return Err(Rejection::invalid(&shown, "an extension's name has 1 to 64 of a-z, 0-9, _ and -"));
+                return Err(Rejection::invalid(
+                    &shown,
+                    "an extension's name has 1 to 64 of a-z, 0-9, _ and -",
+                ));
             }
             draft.metadata.insert(name.to_owned(), text);
             return Ok(());

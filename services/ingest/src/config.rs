@@ -18,7 +18,11 @@ impl Config {
     /// Checks the bounds.
     pub fn check(&self) -> Result<(), signalbox_runtime::Error> {
         use signalbox_runtime::settings::bound;
-        bound("ingest.event_bytes_max", self.event_bytes_max, 1_024..=signalbox_proto::event::BYTES_MAX)?;
+        bound(
+            "ingest.event_bytes_max",
+            self.event_bytes_max,
+            1_024..=signalbox_proto::event::BYTES_MAX,
+        )?;
         bound("ingest.in_flight_max", self.in_flight_max, 1..=10_000)?;
         bound("ingest.http_timeout_ms", self.http_timeout_ms, 100..=60_000)?;
         Ok(())

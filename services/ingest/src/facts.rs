@@ -35,7 +35,12 @@ pub(crate) fn check_envelope(json: &[u8]) -> Result<(), Rejection> {
 fn walk(json: &[u8], levels: usize) -> Result<Facts, Rejection> {
     let mut found = Found::default();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let walked = Walk { place: Place::Root, levels, found: &mut found }.deserialize(&mut deserializer);
+    let walked = Walk {
+        place: Place::Root,
+        levels,
+        found: &mut found,
+    }
+    .deserialize(&mut deserializer);
     walked.and_then(|()| deserializer.end()).map_err(|error| {
         if error.is_data() {
             Rejection::invalid("data", error.to_string())
@@ -156,7 +161,14 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let levels = deeper(self.levels)?;
-        while seq.next_element_seed(Walk { place: Place::Elsewhere, levels, found: self.found })?.is_some() {}
+        while seq
+            .next_element_seed(Walk {
+                place: Place::Elsewhere,
+                levels,
+                found: self.found,
+            })?
+            .is_some()
+        {}
         Ok(())
     }
 
@@ -167,7 +179,11 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let levels = deeper(self.levels)?;
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             let place = self.place.under(&key);
-            map.next_value_seed(Walk { place, levels, found: self.found })?;
+            map.next_value_seed(Walk {
+                place,
+                levels,
+                found: self.found,
+            })?;
         }
         Ok(())
     }

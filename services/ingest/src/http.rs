@@ -47,9 +47,17 @@ pub fn routes(broker: Broker, config: &Config, key: AdminKey) -> Router {
         .with_state(Arc::new(door))
 }
 
-async fn publish(State(door): State<Arc<Door>>, Query(query): Query<HashMap<String, String>>, request: Request) -> Response {
+async fn publish(
+    State(door): State<Arc<Door>>,
+    Query(query): Query<HashMap<String, String>>,
+    request: Request,
+) -> Response {
     match door.publish(&query, request).await {
-        Ok(id) => (StatusCode::ACCEPTED, axum::Json(serde_json::json!({ "events": [{ "id": id }] }))).into_response(),
+        Ok(id) => (
+            StatusCode::ACCEPTED,
+            axum::Json(serde_json::json!({ "events": [{ "id": id }] })),
+        )
+            .into_response(),
         Err(problem) => problem.into_response(),
     }
 }
@@ -64,17 +72,26 @@ impl Door {
         }
         let org = org_of(query)?;
         let bytes_max = self.event_bytes_max + BODY_SLACK_BYTES;
-        let body = axum::body::to_bytes(body, bytes_max)
-            .await
-            .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", format!("the body has more than {bytes_max} bytes")))?;
+        let body = axum::body::to_bytes(body, bytes_max).await.map_err(|_| {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too_large",
+                format!("the body has more than {bytes_max} bytes"),
+            )
+        })?;
         let draft = read_request(&parts.headers, body).map_err(problem_of)?;
-        let event = draft.finish(&org, None, || uuid::Uuid::now_v7().to_string()).map_err(problem_of)?;
+        let event = draft
+            .finish(&org, None, || uuid::Uuid::now_v7().to_string())
+            .map_err(problem_of)?;
         let publish = self.broker.event_publish(&event).map_err(|error| {
             tracing::error!(%error, "cannot encode an event");
             Problem::internal()
         })?;
         if publish.body.len() > self.event_bytes_max {
-            return Err(problem_of(Rejection::too_large(publish.body.len(), self.event_bytes_max)));
+            return Err(problem_of(Rejection::too_large(
+                publish.body.len(),
+                self.event_bytes_max,
+            )));
         }
         let Event { id, .. } = event;
         match self.broker.publisher().publish_within(publish, self.timeout).await {
@@ -90,22 +107,28 @@ fn refusal(error: &PublishError) -> Problem {
         PublishError::Full { .. } => {
             Problem::unavailable("the store of accepted events is full; an operator has to make room", 30)
         }
-        PublishError::TimedOut | PublishError::Closed | PublishError::Stale { .. } => {
-            Problem::unavailable("events cannot be stored just now; send this one again under the same id", RETRY_AFTER_SECS)
-        }
+        PublishError::TimedOut | PublishError::Closed | PublishError::Stale { .. } => Problem::unavailable(
+            "events cannot be stored just now; send this one again under the same id",
+            RETRY_AFTER_SECS,
+        ),
         PublishError::Refused { .. } => Problem::internal(),
     }
 }
 
 fn org_of(query: &HashMap<String, String>) -> Result<Name, Problem> {
     if let Some(unknown) = query.keys().find(|name| *name != "org") {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "unknown_parameter", "the only parameter here is `org`").field(unknown));
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "unknown_parameter",
+            "the only parameter here is `org`",
+        )
+        .field(unknown));
     }
     match query.get("org") {
         None => Ok(Name::default_org()),
-        Some(org) => org
-            .parse()
-            .map_err(|error: signalbox_proto::names::InvalidName| Problem::new(StatusCode::BAD_REQUEST, "invalid", error.to_string()).field("org")),
+        Some(org) => org.parse().map_err(|error: signalbox_proto::names::InvalidName| {
+            Problem::new(StatusCode::BAD_REQUEST, "invalid", error.to_string()).field("org")
+        }),
     }
 }
 
@@ -116,23 +139,37 @@ impl Headers for HeaderMap {
 
     fn all(&self) -> Vec<(String, String)> {
         self.iter()
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .map(|(name, value)| {
+                (
+                    name.as_str().to_owned(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
             .collect()
     }
 }
 
 /// Told apart by content type and, for binary mode, by `ce-specversion`.
 fn read_request(headers: &HeaderMap, body: Bytes) -> Result<Draft, Rejection> {
-    let content_type = Headers::get(headers, "content-type").unwrap_or("application/json").to_owned();
+    let content_type = Headers::get(headers, "content-type")
+        .unwrap_or("application/json")
+        .to_owned();
     let media = media_type(&content_type);
     // The content type tells structured mode from binary, as the HTTP binding asks.
     let structured = media.starts_with("application/cloudevents");
     if !structured && HeaderMap::contains_key(headers, "ce-specversion") {
         let mut draft = Draft::default();
         cloudevents::attributes_of_headers(&mut draft, headers)?;
-        for (name, missing) in [("ce-id", draft.id.is_none()), ("ce-source", draft.source.is_none()), ("ce-type", draft.event_type.is_none())] {
+        for (name, missing) in [
+            ("ce-id", draft.id.is_none()),
+            ("ce-source", draft.source.is_none()),
+            ("ce-type", draft.event_type.is_none()),
+        ] {
             if missing {
-                return Err(Rejection::invalid(name, format!("a CloudEvent in binary mode needs the header \"{name}\"")));
+                return Err(Rejection::invalid(
+                    name,
+                    format!("a CloudEvent in binary mode needs the header \"{name}\""),
+                ));
             }
         }
         if is_json(&media) {

@@ -57,11 +57,19 @@ pub enum Wrong {
 
 impl Rejection {
     pub(crate) fn malformed(message: impl Into<String>) -> Self {
-        Self { field: None, message: message.into(), kind: Wrong::Malformed }
+        Self {
+            field: None,
+            message: message.into(),
+            kind: Wrong::Malformed,
+        }
     }
 
     pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {
-        Self { field: Some(field.to_owned()), message: message.into(), kind: Wrong::Invalid }
+        Self {
+            field: Some(field.to_owned()),
+            message: message.into(),
+            kind: Wrong::Invalid,
+        }
     }
 
     pub(crate) fn unsupported(content_type: &str) -> Self {
@@ -77,7 +85,11 @@ impl Rejection {
 
     /// Too large, with the bound.
     pub fn too_large(bytes: usize, bytes_max: usize) -> Self {
-        Self { field: None, message: format!("the event has {bytes} bytes, more than {bytes_max}"), kind: Wrong::TooLarge }
+        Self {
+            field: None,
+            message: format!("the event has {bytes} bytes, more than {bytes_max}"),
+            kind: Wrong::TooLarge,
+        }
     }
 }
 
@@ -120,7 +132,9 @@ pub fn read_message(subject: &str, headers: &dyn Headers, body: Bytes) -> Result
             cloudevents::attributes_of_headers(&mut draft, headers)?;
             draft
         }
-        "application/cloudevents-batch+json" | "application/msgpack" => return Err(Rejection::unsupported(content_type)),
+        "application/cloudevents-batch+json" | "application/msgpack" => {
+            return Err(Rejection::unsupported(content_type));
+        }
         media => {
             let mut draft = Draft::default();
             cloudevents::attributes_of_headers(&mut draft, headers)?;
@@ -130,7 +144,10 @@ pub fn read_message(subject: &str, headers: &dyn Headers, body: Bytes) -> Result
                     draft.data = body;
                     draft.facts = Some(found);
                 } else {
-                    return Err(Rejection::invalid("data", "the body must be a JSON object: the event's data"));
+                    return Err(Rejection::invalid(
+                        "data",
+                        "the body must be a JSON object: the event's data",
+                    ));
                 }
             } else if headers.get("ce-specversion").is_some() {
                 cloudevents::foreign_data(&mut draft, content_type, &body)?;
@@ -173,8 +190,15 @@ impl Draft {
                 ));
             }
             (_, Some(truth)) => truth.clone(),
-            (Some(given), None) => given.parse().map_err(|error: names::InvalidName| Rejection::invalid("type", error.to_string()))?,
-            (None, None) => return Err(Rejection::invalid("type", "an event needs a type, such as \"execution.failed\"")),
+            (Some(given), None) => given
+                .parse()
+                .map_err(|error: names::InvalidName| Rejection::invalid("type", error.to_string()))?,
+            (None, None) => {
+                return Err(Rejection::invalid(
+                    "type",
+                    "an event needs a type, such as \"execution.failed\"",
+                ));
+            }
         };
         let id = self.id.unwrap_or_else(fallback_id);
         names::check_event_id(&id).map_err(|error| Rejection::invalid("id", error.to_string()))?;
@@ -202,7 +226,10 @@ impl Draft {
         }
         let mut metadata = self.metadata;
         if metadata.len() > METADATA_MAX {
-            return Err(Rejection::invalid("metadata", format!("more than {METADATA_MAX} attributes")));
+            return Err(Rejection::invalid(
+                "metadata",
+                format!("more than {METADATA_MAX} attributes"),
+            ));
         }
         for (name, value) in &metadata {
             check_text(&format!("metadata.{name}"), Some(value))?;
@@ -211,7 +238,10 @@ impl Draft {
         let own = self.severity.or(facts.severity);
         let read = own.as_deref().and_then(Severity::read);
         if let (Some(text), None) = (&own, read) {
-            metadata.insert("severity_given".into(), text.chars().filter(|c| !c.is_control()).take(128).collect());
+            metadata.insert(
+                "severity_given".into(),
+                text.chars().filter(|c| !c.is_control()).take(128).collect(),
+            );
         }
         Ok(Event {
             id,
@@ -224,7 +254,11 @@ impl Draft {
             time,
             agent_id,
             execution_id,
-            data: RawJson::from_checked(if self.data.is_empty() { Bytes::from_static(b"null") } else { self.data }),
+            data: RawJson::from_checked(if self.data.is_empty() {
+                Bytes::from_static(b"null")
+            } else {
+                self.data
+            }),
             datacontenttype: self.datacontenttype,
             data_base64: self.data_base64,
             metadata,
@@ -235,7 +269,10 @@ impl Draft {
 fn check_text(field: &str, value: Option<&String>) -> Result<(), Rejection> {
     let Some(value) = value else { return Ok(()) };
     if value.is_empty() || value.len() > ATTRIBUTE_BYTES_MAX {
-        return Err(Rejection::invalid(field, format!("must have 1 to {ATTRIBUTE_BYTES_MAX} bytes, has {}", value.len())));
+        return Err(Rejection::invalid(
+            field,
+            format!("must have 1 to {ATTRIBUTE_BYTES_MAX} bytes, has {}", value.len()),
+        ));
     }
     // CloudEvents 1.0.2, type system: strings hold no control characters. They also end in headers.
     if value.chars().any(char::is_control) {
@@ -246,7 +283,12 @@ fn check_text(field: &str, value: Option<&String>) -> Result<(), Rejection> {
 
 /// The media type of a content type, without parameters, in lower case.
 pub(crate) fn media_type(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
 }
 
 /// Whether data of a media type is JSON.

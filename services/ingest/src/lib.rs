@@ -5,15 +5,18 @@ mod config;
 mod facts;
 mod http;
 pub mod input;
+mod letter;
 mod nats;
 mod plain;
+mod sweep;
 
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use signalbox_broker::Broker;
-use signalbox_proto::subjects;
+use signalbox_broker::{Broker, patience::patiently};
+use signalbox_proto::{Timestamp, subjects};
 use signalbox_runtime::{Process, metrics::Counter};
+use tokio::sync::watch;
 
 pub use config::Config;
 pub use http::routes;
@@ -39,23 +42,49 @@ struct Metrics {
     rejected: Counter,
 }
 
+/// What the server lists the connection for inputs under.
+const INPUT_CONNECTION: &str = "signalbox-input";
+
 /// Takes events in over NATS until the process is asked to stop.
 pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(), Error> {
     config.check()?;
     let health = process.health.component("ingest");
     health.not_ready("opening its streams");
-    broker.ensure_streams().await?;
-    let incarnation = broker.stream_state(subjects::INGEST).await?.created;
+    let (input, incarnation) = tokio::select! {
+        () = process.shutdown.requested() => return Ok(()),
+        opened = open(&broker) => opened?,
+    };
     let metrics = Metrics {
-        events: process.metrics.counter("ingest_events", "Inputs that became events, repeats included."),
-        repeats: process.metrics.counter("ingest_repeats", "Inputs whose event was known already."),
-        rejected: process.metrics.counter("ingest_rejected", "Inputs that became dead letters."),
+        events: process
+            .metrics
+            .counter("ingest_events", "Inputs that became events, repeats included."),
+        repeats: process
+            .metrics
+            .counter("ingest_repeats", "Inputs whose event was known already."),
+        rejected: process
+            .metrics
+            .counter("ingest_rejected", "Inputs that became dead letters."),
     };
     let config = Arc::new(config);
-    let process = Process { tracer: process.tracer.for_role("ingest"), ..process };
+    let process = Process {
+        tracer: process.tracer.for_role("ingest"),
+        ..process
+    };
+    let (swept, is_swept) = watch::channel(false);
+    let sweeper = sweep::Sweeper {
+        broker: broker.clone(),
+        metrics: metrics.clone(),
+        shutdown: process.shutdown.clone(),
+        connections: input.reconnections(),
+        swept,
+        incarnation,
+        next: 1,
+    };
     let partitions = (0..broker.config().partitions).map(|number| {
         let partition = nats::Partition {
             broker: broker.clone(),
+            input: input.clone(),
+            swept: is_swept.clone(),
             process: process.clone(),
             config: config.clone(),
             metrics: metrics.clone(),
@@ -65,6 +94,18 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
         };
         partition.run()
     });
-    try_join_all(partitions).await?;
+    tokio::try_join!(try_join_all(partitions), async {
+        sweeper.run().await;
+        Ok(())
+    })?;
     Ok(())
+}
+
+/// Waits for the streams and opens the connection for inputs; says when INGEST was made.
+async fn open(broker: &Broker) -> Result<(Broker, Timestamp), signalbox_broker::Error> {
+    patiently("the list of streams", || broker.ensure_streams()).await?;
+    let state = patiently("the stream INGEST", || broker.stream_state(subjects::INGEST)).await?;
+    let connect = || Broker::connect(broker.config().clone(), INPUT_CONNECTION);
+    let input = patiently("the connection for inputs", connect).await?;
+    Ok((input, state.created))
 }

@@ -2,24 +2,52 @@
 //!
 //! **Invariant:** the event (or the dead letter) is acknowledged by its stream before the input is.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use futures::{StreamExt, stream::FuturesUnordered};
-use signalbox_broker::{Ack, Broker, Error, Message, Publish, PublishError, Puller, Receipt, hops::TRACEPARENT, suspects::{self, Suspicion}, topology::Consumer};
-use signalbox_proto::{DeadLetter, DeadReason, Event, Stage, Timestamp, dead::Input, hash, subjects};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use signalbox_broker::{
+    Ack, Broker, Error, Message, Publish, PublishError, Puller,
+    hops::TRACEPARENT,
+    message::Ticket,
+    patience::patiently,
+    suspects::{self, Suspicion},
+    topology::{Consumer, IN_PROGRESS_EVERY},
+};
+use signalbox_proto::{DeadReason, Event, Timestamp, hash, subjects};
 use signalbox_runtime::{
     Process,
     health::ComponentHandle,
     telemetry::{Attribute, Hop, Kind, TraceContext},
 };
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
 
-use crate::{Config, Metrics, input::{self, Headers, Rejection}};
+use crate::{
+    Config, Metrics,
+    input::{self, Headers, Rejection},
+    letter::{self, Original},
+};
 
 /// The wait before an input is looked at again when a stream has no room.
 const FULL_RETRY: Duration = Duration::from_secs(2);
+/// How long what is in hand may take to come to its end on shutdown. The rest is handed back.
+const DRAIN_MAX: Duration = Duration::from_secs(20);
 
 pub(crate) struct Partition {
+    /// For all but pulling.
     pub(crate) broker: Broker,
+    /// The connection that inputs come over. One that cannot be read ends it: see [`crate::sweep`].
+    pub(crate) input: Broker,
+    /// Whether inputs may be asked for.
+    pub(crate) swept: watch::Receiver<bool>,
     pub(crate) process: Process,
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: Metrics,
@@ -29,24 +57,51 @@ pub(crate) struct Partition {
     pub(crate) number: u32,
 }
 
-/// What an input became, on its way to a stream.
-enum Hopping {
-    Event { receipt: Receipt, message: Message },
-    Dead { done: std::pin::Pin<Box<dyn Future<Output = Result<Ack, Error>> + Send>>, message: Message },
+/// An input in hand, and what is being done with it.
+struct Held {
+    ticket: Ticket,
+    since: Instant,
+    step: BoxFuture<'static, (Message, Done)>,
 }
 
-enum Hopped {
-    Event(Result<Ack, PublishError>, Message),
-    Dead(Result<Ack, Error>, Message),
+/// What a step with an input has come to.
+enum Done {
+    Suspicion(Result<Suspicion, Error>),
+    Event(Result<Ack, PublishError>),
+    Dead(Result<Ack, Error>),
 }
 
-impl Hopping {
-    async fn done(self) -> Hopped {
-        match self {
-            Self::Event { receipt, message } => Hopped::Event(receipt.await, message),
-            Self::Dead { done, message } => Hopped::Dead(done.await, message),
+impl Held {
+    fn new(message: Message, step: impl Future<Output = Done> + Send + 'static) -> Self {
+        Self {
+            ticket: message.ticket(),
+            since: Instant::now(),
+            step: step.map(|done| (message, done)).boxed(),
         }
     }
+}
+
+impl Future for Held {
+    type Output = (Message, Done);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.step.as_mut().poll(context)
+    }
+}
+
+/// What a partition has in hand.
+#[derive(Default)]
+struct Hands {
+    held: FuturesUnordered<Held>,
+    /// Suspects that wait for their turn: one at a time is behind its marker.
+    suspects: VecDeque<Message>,
+    suspect: Option<Suspect>,
+}
+
+/// The suspect whose turn it is.
+struct Suspect {
+    seq: u64,
+    suspicion: Suspicion,
 }
 
 impl Headers for Message {
@@ -61,64 +116,202 @@ impl Headers for Message {
     }
 
     fn all(&self) -> Vec<(String, String)> {
-        self.header_list().into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
+        self.header_list()
+            .into_iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), value))
+            .collect()
     }
 }
 
 impl Partition {
-    pub(crate) async fn run(self) -> Result<(), Error> {
-        let mut puller = Puller::open(&self.broker, Consumer::ingest(self.number, self.broker.config().partitions)).await?;
-        let mut hopping = FuturesUnordered::new();
+    pub(crate) async fn run(mut self) -> Result<(), Error> {
+        let partitions = self.broker.config().partitions;
+        let open = || Puller::open(&self.input, Consumer::ingest(self.number, partitions));
+        let mut puller = tokio::select! {
+            () = self.process.shutdown.requested() => return Ok(()),
+            opened = patiently("the consumer of ingest", open) => opened?,
+        };
+        let mut hands = Hands::default();
+        let mut tick = tokio::time::interval(IN_PROGRESS_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.health.ready();
         loop {
-            let free = self.config.in_flight_max - hopping.len();
+            self.next_suspect(&mut hands);
+            let room = self
+                .config
+                .in_flight_max
+                .saturating_sub(hands.held.len() + hands.suspects.len());
+            let wanted = if *self.swept.borrow_and_update() { room } else { 0 };
             tokio::select! {
                 biased;
                 () = self.process.shutdown.requested() => break,
-                Some(done) = hopping.next(), if !hopping.is_empty() => self.settle(done).await,
-                message = puller.next(free) => {
+                Some((message, done)) = hands.held.next() => self.step(&mut hands, message, done).await,
+                _ = tick.tick() => self.tell_in_progress(&hands).await,
+                // The sweeper ends only with the process.
+                Ok(()) = self.swept.changed() => {}
+                message = puller.next(wanted) => {
                     if suspects::is_suspect(&message) {
-                        while let Some(done) = hopping.next().await {
-                            self.settle(done).await;
-                        }
-                        self.take_suspect(message).await?;
+                        hands.suspects.push_back(message);
                     } else {
-                        hopping.push(self.take(message).await.done());
+                        hands.held.push(self.take(message));
                     }
                 }
             }
         }
-        while let Some(done) = hopping.next().await {
-            self.settle(done).await;
+        for message in puller.stop().await.into_iter().chain(hands.suspects.drain(..)) {
+            self.hand_back(&message).await;
         }
-        for message in puller.stop().await {
-            message.nak(&self.broker).await?;
+        let until = Instant::now() + DRAIN_MAX;
+        while let Ok(Some((message, done))) = tokio::time::timeout_at(until, hands.held.next()).await {
+            self.step(&mut hands, message, done).await;
         }
-        self.broker.flush().await
+        for held in std::mem::take(&mut hands.held) {
+            self.clear_marker(&mut hands, &held.ticket, false).await;
+            self.hand_back(&held.ticket).await;
+        }
+        if let Err(error) = self.broker.flush().await {
+            tracing::debug!(%error, "what was not told the server comes again");
+        }
+        Ok(())
     }
 
     /// Begins the hop of an input to EVENTS or DEAD.
-    async fn take(&self, message: Message) -> Hopping {
+    fn take(&self, message: Message) -> Held {
         match self.read(&message) {
             Ok(publish) => {
-                let receipt = self.broker.publisher().send(publish, None).await;
-                Hopping::Event { receipt, message }
+                let publisher = self.broker.publisher().clone();
+                Held::new(message, async move { Done::Event(publisher.publish(publish).await) })
             }
             Err(rejection) => self.bury(message, DeadReason::Invalid, rejection.to_string()),
         }
     }
 
-    async fn take_suspect(&self, message: Message) -> Result<(), Error> {
-        let hopping = match self.broker.suspect(subjects::INGEST, &message).await? {
-            Suspicion::None | Suspicion::Suspect => self.take(message.clone()).await,
-            Suspicion::Poison => {
-                self.bury(message.clone(), DeadReason::Poison, "handling this input stopped a worker twice".into())
+    fn bury(&self, message: Message, reason: DeadReason, why: String) -> Held {
+        let original = Original {
+            subject: message.subject.to_string(),
+            headers: message.header_list(),
+            body: message.body.to_vec(),
+            seq: message.place.seq,
+            at: message.place.at,
+            incarnation: self.incarnation,
+        };
+        let broker = self.broker.clone();
+        Held::new(message, async move {
+            Done::Dead(letter::file(&broker, original, reason, &why).await)
+        })
+    }
+
+    /// Puts the marker of the next suspect, where none is in hand.
+    fn next_suspect(&self, hands: &mut Hands) {
+        if hands.suspect.is_some() {
+            return;
+        }
+        let Some(message) = hands.suspects.pop_front() else {
+            return;
+        };
+        hands.suspect = Some(Suspect {
+            seq: message.place.seq,
+            suspicion: Suspicion::Suspect,
+        });
+        let (broker, ticket, instance) = (self.broker.clone(), message.ticket(), self.process.instance.clone());
+        hands.held.push(Held::new(message, async move {
+            Done::Suspicion(broker.suspect(subjects::INGEST, &ticket, &instance).await)
+        }));
+    }
+
+    /// What follows a step: another one, or the end of the input.
+    async fn step(&self, hands: &mut Hands, message: Message, done: Done) {
+        let settled = match done {
+            Done::Suspicion(Ok(suspicion)) => {
+                hands.suspect = Some(Suspect {
+                    seq: message.place.seq,
+                    suspicion,
+                });
+                hands.held.push(match suspicion {
+                    Suspicion::None | Suspicion::Suspect => self.take(message),
+                    Suspicion::Poison => self.bury(
+                        message,
+                        DeadReason::Poison,
+                        "handling this input stopped a worker twice".into(),
+                    ),
+                });
+                return;
+            }
+            Done::Suspicion(Err(error)) => {
+                tracing::warn!(%error, seq = message.place.seq, "cannot mark a suspect input; it comes again");
+                false
+            }
+            Done::Event(Ok(ack)) => {
+                self.metrics.events.inc();
+                if ack.duplicate {
+                    self.metrics.repeats.inc();
+                }
+                self.health.ready();
+                true
+            }
+            Done::Event(Err(PublishError::Refused { code, description })) => {
+                // Not for want of room: EVENTS will never take this one.
+                let why = format!("the stream of events refuses it: {description} ({code})");
+                hands.held.push(self.bury(message, DeadReason::Invalid, why));
+                return;
+            }
+            Done::Event(Err(error)) => {
+                self.health.not_ready(format!("EVENTS does not take events: {error}"));
+                false
+            }
+            Done::Dead(Ok(_)) => {
+                self.metrics.rejected.inc();
+                true
+            }
+            Done::Dead(Err(error)) => {
+                self.health
+                    .not_ready(format!("DEAD does not take dead letters: {error}"));
+                false
             }
         };
-        let done = hopping.done().await;
-        self.broker.clear_suspect(subjects::INGEST, &message).await?;
-        self.settle(done).await;
-        Ok(())
+        self.clear_marker(hands, &message, settled).await;
+        let told = if settled {
+            message.ack(&self.broker).await
+        } else {
+            message.nak_after(&self.broker, FULL_RETRY).await
+        };
+        if let Err(error) = told {
+            // The input comes again after its wait; its event is known by its id then.
+            tracing::debug!(%error, "an acknowledgement could not be written");
+        }
+    }
+
+    /// Removes the marker of a suspect that this process survived. That of poison stays until the
+    /// poison is filed: without it the next worker would handle it.
+    async fn clear_marker(&self, hands: &mut Hands, ticket: &Ticket, settled: bool) {
+        let Some(suspect) = hands.suspect.take_if(|suspect| suspect.seq == ticket.place.seq) else {
+            return;
+        };
+        if (settled || suspect.suspicion != Suspicion::Poison)
+            && let Err(error) = self.broker.clear_suspect(subjects::INGEST, ticket).await
+        {
+            tracing::warn!(%error, seq = suspect.seq, "the marker of a suspect could not be removed");
+        }
+    }
+
+    /// Keeps what takes long from coming again meanwhile.
+    async fn tell_in_progress(&self, hands: &Hands) {
+        let held = hands
+            .held
+            .iter()
+            .filter(|held| held.since.elapsed() >= IN_PROGRESS_EVERY);
+        let waiting = hands.suspects.iter().map(|message| &**message);
+        for ticket in held.map(|held| &held.ticket).chain(waiting) {
+            if let Err(error) = ticket.in_progress(&self.broker).await {
+                tracing::debug!(%error, seq = ticket.place.seq, "cannot say that an input is in progress");
+            }
+        }
+    }
+
+    async fn hand_back(&self, ticket: &Ticket) {
+        if let Err(error) = ticket.nak(&self.broker).await {
+            tracing::debug!(%error, seq = ticket.place.seq, "an input comes again after its wait");
+        }
     }
 
     fn read(&self, message: &Message) -> Result<Publish, Rejection> {
@@ -129,7 +322,10 @@ impl Partition {
         if let Some(start) = start {
             self.trace(&mut event, start);
         }
-        let publish = self.broker.event_publish(&event).map_err(|error| Rejection::malformed(error.to_string()))?;
+        let publish = self
+            .broker
+            .event_publish(&event)
+            .map_err(|error| Rejection::malformed(error.to_string()))?;
         if publish.body.len() > self.config.event_bytes_max {
             return Err(Rejection::too_large(publish.body.len(), self.config.event_bytes_max));
         }
@@ -147,7 +343,10 @@ impl Partition {
     }
 
     fn trace(&self, event: &mut Event, start: Timestamp) {
-        let parent = event.metadata.get(TRACEPARENT).and_then(|text| TraceContext::parse(text));
+        let parent = event
+            .metadata
+            .get(TRACEPARENT)
+            .and_then(|text| TraceContext::parse(text));
         let context = self.process.tracer.child_context(parent);
         if let Some(context) = &context {
             event.metadata.insert(TRACEPARENT.into(), context.to_string());
@@ -159,60 +358,11 @@ impl Partition {
             context: context.as_ref(),
             start_nanos: start.nanos(),
             end_nanos: Timestamp::now().nanos(),
-            attributes: &[("event.id", Attribute::Text(&event.id)), ("event.type", Attribute::Text(event.event_type.as_str()))],
+            attributes: &[
+                ("event.id", Attribute::Text(&event.id)),
+                ("event.type", Attribute::Text(event.event_type.as_str())),
+            ],
             error: None,
         });
-    }
-
-    fn bury(&self, message: Message, reason: DeadReason, why: String) -> Hopping {
-        let given = subjects::given_input(&message.subject);
-        let org = signalbox_proto::subjects::read_input(&given).ok().map(|(org, _)| org);
-        tracing::info!(nats.subject = %given, reason = %why, "an input is no event; it is kept as a dead letter");
-        let input = Input { subject: given, headers: message.header_list(), body: message.body.to_vec() };
-        let letter = DeadLetter::of_input(Stage::Ingest, reason, &why, org, input, message.place.at);
-        let stream = format!("{}@{}", subjects::INGEST, self.incarnation.nanos());
-        let id = Broker::dead_id(&stream, message.place.seq, reason.as_str());
-        let broker = self.broker.clone();
-        Hopping::Dead { done: Box::pin(async move { broker.bury(&letter, &id).await }), message }
-    }
-
-    async fn settle(&self, done: Hopped) {
-        let settled = match done {
-            Hopped::Event(Ok(ack), message) => {
-                self.metrics.events.inc();
-                if ack.duplicate {
-                    self.metrics.repeats.inc();
-                }
-                self.health.ready();
-                message.ack(&self.broker).await
-            }
-            Hopped::Event(Err(PublishError::Refused { code, description }), message) => {
-                // Not for want of room: EVENTS will never take this one.
-                let why = format!("the stream of events refuses it: {description} ({code})");
-                match self.bury(message, DeadReason::Invalid, why).done().await {
-                    Hopped::Dead(Ok(_), message) => {
-                        self.metrics.rejected.inc();
-                        message.ack(&self.broker).await
-                    }
-                    Hopped::Dead(Err(_), message) | Hopped::Event(_, message) => message.nak_after(&self.broker, FULL_RETRY).await,
-                }
-            }
-            Hopped::Event(Err(error), message) => {
-                self.health.not_ready(format!("EVENTS does not take events: {error}"));
-                message.nak_after(&self.broker, FULL_RETRY).await
-            }
-            Hopped::Dead(Ok(_), message) => {
-                self.metrics.rejected.inc();
-                message.ack(&self.broker).await
-            }
-            Hopped::Dead(Err(error), message) => {
-                self.health.not_ready(format!("DEAD does not take dead letters: {error}"));
-                message.nak_after(&self.broker, FULL_RETRY).await
-            }
-        };
-        if let Err(error) = settled {
-            // The input comes again after its wait; its event is known by its id then.
-            tracing::debug!(%error, "an acknowledgement could not be written");
-        }
     }
 }

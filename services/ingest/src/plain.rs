@@ -38,7 +38,9 @@ pub(crate) fn read(body: &Bytes) -> Result<Draft, Rejection> {
             "execution_id" => once(name, &mut draft.execution_id, value)?,
             // A severity of any form never rejects an event: what is no text is kept as it is written.
             "severity" => match serde_json::from_str::<serde_json::Value>(value.get()) {
-                Ok(serde_json::Value::String(_) | serde_json::Value::Null) | Err(_) => once(name, &mut draft.severity, value)?,
+                Ok(serde_json::Value::String(_) | serde_json::Value::Null) | Err(_) => {
+                    once(name, &mut draft.severity, value)?
+                }
                 Ok(other) => draft.severity = Some(other.to_string()),
             },
             "data" | "payload" => {
@@ -54,7 +56,10 @@ pub(crate) fn read(body: &Bytes) -> Result<Draft, Rejection> {
             }
             other => {
                 let shown: String = other.chars().take(64).collect();
-                return Err(Rejection::invalid(&shown, format!("an event has no such field; it may have {FIELDS}")));
+                return Err(Rejection::invalid(
+                    &shown,
+                    format!("an event has no such field; it may have {FIELDS}"),
+                ));
             }
         }
     }

@@ -14,11 +14,11 @@ pub struct Config {
     pub look_every_s: u64,
     /// How often expired deliveries are looked for in PARKED, in seconds; 1 to 3,600.
     pub sweep_every_s: u64,
-    /// How often the room left in EVENTS is looked at, in seconds; 1 to 3,600.
+    /// How often the room left in EVENTS and OUTCOMES is looked at, in seconds; 1 to 3,600.
     pub janitor_every_s: u64,
-    /// EVENTS is relieved when it is this full, in percent; 50 to 99.
+    /// EVENTS and OUTCOMES are relieved when they are this full, in percent; 50 to 99.
     pub janitor_high_percent: u64,
-    /// EVENTS is relieved until it is this full, in percent; 10 to 98, below the other.
+    /// EVENTS and OUTCOMES are relieved until they are this full, in percent; 10 to 98, below the other.
     pub janitor_low_percent: u64,
     /// How often the ledger of the last while is checked, in seconds; 0 for never, else 10 to 86,400.
     pub ledger_every_s: u64,
@@ -34,7 +34,11 @@ impl Config {
         bound("keeper.sweep_every_s", self.sweep_every_s, 1..=3_600)?;
         bound("keeper.janitor_every_s", self.janitor_every_s, 1..=3_600)?;
         bound("keeper.janitor_high_percent", self.janitor_high_percent, 50..=99)?;
-        bound("keeper.janitor_low_percent", self.janitor_low_percent, 10..=self.janitor_high_percent - 1)?;
+        bound(
+            "keeper.janitor_low_percent",
+            self.janitor_low_percent,
+            10..=self.janitor_high_percent - 1,
+        )?;
         if self.ledger_every_s != 0 {
             bound("keeper.ledger_every_s", self.ledger_every_s, 10..=86_400)?;
         }

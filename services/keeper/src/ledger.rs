@@ -17,7 +17,10 @@ pub(crate) struct Gauges {
 impl Gauges {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         Self {
-            missing: metrics.gauge("ledger_missing", "Owed deliveries of which no stream knows anything, at the last check."),
+            missing: metrics.gauge(
+                "ledger_missing",
+                "Owed deliveries of which no stream knows anything, at the last check.",
+            ),
             moving: metrics.gauge("ledger_moving", "Deliveries that had not ended at the last check."),
         }
     }
@@ -31,7 +34,13 @@ pub(crate) async fn run(keeper: &Keeper, gauges: &Gauges) -> Result<(), Error> {
     let every = Duration::from_secs(keeper.config.ledger_every_s);
     loop {
         tokio::time::sleep(every).await;
-        let report = keeper.broker.check_ledger(Timestamp::now() - every * 3 / 2).await?;
+        let report = match keeper.broker.check_ledger(Timestamp::now() - every * 3 / 2).await {
+            Ok(report) => report,
+            Err(error) => {
+                tracing::warn!(%error, "the ledger could not be checked; the next check reads it again");
+                continue;
+            }
+        };
         gauges.missing.set(report.missing as f64);
         gauges.moving.set(report.moving as f64);
         if !report.is_even() {

@@ -5,6 +5,7 @@ mod config;
 mod drain;
 mod duty;
 mod evidence;
+mod input;
 mod janitor;
 mod ledger;
 mod look;
@@ -53,7 +54,12 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
     let view = view::follow(&broker).await?;
     let lease = Duration::from_secs(config.lease_s);
     let every = Duration::from_secs;
-    let keeper = Keeper { broker: broker.clone(), process: process.clone(), config: Arc::new(config), view };
+    let keeper = Keeper {
+        broker: broker.clone(),
+        process: process.clone(),
+        config: Arc::new(config),
+        view,
+    };
     health.ready();
     let config = &keeper.config;
     let room = janitor::Room::new(&process.metrics);
@@ -62,10 +68,15 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
     tokio::join!(
         duty::hold(&keeper, "drain", lease, || drain::run(keeper.clone())),
         duty::hold(&keeper, "acts", lease, || act::run(keeper.clone())),
-        duty::hold(&keeper, "probe", lease, || duty::every(every(5), || probe::look(&keeper))),
+        duty::hold(&keeper, "probe", lease, || duty::every(every(5), || probe::look(
+            &keeper
+        ))),
         duty::hold(&keeper, "sweep", lease, || sweep::run(keeper.clone())),
-        duty::hold(&keeper, "janitor", lease, || duty::every(every(config.janitor_every_s), || janitor::look(&keeper, &room))),
-        duty::hold(&keeper, "look", lease, || duty::every(every(config.look_every_s), || look::look(&keeper, &rows))),
+        duty::hold(&keeper, "janitor", lease, || janitor::run(&keeper, &room)),
+        duty::hold(&keeper, "look", lease, || duty::every(
+            every(config.look_every_s),
+            || look::look(&keeper, &rows)
+        )),
         duty::hold(&keeper, "ledger", lease, || ledger::run(&keeper, &ledger)),
     );
     Ok(())

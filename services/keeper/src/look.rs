@@ -30,7 +30,11 @@ impl Rows {
                 "Deliveries that wait, by integration and where: pending, retrying, parked.",
                 ["org", "provider", "integration", "where"],
             ),
-            oldest: metrics.table("oldest_waiting_seconds", "Age of the oldest delivery that waits, by integration.", integration),
+            oldest: metrics.table(
+                "oldest_waiting_seconds",
+                "Age of the oldest delivery that waits, by integration.",
+                integration,
+            ),
             by_provider: metrics.table("provider_waiting", "Deliveries that wait, by provider.", ["provider"]),
             oldest_by_provider: metrics.table(
                 "provider_oldest_waiting_seconds",
@@ -51,7 +55,11 @@ impl Rows {
 pub(crate) async fn look(keeper: &Keeper, rows: &Rows) -> Result<(), Error> {
     let mut look = keeper.broker.look_at_waiting().await?;
     keeper.view.read(|view| {
-        for waiting in look.integrations.iter_mut().filter(|waiting| waiting.provider.is_empty()) {
+        for waiting in look
+            .integrations
+            .iter_mut()
+            .filter(|waiting| waiting.provider.is_empty())
+        {
             if let Some(integration) = view.integrations.get(&waiting.integration) {
                 waiting.provider = integration.provider.to_string();
             }
@@ -61,8 +69,16 @@ pub(crate) async fn look(keeper: &Keeper, rows: &Rows) -> Result<(), Error> {
     let mut by_integration = Vec::new();
     let mut oldest = Vec::new();
     for waiting in look.integrations.iter().take(ROWS_MAX) {
-        let labels = [waiting.org.clone(), waiting.provider.clone(), waiting.integration.clone()];
-        for (place, count) in [("pending", waiting.pending), ("retrying", waiting.retrying), ("parked", waiting.parked)] {
+        let labels = [
+            waiting.org.clone(),
+            waiting.provider.clone(),
+            waiting.integration.clone(),
+        ];
+        for (place, count) in [
+            ("pending", waiting.pending),
+            ("retrying", waiting.retrying),
+            ("parked", waiting.parked),
+        ] {
             let [org, provider, integration] = labels.clone();
             by_integration.push(([org, provider, integration, place.to_owned()], count as f64));
         }
@@ -96,7 +112,10 @@ fn sums(all: &[Waiting], label: impl Fn(&Waiting) -> &String, now: Timestamp) ->
             (a, b) => a.or(b),
         };
     }
-    let rows = counts.iter().map(|(label, (count, _))| ([(*label).clone()], *count as f64)).collect();
+    let rows = counts
+        .iter()
+        .map(|(label, (count, _))| ([(*label).clone()], *count as f64))
+        .collect();
     let ages = counts
         .iter()
         .filter_map(|(label, (_, oldest))| Some(([(*label).clone()], now.since((*oldest)?).as_secs_f64())))

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use signalbox_broker::{Error, Puller, hops::Hop, topology::Consumer};
+use futures::StreamExt;
+use signalbox_broker::{Error, Message, Puller, hops::Hop, topology::Consumer};
 use signalbox_proto::{
     Delivery, Integration, Lane, Phase, State, Timestamp,
     state::{PROBE_FIRST_SECS, Probe},
@@ -19,6 +20,8 @@ use crate::{Keeper, settle};
 const LOST_AFTER: Duration = Duration::from_secs(90);
 /// How long the server may take to hand out what is there.
 const PULL_WAIT: Duration = Duration::from_secs(1);
+/// Integrations for which a probe is chosen at the same time.
+const AT_ONCE: usize = 16;
 
 /// Whether a suspended integration needs a new probe now, and the wait that it stands for.
 fn due(state: &State, now: Timestamp) -> Option<u32> {
@@ -31,45 +34,67 @@ fn due(state: &State, now: Timestamp) -> Option<u32> {
     }
 }
 
-/// Looks at all suspended integrations.
+/// Looks at all suspended integrations, some at a time: one whose stream does not answer holds up none
+/// of the others.
 pub(crate) async fn look(keeper: &Keeper) -> Result<(), Error> {
-    for (integration, state) in keeper.view.in_phase(Phase::Suspended) {
-        if let Some(wait_secs) = due(&state, Timestamp::now()) {
-            choose(keeper, &integration, wait_secs).await?;
-        }
-    }
+    let now = Timestamp::now();
+    let lost = keeper.view.in_phase(Phase::Suspended).into_iter();
+    let lost = lost.filter_map(|(integration, state)| Some((integration, due(&state, now)?)));
+    futures::stream::iter(lost)
+        .for_each_concurrent(AT_ONCE, async |(integration, wait_secs)| {
+            if let Err(error) = choose(keeper, &integration, wait_secs).await {
+                let error = settle::why(&error);
+                tracing::warn!(error, integration.id = %integration.id, "cannot choose a probe yet");
+            }
+        })
+        .await;
     Ok(())
 }
 
-/// Makes the oldest parked delivery the probe. The state names it before it goes; a crash in between
-/// leaves a probe that is lost in its turn.
+/// Makes the oldest parked delivery the probe.
 async fn choose(keeper: &Keeper, integration: &Integration, wait_secs: u32) -> Result<(), Error> {
     let broker = &keeper.broker;
     if broker.in_parked(&integration.org, &integration.id).await? == 0 {
         return Ok(());
     }
     let mut puller = Puller::open(broker, Consumer::unpark(&integration.org, &integration.id)).await?;
-    if let Ok(message) = tokio::time::timeout(PULL_WAIT, puller.next(1)).await {
-        match wire::decode_delivery(&message.body) {
-            Ok(delivery) => {
-                let probe = Probe { delivery: delivery.id.clone(), due: Timestamp::now(), wait_secs };
-                let state = broker.set_probe(&integration.id, probe, None).await?;
-                if state.phase == Phase::Suspended {
-                    let next = Delivery { probe: true, lane: Lane::Bulk, ..delivery.next_hop() };
-                    broker.hop(&next, Hop::Deliver(Lane::Bulk)).await?;
-                    message.ack(broker).await?;
-                    tracing::info!(integration.id = %integration.id, delivery.id = %next.id, "probing a suspended integration");
-                } else {
-                    message.nak(broker).await?;
-                }
-            }
-            Err(error) => {
-                settle::bury_unread(broker, subjects::PARKED, &message, &error.to_string()).await?;
-                message.ack(broker).await?;
-            }
-        }
-    }
+    let chosen = match tokio::time::timeout(PULL_WAIT, puller.next(1)).await {
+        Ok(message) => send(keeper, integration, &message, wait_secs).await,
+        Err(_) => Ok(()),
+    };
+    // With its consumer, a message that could not be sent is handed back.
     puller.close().await;
+    chosen
+}
+
+/// Sends a parked delivery as the probe. The state names it before it goes; a crash in between leaves a
+/// probe that is lost in its turn.
+async fn send(keeper: &Keeper, integration: &Integration, message: &Message, wait_secs: u32) -> Result<(), Error> {
+    let broker = &keeper.broker;
+    let delivery = match wire::decode_delivery(&message.body) {
+        Ok(delivery) => delivery,
+        Err(error) => {
+            settle::bury_unread(broker, subjects::PARKED, message, &error.to_string()).await?;
+            return message.ack(broker).await;
+        }
+    };
+    let probe = Probe {
+        delivery: delivery.id.clone(),
+        due: Timestamp::now(),
+        wait_secs,
+    };
+    let state = broker.set_probe(&integration.id, probe, None).await?;
+    if state.phase != Phase::Suspended {
+        return message.nak(broker).await;
+    }
+    let next = Delivery {
+        probe: true,
+        lane: Lane::Bulk,
+        ..delivery.next_hop()
+    };
+    settle::hop(keeper, &next, Hop::Deliver(Lane::Bulk)).await?;
+    message.ack(broker).await?;
+    tracing::info!(integration.id = %integration.id, delivery.id = %next.id, "probing a suspended integration");
     Ok(())
 }
 

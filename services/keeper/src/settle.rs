@@ -1,6 +1,14 @@
-//! Ending deliveries that never reach a worker: the record first, then whatever held them.
+//! Settling deliveries without a worker: ending them, the record first, then whatever held them, or
+//! sending them on.
 
-use signalbox_broker::{Broker, Error, Message, Publish, browse::Stored, outcomes};
+use std::time::Duration;
+
+use signalbox_broker::{
+    Ack, Broker, Error, Message, Publish,
+    browse::Stored,
+    hops::{self, Hop},
+    outcomes,
+};
 use signalbox_proto::{
     DeadLetter, DeadReason, Delivery, Record, Stage, Timestamp,
     dead::Input,
@@ -10,6 +18,30 @@ use signalbox_proto::{
 };
 
 use crate::Keeper;
+
+/// How long a provider's stream may take to acknowledge a hop: one without a leader holds up nothing
+/// but its own deliveries.
+pub(crate) const HOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Takes a hop and waits until the stream has it, or until the deadline. It may be repeated then.
+pub(crate) async fn hop(keeper: &Keeper, delivery: &Delivery, hop: Hop) -> Result<Ack, Error> {
+    let publish = hops::publish_of(delivery, hop)?;
+    let subject = publish.subject.to_string();
+    let sent = keeper.broker.publisher().publish_within(publish, HOP_DEADLINE).await;
+    sent.map_err(|source| Error::Publish { subject, source })
+}
+
+/// An error with its reasons, in one line.
+pub(crate) fn why(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
 
 /// Ends a delivery with a dead letter and its record.
 pub(crate) async fn end(keeper: &Keeper, delivery: &Delivery, reason: DeadReason, why: &str) -> Result<(), Error> {
@@ -65,7 +97,13 @@ pub(crate) async fn record(keeper: &Keeper, attempts: &[Attempt]) -> Result<(), 
         headers: Vec::new(),
         body: wire::encode(&Batch { records })?.into(),
     };
-    keeper.broker.publisher().publish(publish).await.map(|_| ()).map_err(|source| Error::Publish { subject, source })
+    keeper
+        .broker
+        .publisher()
+        .publish(publish)
+        .await
+        .map(|_| ())
+        .map_err(|source| Error::Publish { subject, source })
 }
 
 /// Files a message that cannot be read, with its bytes.
@@ -82,8 +120,15 @@ pub(crate) async fn bury_unread(broker: &Broker, stream: &str, message: &Message
 /// Files a stored message that cannot be read, with its bytes.
 pub(crate) async fn bury_stored(broker: &Broker, stream: &str, stored: &Stored, why: &str) -> Result<(), Error> {
     let org = stored.subject.split('.').nth(2).and_then(|org| org.parse().ok());
-    let input = Input { subject: stored.subject.clone(), headers: Vec::new(), body: stored.body.to_vec() };
+    let input = Input {
+        subject: stored.subject.clone(),
+        headers: Vec::new(),
+        body: stored.body.to_vec(),
+    };
     let why = format!("this delivery cannot be read: {why}");
     let letter = DeadLetter::of_input(Stage::Delivery, DeadReason::Invalid, &why, org, input, stored.at);
-    broker.bury(&letter, &Broker::dead_id(stream, stored.seq, "invalid")).await.map(|_| ())
+    broker
+        .bury(&letter, &Broker::dead_id(stream, stored.seq, "invalid"))
+        .await
+        .map(|_| ())
 }

@@ -1,11 +1,12 @@
 //! Expiry of what is parked.
 //!
 //! **Invariant:** the dead letter and the record are stored before the parked message is removed. A
-//! drain that takes the same one out meanwhile delivers it: the ledger knows which counts.
+//! part is read ahead, so each message is looked at again just before it ends: a drain may have taken
+//! it out. One that takes it in this very moment delivers it: the ledger knows which counts.
 
 use std::time::Duration;
 
-use signalbox_broker::Error;
+use signalbox_broker::{Error, browse::Stored};
 use signalbox_proto::{DeadReason, Integration, Timestamp, integration::EXPIRE_AFTER_SECS, subjects, wire};
 
 use crate::{Keeper, settle};
@@ -28,32 +29,74 @@ async fn sweep(keeper: &Keeper) -> Result<(), Error> {
     let mut next = 1;
     let mut expired = 0_u64;
     loop {
-        let part = broker.read_from(subjects::PARKED, subjects::PARKED_ALL, next, PART).await?;
+        let part = broker
+            .read_from(subjects::PARKED, subjects::PARKED_ALL, next, PART)
+            .await?;
+        // The server ends a part before `PART` where its bytes are many: only an empty one is the end.
         let Some(last) = part.last() else { break };
         next = last.seq + 1;
-        let ended = part.len() < PART;
         for stored in part {
-            match wire::decode_delivery(&stored.body) {
-                Ok(delivery) => {
-                    let default = Duration::from_secs(EXPIRE_AFTER_SECS.into());
-                    let known = keeper.view.read(|view| view.integrations.get(&delivery.integration).map(Integration::expire_after));
-                    if Timestamp::now() < delivery.since + known.unwrap_or(default) {
-                        continue;
-                    }
-                    settle::end(keeper, &delivery, DeadReason::Expired, "it waited longer than expire_after").await?;
+            match end(keeper, &stored).await {
+                Ok(ended) => expired += u64::from(ended),
+                // One that can never be filed must not keep the others.
+                Err(error) if !error.is_transient() => {
+                    tracing::error!(%error, parked.seq = stored.seq, "a parked delivery cannot be filed");
                 }
-                Err(error) => settle::bury_stored(broker, subjects::PARKED, &stored, &error.to_string()).await?,
+                Err(error) => return Err(error),
             }
-            broker.remove(subjects::PARKED, stored.seq).await?;
-            expired += 1;
-        }
-        if ended {
-            break;
         }
         tokio::time::sleep(PART_PAUSE).await;
     }
     if expired > 0 {
-        tracing::info!(expired, "parked deliveries waited too long; they are kept with the dead letters");
+        tracing::info!(
+            expired,
+            "parked deliveries waited too long; they are kept with the dead letters"
+        );
     }
     Ok(())
 }
+
+/// Files a parked message that has waited too long or cannot be read; false where it stays.
+async fn end(keeper: &Keeper, stored: &Stored) -> Result<bool, Error> {
+    let broker = &keeper.broker;
+    let decoded = wire::decode_delivery(&stored.body);
+    if let Ok(delivery) = &decoded {
+        let known = keeper.view.read(|view| {
+            view.integrations
+                .get(&delivery.integration)
+                .map(Integration::expire_after)
+        });
+        if !is_expired(delivery.since, known, Timestamp::now()) {
+            return Ok(false);
+        }
+    }
+    let still = broker
+        .read_from(subjects::PARKED, subjects::PARKED_ALL, stored.seq, 1)
+        .await?;
+    if still.first().is_none_or(|still| still.seq != stored.seq) {
+        return Ok(false);
+    }
+    match decoded {
+        Ok(delivery) => {
+            settle::end(
+                keeper,
+                &delivery,
+                DeadReason::Expired,
+                "it waited longer than expire_after",
+            )
+            .await?
+        }
+        Err(error) => settle::bury_stored(broker, subjects::PARKED, stored, &error.to_string()).await?,
+    }
+    broker.remove(subjects::PARKED, stored.seq).await?;
+    Ok(true)
+}
+
+/// Whether a delivery that began to wait then has expired; an integration that is not known any more
+/// has the default.
+fn is_expired(since: Timestamp, expire_after: Option<Duration>, now: Timestamp) -> bool {
+    now >= since + expire_after.unwrap_or(Duration::from_secs(EXPIRE_AFTER_SECS.into()))
+}
+
+#[cfg(test)]
+mod tests;

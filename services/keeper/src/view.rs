@@ -34,8 +34,14 @@ impl Shared {
     pub(crate) fn in_phase(&self, phase: Phase) -> Vec<(Integration, State)> {
         self.read(|view| {
             let held = view.states.iter().filter(|(_, state)| state.phase == phase);
-            held.filter_map(|(id, state)| Some((view.integrations.get(id)?.clone(), state.clone()))).collect()
+            held.filter_map(|(id, state)| Some((view.integrations.get(id)?.clone(), state.clone())))
+                .collect()
         })
+    }
+
+    /// How many integrations are in a phase.
+    pub(crate) fn count(&self, phase: Phase) -> usize {
+        self.read(|view| view.states.values().filter(|state| state.phase == phase).count())
     }
 
     /// The state of an integration.
@@ -65,7 +71,10 @@ impl View {
 /// Reads the first snapshot whole, then follows.
 pub(crate) async fn follow(broker: &Broker) -> Result<Shared, Error> {
     let mut changes = directory::follow(broker).await?;
-    let shared = Shared { view: Arc::default(), changed: Arc::new(Notify::new()) };
+    let shared = Shared {
+        view: Arc::default(),
+        changed: Arc::new(Notify::new()),
+    };
     let apply = |shared: &Shared, change| shared.view.write().expect("no holder of the lock panics").apply(change);
     loop {
         match changes.recv().await {

@@ -1,16 +1,22 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod hand;
 mod partition;
 mod ranges;
 mod recent;
 mod view;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, RwLock, atomic::AtomicBool};
 
 use futures::future::try_join_all;
-use signalbox_broker::{Broker, directory};
+use signalbox_broker::{
+    Broker,
+    directory::{self, Change},
+    patience::patiently,
+};
 use signalbox_runtime::{Process, metrics::Counter};
+use tokio::sync::{Mutex, mpsc};
 
 pub use config::Config;
 
@@ -43,7 +49,6 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
     config.check()?;
     let health = process.health.component("router");
     health.not_ready("reading the integrations");
-    broker.ensure_streams().await?;
     let counter = |name, help| process.metrics.counter(name, help);
     let metrics = Metrics {
         events: counter("router_events", "Events routed."),
@@ -54,14 +59,11 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
         erring: counter("router_erring_filters", "Deliveries that died of an erring filter."),
     };
     let view: view::Shared = Arc::new(RwLock::default());
-    let mut changes = directory::follow(&broker).await?;
-    // Nothing is pulled before the first snapshot is complete.
-    loop {
-        match changes.recv().await {
-            Some(directory::Change::Complete) | None => break,
-            Some(change) => view.write().expect("no holder of the lock panics").apply(change),
-        }
-    }
+    let mut changes = tokio::select! {
+        biased;
+        () = process.shutdown.requested() => return Ok(()),
+        changes = first_snapshot(&broker, &view) => changes?,
+    };
     let follower = {
         let view = view.clone();
         tokio::spawn(async move {
@@ -71,7 +73,11 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
         })
     };
     let config = Arc::new(config);
-    let process = Process { tracer: process.tracer.for_role("router"), ..process };
+    let alone = Arc::new(Mutex::new(()));
+    let process = Process {
+        tracer: process.tracer.for_role("router"),
+        ..process
+    };
     let partitions = (0..broker.config().partitions).map(|number| {
         partition::Partition {
             broker: broker.clone(),
@@ -80,6 +86,8 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
             metrics: metrics.clone(),
             health: process.health.component("router"),
             view: view.clone(),
+            alone: alone.clone(),
+            refusing: AtomicBool::new(false),
             number,
         }
         .run()
@@ -88,4 +96,19 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
     follower.abort();
     ended?;
     Ok(())
+}
+
+/// Nothing is pulled before the first snapshot is complete.
+async fn first_snapshot(
+    broker: &Broker,
+    view: &view::Shared,
+) -> Result<mpsc::Receiver<Change>, signalbox_broker::Error> {
+    patiently("making the streams", || broker.ensure_streams()).await?;
+    let mut changes = patiently("following the integrations", || directory::follow(broker)).await?;
+    loop {
+        match changes.recv().await {
+            Some(Change::Complete) | None => return Ok(changes),
+            Some(change) => view.write().expect("no holder of the lock panics").apply(change),
+        }
+    }
 }

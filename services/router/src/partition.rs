@@ -2,38 +2,62 @@
 //!
 //! **Invariant:** every delivery of an event (in a lane, in PARKED, or in DEAD) is acknowledged by its
 //! stream, or its lack of a route by OUTCOMES, before the event is.
+//!
+//! A stream that refuses a delivery holds up that delivery's event and no other, and none of the
+//! event's other deliveries is published again for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{
+    StreamExt,
+    future::{self, BoxFuture},
+    stream::FuturesUnordered,
+};
 use signalbox_broker::{
     Broker, Error, Message, PublishError, Puller, Receipt,
     holding::Held,
     hops::{self, Hop},
     message::Ticket,
     outcomes::{self, Entry, Outcomes, Settled},
+    patience::patiently,
     suspects::{self, Suspicion},
-    topology::Consumer,
+    topology::{Consumer, IN_PROGRESS_EVERY},
 };
 use signalbox_matching::index::Match;
 use signalbox_proto::{
-    Accepted, DeadLetter, DeadReason, Delivery, Lane, Record, Stage, State, Timestamp, dead::Input, hash, subjects,
+    Accepted, DeadLetter, DeadReason, Delivery, Lane, Record, Stage, State, Timestamp, dead::Input, subjects,
 };
 use signalbox_runtime::{
     Process,
     health::ComponentHandle,
     telemetry::{self, Attribute, Kind, TraceContext},
 };
-use tokio::time::Instant;
+use tokio::{sync::Mutex, time::Instant};
 
-use crate::{Config, Metrics, ranges, recent::Recent, view};
+use crate::{Config, Metrics, hand::Hand, ranges, view};
 
-/// The wait before an event is routed again after a stream refused one of its deliveries.
+/// The wait before a delivery is offered again that no stream took.
 const REFUSED_RETRY: Duration = Duration::from_secs(2);
 /// Events without a route that are reported at once at most.
 const NO_ROUTE_MAX: usize = 1_024;
+/// Events without a route that OUTCOMES has not taken; with more, nothing is pulled. Below what the
+/// consumer lets all its workers hold (10,000): while OUTCOMES refuses, other events are still routed.
+const UNREPORTED_MAX: usize = 4_096;
 /// Acknowledgements written at once at most.
 const ACKS_MAX: usize = 256;
+/// How long a suspect waits until those of other partitions were looked at.
+const SUSPECT_WAIT: Duration = Duration::from_secs(5);
+/// The wait before a suspect is looked at again where its marker could not be put. Long beside the
+/// bucket's own timeout, for which the partition stands still.
+const SUSPECT_RETRY: Duration = Duration::from_secs(30);
+/// How long a shutdown waits for the streams, and then for what is handed back to be written.
+const GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Partition {
     pub(crate) broker: Broker,
@@ -42,119 +66,185 @@ pub(crate) struct Partition {
     pub(crate) metrics: Metrics,
     pub(crate) health: ComponentHandle,
     pub(crate) view: view::Shared,
+    /// Held by the partition that looks at a suspect: where it ends the process, no other marker may
+    /// be there.
+    pub(crate) alone: Arc<Mutex<()>>,
+    /// Whether the last that was heard of a delivery refused before is another refusal.
+    pub(crate) refusing: AtomicBool,
     pub(crate) number: u32,
 }
 
-/// One delivery on its way.
-enum Step {
-    Lane(Receipt, Box<Delivery>),
-    Other(BoxFuture<'static, Result<(), Error>>),
-}
-
-/// An event whose deliveries are on their way.
-struct Routing {
-    steps: Vec<Step>,
-    message: Message,
-}
-
-/// What is waiting to be written at once.
+/// What an event owes, on its way.
 #[derive(Default)]
-struct Held50 {
-    acks: Vec<Ticket>,
-    no_route: Vec<Message>,
+struct Routing {
+    lanes: Vec<(Receipt, Box<Delivery>)>,
+    others: Vec<BoxFuture<'static, Result<(), Error>>>,
+}
+
+impl Routing {
+    fn of(other: BoxFuture<'static, Result<(), Error>>) -> Self {
+        Self {
+            lanes: Vec::new(),
+            others: vec![other],
+        }
+    }
 }
 
 /// What looking at an event led to.
 enum Looked {
-    Repeat(Message),
-    NoRoute(Message),
+    NoRoute,
     Routing(Routing),
+}
+
+/// The next move of one delivery.
+enum Move {
+    Deliver,
+    Park(State),
+    PassBy(PublishError),
 }
 
 impl Partition {
     pub(crate) async fn run(self) -> Result<(), Error> {
-        let mut puller = Puller::open(&self.broker, Consumer::router(self.number, self.broker.config().partitions)).await?;
-        let (outcomes, mut settled) =
-            Outcomes::start(&self.broker, "router", &format!("{}-{}", self.process.instance, self.number));
-        let mut recent = Recent::new(Duration::from_millis(self.config.memory_ms));
+        let shutdown = self.process.shutdown.clone();
+        let consumer = || Consumer::router(self.number, self.broker.config().partitions);
+        let opened = tokio::select! {
+            biased;
+            () = shutdown.requested() => return Ok(()),
+            opened = patiently("opening the consumer of EVENTS", || Puller::open(&self.broker, consumer())) => opened?,
+        };
+        Arc::new(self).route(opened).await
+    }
+
+    async fn route(self: Arc<Self>, mut puller: Puller) -> Result<(), Error> {
+        let instance = format!("{}-{}", self.process.instance, self.number);
+        let (mut outcomes, mut settled) = Outcomes::start(&self.broker, "router", &instance);
+        let mut hand = Hand::new(Duration::from_millis(self.config.memory_ms));
         let mut routing = FuturesUnordered::new();
-        let mut held = Held50::default();
         let hold = Duration::from_millis(self.config.ack_hold_ms);
-        let mut due: Option<Instant> = None;
-        let mut unsettled = 0_usize;
+        // Both timers are moved only when they rang: one set for each event would cost more than the event.
+        let write = tokio::time::sleep(hold);
+        let tick = tokio::time::sleep(IN_PROGRESS_EVERY);
+        tokio::pin!(write, tick);
+        let mut due = false;
         let mut matches = Vec::new();
+        let mut suspects_from = Instant::now();
         self.health.ready();
         loop {
-            if held.acks.len() >= ACKS_MAX || held.no_route.len() >= NO_ROUTE_MAX {
-                unsettled += self.write(&mut held, &outcomes).await?;
-                due = None;
-            } else if due.is_none() && !(held.acks.is_empty() && held.no_route.is_empty()) {
-                due = Some(Instant::now() + hold);
+            // What found no room waits until there is some.
+            let report = !hand.no_route.is_empty() && !outcomes.is_full();
+            if hand.acks.len() >= ACKS_MAX || (report && hand.no_route.len() >= NO_ROUTE_MAX) {
+                self.write(&mut hand, &outcomes).await?;
+                due = false;
+            } else if !due && (report || !hand.acks.is_empty()) {
+                due = true;
+                write.as_mut().reset(Instant::now() + hold);
             }
-            let busy = routing.len() + held.no_route.len() + unsettled;
-            let free = self.config.in_flight_max.saturating_sub(busy);
+            let unreported = hand.len().saturating_sub(routing.len());
+            let free = if unreported >= UNREPORTED_MAX {
+                0
+            } else {
+                self.config.in_flight_max.saturating_sub(routing.len())
+            };
             let message = tokio::select! {
                 biased;
                 () = self.process.shutdown.requested() => break,
-                Some((message, result)) = routing.next(), if !routing.is_empty() => {
-                    self.routed(message, result, &mut held, &mut recent).await?;
+                Some((seq, result)) = routing.next(), if !routing.is_empty() => {
+                    self.routed(seq, result, &mut hand).await;
                     continue;
                 }
                 Some(batch) = settled.recv() => {
-                    unsettled -= self.settle(batch).await?;
+                    settle(batch, &mut hand);
                     continue;
                 }
-                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    unsettled += self.write(&mut held, &outcomes).await?;
-                    due = None;
+                () = outcomes.changed(), if !hand.no_route.is_empty() => continue,
+                () = &mut write, if due => {
+                    self.write(&mut hand, &outcomes).await?;
+                    due = false;
+                    continue;
+                }
+                () = &mut tick, if hand.len() > 0 => {
+                    self.in_progress(&hand).await;
+                    tick.as_mut().reset(Instant::now() + IN_PROGRESS_EVERY);
                     continue;
                 }
                 message = puller.next(free) => message,
             };
-            if suspects::is_suspect(&message) && !recent.contains(message.place.seq) {
-                while let Some((message, result)) = routing.next().await {
-                    self.routed(message, result, &mut held, &mut recent).await?;
-                }
-                let (message, result) = self.route_suspect(message, &mut matches).await?;
-                self.routed(message, result, &mut held, &mut recent).await?;
+            let seq = message.place.seq;
+            if hand.knows(seq) {
+                self.metrics.repeats.inc();
+                hand.repeated(seq, message.into_ticket());
                 continue;
             }
-            match self.look(message, &recent, &mut matches).await? {
-                Looked::Repeat(message) => {
-                    self.metrics.repeats.inc();
-                    held.acks.push(message.into_ticket());
+            let looked = if !suspects::is_suspect(&message) {
+                Some(self.look(&message, &mut matches).await)
+            } else if Instant::now() < suspects_from {
+                None
+            } else {
+                self.look_at_suspect(&message, &mut matches).await
+            };
+            if hand.len() == 0 && tick.is_elapsed() {
+                tick.as_mut().reset(Instant::now() + IN_PROGRESS_EVERY);
+            }
+            match looked {
+                Some(Looked::NoRoute) => {
+                    self.metrics.no_route.inc();
+                    hand.hold(seq, message.into_ticket());
+                    hand.no_route.push(seq);
                 }
-                Looked::NoRoute(message) => held.no_route.push(message),
-                Looked::Routing(event) => routing.push(self.finish(event)),
+                Some(Looked::Routing(owed)) => {
+                    hand.hold(seq, message.into_ticket());
+                    routing.push(self.clone().finish(seq, owed));
+                }
+                None => {
+                    if suspects_from <= Instant::now() {
+                        suspects_from = Instant::now() + SUSPECT_RETRY;
+                    }
+                    self.written(message.nak_after(&self.broker, SUSPECT_RETRY).await);
+                }
             }
         }
-        while let Some((message, result)) = routing.next().await {
-            self.routed(message, result, &mut held, &mut recent).await?;
+        let until = Instant::now() + GRACE;
+        let ending = async {
+            while let Ok(Some((seq, result))) = tokio::time::timeout_at(until, routing.next()).await {
+                self.routed(seq, result, &mut hand).await;
+            }
+            self.write(&mut hand, &outcomes).await?;
+            while hand.len() > hand.no_route.len() + routing.len()
+                && let Ok(Some(batch)) = tokio::time::timeout_at(until, settled.recv()).await
+            {
+                settle(batch, &mut hand);
+            }
+            for ticket in hand.tickets() {
+                ticket.nak(&self.broker).await?;
+            }
+            for message in puller.stop().await {
+                message.nak(&self.broker).await?;
+            }
+            self.broker.flush().await
+        };
+        match tokio::time::timeout_at(until + GRACE, ending).await {
+            Err(_) => tracing::warn!("not all could be handed back: what was not comes again by itself"),
+            Ok(Err(error)) if error.is_transient() => {
+                tracing::warn!(%error, "not all could be handed back: what was not comes again by itself");
+            }
+            Ok(result) => return result,
         }
-        unsettled += self.write(&mut held, &outcomes).await?;
-        while unsettled > 0
-            && let Some(batch) = settled.recv().await
-        {
-            unsettled -= self.settle(batch).await?;
-        }
-        for message in puller.stop().await {
-            message.nak(&self.broker).await?;
-        }
-        self.broker.flush().await
+        Ok(())
     }
 
     /// Finds what an event owes and begins the publishes, in order.
-    async fn look(&self, message: Message, recent: &Recent, matches: &mut Vec<Match>) -> Result<Looked, Error> {
-        if recent.contains(message.place.seq) {
-            return Ok(Looked::Repeat(message));
-        }
+    async fn look(self: &Arc<Self>, message: &Message, matches: &mut Vec<Match>) -> Looked {
         let start = self.process.tracer.is_enabled().then(Timestamp::now);
         let mut accepted = match message.accepted() {
             Ok(accepted) => accepted,
             Err(error) => {
                 let why = format!("this event cannot be read: {error}");
-                let step = Step::Other(self.bury_unread(&message, DeadReason::Invalid, &why));
-                return Ok(Looked::Routing(Routing { steps: vec![step], message }));
+                let (partition, letter, id) = (
+                    self.clone(),
+                    unread(message, DeadReason::Invalid, &why),
+                    dead_id(message, DeadReason::Invalid),
+                );
+                return Looked::Routing(Routing::of(Box::pin(async move { partition.bury(&letter, &id).await })));
             }
         };
         matches.clear();
@@ -168,10 +258,10 @@ impl Partition {
             self.trace(&mut accepted, matches.len(), start);
         }
         if matches.is_empty() {
-            return Ok(Looked::NoRoute(message));
+            return Looked::NoRoute;
         }
         let matched = u32::try_from(matches.len()).unwrap_or(u32::MAX);
-        let mut steps = Vec::with_capacity(matches.len());
+        let mut routing = Routing::default();
         let mut event = Some(accepted);
         let last = matches.len() - 1;
         for (index, (found, state)) in matches.drain(..).zip(states).enumerate() {
@@ -180,186 +270,259 @@ impl Partition {
             let target = &found.target;
             let delivery = Delivery::first(accepted, &target.id, &target.provider, target.revision, matched);
             self.metrics.deliveries.inc();
-            steps.push(match (found.result, state) {
-                (Err(error), _) => Step::Other(self.bury_erring(delivery, error.to_string())),
-                (Ok(()), Some(state)) => Step::Other(self.park(delivery, state)),
-                (Ok(()), None) => {
-                    let publish = hops::publish_of(&delivery, Hop::Deliver(Lane::Live))?;
-                    let stall = Duration::from_millis(self.config.stall_ms);
-                    Step::Lane(self.broker.publisher().send(publish, Some(stall)).await, Box::new(delivery))
+            let other: BoxFuture<'static, _> = match (found.result, state) {
+                (Err(error), _) => {
+                    let partition = self.clone();
+                    Box::pin(async move { partition.bury_erring(delivery, &error.to_string()).await })
                 }
-            });
+                (Ok(()), Some(state)) => self.bring(delivery, Move::Park(state)),
+                (Ok(()), None) => match hops::publish_of(&delivery, Hop::Deliver(Lane::Live)) {
+                    Ok(publish) if self.broker.publisher().has_room(&publish.subject) => {
+                        let receipt = self.broker.publisher().send(publish, Some(self.stall())).await;
+                        routing.lanes.push((receipt, Box::new(delivery)));
+                        continue;
+                    }
+                    // It waits for its place beside the loop: the next event may be for another stream.
+                    Ok(_) => self.bring(delivery, Move::Deliver),
+                    Err(error) => Box::pin(future::ready(Err(error))),
+                },
+            };
+            routing.others.push(other);
         }
-        Ok(Looked::Routing(Routing { steps, message }))
+        Looked::Routing(routing)
     }
 
-    /// Waits for the streams. A lane that does not answer in time is passed by: its deliveries park.
-    fn finish(&self, routing: Routing) -> impl Future<Output = (Message, Result<(), Error>)> + use<> {
-        let broker = self.broker.clone();
-        let metrics = self.metrics.clone();
-        let stall_ms = self.config.stall_ms;
-        async move {
-            let Routing { steps, message } = routing;
+    /// Looks at an event that may have ended a process, with its marker put and no other beside it.
+    /// What is left once it was looked at are publishes and their answers, which end nobody: the marker
+    /// goes before they do. `None` where the marker cannot be put now.
+    async fn look_at_suspect(self: &Arc<Self>, message: &Message, matches: &mut Vec<Match>) -> Option<Looked> {
+        let _alone = tokio::time::timeout(SUSPECT_WAIT, self.alone.lock()).await.ok()?;
+        let marked = self
+            .broker
+            .suspect(subjects::EVENTS, message, &self.process.instance)
+            .await;
+        let looked = match marked {
+            Ok(Suspicion::Poison) => {
+                let letter = unread(message, DeadReason::Poison, "routing this event stopped a worker twice");
+                let (partition, id, ticket) = (
+                    self.clone(),
+                    dead_id(message, DeadReason::Poison),
+                    Ticket::clone(message),
+                );
+                return Some(Looked::Routing(Routing::of(Box::pin(async move {
+                    partition.bury(&letter, &id).await?;
+                    partition.clear_marker(&ticket).await;
+                    Ok(())
+                }))));
+            }
+            Ok(Suspicion::Suspect | Suspicion::None) => Some(self.look(message, matches).await),
+            Err(error) => {
+                tracing::warn!(%error, event.seq = message.place.seq, "a suspect event cannot be marked yet; it comes again");
+                None
+            }
+        };
+        self.clear_marker(message).await;
+        looked
+    }
+
+    async fn clear_marker(&self, ticket: &Ticket) {
+        if let Err(error) = self.broker.clear_suspect(subjects::EVENTS, ticket).await {
+            tracing::warn!(%error, event.seq = ticket.place.seq, "the marker of a suspect event is left");
+        }
+    }
+
+    /// Waits until every delivery of an event has its place. The first error is one that does not pass.
+    async fn finish(self: Arc<Self>, seq: u64, routing: Routing) -> (u64, Result<(), Error>) {
+        let Routing { lanes, others } = routing;
+        let lanes = async {
             let mut result = Ok(());
-            for step in steps {
-                let done = match step {
-                    Step::Other(future) => future.await,
-                    Step::Lane(receipt, delivery) => match receipt.await {
-                        Ok(_) => Ok(()),
-                        Err(PublishError::TimedOut) => {
-                            metrics.parked.inc();
-                            let reason = format!("the stream of its provider did not answer for {stall_ms} ms");
-                            // Boxed: rare, and it would make every event's future as large as itself.
-                            Box::pin(pass_by(&broker, &delivery, &reason)).await
-                        }
-                        Err(source) => Err(Error::Publish { subject: delivery.integration.clone(), source }),
-                    },
-                };
-                if done.is_err() {
-                    result = done;
+            for (receipt, delivery) in lanes {
+                if let Err(refusal) = receipt.await {
+                    let passed = self.bring(*delivery, Move::PassBy(refusal)).await;
+                    result = result.and(passed);
                 }
             }
-            (message, result)
-        }
+            result
+        };
+        let result = if others.is_empty() {
+            lanes.await
+        } else {
+            // Boxed: rare, and it would make every event's future larger.
+            let (others, lanes) = Box::pin(future::join(future::join_all(others), lanes)).await;
+            others.into_iter().collect::<Result<(), _>>().and(lanes)
+        };
+        (seq, result)
     }
 
-    fn park(&self, delivery: Delivery, state: State) -> BoxFuture<'static, Result<(), Error>> {
-        let broker = self.broker.clone();
-        let metrics = self.metrics.clone();
+    /// Brings one delivery into its lane, into PARKED, or into DEAD, for as long as it takes.
+    ///
+    /// A lane that refuses it or does not answer in time is passed by: the integration is held back
+    /// and the delivery parked.
+    fn bring(self: &Arc<Self>, delivery: Delivery, mut next: Move) -> BoxFuture<'static, Result<(), Error>> {
+        let partition = self.clone();
         Box::pin(async move {
-            match broker.park_behind(&delivery, &state).await? {
-                Held::Parked => {
-                    metrics.parked.inc();
-                    Ok(())
-                }
-                // It was let go meanwhile.
-                Held::Open => broker.hop(&delivery, Hop::Deliver(Lane::Live)).await.map(|_| ()),
+            let broker = &partition.broker;
+            let mut refused = false;
+            loop {
+                next = match next {
+                    Move::Deliver => {
+                        let publish = hops::publish_of(&delivery, Hop::Deliver(Lane::Live))?;
+                        match broker.publisher().send(publish, Some(partition.stall())).await.await {
+                            Ok(_) => {
+                                partition.taken(refused);
+                                return Ok(());
+                            }
+                            Err(refusal) => Move::PassBy(refusal),
+                        }
+                    }
+                    Move::PassBy(refusal) if refusal.is_transient() => {
+                        let reason = format!("the stream of its provider does not take deliveries: {refusal}");
+                        match broker.hold_back(&delivery.integration, &reason, Timestamp::now()).await {
+                            Ok(state) => Move::Park(state),
+                            // It may have been the connection, and the stream may answer again.
+                            Err(error) if error.is_transient() => {
+                                refused = true;
+                                partition.refused(&error).await;
+                                Move::Deliver
+                            }
+                            Err(error) => return Err(error),
+                        }
+                    }
+                    Move::PassBy(refusal) => {
+                        let why = format!("the stream of its provider refuses this delivery: {refusal}");
+                        return partition.bury_delivery(delivery, &why).await;
+                    }
+                    Move::Park(state) => {
+                        match partition.until_taken(|| broker.park_behind(&delivery, &state)).await? {
+                            Held::Parked => {
+                                partition.metrics.parked.inc();
+                                return Ok(());
+                            }
+                            // It was let go meanwhile.
+                            Held::Open => Move::Deliver,
+                        }
+                    }
+                };
             }
         })
     }
 
     /// An erring filter is an outcome that the owner sees.
-    fn bury_erring(&self, delivery: Delivery, why: String) -> BoxFuture<'static, Result<(), Error>> {
-        let broker = self.broker.clone();
+    async fn bury_erring(&self, delivery: Delivery, why: &str) -> Result<(), Error> {
         self.metrics.erring.inc();
-        Box::pin(async move {
-            let id = delivery.hop_id();
-            let at = delivery.since;
-            let message = format!("the filter of the integration fails on this event: {why}");
-            let letter = DeadLetter::of_delivery(Stage::Route, DeadReason::Invalid, &message, delivery, at);
-            broker.bury(&letter, &id).await.map(|_| ())
-        })
+        let why = format!("the filter of the integration fails on this event: {why}");
+        self.bury_delivery(delivery, &why).await
     }
 
-    /// Files a message that no one can or should read, with its bytes.
-    fn bury_unread(&self, message: &Message, reason: DeadReason, why: &str) -> BoxFuture<'static, Result<(), Error>> {
-        let broker = self.broker.clone();
-        let org = message.subject.split('.').nth(3).and_then(|org| org.parse().ok());
-        let input =
-            Input { subject: message.subject.to_string(), headers: message.header_list(), body: message.body.to_vec() };
-        let letter = DeadLetter::of_input(Stage::Route, reason, why, org, input, message.place.at);
-        let id = Broker::dead_id(subjects::EVENTS, message.place.seq, reason.as_str());
-        Box::pin(async move { broker.bury(&letter, &id).await.map(|_| ()) })
+    async fn bury_delivery(&self, delivery: Delivery, why: &str) -> Result<(), Error> {
+        let id = delivery.hop_id();
+        let at = delivery.since;
+        let letter = DeadLetter::of_delivery(Stage::Route, DeadReason::Invalid, why, delivery, at);
+        self.bury(&letter, &id).await
     }
 
-    async fn route_suspect(
+    async fn bury(&self, letter: &DeadLetter, id: &str) -> Result<(), Error> {
+        self.until_taken(|| self.broker.bury(letter, id)).await.map(|_| ())
+    }
+
+    /// Tries until the broker takes it or says that it never will.
+    async fn until_taken<T, F: Future<Output = Result<T, Error>>>(
         &self,
-        message: Message,
-        matches: &mut Vec<Match>,
-    ) -> Result<(Message, Result<(), Error>), Error> {
-        let suspicion = self.broker.suspect(subjects::EVENTS, &message).await?;
-        let done = if suspicion == Suspicion::Poison {
-            let why = "routing this event stopped a worker twice";
-            let result = self.bury_unread(&message, DeadReason::Poison, why).await;
-            (message, result)
-        } else {
-            let nothing = Recent::new(Duration::ZERO);
-            match self.look(message, &nothing, matches).await? {
-                Looked::Repeat(message) => (message, Ok(())),
-                // One range of its own.
-                Looked::NoRoute(message) => {
-                    let result = self.report_alone(&message).await;
-                    (message, result)
+        mut step: impl FnMut() -> F,
+    ) -> Result<T, Error> {
+        let mut refused = false;
+        loop {
+            match step().await {
+                Err(error) if error.is_transient() => {
+                    refused = true;
+                    self.refused(&error).await;
                 }
-                Looked::Routing(routing) => self.finish(routing).await,
+                done => {
+                    self.taken(refused);
+                    return done;
+                }
             }
-        };
-        self.broker.clear_suspect(subjects::EVENTS, &done.0).await?;
-        Ok(done)
+        }
     }
 
-    async fn report_alone(&self, message: &Message) -> Result<(), Error> {
-        let record = outcomes::encode(&Record::NoRoute(vec![(message.place.seq, message.place.seq)]))?;
-        let batch = signalbox_proto::outcome::Batch { records: vec![record] };
-        let subject = subjects::outcome("router", &self.process.instance);
-        let publish = signalbox_broker::Publish {
-            subject: subject.clone().into(),
-            id: Some(hash::parts([b"no_route", &message.place.seq.to_be_bytes()])),
-            headers: Vec::new(),
-            body: signalbox_proto::wire::encode(&batch)?.into(),
-        };
-        self.broker.publisher().publish(publish).await.map(|_| ()).map_err(|source| Error::Publish { subject, source })
+    /// Waits before a delivery is offered again, and says so if it is the first.
+    async fn refused(&self, error: &Error) {
+        self.health.not_ready(format!("a delivery cannot be stored: {error}"));
+        if !self.refusing.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, router.partition = self.number, "a delivery cannot be stored; such are offered again until they can");
+        }
+        tokio::time::sleep(REFUSED_RETRY).await;
     }
 
-    async fn routed(
-        &self,
-        message: Message,
-        result: Result<(), Error>,
-        held: &mut Held50,
-        recent: &mut Recent,
-    ) -> Result<(), Error> {
+    /// One that was refused is stored.
+    fn taken(&self, refused: bool) {
+        if refused && self.refusing.swap(false, Ordering::Relaxed) {
+            self.health.ready();
+        }
+    }
+
+    fn stall(&self) -> Duration {
+        Duration::from_millis(self.config.stall_ms)
+    }
+
+    async fn routed(&self, seq: u64, result: Result<(), Error>, hand: &mut Hand<Ticket>) {
         match result {
             Ok(()) => {
                 self.metrics.events.inc();
-                self.health.ready();
-                recent.insert(message.place.seq, Instant::now());
-                held.acks.push(message.into_ticket());
-                Ok(())
+                hand.routed(seq, Instant::now());
             }
             Err(error) => {
-                self.health.not_ready(format!("a delivery cannot be published: {error}"));
-                tracing::warn!(%error, event.seq = message.place.seq, "an event is routed again in a moment");
-                message.nak_after(&self.broker, REFUSED_RETRY).await
-            }
-        }
-    }
-
-    /// Writes the acknowledgements that were held and reports what matched nothing. Returns how many
-    /// messages wait for OUTCOMES now.
-    async fn write(&self, held: &mut Held50, outcomes: &Outcomes) -> Result<usize, Error> {
-        for ticket in held.acks.drain(..) {
-            ticket.ack(&self.broker).await?;
-        }
-        let messages = std::mem::take(&mut held.no_route);
-        if messages.is_empty() {
-            return Ok(0);
-        }
-        self.metrics.no_route.inc_by(messages.len() as u64);
-        let seqs = messages.iter().map(|message| message.place.seq).collect();
-        let record = outcomes::encode(&Record::NoRoute(ranges::of(seqs)))?;
-        let count = messages.len();
-        let tickets = messages.into_iter().map(Message::into_ticket).collect();
-        outcomes.push(Entry { record, tickets, mark: 0 }).await;
-        Ok(count)
-    }
-
-    async fn settle(&self, batch: Settled) -> Result<usize, Error> {
-        match batch {
-            Settled::Stored(entries) => Ok(entries.iter().map(|entry| entry.tickets.len()).sum()),
-            Settled::Refused(entries) => {
-                let mut count = 0;
-                for ticket in entries.iter().flat_map(|entry| &entry.tickets) {
-                    count += 1;
-                    ticket.nak_after(&self.broker, REFUSED_RETRY).await?;
+                tracing::error!(%error, event.seq = seq, "a delivery cannot be stored; its event is routed again in a moment");
+                if let Some(ticket) = hand.give_back(seq) {
+                    self.written(ticket.nak_after(&self.broker, REFUSED_RETRY).await);
                 }
-                Ok(count)
             }
+        }
+    }
+
+    /// Writes the acknowledgements that were held and reports what matched nothing.
+    async fn write(&self, hand: &mut Hand<Ticket>, outcomes: &Outcomes) -> Result<(), Error> {
+        for ticket in hand.acks.drain(..) {
+            self.written(ticket.ack(&self.broker).await);
+        }
+        if hand.no_route.is_empty() || outcomes.is_full() {
+            return Ok(());
+        }
+        let seqs = std::mem::take(&mut hand.no_route);
+        for seqs in seqs.chunks(NO_ROUTE_MAX) {
+            let record = outcomes::encode(&Record::NoRoute(ranges::of(seqs.to_vec())))?;
+            let tickets = seqs.iter().filter_map(|seq| hand.ticket(*seq).cloned()).collect();
+            outcomes.push(Entry {
+                record,
+                tickets,
+                mark: 0,
+            });
+        }
+        Ok(())
+    }
+
+    /// Says that all in hand is still being worked on. Without a connection it would only pile up.
+    async fn in_progress(&self, hand: &Hand<Ticket>) {
+        if self.broker.is_connected() {
+            for ticket in hand.tickets() {
+                self.written(ticket.in_progress(&self.broker).await);
+            }
+        }
+    }
+
+    /// A word on a message that could not be written ends nothing: the message comes again by itself.
+    fn written(&self, result: Result<(), Error>) {
+        if let Err(error) = result {
+            tracing::debug!(%error, router.partition = self.number, "the server cannot be told of a message");
         }
     }
 
     fn trace(&self, accepted: &mut Accepted, matched: usize, start: Timestamp) {
         let event = &mut accepted.event;
-        let parent = event.metadata.get(hops::TRACEPARENT).and_then(|text| TraceContext::parse(text));
+        let parent = event
+            .metadata
+            .get(hops::TRACEPARENT)
+            .and_then(|text| TraceContext::parse(text));
         let context = self.process.tracer.child_context(parent);
         if let Some(context) = &context {
             event.metadata.insert(hops::TRACEPARENT.into(), context.to_string());
@@ -381,11 +544,35 @@ impl Partition {
     }
 }
 
-/// Parks a delivery whose provider's stream is silent; an open integration is held back first.
-async fn pass_by(broker: &Broker, delivery: &Delivery, reason: &str) -> Result<(), Error> {
-    let state = broker.hold_back(&delivery.integration, reason, Timestamp::now()).await?;
-    match broker.park_behind(delivery, &state).await? {
-        Held::Parked => Ok(()),
-        Held::Open => broker.hop(delivery, Hop::Deliver(Lane::Live)).await.map(|_| ()),
+fn settle(batch: Settled, hand: &mut Hand<Ticket>) {
+    let (entries, stored) = match batch {
+        Settled::Stored(entries) => (entries, true),
+        Settled::Refused(entries) => (entries, false),
+    };
+    for seq in entries
+        .iter()
+        .flat_map(|entry| &entry.tickets)
+        .map(|ticket| ticket.place.seq)
+    {
+        if stored {
+            hand.reported(seq, Instant::now());
+        } else {
+            hand.no_route.push(seq);
+        }
     }
+}
+
+/// The dead letter of an event that no one can or should read, with its bytes.
+fn unread(message: &Message, reason: DeadReason, why: &str) -> DeadLetter {
+    let org = message.subject.split('.').nth(3).and_then(|org| org.parse().ok());
+    let input = Input {
+        subject: message.subject.to_string(),
+        headers: message.header_list(),
+        body: message.body.to_vec(),
+    };
+    DeadLetter::of_input(Stage::Route, reason, why, org, input, message.place.at).of_event(message.place.seq)
+}
+
+fn dead_id(message: &Message, reason: DeadReason) -> String {
+    Broker::dead_id(subjects::EVENTS, message.place.seq, reason.as_str())
 }

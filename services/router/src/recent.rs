@@ -24,7 +24,11 @@ pub(crate) struct Recent {
 
 impl Recent {
     pub(crate) fn new(memory: Duration) -> Self {
-        Self { memory, order: VecDeque::new(), known: HashSet::new() }
+        Self {
+            memory,
+            order: VecDeque::new(),
+            known: HashSet::new(),
+        }
     }
 
     pub(crate) fn insert(&mut self, seq: u64, now: Instant) {

@@ -40,6 +40,10 @@ impl View {
 
     /// The state of an integration that is not open.
     pub(crate) fn held(&self, integration: &str) -> Option<&State> {
-        if self.held.is_empty() { None } else { self.held.get(integration) }
+        if self.held.is_empty() {
+            None
+        } else {
+            self.held.get(integration)
+        }
     }
 }

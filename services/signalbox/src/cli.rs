@@ -15,10 +15,11 @@ mod failure;
 mod holding;
 mod integrations;
 mod output;
+mod providers;
 mod publish;
 mod trace;
 
-pub(crate) use apply::apply_file;
+pub(crate) use apply::{Wanted, apply_file};
 pub(crate) use client::Client;
 pub(crate) use failure::Failure;
 pub(crate) use output::Output;
@@ -117,6 +118,8 @@ enum Command {
     /// Look at dead letters, replay them, give them up.
     #[command(subcommand)]
     Dead(dead::Command),
+    /// List the kinds of targets, or show what one of them takes.
+    Providers(providers::Args),
     /// Print the whole story of an event as a tree.
     Trace(trace::Args),
     /// Say what is wrong with this installation, and the remedy.
@@ -163,6 +166,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Pause(args) => holding::pause(args, &Client::new(&global)?, &output).await.map(done),
         Command::Resume(args) => holding::resume(args, &Client::new(&global)?, &output).await.map(done),
         Command::Dead(command) => dead::run(command, &Client::new(&global)?, &output).await.map(done),
+        Command::Providers(args) => providers::run(args, &Client::new(&global)?, &output).await.map(done),
         Command::Trace(args) => trace::run(args, &Client::new(&global)?, &output).await.map(done),
         Command::Doctor(args) => doctor::run(args, &Client::new(&global)?, &output).await,
         Command::Config(args) => config::run(args, &global, &output).map(done),

@@ -1,7 +1,7 @@
 //! Files of integrations: read, resolved, and every complaint brought back to its line.
 
 use std::{
-    fmt, fs,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -23,6 +23,21 @@ pub(crate) struct File {
     document: yaml::Document,
 }
 
+/// Why there are no integrations to be had from a file.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// It cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// It can, but not as integrations.
+    Invalid(Invalid),
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
 /// All that is wrong with a file, one line each.
 #[derive(Debug)]
 pub(crate) struct Invalid(Vec<String>);
@@ -37,8 +52,7 @@ impl std::error::Error for Invalid {}
 
 impl File {
     /// Reads a file; `-` is standard input.
-    pub(crate) fn load(path: &Path) -> Result<Self, Invalid> {
-        let fail = |message: String| Invalid(vec![format!("{}: {message}", path.display())]);
+    pub(crate) fn load(path: &Path) -> Result<Self, Error> {
         let mut text = String::new();
         let size = |reader: &mut dyn std::io::Read, text: &mut String| {
             std::io::Read::read_to_string(&mut std::io::Read::take(reader, BYTES_MAX + 1), text)
@@ -48,14 +62,16 @@ impl File {
         } else {
             fs::File::open(path).and_then(|mut file| size(&mut file, &mut text))
         };
-        read.map_err(|error| fail(format!("cannot be read: {error}")))?;
+        read.map_err(|error| Error::Unreadable(path.to_owned(), error))?;
         if text.len() as u64 > BYTES_MAX {
-            return Err(fail(format!("is longer than {} MiB", BYTES_MAX >> 20)));
+            let message = format!("{}: is longer than {} MiB", path.display(), BYTES_MAX >> 20);
+            return Err(Invalid(vec![message]).into());
         }
         let folder = path.parent().unwrap_or(Path::new("."));
-        Self::read(path, &text, &|name| std::env::var(name).ok(), &|name| {
+        let variable = |name: &str| std::env::var(name).ok();
+        Ok(Self::read(path, &text, &variable, &|name| {
             resolve::read_file(folder, name)
-        })
+        })?)
     }
 
     fn read(

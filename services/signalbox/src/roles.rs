@@ -15,7 +15,11 @@ use serde_json::json;
 use signalbox_api::Api;
 use signalbox_broker::Broker;
 use signalbox_proto::Name;
-use signalbox_runtime::{Health, Keyring, Metrics, Problem, Process, Shutdown, Tracer, health, telemetry};
+use signalbox_runtime::{
+    Health, Keyring, Metrics, Problem, Process, Shutdown, Tracer, health,
+    serve::{self, Bounds, CONNECTIONS_MAX},
+    telemetry,
+};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
@@ -149,7 +153,7 @@ pub(crate) struct Running {
     process: Process,
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
     admin_shutdown: Shutdown,
-    admin: tokio::task::JoinHandle<Result<(), signalbox_runtime::Error>>,
+    admin: tokio::task::JoinHandle<()>,
 }
 
 /// The process that roles run in, with its signals, its log and its admin port.
@@ -206,7 +210,10 @@ impl Running {
         }
         if let Some(listener) = listeners.http {
             let shutdown = process.shutdown.clone();
-            tasks.spawn_local(async { ("HTTP", serve(listener, routes, shutdown).await) });
+            tasks.spawn_local(async {
+                answer(listener, routes, shutdown).await;
+                ("HTTP", Ok(()))
+            });
         }
         let admin_shutdown = Shutdown::new();
         let admin = tokio::spawn(health::serve(
@@ -263,7 +270,7 @@ impl Running {
         }
         self.process.tracer.flush(FLUSH_TIMEOUT).await;
         self.admin_shutdown.trigger();
-        self.admin.await.context("the admin server failed")??;
+        self.admin.await.context("the admin server failed")?;
         first
     }
 }
@@ -277,7 +284,7 @@ fn fault(ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinErro
     }
 }
 
-async fn serve(listener: TcpListener, routes: Router, shutdown: Shutdown) -> anyhow::Result<()> {
+async fn answer(listener: TcpListener, routes: Router, shutdown: Shutdown) {
     let routes = routes
         .method_not_allowed_fallback(|| async {
             Problem::new(
@@ -287,17 +294,7 @@ async fn serve(listener: TcpListener, routes: Router, shutdown: Shutdown) -> any
             )
         })
         .fallback(|| async { Problem::no_route() });
-    let stop = shutdown.clone();
-    let server = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.requested().await });
-    let grace = async {
-        shutdown.requested().await;
-        tokio::time::sleep(HTTP_GRACE).await;
-    };
-    tokio::select! {
-        ended = server => ended.context("the HTTP server failed"),
-        // A client that does not read its answer must not keep the process.
-        () = grace => Ok(()),
-    }
+    serve::serve(listener, routes, Bounds::new(CONNECTIONS_MAX, HTTP_GRACE), shutdown).await;
 }
 
 /// `signalbox run`: roles against servers that run elsewhere.

@@ -51,6 +51,7 @@ pub(crate) struct Loaded {
 
 /// What the section `nats` says of the server that `up` starts.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Server {
     /// What an acknowledged publish survives.
     #[serde(deserialize_with = "durability")]
@@ -60,13 +61,8 @@ pub(crate) struct Server {
     pub server_path: Option<PathBuf>,
 }
 
-/// The section `nats`: keys of the broker and of the server beside each other.
-#[derive(Deserialize)]
-struct Nats {
-    #[serde(flatten)]
-    server: Server,
-    #[serde(flatten)]
-    broker: signalbox_broker::Config,
+impl Server {
+    const KEYS: [&'static str; 2] = ["durability", "server_path"];
 }
 
 /// The section `secrets`.
@@ -102,10 +98,11 @@ pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Settings> {
 impl Loaded {
     /// Reads and checks every section.
     pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
-        let Nats { server, broker } = settings.section("nats")?;
+        // Keys of the broker and of the server stand beside each other.
+        let is_of_server = |key: &str| Server::KEYS.contains(&key);
         let loaded = Self {
-            nats: broker,
-            server,
+            nats: settings.part("nats", |key| !is_of_server(key))?,
+            server: settings.part("nats", is_of_server)?,
             ingest: settings.section("ingest")?,
             router: settings.section("router")?,
             delivery: settings.section("delivery")?,
@@ -117,6 +114,7 @@ impl Loaded {
             log: settings.section("log")?,
             telemetry: settings.section("telemetry")?,
         };
+        loaded.nats.check()?;
         loaded.ingest.check()?;
         loaded.router.check()?;
         loaded.delivery.check()?;
@@ -173,7 +171,7 @@ fn durability<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Durab
         "process" => Ok(Durability::Process),
         "disk" => Ok(Durability::Disk),
         other => Err(serde::de::Error::custom(format!(
-            "nats.durability: {other:?} is neither process nor disk"
+            "{other:?} is neither process nor disk"
         ))),
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use signalbox_runtime::Shutdown;
 
 use crate::{
-    cli::{Client, Failure, Global, Output, apply_file},
+    cli::{Client, Failure, Global, Output, Wanted, apply_file},
     nats_server::{NatsServer, Options},
     roles::{self, Kit, Listeners, Role, Running},
     settings::{self, Loaded},
@@ -106,7 +106,8 @@ async fn with_server(
         }
         if let Some(file) = file {
             let client = Client::of(&api, Some(key))?;
-            let apply = apply_file(&client, file, false, false, false);
+            let wanted = Wanted::of(file.to_owned());
+            let apply = apply_file(&client, &wanted, false, false);
             tokio::select! {
                 answer = apply => told(&answer?),
                 ended = running.ended() => return ended.map_err(Failure::from),

@@ -1,5 +1,7 @@
 //! Keys and values: reading one, writing one on condition, by bucket.
 
+use std::sync::{Arc, Mutex};
+
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use signalbox_proto::{State, subjects, wire};
@@ -17,14 +19,42 @@ pub struct Entry<T> {
     pub revision: u64,
 }
 
+/// The buckets that were opened: opening one asks the server.
+#[derive(Debug, Default)]
+pub(crate) struct Stores(Mutex<Vec<(&'static str, Arc<Store>)>>);
+
+impl Stores {
+    fn get(&self, bucket: &str) -> Option<Arc<Store>> {
+        let stores = self.0.lock().expect("no holder of the lock panics");
+        stores
+            .iter()
+            .find(|(name, _)| *name == bucket)
+            .map(|(_, store)| store.clone())
+    }
+
+    fn keep(&self, bucket: &'static str, store: Arc<Store>) {
+        let mut stores = self.0.lock().expect("no holder of the lock panics");
+        // Two may open the same one at once.
+        if stores.iter().all(|(name, _)| *name != bucket) {
+            stores.push((bucket, store));
+        }
+    }
+}
+
 impl Broker {
     /// The store of a bucket that [`Broker::ensure_streams`] has made.
-    pub(crate) async fn bucket(&self, bucket: &'static str) -> Result<Store, Error> {
-        self.jetstream().get_key_value(bucket).await.map_err(|error| Error::Kv {
+    pub(crate) async fn bucket(&self, bucket: &'static str) -> Result<Arc<Store>, Error> {
+        if let Some(store) = self.stores().get(bucket) {
+            return Ok(store);
+        }
+        let opened = self.jetstream().get_key_value(bucket).await;
+        let store = Arc::new(opened.map_err(|error| Error::Kv {
             what: "open".into(),
             bucket,
             reason: error.to_string(),
-        })
+        })?);
+        self.stores().keep(bucket, store.clone());
+        Ok(store)
     }
 
     /// Reads a key; `None` where it is missing or deleted.

@@ -2,15 +2,20 @@
 //!
 //! By identity, not by totals. It reads what moves first and what ended after, so that a delivery
 //! that ends meanwhile is found; what seems missing is looked for once more.
+//!
+//! Two things may look like a loss and are none. An event that was accepted twice, because its repeat
+//! came after the window, owes its deliveries once: they may all be known by the sequence of the other.
+//! An event that stopped the router is a dead letter without a delivery. And one may hide a loss: a
+//! replay to another integration is a delivery that the event never owed.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::ControlFlow,
     time::Duration,
 };
 
 use signalbox_proto::{
-    Delivery, Record, Timestamp,
+    Delivery, Event, Name, Record, Timestamp,
     act::{Did, Mark},
     dead::DeadLetter,
     ledger::{Final, Row},
@@ -66,6 +71,40 @@ impl Report {
     pub fn is_even(&self) -> bool {
         self.missing == 0
     }
+
+    fn count(&mut self, state: Final) {
+        match state {
+            Final::Delivered => self.delivered += 1,
+            Final::Dead => self.dead += 1,
+            Final::Expired => self.expired += 1,
+            Final::Discarded => self.discarded += 1,
+            Final::Unknown => self.unreadable += 1,
+        }
+    }
+
+    fn miss(&mut self, seq: u64, count: u64, why: impl FnOnce() -> String) {
+        self.missing += count;
+        if self.missing_events.len() < LIST_MAX {
+            self.missing_events.push((seq, why()));
+        }
+    }
+}
+
+/// What is known of one event's deliveries.
+#[derive(Default)]
+struct Known {
+    /// How many integrations it matched.
+    matched: u32,
+    /// The deliveries, each with its lowest generation: those of a replay to another integration have
+    /// none of generation 0.
+    deliveries: BTreeMap<String, u32>,
+}
+
+/// Org, source and id of an event.
+type Identity = (String, String, String);
+
+fn identity_of(org: &Name, source: &str, id: &str) -> Identity {
+    (org.to_string(), source.to_owned(), id.to_owned())
 }
 
 #[derive(Default)]
@@ -74,23 +113,51 @@ struct Rows {
     ended: HashMap<String, Row>,
     /// Deliveries that were seen waiting, with their generation.
     moving: HashMap<String, u32>,
-    /// By event: how many integrations it matched, and which deliveries are known.
-    events: HashMap<u64, (u32, HashSet<String>)>,
+    /// By event, those that have any delivery.
+    events: HashMap<u64, Known>,
+    /// Events that ended before they became deliveries.
+    unmade: HashMap<u64, Final>,
+    /// Identities that are looked at more closely, each with the deliveries owed under any sequence.
+    closely: HashMap<Identity, HashSet<String>>,
     no_route: HashSet<u64>,
     unreadable: u64,
 }
 
 impl Rows {
-    fn owe(&mut self, seq: u64, matched: u32, delivery: &str) {
-        let entry = self.events.entry(seq).or_default();
-        entry.0 = entry.0.max(matched);
-        entry.1.insert(delivery.to_owned());
+    fn closely(identities: HashSet<Identity>) -> Self {
+        let closely = identities.into_iter().map(|identity| (identity, HashSet::new()));
+        Self {
+            closely: closely.collect(),
+            ..Self::default()
+        }
+    }
+
+    fn owe(&mut self, seq: u64, matched: u32, delivery: &str, generation: u32) {
+        let known = self.events.entry(seq).or_default();
+        known.matched = known.matched.max(matched);
+        let lowest = known.deliveries.entry(delivery.to_owned()).or_insert(generation);
+        *lowest = generation.min(*lowest);
+    }
+
+    fn owe_all(&mut self, delivery: &Delivery) {
+        for accepted in &delivery.events {
+            self.owe(accepted.seq, delivery.matched, &delivery.id, delivery.generation);
+            let event = &accepted.event;
+            self.look_closely(&event.org, &event.source, &event.id, &delivery.id, delivery.generation);
+        }
+    }
+
+    fn look_closely(&mut self, org: &Name, source: &str, id: &str, delivery: &str, generation: u32) {
+        if self.closely.is_empty() || generation > 0 {
+            return;
+        }
+        if let Some(deliveries) = self.closely.get_mut(&identity_of(org, source, id)) {
+            deliveries.insert(delivery.to_owned());
+        }
     }
 
     fn move_on(&mut self, delivery: &Delivery) {
-        for accepted in &delivery.events {
-            self.owe(accepted.seq, delivery.matched, &delivery.id);
-        }
+        self.owe_all(delivery);
         let generation = self.moving.entry(delivery.id.clone()).or_default();
         *generation = delivery.generation.max(*generation);
     }
@@ -115,15 +182,23 @@ impl Rows {
 impl Broker {
     /// Checks the ledger for events accepted since a time.
     pub async fn check_ledger(&self, since: Timestamp) -> Result<Report, Error> {
-        let first = self.look_at_ledger(since).await?;
+        let mut short = HashSet::new();
+        let first = self.look_at_ledger(since, Rows::default(), &mut short).await?;
         if first.missing == 0 {
             return Ok(first);
         }
         tokio::time::sleep(SECOND_LOOK).await;
-        self.look_at_ledger(since).await
+        let rows = Rows::closely(std::mem::take(&mut short));
+        self.look_at_ledger(since, rows, &mut short).await
     }
 
-    async fn look_at_ledger(&self, since: Timestamp) -> Result<Report, Error> {
+    /// One look; `short` takes the identities of the events that lack something.
+    async fn look_at_ledger(
+        &self,
+        since: Timestamp,
+        mut rows: Rows,
+        short: &mut HashSet<Identity>,
+    ) -> Result<Report, Error> {
         let events = self.stream_state(subjects::EVENTS).await?;
         let mut floors = Vec::new();
         for partition in 0..self.config().partitions {
@@ -134,7 +209,6 @@ impl Broker {
                     .ack_floor,
             );
         }
-        let mut rows = Rows::default();
         self.read_moving(&mut rows).await?;
         self.read_ended(&mut rows, since).await?;
         // What moved from PARKED to a lane while the lanes had been read already.
@@ -170,7 +244,11 @@ impl Broker {
                 if seq > floor {
                     report.unrouted += 1;
                 } else {
-                    judge(&rows, seq, &mut report, &mut moving_ids);
+                    let event = || wire::decode::<Event>(&message.body).ok();
+                    let identity = || event().map(|event| identity_of(&event.org, &event.source, &event.id));
+                    if !judge(&rows, seq, identity, &mut report, &mut moving_ids) {
+                        short.extend(identity());
+                    }
                 }
                 ControlFlow::Continue(())
             },
@@ -229,25 +307,14 @@ impl Broker {
             },
         )
         .await?;
-        let mut dead: HashMap<u64, (String, u32)> = HashMap::new();
+        let mut dead = Dead::default();
         self.scan(
             subjects::DEAD,
             vec![subjects::DEAD_ALL.to_owned()],
             From::Time(since),
             |message| {
                 match wire::decode::<DeadLetter>(&message.body) {
-                    Ok(DeadLetter {
-                        delivery: Some(delivery),
-                        reason,
-                        ..
-                    }) => {
-                        for accepted in &delivery.events {
-                            rows.owe(accepted.seq, delivery.matched, &delivery.id);
-                        }
-                        rows.end(&delivery.id, delivery.generation, reason.ledger());
-                        dead.insert(message.place.seq, (delivery.id, delivery.generation));
-                    }
-                    Ok(_) => {}
+                    Ok(letter) => read_letter(rows, &mut dead, message.place.seq, letter),
                     Err(_) => rows.unreadable += 1,
                 }
                 ControlFlow::Continue(())
@@ -260,12 +327,7 @@ impl Broker {
             From::Time(since),
             |message| {
                 match wire::decode::<Mark>(&message.body) {
-                    Ok(Mark { did: Did::Discarded, seqs, .. }) => {
-                        for (delivery, generation) in seqs.iter().filter_map(|seq| dead.get(seq)) {
-                            rows.end(delivery, *generation, Final::Discarded);
-                        }
-                    }
-                    Ok(_) => {}
+                    Ok(mark) => read_mark(rows, &dead, &mark),
                     Err(_) => rows.unreadable += 1,
                 }
                 ControlFlow::Continue(())
@@ -273,6 +335,43 @@ impl Broker {
         )
         .await?;
         Ok(())
+    }
+}
+
+/// What dead letters are about, by their sequence in DEAD.
+#[derive(Default)]
+struct Dead {
+    deliveries: HashMap<u64, (String, u32)>,
+    events: HashMap<u64, u64>,
+}
+
+fn read_letter(rows: &mut Rows, dead: &mut Dead, seq: u64, letter: DeadLetter) {
+    match (letter.delivery, letter.event_seq) {
+        (Some(delivery), _) => {
+            rows.owe_all(&delivery);
+            rows.end(&delivery.id, delivery.generation, letter.reason.ledger());
+            dead.deliveries.insert(seq, (delivery.id, delivery.generation));
+        }
+        (None, Some(event)) => {
+            rows.unmade.insert(event, letter.reason.ledger());
+            dead.events.insert(seq, event);
+        }
+        // An input that never was an event.
+        (None, None) => {}
+    }
+}
+
+fn read_mark(rows: &mut Rows, dead: &Dead, mark: &Mark) {
+    if mark.did != Did::Discarded {
+        return;
+    }
+    for seq in &mark.seqs {
+        if let Some((delivery, generation)) = dead.deliveries.get(seq) {
+            rows.end(delivery, *generation, Final::Discarded);
+        }
+        if let Some(event) = dead.events.get(seq) {
+            rows.unmade.insert(*event, Final::Discarded);
+        }
     }
 }
 
@@ -285,7 +384,14 @@ fn read_record(rows: &mut Rows, record: &Record) {
         }
         Record::Attempt(attempt) => {
             for event in &attempt.events {
-                rows.owe(event.seq, event.matched, &attempt.delivery);
+                rows.owe(event.seq, event.matched, &attempt.delivery, attempt.generation);
+                rows.look_closely(
+                    &attempt.org,
+                    &event.source,
+                    &event.id,
+                    &attempt.delivery,
+                    attempt.generation,
+                );
             }
             if let Next::Final(state) = attempt.next {
                 rows.end(&attempt.delivery, attempt.generation, state);
@@ -294,54 +400,62 @@ fn read_record(rows: &mut Rows, record: &Record) {
     }
 }
 
-fn judge(rows: &Rows, seq: u64, report: &mut Report, moving_ids: &mut Vec<String>) {
+/// Judges one event; false where something of it is missing.
+fn judge(
+    rows: &Rows,
+    seq: u64,
+    identity: impl Fn() -> Option<Identity>,
+    report: &mut Report,
+    moving_ids: &mut Vec<String>,
+) -> bool {
     report.events += 1;
-    let Some((matched, deliveries)) = rows.events.get(&seq) else {
+    let missing_before = report.missing;
+    // Only an event that was short at the first look is looked at more closely.
+    let elsewhere = |own: &BTreeMap<String, u32>| {
+        let identity = if rows.closely.is_empty() { None } else { identity() };
+        let all = identity.and_then(|identity| rows.closely.get(&identity));
+        all.map_or(0, |all| {
+            all.iter().filter(|delivery| !own.contains_key(*delivery)).count() as u64
+        })
+    };
+    let Some(known) = rows.events.get(&seq) else {
         if rows.no_route.contains(&seq) {
             report.no_route += 1;
-        } else {
-            report.missing += 1;
-            if report.missing_events.len() < LIST_MAX {
-                report
-                    .missing_events
-                    .push((seq, "neither a delivery nor no_route is known".into()));
-            }
+        } else if let Some(state) = rows.unmade.get(&seq) {
+            report.deliveries += 1;
+            report.count(*state);
+        } else if elsewhere(&BTreeMap::new()) == 0 {
+            report.miss(seq, 1, || "neither a delivery nor no_route is known".into());
         }
-        return;
+        return report.missing == missing_before;
     };
-    let known = deliveries.len() as u64;
-    let owed = u64::from(*matched).max(known);
-    report.deliveries += owed;
-    if owed > known {
-        report.missing += owed - known;
-        if report.missing_events.len() < LIST_MAX {
-            report
-                .missing_events
-                .push((seq, format!("{} of {owed} deliveries are not known", owed - known)));
-        }
+    let owned = known.deliveries.values().filter(|lowest| **lowest == 0).count() as u64;
+    let extra = known.deliveries.len() as u64 - owned;
+    let mut lacking = u64::from(known.matched).saturating_sub(owned);
+    if lacking > 0 {
+        lacking = lacking.saturating_sub(elsewhere(&known.deliveries));
     }
-    for delivery in deliveries {
+    report.deliveries += owned + extra + lacking;
+    if lacking > 0 {
+        let owed = owned + lacking;
+        report.miss(seq, lacking, || format!("{lacking} of {owed} deliveries are not known"));
+    }
+    for delivery in known.deliveries.keys() {
         match rows.state(delivery) {
-            Some(Final::Delivered) => report.delivered += 1,
-            Some(Final::Dead) => report.dead += 1,
-            Some(Final::Expired) => report.expired += 1,
-            Some(Final::Discarded) => report.discarded += 1,
-            Some(Final::Unknown) => report.unreadable += 1,
+            Some(state) => report.count(state),
             None if rows.moving.contains_key(delivery) => {
                 report.moving += 1;
                 if moving_ids.len() < LIST_MAX {
                     moving_ids.push(delivery.clone());
                 }
             }
-            None => {
-                report.missing += 1;
-                if report.missing_events.len() < LIST_MAX {
-                    report.missing_events.push((
-                        seq,
-                        format!("delivery {delivery} was tried, but neither waits nor ended"),
-                    ));
-                }
-            }
+            None => report.miss(seq, 1, || {
+                format!("delivery {delivery} was tried, but neither waits nor ended")
+            }),
         }
     }
+    report.missing == missing_before
 }
+
+#[cfg(test)]
+mod tests;

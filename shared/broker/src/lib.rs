@@ -22,6 +22,7 @@ pub mod outcomes;
 pub mod patience;
 pub mod publisher;
 pub mod puller;
+pub mod raw;
 pub mod suspects;
 pub mod topology;
 pub mod waiting;
@@ -111,7 +112,10 @@ impl Config {
     fn addresses(&self) -> Result<Vec<ServerAddr>, Error> {
         let read = |(index, url): (usize, &str)| {
             // The text is not repeated: it may hold a password.
-            url.trim().parse::<ServerAddr>().map_err(|source| Error::Url { number: index + 1, source })
+            url.trim().parse::<ServerAddr>().map_err(|source| Error::Url {
+                number: index + 1,
+                source,
+            })
         };
         self.url.split(',').enumerate().map(read).collect()
     }
@@ -139,6 +143,7 @@ struct Inner {
     publisher: Publisher,
     connections: watch::Receiver<u64>,
     parks: hops::Parks,
+    stores: kv::Stores,
     config: Config,
 }
 
@@ -211,6 +216,7 @@ impl Broker {
             publisher,
             connections,
             parks: hops::Parks::new(),
+            stores: kv::Stores::default(),
             config,
         };
         Self { inner: Arc::new(inner) }
@@ -260,7 +266,10 @@ impl Broker {
 
     /// Whether the connection stands at this moment.
     pub fn is_connected(&self) -> bool {
-        matches!(self.inner.client.connection_state(), async_nats::connection::State::Connected)
+        matches!(
+            self.inner.client.connection_state(),
+            async_nats::connection::State::Connected
+        )
     }
 
     /// Waits until everything written so far is on its way to the server.
@@ -288,13 +297,23 @@ impl Broker {
         &self.inner.parks
     }
 
+    /// The number of connections that there have been: it changes when one is lost and made anew.
+    pub fn reconnections(&self) -> watch::Receiver<u64> {
+        self.connections()
+    }
+
+    pub(crate) fn stores(&self) -> &kv::Stores {
+        &self.inner.stores
+    }
+
     pub(crate) fn connections(&self) -> watch::Receiver<u64> {
         self.inner.connections.clone()
     }
 
     /// One request to the JetStream API, its answer as JSON.
     pub(crate) async fn api(&self, subject: &str, body: &serde_json::Value) -> Result<serde_json::Value, Error> {
-        self.inner.jetstream
+        self.inner
+            .jetstream
             .request::<_, _, serde_json::Value>(subject.to_owned(), body)
             .await
             .map_err(|error| Error::Request {

@@ -183,7 +183,8 @@ impl Batching {
                     tracing::error!(%error, "OUTCOMES refuses: no request starts until it takes outcomes again; raise nats.storage_bytes or lower nats.outcomes_age_s");
                 }
                 self.set_full(true);
-                let (held, free): (Vec<Entry>, Vec<Entry>) = batch.into_iter().partition(|entry| !entry.tickets.is_empty());
+                let (held, free): (Vec<Entry>, Vec<Entry>) =
+                    batch.into_iter().partition(|entry| !entry.tickets.is_empty());
                 self.keep(free);
                 if !held.is_empty() {
                     self.settle(Settled::Refused(held));

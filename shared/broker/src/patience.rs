@@ -17,7 +17,13 @@ pub async fn patiently<T, F: Future<Output = Result<T, Error>>>(
     operation: impl FnMut() -> F,
 ) -> Result<T, Error> {
     operation
-        .retry(ExponentialBuilder::new().with_min_delay(WAIT_FIRST).with_max_delay(WAIT_LAST).with_jitter().without_max_times())
+        .retry(
+            ExponentialBuilder::new()
+                .with_min_delay(WAIT_FIRST)
+                .with_max_delay(WAIT_LAST)
+                .with_jitter()
+                .without_max_times(),
+        )
         .when(Error::is_transient)
         .notify(|error, wait| {
             tracing::warn!(%error, wait_ms = wait.as_millis() as u64, "{what} does not work yet; trying again");

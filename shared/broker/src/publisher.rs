@@ -4,14 +4,17 @@
 //! more than the publish. What is not acknowledged in time, or meets a server without a leader, is
 //! published again under the same id, after a reconnection at once and before anything newer. The
 //! order of publishes is kept as long as the server asks for none of them again.
+//!
+//! What waits for its acknowledgement holds a place in one window. No stream has more than its share
+//! of the places, so that one without a leader does not stop the publishes to the others.
 
 use std::{
     collections::HashMap,
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -21,7 +24,6 @@ use async_nats::{Client, HeaderMap, Subject, client::PublishErrorKind};
 use bytes::Bytes;
 use futures::StreamExt;
 use serde::Deserialize;
-use std::sync::Mutex;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, RwLock, Semaphore, oneshot, watch},
     time::Instant,
@@ -30,6 +32,10 @@ use tokio::{
 /// Publishes without an acknowledgement at one time; more wait. Bounds memory and the burst after a
 /// reconnection.
 pub const IN_FLIGHT_MAX: usize = 2_048;
+/// Those of them that are to one stream.
+pub const SHARE_MAX: usize = IN_FLIGHT_MAX / 4;
+/// Streams that have a share of their own; further ones have one together.
+const SHARES_MAX: usize = 64;
 /// A publish not acknowledged for this long is repeated.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The wait before a repeat that the server's answer asked for; doubles up to [`REPEAT_LAST`].
@@ -117,16 +123,33 @@ struct Shared {
     client: Client,
     inbox: String,
     next: AtomicU64,
-    pending: Mutex<HashMap<u64, Pending>>,
+    pending: Mutex<Unanswered>,
     window: Arc<Semaphore>,
-    /// Whether the task that repeats has a timer set. A wake-up for each publish would cost more
-    /// than the publish.
-    armed: AtomicBool,
+    shares: Shares,
     wake: Notify,
     connections: watch::Receiver<u64>,
     /// The connection over which all that was pending has been published. Held for reading while a
     /// publish is written, for writing while a new connection's repeats are, so that they go first.
     connection: RwLock<u64>,
+}
+
+#[derive(Default)]
+struct Unanswered {
+    publishes: HashMap<u64, Pending>,
+    /// What the timer of the task that repeats is set to. A wake-up for each publish would cost more
+    /// than the publish.
+    armed: Option<Instant>,
+}
+
+impl Unanswered {
+    /// Whether the task that repeats has to be woken for what is due then.
+    fn is_early(&mut self, due: Instant) -> bool {
+        let early = self.armed.is_none_or(|armed| due < armed);
+        if early {
+            self.armed = Some(due);
+        }
+        early
+    }
 }
 
 struct Pending {
@@ -136,7 +159,60 @@ struct Pending {
     due: Instant,
     repeat_wait: Duration,
     deadline: Option<Instant>,
-    _permit: OwnedSemaphorePermit,
+    _places: [OwnedSemaphorePermit; 2],
+}
+
+impl Pending {
+    /// When the task that repeats has to look at it.
+    fn next(&self) -> Instant {
+        self.deadline.map_or(self.due, |deadline| deadline.min(self.due))
+    }
+}
+
+/// The streams' shares of the window, each made at the first publish and kept. Finding one takes no
+/// lock: streams are few, and a process publishes to fewer.
+struct Shares([OnceLock<Share>; SHARES_MAX]);
+
+struct Share {
+    stream: (Box<str>, Box<str>),
+    places: Arc<Semaphore>,
+}
+
+impl Shares {
+    fn of(&self, subject: &str) -> &Arc<Semaphore> {
+        let (kind, part) = stream_of(subject);
+        let make = || Share {
+            stream: (kind.into(), part.into()),
+            places: Arc::new(Semaphore::new(SHARE_MAX)),
+        };
+        let [own @ .., common] = &self.0;
+        let share = own
+            .iter()
+            .map(|slot| slot.get_or_init(make))
+            .find(|share| *share.stream.0 == *kind && *share.stream.1 == *part)
+            .unwrap_or_else(|| common.get_or_init(make));
+        &share.places
+    }
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| OnceLock::new()))
+    }
+}
+
+/// What tells the stream of a subject from others: the first token that does, and for the streams
+/// that there are several of its kind, the one after it.
+fn stream_of(subject: &str) -> (&str, &str) {
+    let mut tokens = subject.split('.');
+    match (tokens.next().unwrap_or_default(), tokens.next(), tokens.next()) {
+        ("signalbox", Some("deliver" | "retry"), Some(provider)) => ("deliver", provider),
+        ("signalbox", Some("rate"), Some(window)) => ("rate", window),
+        ("signalbox", Some("parked" | "parkgate"), _) => ("parked", ""),
+        ("signalbox", Some("dead" | "deadmark"), _) => ("dead", ""),
+        ("signalbox", Some(kind), _) => (kind, ""),
+        (first, _, _) => (first, ""),
+    }
 }
 
 /// The acknowledgement to come. Dropping it gives up interest, not the publish.
@@ -194,7 +270,7 @@ impl Publisher {
             next: AtomicU64::new(0),
             pending: Mutex::default(),
             window: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
-            armed: AtomicBool::new(false),
+            shares: Shares::default(),
             wake: Notify::new(),
             connection: RwLock::new(connection),
             connections,
@@ -212,36 +288,35 @@ impl Publisher {
         let shared = &self.shared;
         let (done, receipt) = oneshot::channel();
         let until = deadline.map(|wait| Instant::now() + wait);
-        let place = shared.window.clone().acquire_owned();
-        let permit = match until {
-            Some(until) => tokio::time::timeout_at(until, place).await.ok(),
-            None => Some(place.await),
+        let share = shared.shares.of(&publish.subject);
+        // The share first: who waits for it takes no place from others.
+        let places = async { [place(share).await, place(&shared.window).await] };
+        let places = match until {
+            Some(until) => tokio::time::timeout_at(until, places).await.ok(),
+            None => Some(places.await),
         };
-        let Some(permit) = permit else {
+        let Some(places) = places else {
             drop(done.send(Err(PublishError::TimedOut)));
             return Receipt(receipt);
         };
-        let permit = permit.expect("the window is never closed");
         let message = Outgoing::of(&publish);
         let connection = shared.connection.read().await;
-        let now = Instant::now();
         let token = shared.next.fetch_add(1, Ordering::Relaxed);
-        {
+        let entry = Pending {
+            publish,
+            done,
+            due: Instant::now() + ACK_TIMEOUT,
+            repeat_wait: REPEAT_FIRST,
+            deadline: until,
+            _places: places,
+        };
+        let early = {
             let mut pending = shared.pending.lock().expect("no holder of the lock panics");
-            pending.insert(
-                token,
-                Pending {
-                    publish,
-                    done,
-                    due: now + ACK_TIMEOUT,
-                    repeat_wait: REPEAT_FIRST,
-                    deadline: until,
-                    _permit: permit,
-                },
-            );
-        }
-        let early = until.is_some_and(|until| until < now + ACK_TIMEOUT);
-        if !shared.armed.swap(true, Ordering::AcqRel) || early {
+            let early = pending.is_early(entry.next());
+            pending.publishes.insert(token, entry);
+            early
+        };
+        if early {
             shared.wake.notify_one();
         }
         // Without a connection, or before its repeats, the task that repeats publishes this one too.
@@ -265,10 +340,20 @@ impl Publisher {
         }
     }
 
+    /// Whether [`Publisher::send`] would find a place for a publish to this subject at once.
+    pub fn has_room(&self, subject: &str) -> bool {
+        self.shared.shares.of(subject).available_permits() > 0 && self.shared.window.available_permits() > 0
+    }
+
     /// How many publishes wait for their acknowledgement.
     pub fn in_flight(&self) -> usize {
         IN_FLIGHT_MAX - self.shared.window.available_permits()
     }
+}
+
+async fn place(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    let place = places.clone().acquire_owned().await;
+    place.expect("neither the window nor a share is ever closed")
 }
 
 struct Outgoing {
@@ -331,32 +416,32 @@ impl Shared {
 
     fn settle(&self, token: u64, verdict: Verdict) {
         let mut pending = self.pending.lock().expect("no holder of the lock panics");
-        match verdict {
-            Verdict::Done(result) => {
-                let finished = pending.remove(&token);
-                drop(pending);
-                if let Some(finished) = finished {
-                    // A caller that no longer waits has given up interest.
-                    drop(finished.done.send(result));
-                }
+        if let Verdict::Done(result) = verdict {
+            let finished = pending.publishes.remove(&token);
+            drop(pending);
+            if let Some(finished) = finished {
+                // A caller that no longer waits has given up interest.
+                drop(finished.done.send(result));
             }
-            Verdict::Crossed => {
-                if let Some(entry) = pending.get_mut(&token) {
-                    // The tokens of publishes that crossed are near each other.
-                    let waits = 1 + u32::try_from(token % CROSSED_WAITS).unwrap_or_default();
-                    entry.due = Instant::now() + CROSSED_WAIT * waits;
-                    drop(pending);
-                    self.wake.notify_one();
-                }
-            }
-            Verdict::Repeat => {
-                if let Some(entry) = pending.get_mut(&token) {
-                    entry.due = Instant::now() + entry.repeat_wait;
-                    entry.repeat_wait = (entry.repeat_wait * 2).min(REPEAT_LAST);
-                    drop(pending);
-                    self.wake.notify_one();
-                }
-            }
+            return;
+        }
+        let Some(entry) = pending.publishes.get_mut(&token) else {
+            return;
+        };
+        let wait = if matches!(verdict, Verdict::Crossed) {
+            // The tokens of publishes that crossed are near each other.
+            CROSSED_WAIT * (1 + u32::try_from(token % CROSSED_WAITS).unwrap_or_default())
+        } else {
+            let wait = entry.repeat_wait;
+            entry.repeat_wait = (wait * 2).min(REPEAT_LAST);
+            wait
+        };
+        entry.due = Instant::now() + wait;
+        let next = entry.next();
+        let early = pending.is_early(next);
+        drop(pending);
+        if early {
+            self.wake.notify_one();
         }
     }
 
@@ -373,29 +458,22 @@ impl Shared {
     fn take_due(&self, all: bool) -> (Vec<(u64, Outgoing)>, Option<Instant>) {
         let now = Instant::now();
         let mut pending = self.pending.lock().expect("no holder of the lock panics");
-        let late: Vec<u64> = pending
-            .iter()
-            .filter(|(_, entry)| entry.deadline.is_some_and(|deadline| deadline <= now))
-            .map(|(token, _)| *token)
-            .collect();
-        for token in late {
-            if let Some(entry) = pending.remove(&token) {
-                drop(entry.done.send(Err(PublishError::TimedOut)));
-            }
+        let late = |_: &u64, entry: &mut Pending| entry.deadline.is_some_and(|deadline| deadline <= now);
+        for (_, entry) in pending.publishes.extract_if(late) {
+            drop(entry.done.send(Err(PublishError::TimedOut)));
         }
         let mut due: Vec<(u64, Outgoing)> = Vec::new();
-        for (token, entry) in pending.iter_mut() {
+        let mut next: Option<Instant> = None;
+        for (token, entry) in &mut pending.publishes {
             if all || entry.due <= now {
                 entry.due = now + ACK_TIMEOUT;
                 due.push((*token, Outgoing::of(&entry.publish)));
             }
+            let at = entry.next();
+            next = Some(next.map_or(at, |next| next.min(at)));
         }
         due.sort_unstable_by_key(|(token, _)| *token);
-        let next = pending
-            .values()
-            .map(|entry| entry.deadline.map_or(entry.due, |deadline| deadline.min(entry.due)))
-            .min();
-        self.armed.store(next.is_some(), Ordering::Release);
+        pending.armed = next;
         (due, next)
     }
 }
@@ -456,8 +534,8 @@ fn classify(error: &ApiError<'_>) -> Verdict {
         // id is under way: its sequence is not known yet.
         10_164 | 10_158 => Verdict::Crossed,
         10_070 | 10_071 => Verdict::Done(Err(PublishError::Stale { description })),
-        // Storage or memory of the server, messages or bytes of the stream.
-        10_023 | 10_028 | 10_047 | 10_176 => Verdict::Done(Err(PublishError::Full {
+        // Storage or memory of the account or the server, messages or bytes of the stream.
+        10_002 | 10_023 | 10_028 | 10_047 | 10_176 => Verdict::Done(Err(PublishError::Full {
             code: error.err_code,
             description,
         })),

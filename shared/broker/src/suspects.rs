@@ -48,6 +48,7 @@ impl Broker {
 
     /// Removes the marker of a suspect that was handled or handed back, or of a poison that is filed.
     pub async fn clear_suspect(&self, stream: &str, ticket: &Ticket) -> Result<(), Error> {
-        self.delete(subjects::STATE, &subjects::suspect_key(stream, ticket.place.seq)).await
+        self.delete(subjects::STATE, &subjects::suspect_key(stream, ticket.place.seq))
+            .await
     }
 }

@@ -43,8 +43,11 @@ impl Waiting {
 pub struct Look {
     /// By integration, most waiting first.
     pub integrations: Vec<Waiting>,
-    /// Whether more subjects were there than are read in one look.
+    /// Whether there is more than was read: more subjects than are read in one look, or streams that
+    /// did not answer.
     pub cut: bool,
+    /// Streams of providers that did not answer.
+    pub unread: Vec<String>,
     /// Subjects of provider streams that no consumer's filter covers.
     pub orphans: Vec<String>,
 }
@@ -99,7 +102,16 @@ impl Broker {
         let mut firsts: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
         for provider in self.providers().await? {
             let stream = subjects::deliver_stream(&provider);
-            let (counts, cut) = self.subject_counts(&stream, ">").await?;
+            let (counts, cut) = match self.subject_counts(&stream, ">").await {
+                Ok(read) => read,
+                // One provider's stream without a leader must not hide what waits for the others.
+                Err(error) => {
+                    tracing::warn!(%error, stream, "cannot count what waits in a stream");
+                    look.cut = true;
+                    look.unread.push(stream);
+                    continue;
+                }
+            };
             look.cut |= cut;
             for (subject, count) in counts {
                 let tokens: Vec<&str> = subject.split('.').collect();
@@ -152,7 +164,19 @@ impl Broker {
         integrations.sort_by_key(|waiting| std::cmp::Reverse(waiting.total()));
         for waiting in integrations.iter_mut().take(AGES_MAX) {
             for (stream, subject) in firsts.remove(&waiting.integration).unwrap_or_default() {
-                let since = self.first_since(&stream, &subject).await?;
+                // Its age is missing for this look; asking again for each would take too long.
+                if look.unread.contains(&stream) {
+                    continue;
+                }
+                let since = match self.first_since(&stream, &subject).await {
+                    Ok(since) => since,
+                    Err(error) => {
+                        tracing::warn!(%error, stream, "cannot read how long deliveries wait in a stream");
+                        look.cut = true;
+                        look.unread.push(stream);
+                        continue;
+                    }
+                };
                 waiting.oldest = match (waiting.oldest, since) {
                     (Some(a), Some(b)) => Some(a.min(b)),
                     (a, b) => a.or(b),

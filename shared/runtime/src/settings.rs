@@ -533,23 +533,18 @@ pub fn redacted(text: &str) -> String {
 fn redacted_url(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), url),
+        // Without a scheme a question mark begins no query.
+        None => return url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, host)| format!("***@{host}")),
     };
     let (place, query) = match rest.split_once(['?', '#']) {
-        Some((place, query)) => (place, Some(query)),
-        None => (rest, None),
+        // The question mark may be a part of a password.
+        Some((_, query)) if query.contains('@') => return format!("{scheme}***"),
+        Some((place, _)) => (place, "?***"),
+        None => (rest, ""),
     };
-    let place = match place.rsplit_once('@') {
-        // The `?` may be a part of a password.
-        _ if query.is_some_and(|query| query.contains('@')) => return format!("{scheme}***"),
-        Some((_, host)) => format!("***@{host}"),
-        None => place.to_owned(),
-    };
-    match query {
-        // Where there is no scheme a question mark need not begin a query.
-        Some(_) if !scheme.is_empty() => format!("{scheme}{place}?***"),
-        Some(_) => url.to_owned(),
-        None => format!("{scheme}{place}"),
+    match place.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}***@{host}{query}"),
+        None => format!("{scheme}{place}{query}"),
     }
 }
 

@@ -141,6 +141,50 @@ fn the_default_org_also_sees_what_named_no_valid_org() {
 }
 
 #[test]
+fn groups_are_counted_up_to_a_bound_and_the_answer_says_so() {
+    let like = |fingerprint: &str, first: i64, last: i64| DeadLetter {
+        fingerprint: fingerprint.to_owned(),
+        first_at: Timestamp::from_secs(first),
+        last_at: Timestamp::from_secs(last),
+        ..letter("acme", "i")
+    };
+    let mut groups = Groups::new(2);
+    for letter in [like("a", 8, 9), like("b", 6, 7), like("b", 4, 5), like("c", 2, 3), like("a", 1, 2), like("b", 1, 1)] {
+        groups.add(letter);
+    }
+    let answer = groups.view(50);
+    let shown: Vec<(&Value, &Value, &Value)> = answer["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|group| (&group["fingerprint"], &group["count"], &group["provider"]))
+        .collect();
+    let (a, b, webhook) = (json!("a"), json!("b"), json!("webhook"));
+    assert_eq!(shown, [(&b, &json!(3), &webhook), (&a, &json!(2), &webhook)]);
+    assert_eq!(answer["items"][1]["first_at"], json!(Timestamp::from_secs(1)));
+    assert_eq!(answer["items"][1]["last_at"], json!(Timestamp::from_secs(9)));
+    assert_eq!(answer["truncated"], true);
+
+    let mut groups = Groups::new(2);
+    groups.add(like("a", 1, 2));
+    groups.add(like("b", 1, 2));
+    assert_eq!(groups.view(2)["truncated"], false);
+}
+
+#[test]
+fn the_deepest_data_that_is_accepted_can_be_read_from_a_list() {
+    const DEPTH: usize = 64;
+    let mut deep = letter("acme", "i");
+    let text = format!("{}1{}", "{\"a\":".repeat(DEPTH), "}".repeat(DEPTH));
+    let delivery = deep.delivery.as_mut().expect("a delivery");
+    let data: Value = serde_json::from_str(&text).expect("JSON");
+    delivery.events[0].event.data = RawJson::of(&data).expect("JSON");
+    let answer = json!({ "items": [view::dead_letter(1, &deep, None, None)] });
+    let read: Value = serde_json::from_str(&answer.to_string()).expect("within the reader's depth");
+    assert_eq!(read["items"][0]["event"]["data"].to_string(), text);
+}
+
+#[test]
 fn an_id_of_something_else_is_refused() {
     let filter = DeadFilter {
         ids: vec!["dl_1".to_owned(), "17".to_owned()],

@@ -41,6 +41,42 @@ fn a_parameter_given_twice_or_out_of_bounds_is_refused() {
 }
 
 #[test]
+fn an_empty_parameter_is_refused_and_not_taken_as_all() {
+    for text in ["org=", "org", "limit=10&since="] {
+        let problem = Query::read(text).err().expect("refused");
+        assert_eq!(problem.code, "invalid", "{text}");
+        assert!(problem.field.is_some(), "{text}");
+    }
+}
+
+#[test]
+fn a_word_that_is_not_known_is_refused_with_those_that_are() {
+    let mut query = Query::read("status=paused&provider=slak&type=banana").expect("a query");
+    assert_eq!(
+        query.one_of("status", &["active", "paused"]).expect("a status"),
+        Some("paused")
+    );
+    assert_eq!(query.one_of("status", &["active"]).expect("taken already"), None);
+    let problem = query.provider("provider").expect_err("refused");
+    assert!(problem.detail.contains("webhook"), "{problem}");
+    let problem = query.one_of("type", &["webhook"]).expect_err("refused");
+    assert_eq!(problem.field.as_deref(), Some("type"));
+}
+
+#[test]
+fn a_pattern_is_no_event_type() {
+    assert_eq!(
+        event_type("event_type", "alert.created").expect("a type").as_str(),
+        "alert.created"
+    );
+    for pattern in ["alert.*", ">"] {
+        let problem = event_type("event_type", pattern).expect_err("refused");
+        assert!(problem.detail.contains("pattern"), "{problem}");
+    }
+    assert!(event_type("event_type", "no type").is_err());
+}
+
+#[test]
 fn a_time_is_a_point_or_a_way_back() {
     assert_eq!(
         time("since", "1h", now()).expect("a time").secs(),

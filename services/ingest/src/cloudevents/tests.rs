@@ -14,6 +14,8 @@ fn base64_data_without_a_content_type_must_be_json() {
 
 #[test]
 fn both_forms_of_data_together_are_refused() {
-    let body = Bytes::from_static(br#"{"specversion":"1.0","id":"1","source":"/s","type":"a.b","data":1,"data_base64":"MQ=="}"#);
+    let body = Bytes::from_static(
+        br#"{"specversion":"1.0","id":"1","source":"/s","type":"a.b","data":1,"data_base64":"MQ=="}"#,
+    );
     assert_eq!(structured(&body).unwrap_err().field.as_deref(), Some("data_base64"));
 }

@@ -6,11 +6,17 @@ struct Map(Vec<(&'static str, &'static str)>);
 
 impl Headers for Map {
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(header, _)| *header == name).map(|(_, value)| *value)
+        self.0
+            .iter()
+            .find(|(header, _)| *header == name)
+            .map(|(_, value)| *value)
     }
 
     fn all(&self) -> Vec<(String, String)> {
-        self.0.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        self.0
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 }
 
@@ -18,7 +24,11 @@ fn take(subject: &str, headers: Vec<(&'static str, &'static str)>, body: &'stati
     take_bytes(subject, headers, body.as_bytes())
 }
 
-fn take_bytes(subject: &str, headers: Vec<(&'static str, &'static str)>, body: &'static [u8]) -> Result<Event, Rejection> {
+fn take_bytes(
+    subject: &str,
+    headers: Vec<(&'static str, &'static str)>,
+    body: &'static [u8],
+) -> Result<Event, Rejection> {
     let (org, event_type, draft) = read_message(subject, &Map(headers), Bytes::from_static(body))?;
     draft.finish(&org, Some(&event_type), || "derived".into())
 }
@@ -27,11 +37,29 @@ const SUBJECT: &str = "signalbox.in.acme.execution.failed";
 
 #[test]
 fn a_plain_message_is_an_event_with_the_facts_of_its_body() {
-    let event = take(SUBJECT, vec![], r#"{"agent_id": "a1", "execution_id": "x", "severity": "sev1", "n": 1}"#).unwrap();
-    assert_eq!((event.org.as_str(), event.event_type.as_str(), event.id.as_str()), ("acme", "execution.failed", "derived"));
-    assert_eq!((event.source.as_str(), event.agent_id.as_deref(), event.execution_id.as_deref()), ("/acme", Some("a1"), Some("x")));
+    let event = take(
+        SUBJECT,
+        vec![],
+        r#"{"agent_id": "a1", "execution_id": "x", "severity": "sev1", "n": 1}"#,
+    )
+    .unwrap();
+    assert_eq!(
+        (event.org.as_str(), event.event_type.as_str(), event.id.as_str()),
+        ("acme", "execution.failed", "derived")
+    );
+    assert_eq!(
+        (
+            event.source.as_str(),
+            event.agent_id.as_deref(),
+            event.execution_id.as_deref()
+        ),
+        ("/acme", Some("a1"), Some("x"))
+    );
     assert_eq!((event.severity, event.severity_named), (Severity::Critical, true));
-    assert_eq!(event.data.as_bytes(), br#"{"agent_id": "a1", "execution_id": "x", "severity": "sev1", "n": 1}"#);
+    assert_eq!(
+        event.data.as_bytes(),
+        br#"{"agent_id": "a1", "execution_id": "x", "severity": "sev1", "n": 1}"#
+    );
 }
 
 #[test]
@@ -47,7 +75,10 @@ fn headers_win_over_the_body_and_are_percent_decoded() {
     ];
     let event = take(SUBJECT, headers, r#"{"agent_id": "other", "severity": "low"}"#).unwrap();
     assert_eq!((event.id.as_str(), event.source.as_str()), ("msg-1", "/ci"));
-    assert_eq!((event.agent_id.as_deref(), event.severity), (Some("agent é"), Severity::High));
+    assert_eq!(
+        (event.agent_id.as_deref(), event.severity),
+        (Some("agent é"), Severity::High)
+    );
     assert_eq!(event.metadata.get("team").map(String::as_str), Some("core"));
     assert_eq!(event.metadata.get("my-ext").map(String::as_str), Some("a b"));
     assert!(event.metadata.contains_key("traceparent"));
@@ -63,8 +94,16 @@ fn ce_id_wins_over_the_message_id() {
 fn an_unknown_severity_reads_as_the_types_default_and_is_kept() {
     let event = take(SUBJECT, vec![], r#"{"severity": "apocalyptic"}"#).unwrap();
     assert_eq!((event.severity, event.severity_named), (Severity::High, false));
-    assert_eq!(event.metadata.get("severity_given").map(String::as_str), Some("apocalyptic"));
-    let event = take("signalbox.in.acme.custom", vec![], r#"{"spec": {"severity": "critical"}}"#).unwrap();
+    assert_eq!(
+        event.metadata.get("severity_given").map(String::as_str),
+        Some("apocalyptic")
+    );
+    let event = take(
+        "signalbox.in.acme.custom",
+        vec![],
+        r#"{"spec": {"severity": "critical"}}"#,
+    )
+    .unwrap();
     assert_eq!(event.severity, Severity::Critical);
     let event = take("signalbox.in.acme.custom", vec![], r#"{"priority": "warning"}"#).unwrap();
     assert_eq!(event.severity, Severity::Medium);
@@ -73,26 +112,46 @@ fn an_unknown_severity_reads_as_the_types_default_and_is_kept() {
 #[test]
 fn a_cloudevent_in_structured_mode_keeps_its_data_as_it_was_written() {
     let body = r#"{"specversion":"1.0","id":"1","source":"/s","type":"execution.failed","time":"2026-01-02T03:04:05Z","agentid":"a","ext":7,"data":{ "a" : 1.50 }}"#;
-    let event = take(SUBJECT, vec![("content-type", "application/cloudevents+json; charset=utf-8")], body).unwrap();
+    let event = take(
+        SUBJECT,
+        vec![("content-type", "application/cloudevents+json; charset=utf-8")],
+        body,
+    )
+    .unwrap();
     assert_eq!(event.data.as_bytes(), br#"{ "a" : 1.50 }"#);
     assert_eq!(event.time, Some(Timestamp::from_str("2026-01-02T03:04:05Z").unwrap()));
-    assert_eq!((event.agent_id.as_deref(), event.metadata.get("ext").map(String::as_str)), (Some("a"), Some("7")));
+    assert_eq!(
+        (event.agent_id.as_deref(), event.metadata.get("ext").map(String::as_str)),
+        (Some("a"), Some("7"))
+    );
 }
 
 #[test]
 fn data_of_other_content_types_becomes_a_json_string() {
     let text = vec![("ce-specversion", "1.0"), ("content-type", "text/plain")];
     let event = take(SUBJECT, text, "say \"hi\"").unwrap();
-    assert_eq!((event.data.as_bytes(), event.datacontenttype.as_deref()), (br#""say \"hi\"""#.as_slice(), Some("text/plain")));
+    assert_eq!(
+        (event.data.as_bytes(), event.datacontenttype.as_deref()),
+        (br#""say \"hi\"""#.as_slice(), Some("text/plain"))
+    );
     let binary = vec![("ce-specversion", "1.0"), ("content-type", "image/png")];
     let event = take_bytes(SUBJECT, binary, &[0xff, 0x00]).unwrap();
-    assert_eq!((event.data.as_bytes(), event.data_base64), (br#""/wA=""#.as_slice(), true));
+    assert_eq!(
+        (event.data.as_bytes(), event.data_base64),
+        (br#""/wA=""#.as_slice(), true)
+    );
 }
 
 #[test]
 fn what_cannot_be_an_event_names_its_field() {
     let deep: &'static str = Box::leak(format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200)).into_boxed_str());
-    let rows: Vec<(&str, Vec<(&'static str, &'static str)>, &'static str, Option<&str>)> = vec![
+    type Row = (
+        &'static str,
+        Vec<(&'static str, &'static str)>,
+        &'static str,
+        Option<&'static str>,
+    );
+    let rows: Vec<Row> = vec![
         (SUBJECT, vec![], "{", None),
         (SUBJECT, vec![], "", None),
         (SUBJECT, vec![], "[1]", Some("data")),
@@ -114,14 +173,41 @@ fn what_cannot_be_an_event_names_its_field() {
         (SUBJECT, vec![("ce-source", "a%0Ab")], "{}", Some("source")),
         (SUBJECT, vec![("ce-source", "%ff")], "{}", Some("ce-source")),
         (SUBJECT, vec![("ce-not valid", "x")], "{}", Some("not valid")),
-        (SUBJECT, vec![("content-type", "text/plain")], "hi", Some("content-type")),
-        (SUBJECT, vec![("content-type", "application/msgpack")], "hi", Some("content-type")),
-        (SUBJECT, vec![("content-type", "application/cloudevents+json")], r#"{"specversion":"1.0","id":"1","type":"execution.failed"}"#, Some("source")),
-        (SUBJECT, vec![("content-type", "application/cloudevents+json")], r#"{"specversion":"1.0","id":1.5,"source":"s","type":"execution.failed"}"#, Some("id")),
+        (
+            SUBJECT,
+            vec![("content-type", "text/plain")],
+            "hi",
+            Some("content-type"),
+        ),
+        (
+            SUBJECT,
+            vec![("content-type", "application/msgpack")],
+            "hi",
+            Some("content-type"),
+        ),
+        (
+            SUBJECT,
+            vec![("content-type", "application/cloudevents+json")],
+            r#"{"specversion":"1.0","id":"1","type":"execution.failed"}"#,
+            Some("source"),
+        ),
+        (
+            SUBJECT,
+            vec![("content-type", "application/cloudevents+json")],
+            r#"{"specversion":"1.0","id":1.5,"source":"s","type":"execution.failed"}"#,
+            Some("id"),
+        ),
     ];
     for (subject, headers, body, field) in rows {
         let rejection = take(subject, headers.clone(), body).expect_err(&format!("{subject} {headers:?} {body}"));
-        assert_eq!(rejection.field.as_deref(), field, "{subject} {headers:?} {body}: {rejection}");
+        assert_eq!(
+            rejection.field.as_deref(),
+            field,
+            "{subject} {headers:?} {body}: {rejection}"
+        );
     }
-    assert_eq!(take_bytes(SUBJECT, vec![], b"{\"a\":\"\xff\"}").unwrap_err().kind, Wrong::Malformed);
+    assert_eq!(
+        take_bytes(SUBJECT, vec![], b"{\"a\":\"\xff\"}").unwrap_err().kind,
+        Wrong::Malformed
+    );
 }

@@ -6,10 +6,18 @@ fn at(secs: i64) -> Timestamp {
 
 #[test]
 fn a_probe_is_missing_a_minute_after_the_suspension_and_lost_a_while_after_it_was_due() {
-    let mut state = State { phase: Phase::Suspended, since: at(0), ..State::default() };
+    let mut state = State {
+        phase: Phase::Suspended,
+        since: at(0),
+        ..State::default()
+    };
     assert_eq!(due(&state, at(59)), None);
     assert_eq!(due(&state, at(60)), Some(60));
-    state.probe = Some(Probe { delivery: "d".into(), due: at(100), wait_secs: 240 });
+    state.probe = Some(Probe {
+        delivery: "d".into(),
+        due: at(100),
+        wait_secs: 240,
+    });
     assert_eq!(due(&state, at(189)), None);
     assert_eq!(due(&state, at(190)), Some(240));
 }

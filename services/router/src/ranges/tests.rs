@@ -2,7 +2,8 @@ use super::of;
 
 #[test]
 fn neighbours_join_and_gaps_stay() {
-    let rows: [(&[u64], &[(u64, u64)]); 5] = [
+    type Row = (&'static [u64], &'static [(u64, u64)]);
+    let rows: [Row; 5] = [
         (&[], &[]),
         (&[7], &[(7, 7)]),
         (&[3, 1, 2], &[(1, 3)]),

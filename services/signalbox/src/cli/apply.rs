@@ -1,9 +1,10 @@
 //! `signalbox plan`, `apply` and `export`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output,
@@ -18,12 +19,8 @@ Examples:
   signalbox plan -f integrations.yaml
   signalbox plan -f integrations.yaml --prune --output json")]
 pub(crate) struct PlanArgs {
-    /// The file; - for standard input.
-    #[arg(short, long)]
-    file: PathBuf,
-    /// Also delete what the file does not name, in the orgs that it names.
-    #[arg(long)]
-    prune: bool,
+    #[command(flatten)]
+    wanted: Wanted,
 }
 
 #[derive(Debug, clap::Args)]
@@ -33,12 +30,8 @@ Examples:
   SLACK_URL=https://… signalbox apply -f integrations.yaml     ${SLACK_URL} and ${file:/path} are resolved here
   signalbox apply -f integrations.yaml --prune --discard       delete the others, with what waits for them")]
 pub(crate) struct ApplyArgs {
-    /// The file; - for standard input.
-    #[arg(short, long)]
-    file: PathBuf,
-    /// Also delete what the file does not name, in the orgs that it names.
-    #[arg(long)]
-    prune: bool,
+    #[command(flatten)]
+    wanted: Wanted,
     /// End the deliveries that wait for what is deleted or replaced as discarded.
     #[arg(long)]
     discard: bool,
@@ -55,20 +48,46 @@ pub(crate) struct ExportArgs {
     file: Option<PathBuf>,
     /// Of this tenant alone [default: all].
     #[arg(long)]
-    org: Option<String>,
+    org: Option<Name>,
+}
+
+/// What the integrations shall be.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wanted {
+    /// The file; - for standard input.
+    #[arg(short, long)]
+    file: PathBuf,
+    /// Also delete what the file does not name, in the orgs that it names.
+    #[arg(long)]
+    prune: bool,
+    /// The tenant of those integrations that name none [default: default].
+    #[arg(long)]
+    org: Option<Name>,
+}
+
+impl Wanted {
+    /// What a file says, with nothing deleted.
+    pub(crate) fn of(file: PathBuf) -> Self {
+        Self {
+            file,
+            prune: false,
+            org: None,
+        }
+    }
 }
 
 /// Applies a file, or says what that would change.
 pub(crate) async fn apply_file(
     client: &Client,
-    path: &Path,
-    prune: bool,
+    wanted: &Wanted,
     discard: bool,
     dry_run: bool,
 ) -> Result<Value, Failure> {
-    let file = File::load(path)?;
+    let file = File::load(&wanted.file)?;
+    let prune = wanted.prune;
     let body = json!({ "integrations": file.integrations(), "prune": prune, "discard": discard, "dry_run": dry_run });
-    match client.post(&["apply"], &[], &body).await {
+    let query = [("org", wanted.org.as_ref().map(Name::as_str))];
+    match client.post(&["apply"], &query, &body).await {
         Err(Failure::Problem(problem)) if problem.code() == "invalid_integrations" => {
             let errors = problem.document["errors"].as_array().into_iter().flatten();
             let errors = errors.map(|error| (text(&error["index"]), text(&error["field"]), text(&error["message"])));
@@ -79,12 +98,12 @@ pub(crate) async fn apply_file(
 }
 
 pub(crate) async fn plan(args: PlanArgs, client: &Client, out: &Output) -> Result<(), Failure> {
-    let answer = apply_file(client, &args.file, args.prune, false, true).await?;
+    let answer = apply_file(client, &args.wanted, false, true).await?;
     out.answer(&answer, |answer| people(answer, "would change"))
 }
 
 pub(crate) async fn apply(args: ApplyArgs, client: &Client, out: &Output) -> Result<(), Failure> {
-    let answer = apply_file(client, &args.file, args.prune, args.discard, false).await?;
+    let answer = apply_file(client, &args.wanted, args.discard, false).await?;
     out.answer(&answer, |answer| people(answer, "changed"))
 }
 
@@ -122,7 +141,7 @@ fn people(answer: &Value, verb: &str) -> String {
 }
 
 pub(crate) async fn export(args: ExportArgs, client: &Client, out: &Output) -> Result<(), Failure> {
-    let answer = client.get(&["export"], &[("org", args.org.as_deref())]).await?;
+    let answer = client.get(&["export"], &[("org", args.org.as_ref().map(Name::as_str))]).await?;
     let list = answer["integrations"].as_array().map_or(&[][..], Vec::as_slice);
     let written = if out.is_json() {
         format!("{answer:#}\n")

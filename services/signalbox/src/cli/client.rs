@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use reqwest::{Method, header};
+use reqwest::{Method, header, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -22,6 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(1_800);
 pub(crate) type Query<'a> = &'a [(&'a str, Option<&'a str>)];
 
 /// Calls the API with the admin key.
+///
+/// Proxies of the environment are not asked and redirects not followed: either would carry the key elsewhere.
 #[derive(Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -52,6 +54,9 @@ impl Client {
             })?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls(base.scheme() == "https")?)
+            // The key goes to the address that was named and to no other.
+            .no_proxy()
+            .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .user_agent(concat!("signalbox/", env!("CARGO_PKG_VERSION")))

@@ -4,6 +4,7 @@ use std::{io::IsTerminal as _, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
+use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output,
@@ -26,8 +27,11 @@ Examples:
     /// Show one dead letter.
     #[command(after_help = "Example:\n  signalbox dead show dl_17")]
     Show(ShowArgs),
-    /// Deliver dead letters again.
+    /// Deliver dead letters again. A rejected input is sent in again, as if it had just been published.
     #[command(after_help = "\
+What became of each is seen with `signalbox dead list` and `signalbox trace`: an input that is still wrong is rejected
+again, as another dead letter.
+
 Examples:
   signalbox dead replay dl_17 dl_18
   signalbox dead replay --integration oncall --since 2h --dry-run
@@ -46,13 +50,13 @@ Examples:
 struct Filter {
     /// The tenant.
     #[arg(long, default_value = "default")]
-    org: String,
+    org: Name,
     /// Only of this integration, by name or id.
     #[arg(long)]
     integration: Option<String>,
     /// Only of this provider.
     #[arg(long)]
-    provider: Option<String>,
+    provider: Option<Name>,
     /// Only of this stage: ingest, route, delivery.
     #[arg(long)]
     stage: Option<String>,
@@ -62,7 +66,7 @@ struct Filter {
     /// Only like errors.
     #[arg(long)]
     fingerprint: Option<String>,
-    /// Only of this event type.
+    /// Only of this event type; patterns are not taken.
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
     /// Only since then: a time, or a duration back from now such as 2h.
@@ -80,7 +84,7 @@ pub(crate) struct ListArgs {
     /// Put like errors together.
     #[arg(long)]
     group: bool,
-    /// Dead letters on a page, 1 to 200.
+    /// Dead letters or groups on a page, 1 to 200.
     #[arg(long)]
     limit: Option<u32>,
     /// Where the page before ended.
@@ -94,7 +98,7 @@ pub(crate) struct ShowArgs {
     id: String,
     /// The tenant.
     #[arg(long, default_value = "default")]
-    org: String,
+    org: Name,
 }
 
 #[derive(Debug, clap::Args)]
@@ -139,7 +143,7 @@ impl Filter {
     fn fields(&self) -> [(&'static str, Option<&str>); 8] {
         [
             ("integration", self.integration.as_deref()),
-            ("provider", self.provider.as_deref()),
+            ("provider", self.provider.as_ref().map(Name::as_str)),
             ("stage", self.stage.as_deref()),
             ("reason", self.reason.as_deref()),
             ("fingerprint", self.fingerprint.as_deref()),
@@ -155,7 +159,7 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
         Command::List(args) => list(&args, client, out).await,
         Command::Show(args) => {
             let answer = client
-                .get(&["dead-letters", &args.id], &[("org", Some(&args.org))])
+                .get(&["dead-letters", &args.id], &[("org", Some(args.org.as_str()))])
                 .await?;
             out.answer(&answer, people)
         }
@@ -167,7 +171,7 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
 async fn list(args: &ListArgs, client: &Client, out: &Output) -> Result<(), Failure> {
     let limit = args.limit.map(|limit| limit.to_string());
     let mut query = args.filter.fields().to_vec();
-    query.push(("org", Some(&args.filter.org)));
+    query.push(("org", Some(args.filter.org.as_str())));
     query.push(("limit", limit.as_deref()));
     query.push(("cursor", args.cursor.as_deref()));
     query.push(("group_by", args.group.then_some("fingerprint")));
@@ -214,7 +218,12 @@ fn groups(answer: &Value) -> String {
             text(&item["message"]),
         ]
     });
-    Output::table(&["COUNT", "FINGERPRINT", "STAGE", "REASON", "LAST", "MESSAGE"], rows)
+    let table = Output::table(&["COUNT", "FINGERPRINT", "STAGE", "REASON", "LAST", "MESSAGE"], rows);
+    if answer["truncated"] == true {
+        format!("{table}\nthere are more groups: narrow the filter, or raise --limit")
+    } else {
+        table
+    }
 }
 
 fn people(answer: &Value) -> String {

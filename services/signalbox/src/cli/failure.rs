@@ -5,6 +5,7 @@ use std::{io, process::ExitCode};
 use serde_json::Value;
 
 use super::say;
+use crate::file;
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -114,7 +115,18 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<crate::file::Invalid> for Failure {
+impl From<file::Error> for Failure {
+    fn from(error: file::Error) -> Self {
+        match error {
+            file::Error::Unreadable(path, error) => {
+                Self::Failed(anyhow::Error::new(error).context(format!("cannot read {}", path.display())))
+            }
+            file::Error::Invalid(invalid) => invalid.into(),
+        }
+    }
+}
+
+impl From<file::Invalid> for Failure {
     fn from(invalid: crate::file::Invalid) -> Self {
         Self::Refused(invalid.to_string())
     }

@@ -1,6 +1,7 @@
 //! `signalbox pause` and `signalbox resume`: for one integration, those of a provider, of an org, or all.
 
 use serde_json::{Value, json};
+use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output,
@@ -16,10 +17,10 @@ struct Which {
     integration: Option<String>,
     /// All integrations of a provider.
     #[arg(long, group = "which", conflicts_with = "all")]
-    provider: Option<String>,
+    provider: Option<Name>,
     /// All integrations of a tenant; beside --integration or --provider, the tenant that these are of.
     #[arg(long, group = "which", conflicts_with = "all")]
-    org: Option<String>,
+    org: Option<Name>,
     /// All integrations of all tenants.
     #[arg(long, group = "which")]
     all: bool,
@@ -59,12 +60,13 @@ pub(crate) async fn resume(args: ResumeArgs, client: &Client, out: &Output) -> R
 
 async fn each(which: &Which, verb: &str, body: &Value, client: &Client, out: &Output) -> Result<(), Failure> {
     let wanted: Vec<(String, String)> = match &which.integration {
-        Some(integration) => vec![(
-            which.org.clone().unwrap_or_else(|| "default".to_owned()),
-            integration.clone(),
-        )],
+        Some(integration) => {
+            let org = which.org.clone().unwrap_or_else(Name::default_org);
+            vec![(org.to_string(), integration.clone())]
+        }
         None => {
-            let answer = client.get(&["export"], &[("org", which.org.as_deref())]).await?;
+            let org = which.org.as_ref().map(Name::as_str);
+            let answer = client.get(&["export"], &[("org", org)]).await?;
             let list = answer["integrations"].as_array().cloned().unwrap_or_default();
             list.iter()
                 .filter(|item| {

@@ -1,6 +1,7 @@
 //! `signalbox integrations`.
 
 use serde_json::{Value, json};
+use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output,
@@ -39,7 +40,7 @@ Examples:
 pub(crate) struct ListArgs {
     /// The tenant.
     #[arg(long, default_value = "default")]
-    org: String,
+    org: Name,
     /// Only this provider.
     #[arg(long)]
     provider: Option<String>,
@@ -63,7 +64,7 @@ pub(crate) struct One {
     integration: String,
     /// The tenant.
     #[arg(long, default_value = "default")]
-    org: String,
+    org: Name,
 }
 
 #[derive(Debug, clap::Args)]
@@ -125,19 +126,19 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
         }
         Command::Show(one) => {
             let answer = client
-                .get(&["integrations", &one.integration], &[("org", Some(&one.org))])
+                .get(&["integrations", &one.integration], &[("org", Some(one.org.as_str()))])
                 .await?;
             out.answer(&answer, people)
         }
         Command::Pause(one) => {
             let path = ["integrations", &one.integration, "pause"];
-            let answer = client.post(&path, &[("org", Some(&one.org))], &json!({})).await?;
+            let answer = client.post(&path, &[("org", Some(one.org.as_str()))], &json!({})).await?;
             out.answer(&answer, status)
         }
         Command::Resume(args) => {
             let path = ["integrations", &args.one.integration, "resume"];
             let answer = client
-                .post(&path, &[("org", Some(&args.one.org))], &args.drain.body())
+                .post(&path, &[("org", Some(args.one.org.as_str()))], &args.drain.body())
                 .await?;
             out.answer(&answer, status)
         }

@@ -4,6 +4,7 @@ use std::{io::Read as _, path::Path};
 
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
+use signalbox_proto::Name;
 
 use super::{Client, Failure, Output, output};
 
@@ -22,7 +23,7 @@ pub(crate) struct Args {
     event_type: String,
     /// The tenant.
     #[arg(long, default_value = "default")]
-    org: String,
+    org: Name,
     /// The event's data: JSON, @FILE, or - for standard input.
     #[arg(long, value_name = "JSON|@FILE|-", default_value = "{}")]
     data: String,
@@ -74,7 +75,7 @@ pub(crate) async fn run(args: Args, client: &Client, out: &Output) -> Result<(),
         event.insert("metadata".to_owned(), metadata(&args.metadata)?);
     }
     let answer = client
-        .post(&["events"], &[("org", Some(&args.org))], &event.into())
+        .post(&["events"], &[("org", Some(args.org.as_str()))], &event.into())
         .await?;
     out.answer(&answer, |answer| {
         let events = answer["events"].as_array().into_iter().flatten();

@@ -32,6 +32,9 @@ fn every_command_that_is_named_in_the_documentation_is_read() {
         "signalbox dead replay dl_1 dl_2 --rate 5 --to b --dry-run",
         "signalbox dead discard --all --wait",
         "signalbox trace e --source s --since 2h",
+        "signalbox providers",
+        "signalbox providers webhook",
+        "signalbox plan -f i.yaml --prune --org acme",
         "signalbox doctor --since 1h",
         "signalbox config",
         "signalbox bench --events 10",
@@ -56,6 +59,17 @@ fn what_contradicts_itself_is_a_usage_error() {
         "signalbox apply",
         "signalbox dead replay dl_1 --wait --no-wait",
         "signalbox publish",
+        "signalbox publish a.b --org Acme",
+        "signalbox pause --org ",
+        "signalbox resume --provider ",
+        "signalbox pause --integration a --org ",
+        "signalbox integrations list --org ",
+        "signalbox integrations show a --org ",
+        "signalbox dead discard --all --org ",
+        "signalbox dead show dl_1 --org ",
+        "signalbox trace e --org ",
+        "signalbox export --org ",
+        "signalbox apply -f i.yaml --prune --org ",
     ] {
         assert_eq!(read(line).err().map(|error| error.exit_code()), Some(2), "{line}");
     }

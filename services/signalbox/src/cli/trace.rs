@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde_json::Value;
+use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output,
@@ -20,7 +21,7 @@ pub(crate) struct Args {
     event_id: String,
     /// The tenant.
     #[arg(long, default_value = "default")]
-    org: String,
+    org: Name,
     /// Its source, where several have an event with this id.
     #[arg(long)]
     source: Option<String>,

@@ -34,7 +34,14 @@ fn the_environment_overrides_both_halves_of_the_section_nats() {
 #[test]
 fn a_wrong_value_is_named() {
     for (variable, value, part) in [
-        ("SIGNALBOX_NATS__DURABILITY", "ram", "neither process nor disk"),
+        (
+            "SIGNALBOX_NATS__DURABILITY",
+            "ram",
+            "nats.durability: \"ram\" is neither process nor disk (from SIGNALBOX_NATS__DURABILITY)",
+        ),
+        ("SIGNALBOX_NATS__REPLICAS", "2", "nats.replicas: 2 is not"),
+        ("SIGNALBOX_NATS__PARTITIONS", "-1", "(from SIGNALBOX_NATS__PARTITIONS)"),
+        ("SIGNALBOX_NATS__URL", "nats://", "nats.url"),
         ("SIGNALBOX_INGEST__IN_FLIGHT_MAX", "0", "ingest.in_flight_max"),
         ("SIGNALBOX_NATS__URLS", "x", "nats.urls"),
     ] {

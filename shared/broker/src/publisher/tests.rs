@@ -51,6 +51,10 @@ fn an_answer_says_whether_a_repeat_can_help() {
         "full",
     );
     check(
+        r#"{"error":{"code":400,"err_code":10002,"description":"resource limits exceeded for account"}}"#,
+        "full",
+    );
+    check(
         r#"{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 7"}}"#,
         "stale",
     );
@@ -58,4 +62,55 @@ fn an_answer_says_whether_a_repeat_can_help() {
         r#"{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"}}"#,
         "refused",
     );
+}
+
+#[test]
+fn subjects_of_one_stream_have_one_share_and_those_of_others_have_others() {
+    let streams: [&[&str]; 8] = [
+        &["signalbox.event.0.acme.order.paid", "signalbox.event.7.zoo.t"],
+        &[
+            "signalbox.deliver.webhook.live.acme.i1",
+            "signalbox.retry.webhook.live.acme.i1.d1",
+        ],
+        &["signalbox.deliver.slack.bulk.acme.i1"],
+        &["signalbox.parked.acme.i1", "signalbox.parkgate.i1"],
+        &["signalbox.dead.route.acme.-.-", "signalbox.deadmark.a1"],
+        &["signalbox.rate.minute.i1.7"],
+        &["signalbox.rate.hour.i1.7"],
+        &["$KV.STATE.a", "$KV.LEASE.b"],
+    ];
+    let shares = Shares::default();
+    let mut seen: Vec<&Arc<Semaphore>> = Vec::new();
+    for subjects in streams {
+        let share = shares.of(subjects[0]);
+        assert!(
+            subjects.iter().all(|subject| Arc::ptr_eq(shares.of(subject), share)),
+            "{subjects:?}"
+        );
+        assert!(seen.iter().all(|other| !Arc::ptr_eq(other, share)), "{subjects:?}");
+        seen.push(share);
+    }
+}
+
+#[test]
+fn streams_over_the_bound_have_one_share_together() {
+    let shares = Shares::default();
+    let of = |number: usize| shares.of(&format!("signalbox.deliver.p{number}.live.acme.i1"));
+    for number in 1..SHARES_MAX - 1 {
+        assert!(!Arc::ptr_eq(of(number - 1), of(number)));
+    }
+    assert!(Arc::ptr_eq(of(SHARES_MAX), of(SHARES_MAX + 1)));
+    assert!(!Arc::ptr_eq(of(0), of(SHARES_MAX)));
+}
+
+#[test]
+fn the_task_that_repeats_is_woken_only_for_what_is_due_before_its_timer() {
+    let now = Instant::now();
+    let mut pending = Unanswered::default();
+    let seconds = |count| now + Duration::from_secs(count);
+    assert!(pending.is_early(seconds(5)), "no timer is set");
+    assert!(!pending.is_early(seconds(5)));
+    assert!(!pending.is_early(seconds(6)));
+    assert!(pending.is_early(seconds(2)));
+    assert!(!pending.is_early(seconds(3)));
 }

@@ -149,10 +149,20 @@ impl Server {
 
     /// Publishes under any subject: the client would refuse some.
     pub(crate) async fn publish_raw(&self, subject: &str, body: &[u8]) {
+        self.publish_block(subject.as_bytes(), b"", body).await;
+    }
+
+    /// Publishes under any subject with any block of headers; none where it is empty.
+    pub(crate) async fn publish_block(&self, subject: &[u8], block: &[u8], body: &[u8]) {
         let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.port)).await.unwrap());
-        let head = format!("CONNECT {{\"verbose\":false}}\r\nPUB {subject} {}\r\n", body.len());
+        let (verb, sizes) = match block.len() {
+            0 => ("PUB", format!("{}", body.len())),
+            length => ("HPUB", format!("{length} {}", length + body.len())),
+        };
+        let head = format!("CONNECT {{\"verbose\":false,\"headers\":true}}\r\n{verb} ");
+        let sizes = format!(" {sizes}\r\n");
         stream
-            .write_all(&[head.as_bytes(), body, b"\r\nPING\r\n"].concat())
+            .write_all(&[head.as_bytes(), subject, sizes.as_bytes(), block, body, b"\r\nPING\r\n"].concat())
             .await
             .unwrap();
         let mut line = String::new();
@@ -161,7 +171,8 @@ impl Server {
             assert_ne!(
                 stream.read_line(&mut line).await.unwrap(),
                 0,
-                "the server hung up on {subject}"
+                "the server hung up on {}",
+                String::from_utf8_lossy(subject)
             );
         }
     }

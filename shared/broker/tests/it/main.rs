@@ -12,6 +12,7 @@ mod ledger;
 mod outcomes;
 mod publisher;
 mod puller;
+mod raw;
 mod schedules;
 mod suspects;
 mod topology;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use futures::{StreamExt, stream::FuturesOrdered};
-use signalbox_broker::{Ack, Broker, Error, PublishError, Publisher, topology::From};
+use signalbox_broker::{Ack, Broker, Error, PublishError, Publisher, publisher::SHARE_MAX, topology::From};
 use signalbox_proto::subjects;
 use tokio::time::Instant;
 
@@ -182,11 +182,12 @@ async fn a_publish_without_a_stream_waits_until_the_stream_is_made() {
 
 #[tokio::test]
 async fn a_full_stream_says_that_it_is_full() {
-    let server = crate::harness::Server::start().await;
-    let mut config = config(&server.url());
-    config.storage_bytes = 100_000;
-    let broker = connect_with(config).await;
-    broker.ensure_streams().await.unwrap();
+    let (server, broker) = ready().await;
+    let jetstream = jetstream(&server).await;
+    let stream = jetstream.get_stream(subjects::EVENTS).await.unwrap();
+    let mut config = stream.cached_info().config.clone();
+    config.max_bytes = 40_000;
+    jetstream.update_stream(config).await.unwrap();
     let body = "x".repeat(1_000);
     let mut error = None;
     for _ in 0..100 {
@@ -232,11 +233,11 @@ async fn what_can_never_be_taken_is_refused() {
 #[tokio::test]
 async fn a_deadline_ends_a_publish_in_time_even_where_the_window_is_full() {
     let (mut server, broker) = ready().await;
-    let timed = async |broker: &Broker, wait: Duration| {
+    let timed = async |broker: &Broker, subject: &str, wait: Duration| {
         let begun = Instant::now();
         let result = broker
             .publisher()
-            .publish_within(publish("signalbox.none", None, "x"), wait)
+            .publish_within(publish(subject, None, "x"), wait)
             .await;
         assert_eq!(result, Err(PublishError::TimedOut));
         let took = begun.elapsed();
@@ -245,13 +246,13 @@ async fn a_deadline_ends_a_publish_in_time_even_where_the_window_is_full() {
             "{took:?} instead of {wait:?}"
         );
     };
-    timed(&broker, Duration::from_millis(300)).await;
+    timed(&broker, "signalbox.none", Duration::from_millis(300)).await;
     server.kill().await;
     eventually("the end of the connection", async || {
         (!broker.is_connected()).then_some(())
     })
     .await;
-    timed(&broker, Duration::from_millis(300)).await;
+    timed(&broker, "signalbox.none", Duration::from_millis(300)).await;
     let publisher = broker.publisher().clone();
     let filling = tokio::spawn(async move {
         let mut receipts = Vec::new();
@@ -261,11 +262,12 @@ async fn a_deadline_ends_a_publish_in_time_even_where_the_window_is_full() {
         }
         futures::future::join_all(receipts).await
     });
-    eventually("a full window", async || {
-        (broker.publisher().in_flight() == signalbox_broker::publisher::IN_FLIGHT_MAX).then_some(())
+    eventually("a stream's full share of the window", async || {
+        (!broker.publisher().has_room("signalbox.event.0.acme.t")).then_some(())
     })
     .await;
-    timed(&broker, Duration::from_millis(300)).await;
+    assert_eq!(broker.publisher().in_flight(), SHARE_MAX);
+    timed(&broker, "signalbox.event.0.acme.t", Duration::from_millis(300)).await;
     server.restart().await;
     assert!(
         soon("all acknowledgements", filling)
@@ -274,6 +276,24 @@ async fn a_deadline_ends_a_publish_in_time_even_where_the_window_is_full() {
             .iter()
             .all(Result::is_ok)
     );
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_answer_leaves_places_to_the_others() {
+    let (_server, broker) = ready().await;
+    let publisher = broker.publisher();
+    // Nobody waits for these any more: each keeps its place, and the next finds none.
+    for _ in 0..SHARE_MAX {
+        drop(publisher.send(publish("signalbox.none", None, "x"), None).await);
+    }
+    assert!(!publisher.has_room("signalbox.none"));
+    let late = publisher
+        .send(publish("signalbox.none", None, "x"), Some(Duration::from_millis(50)))
+        .await;
+    assert_eq!(late.await, Err(PublishError::TimedOut));
+    let acks = soon("all acknowledgements", publish_window(publisher.clone(), 1_000)).await;
+    assert_eq!(acks.len(), 1_000);
+    assert_eq!(publisher.in_flight(), SHARE_MAX);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,7 +36,7 @@ async fn a_message_is_poison_only_if_it_was_handled_alone_before() {
     let message = deliver().await;
     assert_eq!(broker.suspect(&stream, &message, "two").await.unwrap(), Suspicion::Poison);
     assert_eq!(
-        broker.suspect("OTHER", &message).await.unwrap(),
+        broker.suspect("OTHER", &message, "two").await.unwrap(),
         Suspicion::Suspect,
         "another stream's sequence"
     );

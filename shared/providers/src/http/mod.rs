@@ -29,7 +29,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of an answer's body that are read; the rest is cut, with the connection.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Idle connections kept for one host.
-pub const IDLE_PER_HOST_MAX: usize = 128;
+pub const IDLE_PER_HOST_MAX: usize = 1_024;
 /// How long an idle connection is kept: shorter than most servers keep theirs, so that a request
 /// seldom meets one that is being closed.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);

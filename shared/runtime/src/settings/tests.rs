@@ -340,6 +340,39 @@ fn secrets_are_masked_wherever_settings_are_shown() {
 }
 
 #[test]
+fn a_shown_url_has_neither_user_nor_query() {
+    for (text, shown) in [
+        ("nats://a:4222,b:4222", "nats://a:4222,b:4222"),
+        ("info,async_nats=warn", "info,async_nats=warn"),
+        ("what?", "what?"),
+        ("nats://me:hun,ter2@a:4222", "nats://***@a:4222"),
+        ("nats://a:4222,me:hunter2@b:4222", "nats://***@b:4222"),
+        ("me:hunter2@a:4222", "***@a:4222"),
+        ("http://c:4318/v1/traces?token=hunter2", "http://c:4318/v1/traces?***"),
+        ("http://c:4318?a=1,token=hunter2", "http://c:4318?***"),
+        ("http://c:4318/#hunter2", "http://c:4318/?***"),
+        ("http://me:hun?ter2@c:4318", "http://***"),
+        ("http://me:hunter2@c?token=hunter2", "http://***@c?***"),
+    ] {
+        assert_eq!(redacted(text), shown, "{text}");
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Half {
+    token: String,
+}
+
+#[test]
+fn a_part_of_a_section_is_read_alone() {
+    let settings = load("", &[("SIGNALBOX_DELIVERY__TOKEN", "t")], &[]).unwrap();
+    let half: Half = settings.part("delivery", |key| key == "token").unwrap();
+    assert_eq!(half.token, "t");
+    assert!(settings.section::<Half>("delivery").is_err());
+}
+
+#[test]
 fn every_entry_is_shown_as_toml() {
     let shown: BTreeMap<_, _> = load("", &[], &[])
         .unwrap()

@@ -320,13 +320,16 @@ async fn only_plain_http_endpoints_are_taken() {
         ("https://collector:4318", "is https"),
         ("collector:4318", "is not an address"),
         ("grpc://collector:4317", "is not an address"),
-        ("http://user:pass@collector", "holds a user name"),
+        ("http://user:hunter2@collector", "holds a user name"),
+        ("user:hunter2@collector:4318", "is not an address"),
+        ("https://collector/?token=hunter2", "is https"),
     ] {
         let error = Tracer::start(&telemetry(endpoint)).unwrap_err().to_string();
         assert!(
             error.starts_with("telemetry.otlp_endpoint: ") && error.contains(problem),
             "{error}"
         );
+        assert!(!error.contains("hunter2"), "{error}");
     }
     for endpoint in [
         "http://127.0.0.1:4318",

@@ -1,0 +1,42 @@
+//! The dead letter of an input, whoever found that it is no event.
+
+use signalbox_broker::{Ack, Broker, Error};
+use signalbox_proto::{DeadLetter, DeadReason, Name, Stage, Timestamp, dead::Input, subjects};
+
+/// An input as INGEST holds it.
+pub(crate) struct Original {
+    /// The subject it is stored under.
+    pub(crate) subject: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) seq: u64,
+    pub(crate) at: Timestamp,
+    /// When INGEST was made: tells its sequences from those of a stream made anew.
+    pub(crate) incarnation: Timestamp,
+}
+
+/// Keeps an input as a dead letter. Its id is made of its place: filed again, it is still one.
+pub(crate) async fn file(broker: &Broker, original: Original, reason: DeadReason, why: &str) -> Result<Ack, Error> {
+    let subject = subjects::given_input(&original.subject);
+    tracing::info!(nats.subject = %subject, reason = %why, "an input is no event; it is kept as a dead letter");
+    let org = org(&subject);
+    let input = Input {
+        subject,
+        headers: original.headers,
+        body: original.body,
+    };
+    let letter = DeadLetter::of_input(Stage::Ingest, reason, why, org, input, original.at);
+    let stream = format!("{}@{}", subjects::INGEST, original.incarnation.nanos());
+    let id = Broker::dead_id(&stream, original.seq, reason.as_str());
+    broker.bury(&letter, &id).await
+}
+
+/// The tenant that a subject names, whatever is wrong with the type behind it.
+fn org(given: &str) -> Option<Name> {
+    given
+        .strip_prefix(subjects::INPUT_PREFIX)?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
+}
