@@ -35,9 +35,17 @@ fn push_words(shape: &mut String, text: &str) {
     let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let length = if is_word(first) { rest.find(|c| !is_word(c)) } else { rest.find(is_word) };
+        let length = if is_word(first) {
+            rest.find(|c| !is_word(c))
+        } else {
+            rest.find(is_word)
+        };
         let (part, after) = rest.split_at(length.unwrap_or(rest.len()));
-        shape.push_str(if part.bytes().any(|byte| byte.is_ascii_digit()) { "0" } else { part });
+        shape.push_str(if part.bytes().any(|byte| byte.is_ascii_digit()) {
+            "0"
+        } else {
+            part
+        });
         rest = after;
     }
 }

@@ -135,7 +135,11 @@ pub const EVENT_ALL: &str = "signalbox.event.>";
 ///
 /// Nothing is filtered with one partition: it reads all.
 pub fn event_filters(partition: u32, partitions: u32) -> Vec<String> {
-    if partitions <= 1 { Vec::new() } else { vec![format!("signalbox.event.{partition}.>")] }
+    if partitions <= 1 {
+        Vec::new()
+    } else {
+        vec![format!("signalbox.event.{partition}.>")]
+    }
 }
 
 /// The name of a provider's stream.

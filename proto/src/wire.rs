@@ -35,7 +35,9 @@ pub enum Error {
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     // Most messages fit; growing from nothing costs more than the writing.
     let mut bytes = Vec::with_capacity(ENCODE_BYTES_GUESS);
-    value.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map()).map_err(Error::Encode)?;
+    value
+        .serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map())
+        .map_err(Error::Encode)?;
     Ok(bytes)
 }
 

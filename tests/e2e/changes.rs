@@ -94,7 +94,11 @@ async fn an_integration_for_which_deliveries_wait_goes_only_when_they_may_be_dis
     let (code, _) = client.command(&["integrations", "delete", "goes"]).await;
     assert_eq!(code, 4, "the command line says refused");
     let pruned = client
-        .request("POST", "/v1/apply", Some(json!({ "integrations": [], "prune": true })))
+        .request(
+            "POST",
+            "/v1/apply?org=default",
+            Some(json!({ "integrations": [], "prune": true })),
+        )
         .await;
     assert_eq!(pruned.problem(409), "deliveries_waiting");
 

@@ -85,7 +85,9 @@ impl Conditions {
             return Err(problems::no_provider("filter.provider"));
         }
         let event_type = self.event_type.as_deref();
-        let event_type = event_type.map(|text| request::event_type("filter.event_type", text)).transpose()?;
+        let event_type = event_type
+            .map(|text| request::event_type("filter.event_type", text))
+            .transpose()?;
         Ok(DeadFilter {
             integration: self.integration,
             provider: self.provider,

@@ -35,9 +35,10 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
     query.end()?;
     match group_by.as_deref() {
         None => shared.page(&filter, &page).await.map(Json),
-        Some("fingerprint") if page.cursor.is_some() => {
-            Err(invalid("cursor", "is for lists: groups have one page, so narrow the filter"))
-        }
+        Some("fingerprint") if page.cursor.is_some() => Err(invalid(
+            "cursor",
+            "is for lists: groups have one page, so narrow the filter",
+        )),
         Some("fingerprint") => shared.groups(&filter, page.limit).await.map(Json),
         Some(_) => Err(invalid("group_by", "is not fingerprint")),
     }

@@ -136,7 +136,10 @@ impl Query {
 /// Reads an event type. A pattern is refused as such.
 pub(crate) fn event_type(field: &str, text: &str) -> Result<EventType, Problem> {
     if text.contains(['*', '>']) {
-        return Err(invalid(field, "is a pattern, which is not taken here: name one event type"));
+        return Err(invalid(
+            field,
+            "is a pattern, which is not taken here: name one event type",
+        ));
     }
     text.parse()
         .map_err(|error: InvalidName| invalid(field, error.to_string()))

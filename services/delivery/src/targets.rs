@@ -62,7 +62,10 @@ impl Targets {
                     }
                     self.known.insert(
                         integration.id.clone(),
-                        Arc::new(Known { integration: slim(*integration), target }),
+                        Arc::new(Known {
+                            integration: slim(*integration),
+                            target,
+                        }),
                     );
                 }
             }
@@ -136,5 +139,10 @@ impl Targets {
 /// What a worker needs of an integration once its target is open: with a hundred thousand of them the
 /// rest weighs.
 fn slim(integration: Integration) -> Integration {
-    Integration { subscription: Subscription::default(), config: RawJson::default(), sealed: None, ..integration }
+    Integration {
+        subscription: Subscription::default(),
+        config: RawJson::default(),
+        sealed: None,
+        ..integration
+    }
 }

@@ -534,7 +534,11 @@ fn redacted_url(url: &str) -> String {
     let (scheme, rest) = match url.split_once("://") {
         Some((scheme, rest)) => (format!("{scheme}://"), rest),
         // Without a scheme a question mark begins no query.
-        None => return url.rsplit_once('@').map_or_else(|| url.to_owned(), |(_, host)| format!("***@{host}")),
+        None => {
+            return url
+                .rsplit_once('@')
+                .map_or_else(|| url.to_owned(), |(_, host)| format!("***@{host}"));
+        }
     };
     let (place, query) = match rest.split_once(['?', '#']) {
         // The question mark may be a part of a password.

@@ -149,7 +149,14 @@ fn groups_are_counted_up_to_a_bound_and_the_answer_says_so() {
         ..letter("acme", "i")
     };
     let mut groups = Groups::new(2);
-    for letter in [like("a", 8, 9), like("b", 6, 7), like("b", 4, 5), like("c", 2, 3), like("a", 1, 2), like("b", 1, 1)] {
+    for letter in [
+        like("a", 8, 9),
+        like("b", 6, 7),
+        like("b", 4, 5),
+        like("c", 2, 3),
+        like("a", 1, 2),
+        like("b", 1, 1),
+    ] {
         groups.add(letter);
     }
     let answer = groups.view(50);

@@ -39,7 +39,7 @@ fn what_any_act_intended_and_none_settled_is_in_doubt() {
     let about: Vec<(u64, String, i64)> = doubts
         .about(&act())
         .into_iter()
-        .map(|doubt| (doubt.seq, doubt.act, doubt.at.nanos() as i64 / 1_000_000_000))
+        .map(|doubt| (doubt.seq, doubt.act, doubt.at.nanos() / 1_000_000_000))
         .collect();
     let expected = [(11, "cancelled", 1), (11, "ours", 3), (13, "cancelled", 1)];
     assert_eq!(

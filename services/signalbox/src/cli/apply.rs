@@ -141,7 +141,9 @@ fn people(answer: &Value, verb: &str) -> String {
 }
 
 pub(crate) async fn export(args: ExportArgs, client: &Client, out: &Output) -> Result<(), Failure> {
-    let answer = client.get(&["export"], &[("org", args.org.as_ref().map(Name::as_str))]).await?;
+    let answer = client
+        .get(&["export"], &[("org", args.org.as_ref().map(Name::as_str))])
+        .await?;
     let list = answer["integrations"].as_array().map_or(&[][..], Vec::as_slice);
     let written = if out.is_json() {
         format!("{answer:#}\n")

@@ -132,7 +132,9 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
         }
         Command::Pause(one) => {
             let path = ["integrations", &one.integration, "pause"];
-            let answer = client.post(&path, &[("org", Some(one.org.as_str()))], &json!({})).await?;
+            let answer = client
+                .post(&path, &[("org", Some(one.org.as_str()))], &json!({}))
+                .await?;
             out.answer(&answer, status)
         }
         Command::Resume(args) => {

@@ -7,15 +7,20 @@ use signalbox_broker::{
 };
 use signalbox_proto::{Lane, Record, subjects};
 
-use crate::harness::{Server, config, connect_with, delivery, eventually, messages, open, provider, soon, take};
+use crate::harness::{
+    Server, config, connect_with, delivery, eventually, jetstream, messages, open, provider, soon, take,
+};
 
 #[tokio::test]
 async fn a_batch_is_stored_and_then_acknowledged_and_refused_where_there_is_no_room() {
     let server = Server::start().await;
-    let mut config = config(&server.url());
-    config.storage_bytes = 200_000;
-    let broker = connect_with(config).await;
+    let broker = connect_with(config(&server.url())).await;
     broker.ensure_streams().await.unwrap();
+    let jetstream = jetstream(&server).await;
+    let small = jetstream.get_stream(subjects::OUTCOMES).await.unwrap();
+    let mut small = small.cached_info().config.clone();
+    small.max_bytes = 20_000;
+    jetstream.update_stream(small).await.unwrap();
     broker.ensure_provider(&provider()).await.unwrap();
     let stream = subjects::deliver_stream(&provider());
     for number in 0..100 {
@@ -50,7 +55,7 @@ async fn a_batch_is_stored_and_then_acknowledged_and_refused_where_there_is_no_r
     }
     assert_eq!(messages(&broker, subjects::OUTCOMES).await, 2, "64 and 35 in a batch");
 
-    // More than a tenth of 200 KB, even compressed as a count of bytes before compression.
+    // More than 20 KB, even compressed as a count of bytes before compression.
     outcomes.push(entry(vec![last.into_ticket()], 9_000));
     let Some(Settled::Refused(entries)) = soon("a batch", settled.recv()).await else {
         panic!("there is no room")
@@ -59,7 +64,7 @@ async fn a_batch_is_stored_and_then_acknowledged_and_refused_where_there_is_no_r
     assert!(outcomes.is_full());
     assert_eq!(messages(&broker, &stream).await, 1, "not acknowledged");
 
-    // What nobody would send again is kept and offered until there is room.
+    // The record of what has gone on is kept until there is room, which is found out by itself.
     outcomes.push(entry(Vec::new(), 1));
     let Some(Settled::Stored(_)) = soon("a batch", settled.recv()).await else {
         panic!("a small one finds room")

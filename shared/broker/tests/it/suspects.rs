@@ -30,11 +30,17 @@ async fn a_message_is_poison_only_if_it_was_handled_alone_before() {
     }
     let message = deliver().await;
     assert!(is_suspect(&message));
-    assert_eq!(broker.suspect(&stream, &message, "one").await.unwrap(), Suspicion::Suspect);
+    assert_eq!(
+        broker.suspect(&stream, &message, "one").await.unwrap(),
+        Suspicion::Suspect
+    );
     // Its worker stops here; the next one finds the marker.
     message.nak(&broker).await.unwrap();
     let message = deliver().await;
-    assert_eq!(broker.suspect(&stream, &message, "two").await.unwrap(), Suspicion::Poison);
+    assert_eq!(
+        broker.suspect(&stream, &message, "two").await.unwrap(),
+        Suspicion::Poison
+    );
     assert_eq!(
         broker.suspect("OTHER", &message, "two").await.unwrap(),
         Suspicion::Suspect,
@@ -42,5 +48,8 @@ async fn a_message_is_poison_only_if_it_was_handled_alone_before() {
     );
     // Handled after all: suspect again from the beginning.
     broker.clear_suspect(&stream, &message).await.unwrap();
-    assert_eq!(broker.suspect(&stream, &message, "one").await.unwrap(), Suspicion::Suspect);
+    assert_eq!(
+        broker.suspect(&stream, &message, "one").await.unwrap(),
+        Suspicion::Suspect
+    );
 }

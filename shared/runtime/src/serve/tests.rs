@@ -87,7 +87,12 @@ async fn a_body_that_does_not_come_is_answered_with_408() {
         ..bounds()
     })
     .await;
-    let answer = rest(server.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhi").await).await;
+    let answer = rest(
+        server
+            .send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhi")
+            .await,
+    )
+    .await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("\"code\":\"request_timeout\""), "{answer}");
 }
@@ -103,11 +108,19 @@ async fn an_answer_may_take_longer_than_a_body() {
         .send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nwait")
         .await;
     // Another body is given up meanwhile, so the time of the first is over, too.
-    let late = rest(server.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhi").await).await;
+    let late = rest(
+        server
+            .send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhi")
+            .await,
+    )
+    .await;
     assert!(late.starts_with("HTTP/1.1 408"), "{late}");
     server.shutdown.trigger();
     let answer = rest(stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("wait"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.ends_with("wait"),
+        "{answer}"
+    );
     timeout(PATIENCE, server.task).await.expect("the server ends").unwrap();
 }
 
@@ -135,7 +148,9 @@ async fn a_client_that_hangs_is_cut_off_after_the_grace() {
         ..bounds()
     })
     .await;
-    let _hanging = server.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhi").await;
+    let _hanging = server
+        .send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhi")
+        .await;
     server.shutdown.trigger();
     timeout(PATIENCE, server.task).await.expect("the server ends").unwrap();
 }
