@@ -388,7 +388,7 @@ fn every_entry_is_shown_as_toml() {
         ("delivery.token", "\"\""),
         ("delivery.ports", "[80, 443]"),
         ("nats.allow", "[]"),
-        ("log.level", "\"info\""),
+        ("log.level", "\"info,async_nats=warn\""),
     ] {
         assert_eq!(shown[key], value, "{key}");
     }
