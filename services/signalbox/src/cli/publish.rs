@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// The event's id; a repeat within five minutes is the same event [default: a new one].
     #[arg(long)]
     id: Option<String>,
-    /// Where it comes from [default: `/<org>`].
+    /// Where it comes from; by default a slash and the org.
     #[arg(long)]
     source: Option<String>,
     /// What it is about.
