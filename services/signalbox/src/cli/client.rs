@@ -146,3 +146,6 @@ fn tls(wanted: bool) -> anyhow::Result<ClientConfig> {
         .with_root_certificates(roots)
         .with_no_client_auth())
 }
+
+#[cfg(test)]
+mod tests;

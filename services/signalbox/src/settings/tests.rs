@@ -41,7 +41,7 @@ fn a_wrong_value_is_named() {
         ),
         ("SIGNALBOX_NATS__REPLICAS", "2", "nats.replicas: 2 is not"),
         ("SIGNALBOX_NATS__PARTITIONS", "-1", "(from SIGNALBOX_NATS__PARTITIONS)"),
-        ("SIGNALBOX_NATS__URL", "nats://", "nats.url"),
+        ("SIGNALBOX_NATS__URL", "nats://a:port", "nats.url"),
         ("SIGNALBOX_INGEST__IN_FLIGHT_MAX", "0", "ingest.in_flight_max"),
         ("SIGNALBOX_NATS__URLS", "x", "nats.urls"),
     ] {

@@ -82,10 +82,7 @@ fn a_level_that_cannot_be_read_is_refused_and_a_second_start_changes_nothing() {
 fn the_compiled_in_defaults_are_what_the_types_read() {
     let settings = crate::Settings::load(&[], None, std::iter::empty(), &[]).unwrap();
     let log: Log = settings.section("log").unwrap();
-    assert_eq!(
-        (log.level.as_str(), log.format),
-        ("info,async_nats=warn", Format::Text)
-    );
+    assert_eq!((log.level.as_str(), log.format), ("info,async_nats=warn", Format::Text));
     let telemetry: Telemetry = settings.section("telemetry").unwrap();
     assert_eq!(telemetry.otlp_endpoint, None);
     telemetry.check().unwrap();
