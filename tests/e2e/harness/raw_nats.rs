@@ -18,6 +18,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) enum Fate {
     /// JetStream has stored it.
     Stored,
+    /// JetStream took it for a repeat of the same `Nats-Msg-Id` within INGEST's window, and stored nothing.
+    Repeated,
     /// JetStream refused it, or no stream listens there.
     Refused(String),
 }
@@ -99,6 +101,8 @@ impl RawNats {
                 let text = String::from_utf8_lossy(&body).into_owned();
                 let fate = if text.contains("\"error\"") {
                     Fate::Refused(text)
+                } else if text.contains("\"duplicate\"") {
+                    Fate::Repeated
                 } else {
                     Fate::Stored
                 };
