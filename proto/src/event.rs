@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{EventType, Name, Severity, Timestamp, hash};
+use crate::{EventType, Name, Severity, Timestamp, hash, types::Look};
 
 /// Largest event, in bytes of its MessagePack form, unless `ingest.event_bytes_max` says less.
 pub const BYTES_MAX: usize = 256 * 1024;
@@ -117,6 +117,9 @@ pub struct Event {
     /// Whether `data` is the base64 string of binary data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub data_base64: bool,
+    /// How the event's registered type looks; `None` for a type that its org did not register.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
     /// Further attributes of the producer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,

@@ -54,6 +54,9 @@ pub struct Integration {
     /// Total timeout of a request, in seconds; `None` for the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_secs: Option<u32>,
+    /// Texts of its owner instead of the provider's own form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<Template>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -100,6 +103,17 @@ pub struct Filter {
     /// A CEL condition.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
+}
+
+/// Texts in Jinja syntax that take the place of the provider's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// The title, on one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What follows the title; for a webhook the whole body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
 }
 
 /// Ciphertext with the id of its key.

@@ -22,12 +22,14 @@ pub const DEAD: &str = "DEAD";
 /// The stream of attempts and of events without a route.
 pub const OUTCOMES: &str = "OUTCOMES";
 
-/// The bucket of integrations.
+/// The bucket of integrations and of orgs' own event types.
 pub const CONFIG: &str = "SIGNALBOX_CONFIG";
 /// The bucket of states, acts, markers of suspects.
 pub const STATE: &str = "SIGNALBOX_STATE";
 /// The bucket of leases.
 pub const LEASE: &str = "SIGNALBOX_LEASE";
+/// The bucket of idempotency keys and of what was answered to them.
+pub const IDEMPOTENCY: &str = "SIGNALBOX_IDEMPOTENCY";
 
 /// What producers publish to, seen by the stream INGEST.
 pub const INPUT_ALL: &str = "signalbox.in.>";
@@ -284,6 +286,16 @@ pub fn integration_key(id: &str) -> String {
 /// The key in CONFIG that reserves an integration's name.
 pub fn name_key(org: &Name, name: &Name) -> String {
     format!("name.{org}.{name}")
+}
+
+/// The key in CONFIG of an event type that an org registered. `>` in the place of the type is all of the org's.
+pub fn type_key(org: &str, event_type: &str) -> String {
+    format!("type.{org}.{event_type}")
+}
+
+/// The key in IDEMPOTENCY of an `Idempotency-Key`, by its hash.
+pub fn idempotency_key(org: &Name, hash: &str) -> String {
+    format!("key.{org}.{hash}")
 }
 
 /// The key of an integration's state in STATE.

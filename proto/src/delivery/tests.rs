@@ -20,6 +20,7 @@ fn accepted() -> Accepted {
         data: RawJson::default(),
         datacontenttype: None,
         data_base64: false,
+        look: None,
         metadata: BTreeMap::new(),
     };
     Accepted {

@@ -15,6 +15,7 @@ fn event(org: &str, source: &str, id: &str) -> Event {
         data: RawJson::default(),
         datacontenttype: None,
         data_base64: false,
+        look: None,
         metadata: BTreeMap::new(),
     }
 }

@@ -19,6 +19,7 @@ fn what_is_not_set_has_its_default() {
         schedule_secs: Some(vec![1]),
         expire_after_secs: Some(60),
         timeout_secs: Some(1),
+        template: None,
         ..integration
     };
     assert_eq!(set.schedule(), [1]);

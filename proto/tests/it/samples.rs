@@ -43,6 +43,7 @@ pub(crate) fn event() -> Event {
         data: RawJson::from_checked(Bytes::from_static(br#"{"error": "disk full", "rate": 0.50}"#)),
         datacontenttype: Some("text/plain".to_owned()),
         data_base64: true,
+        look: None,
         metadata: BTreeMap::from([
             ("region".to_owned(), "eu".to_owned()),
             ("team".to_owned(), "ops".to_owned()),
@@ -65,6 +66,7 @@ pub(crate) fn event_minimal() -> Event {
         data: RawJson::default(),
         datacontenttype: None,
         data_base64: false,
+        look: None,
         metadata: BTreeMap::new(),
     }
 }
@@ -239,6 +241,7 @@ pub(crate) fn integration() -> Integration {
         schedule_secs: Some(vec![5, 30]),
         expire_after_secs: Some(3_600),
         timeout_secs: Some(30),
+        template: None,
         created_at: at(0),
         updated_at: at(60),
     }

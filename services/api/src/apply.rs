@@ -112,7 +112,7 @@ impl Shared {
                 credentials: secrets.credentials,
             })
         };
-        let specs = spec::check_all(&wanted.integrations, default_org, &self.egress, &stored)
+        let specs = spec::check_all(&wanted.integrations, default_org, &self.installation.egress, &stored)
             .map_err(|errors| problems::invalid_integrations(&errors))?;
         let mut orgs: Vec<Name> = specs.iter().map(|spec| spec.org.clone()).collect();
         orgs.push(default_org.clone());

@@ -26,7 +26,7 @@ use axum::{
     routing::{get, post},
 };
 use signalbox_broker::Broker;
-use signalbox_providers::Egress;
+use signalbox_providers::Installation;
 use signalbox_runtime::{AdminKey, Keyring, Process};
 
 pub use config::Config;
@@ -59,7 +59,7 @@ struct Shared {
     config: Config,
     keyring: Arc<Keyring>,
     key: AdminKey,
-    egress: Egress,
+    installation: Installation,
     directory: Directory,
     /// One apply at a time in this process; between processes the revisions decide.
     applying: tokio::sync::Mutex<()>,
@@ -69,13 +69,13 @@ type App = State<Arc<Shared>>;
 
 impl Api {
     /// An API that knows no integrations until [`Api::run`] has read them.
-    pub fn new(broker: Broker, config: Config, keyring: Arc<Keyring>, key: AdminKey, egress: Egress) -> Self {
+    pub fn new(broker: Broker, config: Config, keyring: Arc<Keyring>, key: AdminKey, installation: Installation) -> Self {
         let shared = Shared {
             broker,
             config,
             keyring,
             key,
-            egress,
+            installation,
             directory: Directory::default(),
             applying: tokio::sync::Mutex::default(),
         };

@@ -191,6 +191,7 @@ pub(crate) fn integration(
         schedule_secs: spec.schedule_secs.clone(),
         expire_after_secs: spec.expire_after_secs,
         timeout_secs: spec.timeout_secs,
+        template: None,
         created_at: current.map_or(now, |current| current.created_at),
         updated_at: now,
     })

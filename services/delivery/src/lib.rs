@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use signalbox_broker::{Broker, directory, patience::patiently};
 use signalbox_proto::Name;
-use signalbox_providers::{Egress, http::Client};
+use signalbox_providers::{Installation, http::Client};
 use signalbox_runtime::{Keyring, Process};
 use tokio::task::JoinSet;
 
@@ -57,7 +57,7 @@ pub async fn run(
     process: Process,
     config: Config,
     providers: Vec<Name>,
-    egress: Egress,
+    installation: Installation,
     keyring: Arc<Keyring>,
 ) -> Result<(), Error> {
     config.check()?;
@@ -77,7 +77,7 @@ pub async fn run(
     let health = process.health.component("delivery");
     health.not_ready("reading the integrations");
     patiently("the list of streams", || broker.ensure_streams()).await?;
-    let client = Client::new(egress)?;
+    let client = Client::new(installation.egress)?;
     let config = Arc::new(config);
     let process = Process {
         tracer: process.tracer.for_role("delivery"),
@@ -106,6 +106,7 @@ pub async fn run(
                 entry,
                 provider,
                 keyring.clone(),
+                installation.brand.clone(),
             );
             workers.spawn(async move { worker.run().await });
         }

@@ -114,6 +114,7 @@ impl Notices {
             data: RawJson::of(&data).ok()?,
             datacontenttype: None,
             data_base64: false,
+            look: None,
             metadata: BTreeMap::new(),
         })
     }

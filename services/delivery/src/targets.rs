@@ -28,17 +28,19 @@ pub(crate) struct Targets {
     entry: &'static Entry,
     provider: Name,
     keyring: Arc<Keyring>,
+    brand: Arc<str>,
     known: HashMap<String, Arc<Known>>,
     states: HashMap<String, State>,
     told: HashMap<String, (Instant, State)>,
 }
 
 impl Targets {
-    pub(crate) fn new(entry: &'static Entry, provider: Name, keyring: Arc<Keyring>) -> Self {
+    pub(crate) fn new(entry: &'static Entry, provider: Name, keyring: Arc<Keyring>, brand: Arc<str>) -> Self {
         Self {
             entry,
             provider,
             keyring,
+            brand,
             known: HashMap::new(),
             states: HashMap::new(),
             told: HashMap::new(),
@@ -127,6 +129,7 @@ impl Targets {
             integration: integration.id.clone(),
             name: integration.name.clone(),
             org: integration.org.clone(),
+            brand: self.brand.clone(),
             timeout: integration.timeout(),
         };
         self.entry

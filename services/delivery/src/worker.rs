@@ -127,6 +127,7 @@ impl Worker {
         entry: &'static Provider,
         provider: Name,
         keyring: Arc<Keyring>,
+        brand: Arc<str>,
     ) -> Self {
         let attempts = process.metrics.counters(
             "delivery_attempts",
@@ -163,7 +164,7 @@ impl Worker {
         };
         Self {
             stream: subjects::deliver_stream(&provider),
-            targets: Targets::new(entry, provider.clone(), keyring),
+            targets: Targets::new(entry, provider.clone(), keyring, brand),
             shares: Shares::new(
                 config.integration_in_flight_max,
                 Duration::from_millis(config.place_wait_ms),

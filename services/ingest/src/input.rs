@@ -244,6 +244,7 @@ impl Draft {
             );
         }
         Ok(Event {
+            look: None,
             id,
             org: org.clone(),
             severity: read.unwrap_or_else(|| types::default_severity(event_type.as_str())),

@@ -191,8 +191,9 @@ impl Running {
                 }
                 Role::Delivery => {
                     let keyring = kit.keyring.clone().context("delivery needs a keyring")?;
-                    let (config, egress) = (loaded.delivery.clone(), loaded.egress.clone());
-                    let role = signalbox_delivery::run(broker, process, config, kit.providers.clone(), egress, keyring);
+                    let (config, providers) = (loaded.delivery.clone(), kit.providers.clone());
+                    let installation = loaded.installation();
+                    let role = signalbox_delivery::run(broker, process, config, providers, installation, keyring);
                     tasks.spawn_local(async { ("delivery", role.await.map_err(Into::into)) });
                 }
                 Role::Keeper => {
@@ -202,7 +203,7 @@ impl Running {
                 Role::Api => {
                     let key = kit.admin.as_ref().context("api needs an admin key")?.key.clone();
                     let keyring = kit.keyring.clone().context("api needs a keyring")?;
-                    let api = Api::new(broker, loaded.api.clone(), keyring, key, loaded.egress.clone());
+                    let api = Api::new(broker, loaded.api.clone(), keyring, key, loaded.installation());
                     routes = routes.merge(api.routes());
                     tasks.spawn_local(async move { ("api", api.run(&process).await.map_err(Into::into)) });
                 }

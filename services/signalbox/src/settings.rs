@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use signalbox_providers::Egress;
+use signalbox_providers::{Egress, Installation};
 use signalbox_runtime::{
     AdminKey, Keyring, Settings, secret,
     settings::{environment, none_if_empty},
@@ -28,6 +28,8 @@ const DEFAULTS: [(&str, &str); 7] = [
     ("api", signalbox_api::CONFIG_TOML),
 ];
 
+/// Longest name of an installation, in characters.
+const BRAND_CHARS_MAX: usize = 64;
 /// The admin key's file in a data dir.
 pub(crate) const ADMIN_KEY_FILE: &str = "admin.key";
 /// The file of the sealing keys in a data dir.
@@ -43,6 +45,7 @@ pub(crate) struct Loaded {
     pub keeper: signalbox_keeper::Config,
     pub api: signalbox_api::Config,
     pub egress: Egress,
+    pub display: Display,
     pub secrets: Secrets,
     pub auth: Auth,
     pub log: Log,
@@ -63,6 +66,15 @@ pub(crate) struct Server {
 
 impl Server {
     const KEYS: [&'static str; 2] = ["durability", "server_path"];
+}
+
+/// The section `display`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Display {
+    /// The name of this installation.
+    #[serde(deserialize_with = "brand")]
+    brand: Arc<str>,
 }
 
 /// The section `secrets`.
@@ -109,6 +121,7 @@ impl Loaded {
             keeper: settings.section("keeper")?,
             api: settings.section("api")?,
             egress: settings.section("egress")?,
+            display: settings.section("display")?,
             secrets: settings.section("secrets")?,
             auth: settings.section("auth")?,
             log: settings.section("log")?,
@@ -121,6 +134,14 @@ impl Loaded {
         loaded.keeper.check()?;
         loaded.api.check()?;
         Ok(loaded)
+    }
+
+    /// What concerns all targets.
+    pub(crate) fn installation(&self) -> Installation {
+        Installation {
+            egress: self.egress.clone(),
+            brand: self.display.brand.clone(),
+        }
     }
 
     /// The sealing keys of the settings, else those of the data dir; `create` makes them there where there are none.
@@ -163,6 +184,18 @@ impl Loaded {
             text,
             is_new,
         })
+    }
+}
+
+fn brand<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let fits = (1..=BRAND_CHARS_MAX).contains(&text.trim().chars().count()) && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text.trim().into())
+    } else {
+        Err(serde::de::Error::custom(format!(
+            "a brand is one line of 1 to {BRAND_CHARS_MAX} characters"
+        )))
     }
 }
 

@@ -68,6 +68,7 @@ impl Spread {
             schedule_secs: None,
             expire_after_secs: None,
             timeout_secs: None,
+            template: None,
             created_at: Timestamp::from_secs(0),
             updated_at: Timestamp::from_secs(0),
         }
@@ -93,6 +94,7 @@ impl Spread {
                 data: RawJson::of(&data).expect("a value can be written"),
                 datacontenttype: None,
                 data_base64: false,
+                look: None,
                 metadata: BTreeMap::new(),
             },
             seq: 1,

@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use signalbox_proto::{Delivery, Timestamp};
 
-use crate::{About, Egress, Error, Exchange, FieldError, Kind, Limits, Provider, Request, Step, Target, secret};
+use crate::{About, Egress, Error, Exchange, FieldError, Kind, Limits, Provider, Request, Step, Target, Text, secret};
 
 /// One provider, as a row of the table.
 pub struct Entry {
@@ -51,7 +51,7 @@ impl<P: Provider> AnyTarget for Target<P> {
     }
 
     fn next(&self, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step {
-        P::next(self, delivery, so_far, now)
+        P::next(self, delivery, &Text::default(), so_far, now)
     }
 
     fn probe(&self, now: Timestamp) -> Option<Request> {

@@ -24,7 +24,7 @@ pub mod webhook;
 pub use entry::{AnyTarget, Entry};
 pub use error::{Error, FieldError};
 pub use http::Egress;
-pub use provider::{About, Exchange, Kind, Limits, Provider, Request, Step, Target};
+pub use provider::{About, Exchange, Installation, Kind, Limits, Provider, Request, Step, Target, Text};
 pub use secret::{MASK, SECRET_MARK, Secret};
 
 static REGISTRY: [Entry; 1] = [Entry::of::<webhook::Webhook>()];

@@ -1,6 +1,6 @@
 //! What a provider is: pure functions from a delivery to requests, and from answers to an outcome.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
@@ -42,15 +42,16 @@ pub trait Provider: Sized + Send + Sync + 'static {
 
     /// The next request, or the end. Most providers send one request: they write `request` and
     /// `classify`, and this default joins them.
-    fn next(target: &Target<Self>, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step {
+    fn next(target: &Target<Self>, delivery: &Delivery, text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
         match so_far.last() {
-            None => Step::Send(Self::request(target, delivery, now)),
+            None => Step::Send(Self::request(target, delivery, text, now)),
             Some(exchange) => Step::Done(Self::classify(&exchange.response, now)),
         }
     }
 
-    /// The request that delivers. `now` is the time of this attempt.
-    fn request(target: &Target<Self>, delivery: &Delivery, now: Timestamp) -> Request;
+    /// The request that delivers. `text` is what the owner's template made of the delivery; `now` is the
+    /// time of this attempt.
+    fn request(target: &Target<Self>, delivery: &Delivery, text: &Text, now: Timestamp) -> Request;
 
     /// What the answer means. `now` is when it came.
     fn classify(response: &http::Response, now: Timestamp) -> Outcome {
@@ -71,6 +72,16 @@ pub struct Target<P: Provider> {
     pub prepared: P::Prepared,
 }
 
+/// What an owner's template made of a delivery, in the target's own markup. Empty where there is no template:
+/// then the provider's own form is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    /// Instead of the provider's title: one line.
+    pub title: Option<String>,
+    /// Instead of what follows the title.
+    pub body: Option<String>,
+}
+
 /// Which integration a target belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
@@ -80,8 +91,19 @@ pub struct About {
     pub name: Name,
     /// The tenant.
     pub org: Name,
+    /// The name of this installation, shown in footers and before titles.
+    pub brand: Arc<str>,
     /// Total time that one request may take: 1–60 s.
     pub timeout: Duration,
+}
+
+/// What an operator says of this installation that concerns all targets.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// Where targets may be.
+    pub egress: http::Egress,
+    /// The name shown in footers and before titles.
+    pub brand: Arc<str>,
 }
 
 /// A request that was answered.

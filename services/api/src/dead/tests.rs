@@ -18,6 +18,7 @@ fn letter(org: &str, integration: &str) -> DeadLetter {
         data: RawJson::default(),
         datacontenttype: None,
         data_base64: false,
+        look: None,
         metadata: Default::default(),
     };
     let accepted = Accepted {

@@ -21,6 +21,7 @@ fn integration() -> Integration {
         schedule_secs: None,
         expire_after_secs: None,
         timeout_secs: None,
+        template: None,
         created_at: at(0),
         updated_at: at(0),
     }
@@ -41,6 +42,7 @@ fn delivery() -> Delivery {
         data: RawJson::default(),
         datacontenttype: None,
         data_base64: false,
+        look: None,
         metadata: std::collections::BTreeMap::new(),
     };
     Delivery::first(

@@ -17,6 +17,7 @@ fn delivery(source: &str, event_type: &str) -> Delivery {
         data: RawJson::default(),
         datacontenttype: None,
         data_base64: false,
+        look: None,
         metadata: BTreeMap::new(),
     };
     let accepted = Accepted {

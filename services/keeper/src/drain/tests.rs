@@ -18,6 +18,7 @@ fn delivery(probe: bool, due: Option<i64>) -> Delivery {
         data: RawJson::of(&1).expect("JSON"),
         datacontenttype: None,
         data_base64: false,
+        look: None,
         metadata: BTreeMap::new(),
     };
     let accepted = Accepted {

@@ -30,6 +30,7 @@ fn event(source: &str, id: &str) -> Event {
         data: RawJson::of(&1).expect("JSON"),
         datacontenttype: None,
         data_base64: false,
+        look: None,
         metadata: BTreeMap::new(),
     }
 }

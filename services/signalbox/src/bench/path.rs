@@ -314,6 +314,7 @@ fn accepted(id: String, of_type: &BenchType, data: RawJson) -> Outgoing {
         data,
         datacontenttype: None,
         data_base64: false,
+        look: None,
         metadata: BTreeMap::new(),
     };
     let mut headers = HeaderMap::new();

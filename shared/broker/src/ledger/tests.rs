@@ -21,6 +21,7 @@ fn accepted(seq: u64, id: &str) -> Accepted {
         data: RawJson::of(&1).expect("JSON"),
         datacontenttype: None,
         data_base64: false,
+        look: None,
         metadata: BTreeMap::new(),
     };
     Accepted {

@@ -25,6 +25,7 @@ fn integration(id: &str, revision: u64) -> Integration {
         schedule_secs: None,
         expire_after_secs: None,
         timeout_secs: None,
+        template: None,
         created_at: Timestamp::now(),
         updated_at: Timestamp::now(),
     }

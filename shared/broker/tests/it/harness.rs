@@ -377,6 +377,7 @@ pub(crate) fn event(id: &str) -> Event {
         data: RawJson::default(),
         datacontenttype: None,
         data_base64: false,
+        look: None,
         metadata: std::collections::BTreeMap::new(),
     }
 }

@@ -25,6 +25,7 @@ fn event(data: &str) -> Accepted {
             data: RawJson::from_checked(Bytes::copy_from_slice(data.as_bytes())),
             datacontenttype: None,
             data_base64: false,
+            look: None,
             metadata: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
         },
         seq: 1,

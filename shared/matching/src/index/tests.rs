@@ -25,6 +25,7 @@ fn integration(id: &str, org: &str, events: &[&str]) -> Integration {
         schedule_secs: None,
         expire_after_secs: None,
         timeout_secs: None,
+        template: None,
         created_at: Timestamp::from_secs(0),
         updated_at: Timestamp::from_secs(0),
     }
@@ -52,6 +53,7 @@ fn event(org: &str, event_type: &str) -> Accepted {
             data: RawJson::of(&serde_json::json!({"rate": 0.5})).unwrap(),
             datacontenttype: None,
             data_base64: false,
+            look: None,
             metadata: BTreeMap::new(),
         },
         seq: 1,

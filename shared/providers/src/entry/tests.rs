@@ -126,6 +126,7 @@ fn a_target_opens_from_config_and_secrets() {
         integration: "i1".to_owned(),
         name: "hooks".parse().expect("a name"),
         org: Name::default_org(),
+        brand: "Signalbox".into(),
         timeout: std::time::Duration::from_secs(15),
     };
     let target = entry.open(config, json!({}), about.clone()).expect("a target");

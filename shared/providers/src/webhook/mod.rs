@@ -19,7 +19,7 @@ use self::{
     signature::{Signature, Signer},
 };
 use crate::{
-    FieldError, Kind, Limits, Provider, Request, Secret, Target,
+    FieldError, Kind, Limits, Provider, Request, Secret, Target, Text,
     http::{self, Auth},
 };
 
@@ -181,7 +181,7 @@ impl Provider for Webhook {
         config.retry_count
     }
 
-    fn request(target: &Target<Self>, delivery: &Delivery, now: Timestamp) -> Request {
+    fn request(target: &Target<Self>, delivery: &Delivery, _text: &Text, now: Timestamp) -> Request {
         let Prepared {
             url,
             method,

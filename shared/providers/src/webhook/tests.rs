@@ -31,6 +31,7 @@ fn next(config: Value, credentials: Value, delivery: &Delivery, so_far: &[Exchan
         integration: "0197".to_owned(),
         name: "hooks".parse().expect("a name"),
         org: Name::default_org(),
+        brand: "Signalbox".into(),
         timeout: Duration::from_secs(15),
     };
     let target = find("webhook")
