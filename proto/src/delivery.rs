@@ -28,7 +28,7 @@ pub struct Delivery {
     pub integration: String,
     /// The revision of the integration that the router knew.
     pub revision: u64,
-    /// 0, one more at each replay.
+    /// 0, a higher one at each replay: see [`crate::act::generation`].
     #[serde(default)]
     pub generation: u32,
     /// One more at each publish of this delivery to any stream.

@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod event;
 pub mod fingerprint;
 pub mod hash;
+pub mod idempotency;
 pub mod integration;
 pub mod ledger;
 pub mod names;

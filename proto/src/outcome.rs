@@ -94,7 +94,7 @@ pub enum Next {
 pub struct Attempt {
     /// The delivery's id.
     pub delivery: String,
-    /// Its generation: 0, one more at each replay.
+    /// Its generation: 0, a higher one at each replay.
     #[serde(default)]
     pub generation: u32,
     /// Which request of the generation this was, from 1; 0 where none was sent.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EventType, Name, Stage, hash, names::InvalidName};
+use crate::{EventType, Name, Stage, hash, names::InvalidName, pattern::Pattern};
 
 /// The stream of raw input.
 pub const INGEST: &str = "INGEST";
@@ -133,6 +133,14 @@ pub fn event(org: &Name, event_type: &EventType, partitions: u32) -> String {
 /// All that EVENTS stores.
 pub const EVENT_ALL: &str = "signalbox.event.>";
 
+/// The accepted events of an org whose type a pattern covers: patterns of ours and of subjects are alike.
+pub fn events_of(org: &Name, pattern: Option<&Pattern>) -> String {
+    match pattern {
+        None => format!("signalbox.event.*.{org}.>"),
+        Some(pattern) => format!("signalbox.event.*.{org}.{}", pattern.as_str()),
+    }
+}
+
 /// What the router's consumer of a partition reads.
 ///
 /// Nothing is filtered with one partition: it reads all.
@@ -167,6 +175,12 @@ pub fn deliver(provider: &Name, lane: Lane, org: &Name, integration: &str) -> St
     format!("signalbox.deliver.{provider}.{}.{org}.{integration}", lane.as_str())
 }
 
+/// The lane of a delivery's subject.
+pub fn lane_of(subject: &str) -> Option<Lane> {
+    let token = subject.split('.').nth(3)?;
+    Lane::ALL.into_iter().find(|lane| lane.as_str() == token)
+}
+
 /// What a lane's consumer reads.
 pub fn deliver_filter(provider: &Name, lane: Lane) -> String {
     format!("signalbox.deliver.{provider}.{}.>", lane.as_str())
@@ -180,6 +194,31 @@ pub fn deliver_of(provider: &Name, integration: &str) -> String {
 /// The schedules of one integration, in any lane.
 pub fn retry_of(provider: &Name, integration: &str) -> String {
     format!("signalbox.retry.{provider}.*.*.{integration}.*")
+}
+
+/// All that a provider's stream holds for an org, or for one integration of it, as filters for readers.
+pub fn waiting_of(provider: &Name, org: &Name, integration: Option<&str>) -> Vec<String> {
+    match integration {
+        // The subject of a schedule has one token more than that of a delivery in a lane.
+        None => vec![format!("signalbox.*.{provider}.*.{org}.>")],
+        Some(integration) => vec![
+            format!("signalbox.deliver.{provider}.*.{org}.{integration}"),
+            format!("signalbox.retry.{provider}.*.{org}.{integration}.*"),
+        ],
+    }
+}
+
+/// The schedules of an org, or of one integration of it.
+pub fn schedules_of(provider: &Name, org: &Name, integration: Option<&str>) -> String {
+    format!(
+        "signalbox.retry.{provider}.*.{org}.{}.*",
+        integration.unwrap_or("*")
+    )
+}
+
+/// The schedule of one delivery of an org, whatever its lane and integration.
+pub fn schedule_of(provider: &Name, org: &Name, delivery: &str) -> String {
+    format!("signalbox.retry.{provider}.*.{org}.*.{delivery}")
 }
 
 /// Where a delivery's schedule is kept: one subject a delivery, so that a new one replaces the old.
@@ -293,6 +332,12 @@ pub fn type_key(org: &str, event_type: &str) -> String {
     format!("type.{org}.{event_type}")
 }
 
+/// Reads org and type from a key of [`type_key`].
+pub fn read_type_key(key: &str) -> Option<(Name, EventType)> {
+    let (org, event_type) = key.strip_prefix("type.")?.split_once('.')?;
+    Some((org.parse().ok()?, event_type.parse().ok()?))
+}
+
 /// The key in IDEMPOTENCY of an `Idempotency-Key`, by its hash.
 pub fn idempotency_key(org: &Name, hash: &str) -> String {
     format!("key.{org}.{hash}")
@@ -306,6 +351,11 @@ pub fn state_key(integration: &str) -> String {
 /// The key of an act in STATE.
 pub fn act_key(act: &str) -> String {
     format!("act.{act}")
+}
+
+/// The key in STATE of the generation that was drawn last for a replay.
+pub const fn generation_key() -> &'static str {
+    "generation"
 }
 
 /// The key in STATE that marks a message being handled alone because it is suspect.

@@ -87,6 +87,13 @@ struct Service {
     secrets: Vec<String>,
 }
 
+/// A field of a service: its own, else that of what it is merged with.
+fn field<'a>(service: &'a Yaml<'a>, name: &str) -> Option<&'a Yaml<'a>> {
+    service
+        .as_mapping_get(name)
+        .or_else(|| field(service.as_mapping_get("<<")?, name))
+}
+
 fn services() -> Vec<Service> {
     let text = read("docker-compose.yml");
     let documents = Yaml::load_from_str(&text).expect("YAML");
@@ -98,9 +105,9 @@ fn services() -> Vec<Service> {
         .iter()
         .map(|(name, service)| Service {
             name: name.as_str().expect("a name").to_owned(),
-            command: words(service.as_mapping_get("command")),
-            environment: pairs(service.as_mapping_get("environment")),
-            secrets: words(service.as_mapping_get("secrets")),
+            command: words(field(service, "command")),
+            environment: pairs(field(service, "environment")),
+            secrets: words(field(service, "secrets")),
         })
         .filter(|service| service.name != "nats")
         .collect()
@@ -132,6 +139,19 @@ fn every_role_has_its_service_and_every_service_its_role() {
     }
     let running: BTreeSet<String> = services.iter().flat_map(Service::roles).map(str::to_owned).collect();
     assert_eq!(running, roles());
+}
+
+#[test]
+fn every_provider_is_delivered_for() {
+    let services = services();
+    let delivered: BTreeSet<&str> = services
+        .iter()
+        .flat_map(|service| service.command.windows(2))
+        .filter(|pair| pair[0] == "--provider")
+        .map(|pair| pair[1].as_str())
+        .collect();
+    let known: BTreeSet<&str> = signalbox_providers::registry().iter().map(|entry| entry.name).collect();
+    assert_eq!(delivered, known, "each provider has a service delivery-<provider>");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn python() -> PathBuf {
 }
 
 /// Runs a script of this folder; it must succeed.
-async fn run(script: &str, arguments: &[&str], input: &str) -> String {
+pub(crate) async fn run(script: &str, arguments: &[&str], input: &str) -> String {
     let script = workspace().join("tests/e2e/foreign").join(script);
     let mut child = Command::new(python())
         .arg(&script)

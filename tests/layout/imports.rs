@@ -18,9 +18,11 @@ const OURS: [(&str, &[&str]); 12] = [
     ("signalbox-broker", &[PROTO]),
     ("signalbox-matching", &[PROTO]),
     ("signalbox-providers", &[PROTO]),
-    ("signalbox-ingest", &[PROTO, RUNTIME, BROKER]),
+    // Ingest checks events against the schemas that the API takes in: the same compiler, with the same bounds.
+    ("signalbox-ingest", &[PROTO, RUNTIME, BROKER, MATCHING]),
     ("signalbox-router", &[PROTO, RUNTIME, BROKER, MATCHING]),
-    ("signalbox-keeper", &[PROTO, RUNTIME, BROKER]),
+    // The keeper asks a subscription too: a replay of events sends those that it selects.
+    ("signalbox-keeper", &[PROTO, RUNTIME, BROKER, MATCHING]),
     ("signalbox-delivery", &[PROTO, RUNTIME, BROKER, PROVIDERS]),
     ("signalbox-api", &[PROTO, RUNTIME, BROKER, PROVIDERS, MATCHING]),
     (BINARY, ANY),
@@ -37,7 +39,7 @@ const TESTS: &str = "signalbox-tests";
 const ANY: &[&str] = &["*"];
 
 /// Crates of others that stand for an outside system or a decision, and who may name them besides `tests`.
-const OTHERS: [(&str, &[&str]); 12] = [
+const OTHERS: [(&str, &[&str]); 14] = [
     ("rmp-serde", &[PROTO]),
     ("config", &[RUNTIME]),
     ("opentelemetry", &[RUNTIME]),
@@ -47,12 +49,14 @@ const OTHERS: [(&str, &[&str]); 12] = [
     ("cel", &[MATCHING]),
     ("regex", &[MATCHING]),
     ("chrono", &[MATCHING]),
+    ("jsonschema", &[MATCHING]),
     // The binary is a client of our own API, and measures.
     ("reqwest", &[PROVIDERS, BINARY]),
     ("clap", &[BINARY]),
     // Errors of a library have a meaning; only the program prints a chain and ends.
     ("anyhow", &[BINARY]),
     ("saphyr-parser", &[BINARY]),
+    ("minijinja", &[PROVIDERS]),
 ];
 
 /// Names that say nothing about what is inside.

@@ -168,6 +168,28 @@ fn a_dead_letter_lies_under_every_filter_that_asks_for_it() {
 }
 
 #[test]
+fn what_waits_for_an_org_or_an_integration_lies_under_one_filter_of_its_readers() {
+    let (provider, org) = (name("slack"), name("acme"));
+    for lane in Lane::ALL {
+        let of = |provider: &Name, org: &Name| {
+            [
+                deliver(provider, lane, org, "i1"),
+                retry(provider, lane, org, "i1", "d1"),
+            ]
+        };
+        let hits = |filters: &[String], subject: &str| filters.iter().filter(|filter| covers(filter, subject)).count();
+        for subject in of(&provider, &org) {
+            assert_eq!(hits(&waiting_of(&provider, &org, None), &subject), 1, "{subject}");
+            assert_eq!(hits(&waiting_of(&provider, &org, Some("i1")), &subject), 1, "{subject}");
+            assert_eq!(hits(&waiting_of(&provider, &org, Some("i2")), &subject), 0, "{subject}");
+        }
+        for subject in of(&name("slack2"), &org).iter().chain(&of(&provider, &name("other"))) {
+            assert_eq!(hits(&waiting_of(&provider, &org, None), subject), 0, "{subject}");
+        }
+    }
+}
+
+#[test]
 fn streams_hold_what_is_published_for_them() {
     let (org, event_type) = (name("acme"), "a.b".parse().expect("a type"));
     for (subject, bound) in [
@@ -234,7 +256,19 @@ proptest! {
     }
 
     #[test]
+    fn a_registered_type_comes_back_from_its_key(
+        org in "[a-z0-9][a-z0-9_-]{0,63}",
+        event_type in "[A-Za-z0-9_-]{1,12}(\\.[A-Za-z0-9_-]{1,12}){0,7}",
+    ) {
+        let key = type_key(&org, &event_type);
+        prop_assert!(covers(&type_key("*", ">"), &key) && covers(&type_key(&org, ">"), &key));
+        prop_assert_eq!(read_type_key(&key), Some((name(&org), event_type.parse().expect("a type"))));
+        prop_assert_eq!(read_type_key(&integration_key(&org)), None);
+    }
+
+    #[test]
     fn no_subject_makes_reading_panic(subject: String) {
+        drop(read_type_key(&subject));
         drop(read_input(&subject));
         drop(read_input(&format!("{INPUT_PREFIX}{subject}")));
         given_input(&subject);

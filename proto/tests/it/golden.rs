@@ -68,6 +68,7 @@ fn to_bytes(text: &str) -> Vec<u8> {
 fn events_keep_their_bytes() {
     check("event", &samples::event());
     check("event-minimal", &samples::event_minimal());
+    check("event-with-look", &samples::event_with_look());
 }
 
 #[test]
@@ -95,6 +96,12 @@ fn entries_of_the_buckets_keep_their_bytes() {
     check("state", &samples::state());
     check("act-replay", &samples::act());
     check("act-discard", &samples::discard());
+    check("act-replay-events", &samples::replay_events());
+    check("act-discard-waiting", &samples::discard_waiting());
+    check("event-type", &samples::registered());
+    check("event-type-minimal", &samples::registered_minimal());
+    check("idempotency", &samples::idempotency());
+    check("idempotency-done", &samples::idempotency_done());
     check("gate-open", &Gate::Open);
     check("gate-closed", &Gate::Closed);
 }

@@ -7,13 +7,15 @@ use serde_bytes::ByteBuf;
 use signalbox_proto::{
     Accepted, Attempt, DeadLetter, DeadReason, Delivery, Event, Integration, Lane, Name, Phase, RawJson, Record,
     Severity, Stage, State, Timestamp,
-    act::{Act, ActStatus, DeadFilter, Did, Kind, Mark},
+    act::{Act, ActStatus, Ahead, DeadFilter, Did, EventFilter, Kind, Mark, Wait, WaitingFilter},
     dead::Input,
+    idempotency,
     delivery::{Note, StepDone, Suspends, Unfiled},
     integration::{Filter, Sealed, Status, Subscription},
     ledger::Final,
     outcome::{Batch, EventRef, Next, OutcomeKind},
     state::Probe,
+    types::{Look, Registered, Tone},
     wire,
 };
 
@@ -49,6 +51,61 @@ pub(crate) fn event() -> Event {
             ("team".to_owned(), "ops".to_owned()),
         ]),
     }
+}
+
+pub(crate) fn event_with_look() -> Event {
+    Event {
+        look: Some(Look {
+            title: Some("Agent fell over".to_owned()),
+            emoji: Some("🧨".to_owned()),
+            tone: Some(Tone::Bad),
+        }),
+        ..event_minimal()
+    }
+}
+
+pub(crate) fn registered() -> Registered {
+    Registered {
+        org: name("acme"),
+        name: "deploy.done".parse().expect("a type"),
+        title: Some("Deployed".to_owned()),
+        emoji: Some("🚀".to_owned()),
+        severity: Some(Severity::Medium),
+        tone: Some(Tone::Good),
+        schema: Some(RawJson::from_checked(Bytes::from_static(
+            br#"{"type": "object", "required": ["version"]}"#,
+        ))),
+        created_at: at(0),
+        updated_at: at(60),
+    }
+}
+
+pub(crate) fn registered_minimal() -> Registered {
+    Registered {
+        title: None,
+        emoji: None,
+        severity: None,
+        tone: None,
+        schema: None,
+        ..registered()
+    }
+}
+
+pub(crate) fn idempotency() -> idempotency::Record {
+    idempotency::Record {
+        request: "izAur5sCQgnhgY9pXlCSdQ".to_owned(),
+        seed: "0199c0de-0000-7000-8000-0000000000ed".to_owned(),
+        hold_ms: 12_000,
+        tries: vec![idempotency::Try {
+            from: at(0),
+            until: at(14),
+        }],
+        ids: None,
+    }
+}
+
+pub(crate) fn idempotency_done() -> idempotency::Record {
+    idempotency().done(vec!["evt-1".to_owned(), "evt-2".to_owned()])
 }
 
 pub(crate) fn event_minimal() -> Event {
@@ -268,6 +325,8 @@ pub(crate) fn mark() -> Mark {
         act: "0199c0de-0000-7000-8000-0000000000ac".to_owned(),
         did: Did::Intend,
         seqs: vec![1, 300, 70_000],
+        to: Some(INTEGRATION.to_owned()),
+        generation: 60_000_000,
         at: at(5),
     }
 }
@@ -290,16 +349,57 @@ pub(crate) fn act() -> Act {
             since: Some(at(-60)),
             until: Some(at(60)),
         },
+        events: None,
+        waiting: None,
         per_second: 50,
         through: 900,
         cursor: 77,
+        ahead: Some(Ahead { through: 90, at: at(1) }),
+        generation: 60_000_000,
         status: ActStatus::Running,
+        total: Some(5),
         done: 3,
         skipped: 1,
         failed: 1,
+        asked_by: "admin".to_owned(),
         message: "the integration is gone".to_owned(),
         created_at: at(0),
         updated_at: at(2),
+    }
+}
+
+pub(crate) fn replay_events() -> Act {
+    Act {
+        kind: Kind::ReplayEvents {
+            to: INTEGRATION.to_owned(),
+        },
+        filter: DeadFilter::default(),
+        events: Some(EventFilter {
+            org: name("acme"),
+            since: at(-7_200),
+            until: Some(at(-60)),
+            event_type: Some("execution.*".to_owned()),
+            ignore_subscription: true,
+        }),
+        ..act()
+    }
+}
+
+pub(crate) fn discard_waiting() -> Act {
+    Act {
+        kind: Kind::DiscardWaiting,
+        filter: DeadFilter::default(),
+        waiting: Some(WaitingFilter {
+            org: name("acme"),
+            ids: vec!["izAur5sCQgnhgY9pXlCSdQ".to_owned()],
+            integration: Some(INTEGRATION.to_owned()),
+            provider: Some(name("webhook")),
+            event_type: Some("execution.failed".to_owned()),
+            status: Some(Wait::Parked),
+            since: Some(at(-7_200)),
+            until: at(-60),
+        }),
+        ..act()
     }
 }
 
@@ -307,6 +407,10 @@ pub(crate) fn discard() -> Act {
     Act {
         kind: Kind::Discard,
         filter: DeadFilter::default(),
+        ahead: None,
+        generation: 0,
+        total: None,
+        asked_by: String::new(),
         status: ActStatus::Done,
         message: String::new(),
         ..act()

@@ -1,211 +1,173 @@
-//! Bulk acts on dead letters: counted first on request, then written down for a keeper to work through.
+//! Bulk acts as things that people follow: listed, shown, stopped, gone on with. A keeper works them through.
 
-use std::ops::ControlFlow;
+mod events;
+mod letters;
+mod waiting;
 
 use axum::{
     Json,
     extract::{Path, State},
     http::StatusCode,
 };
-use futures::{StreamExt as _, TryStreamExt as _};
-use serde::Deserialize;
 use serde_json::{Value, json};
-use signalbox_broker::{
-    Error as BrokerError,
-    browse::{Stored, dead_letter_seq},
-};
+use signalbox_broker::Error as BrokerError;
 use signalbox_proto::{
-    DeadLetter, Name, Timestamp,
-    act::{Act, ActStatus, DeadFilter, Kind},
-    subjects, wire,
+    Timestamp,
+    act::{Act, ActStatus, DeadFilter, EventFilter, Kind, WaitingFilter},
+    subjects,
 };
 use signalbox_runtime::Problem;
 use uuid::Uuid;
 
 use crate::{
-    App, Shared,
-    apply::refuse,
-    dead::{self, Matcher},
-    problems,
+    App, Shared, problems,
     problems::invalid,
-    request::{self, Body, Query},
+    request::{Query, time},
 };
 
-/// Dead letters a second where a request names no rate.
-const RATE: u32 = 100;
-/// What a request may ask for.
+pub(crate) use events::replay as replay_events;
+pub(crate) use letters::{discard, replay};
+pub(crate) use waiting::{discard as discard_waiting, retry as retry_waiting};
+
+/// What a request may ask for, in sends a second.
 const RATES: std::ops::RangeInclusive<u32> = 1..=10_000;
-/// Most ids in one request.
-const IDS_MAX: usize = 1_000;
-/// Dead letters that are read at a time.
-const READS_MAX: usize = 16;
+/// Acts that may be at work at a time.
+const RUNNING_MAX: usize = 100;
 /// Times that an act is read again because a keeper wrote it meanwhile.
-const CANCEL_TRIES: usize = 16;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Wanted {
-    /// Which dead letters, by what they are.
-    filter: Option<Conditions>,
-    /// Which dead letters, by id.
-    ids: Option<Vec<String>>,
-    /// All dead letters of the org: said aloud, because nothing said would mean the same.
-    #[serde(default)]
-    all: bool,
-    /// Another integration to replay to.
-    to: Option<String>,
-    /// Dead letters a second at most.
-    rate: Option<u32>,
-    /// Count, and do nothing.
-    #[serde(default)]
-    dry_run: bool,
-}
-
-/// [`DeadFilter`] as a request writes it: times may be durations back from now.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Conditions {
-    integration: Option<String>,
-    provider: Option<String>,
-    stage: Option<signalbox_proto::Stage>,
-    reason: Option<signalbox_proto::DeadReason>,
-    fingerprint: Option<String>,
-    event_type: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
-}
-
-impl Conditions {
-    fn filter(self) -> Result<DeadFilter, Problem> {
-        let now = Timestamp::now();
-        let time = |field: &str, text: Option<String>| text.map(|text| request::time(field, &text, now)).transpose();
-        if let Some(provider) = &self.provider
-            && signalbox_providers::find(provider).is_none()
-        {
-            return Err(problems::no_provider("filter.provider"));
-        }
-        let event_type = self.event_type.as_deref();
-        let event_type = event_type
-            .map(|text| request::event_type("filter.event_type", text))
-            .transpose()?;
-        Ok(DeadFilter {
-            integration: self.integration,
-            provider: self.provider,
-            stage: self.stage,
-            reason: self.reason,
-            fingerprint: self.fingerprint,
-            event_type: event_type.map(|event_type| event_type.to_string()),
-            since: time("filter.since", self.since)?,
-            until: time("filter.until", self.until)?,
-            ..DeadFilter::default()
-        })
-    }
-}
+const WRITE_TRIES: usize = 16;
+/// Longest text that says who asks, in characters.
+const BY_CHARS_MAX: usize = 100;
+/// Who asks where a request does not say it: there is one key.
+const ADMIN: &str = "admin key";
+/// The statuses that a list can be asked for.
+const STATUSES: [&str; 4] = ["running", "done", "cancelled", "failed"];
 
 type Answer = Result<(StatusCode, Json<Value>), Problem>;
 
-pub(crate) async fn replay(State(shared): App, mut query: Query, Body(wanted): Body<Wanted>) -> Answer {
-    let org = query.org()?;
+pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
+    let org = query.take("org");
+    let status = query.one_of("status", &STATUSES)?;
+    let page = query.page()?;
     query.end()?;
-    let to = match &wanted.to {
-        None => None,
-        Some(to) => Some(shared.find(&org, to).map_err(|problem| problem.field("to"))?.id.clone()),
-    };
-    shared.act(&org, wanted, Kind::Replay { to }).await
-}
-
-pub(crate) async fn discard(State(shared): App, mut query: Query, Body(wanted): Body<Wanted>) -> Answer {
-    let org = query.org()?;
-    query.end()?;
-    if wanted.to.is_some() {
-        return Err(invalid("to", "is for replays"));
+    if let Some(cursor) = &page.cursor
+        && Uuid::parse_str(cursor).is_err()
+    {
+        return Err(invalid("cursor", "is not a cursor that this API gave"));
     }
-    shared.act(&org, wanted, Kind::Discard).await
+    let mut acts: Vec<Act> = shared
+        .broker
+        .acts()
+        .await
+        .map_err(problems::broker)?
+        .into_iter()
+        .map(|entry| entry.value)
+        .filter(|act| page.cursor.as_deref().is_none_or(|cursor| act.id.as_str() < cursor))
+        .filter(|act| status.is_none_or(|status| word(act.status) == status))
+        .filter(|act| org.as_deref().is_none_or(|org| org_of(act) == Some(org)))
+        .collect();
+    // Their ids begin with the time at which they were asked for.
+    acts.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+    let next = (acts.len() > page.limit).then(|| {
+        acts.truncate(page.limit);
+        acts.last().map(|last| last.id.clone())
+    });
+    let items: Vec<Value> = acts.iter().map(|act| shared.view_act(act)).collect();
+    Ok(Json(json!({ "items": items, "next_cursor": next })))
 }
 
 pub(crate) async fn show(State(shared): App, Path(id): Path<String>, query: Query) -> Result<Json<Value>, Problem> {
     query.end()?;
-    Ok(Json(view(&shared.read_act(&id).await?.0)))
+    Ok(Json(shared.view_act(&shared.read_act(&id).await?.0)))
 }
 
 pub(crate) async fn cancel(State(shared): App, Path(id): Path<String>, query: Query) -> Result<Json<Value>, Problem> {
     query.end()?;
-    for _ in 0..CANCEL_TRIES {
-        let (mut act, revision) = shared.read_act(&id).await?;
-        if act.status != ActStatus::Running {
-            return Ok(Json(view(&act)));
-        }
-        act.status = ActStatus::Cancelled;
-        act.updated_at = Timestamp::now();
-        match shared
-            .broker
-            .update(subjects::STATE, &subjects::act_key(&id), &act, revision)
-            .await
-        {
-            Ok(_) => return Ok(Json(view(&act))),
-            Err(BrokerError::Conflict { .. }) => {}
-            Err(error) => return Err(problems::broker(error)),
-        }
+    let act = shared.turn(&id, cancelled).await?;
+    tracing::info!(act.id = id, status = word(act.status), "an act was asked to stop");
+    Ok(Json(shared.view_act(&act)))
+}
+
+pub(crate) async fn resume(State(shared): App, Path(id): Path<String>, query: Query) -> Result<Json<Value>, Problem> {
+    query.end()?;
+    let act = shared.turn(&id, resumed).await?;
+    tracing::info!(act.id = id, cursor = act.cursor, "an act was asked to go on");
+    Ok(Json(shared.view_act(&act)))
+}
+
+/// What a cancellation makes of an act: nothing, where it has ended already.
+fn cancelled(act: &Act) -> Result<Option<Act>, Problem> {
+    Ok((act.status == ActStatus::Running).then(|| Act {
+        status: ActStatus::Cancelled,
+        ..act.clone()
+    }))
+}
+
+/// What going on makes of an act: from where it stopped, what was done is not done again.
+fn resumed(act: &Act) -> Result<Option<Act>, Problem> {
+    match act.status {
+        ActStatus::Running => Ok(None),
+        ActStatus::Cancelled | ActStatus::Failed => Ok(Some(Act {
+            status: ActStatus::Running,
+            ..act.clone()
+        })),
+        ActStatus::Done => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "act_done",
+            "is done, and there is nothing left of it: ask for a new one",
+        )),
+        ActStatus::Unknown => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "act_unknown",
+            "was written by a newer version of Signalbox: ask that one",
+        )),
     }
-    Err(problems::conflict())
+}
+
+/// What every request for an act may say besides what it is about.
+struct Asked {
+    kind: Kind,
+    filter: DeadFilter,
+    events: Option<EventFilter>,
+    waiting: Option<WaitingFilter>,
+    per_second: u32,
+    /// The last sequence of its stream now.
+    through: u64,
+    /// How many it is about, where they could be counted.
+    total: Option<u64>,
+    by: Option<String>,
 }
 
 impl Shared {
-    async fn act(&self, org: &Name, wanted: Wanted, kind: Kind) -> Answer {
-        self.directory.complete()?;
-        let mut filter = wanted.filter.unwrap_or_default().filter()?;
-        filter.ids = wanted.ids.unwrap_or_default();
-        if filter.ids.len() > IDS_MAX {
-            return Err(invalid(
-                "ids",
-                format!("has {} entries, more than {IDS_MAX}: use a filter", filter.ids.len()),
+    /// Writes an act down for a keeper.
+    async fn begin(&self, asked: Asked) -> Result<Act, Problem> {
+        let acts = self.broker.acts().await.map_err(problems::broker)?;
+        let running = acts.iter().filter(|entry| entry.value.status == ActStatus::Running);
+        if running.count() >= RUNNING_MAX {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "too_many_acts",
+                format!("{RUNNING_MAX} acts are at work: wait for one to end, or cancel one"),
             ));
         }
-        let says_nothing = filter == DeadFilter::default();
-        if says_nothing && !wanted.all {
-            return Err(refuse(
-                "empty_filter",
-                "names no dead letters: give `ids`, a `filter`, or `all: true`",
-            ));
-        }
-        if !says_nothing && wanted.all {
-            return Err(invalid("all", "contradicts `filter` and `ids`: leave it out"));
-        }
-        let per_second = wanted.rate.unwrap_or(RATE);
-        if !RATES.contains(&per_second) {
-            return Err(invalid(
-                "rate",
-                format!("is outside {} to {} a second", RATES.start(), RATES.end()),
-            ));
-        }
-        dead::complete(self, &mut filter, org)?;
-        let named = self.named(org, &filter.ids).await?;
-        if wanted.dry_run {
-            let counts = self.count(&Matcher::new(&filter)?, &named).await?;
-            return Ok((StatusCode::OK, Json(counts)));
-        }
-        if !named.is_empty() {
-            // They are named one by one and their org was looked at; one without an org would match none.
-            filter.org = None;
-        }
-        let through = self
-            .broker
-            .stream_state(subjects::DEAD)
-            .await
-            .map_err(problems::broker)?
-            .last_seq;
         let now = Timestamp::now();
+        let generation = self.broker.draw_generation(now).await.map_err(problems::broker)?;
         let act = Act {
             id: Uuid::now_v7().to_string(),
-            kind,
-            filter,
-            per_second,
-            through,
+            kind: asked.kind,
+            filter: asked.filter,
+            events: asked.events,
+            waiting: asked.waiting,
+            per_second: asked.per_second,
+            through: asked.through,
             cursor: 0,
+            ahead: None,
+            generation,
             status: ActStatus::Running,
+            total: asked.total,
             done: 0,
             skipped: 0,
             failed: 0,
+            asked_by: asked.by.unwrap_or_else(|| ADMIN.to_owned()),
             message: String::new(),
             created_at: now,
             updated_at: now,
@@ -214,59 +176,29 @@ impl Shared {
             .create(subjects::STATE, &subjects::act_key(&act.id), &act)
             .await
             .map_err(problems::broker)?;
-        tracing::info!(act = %act.id, kind = ?act.kind, "act on dead letters asked for");
-        Ok((StatusCode::ACCEPTED, Json(view(&act))))
+        tracing::info!(act.id = %act.id, kind = ?act.kind, total = act.total, by = act.asked_by, "an act was asked for");
+        Ok(act)
     }
 
-    /// The dead letters with these ids, all of which must be there.
-    async fn named(&self, org: &Name, ids: &[String]) -> Result<Vec<(Stored, DeadLetter)>, Problem> {
-        futures::stream::iter(ids.iter().cloned().enumerate())
-            .map(|(index, id)| async move {
-                let field = format!("ids[{index}]");
-                let seq = dead_letter_seq(&id)
-                    .ok_or_else(|| invalid(&field, "is not the id of a dead letter, such as dl_12"))?;
-                let found = self.broker.read_from(subjects::DEAD, subjects::DEAD_ALL, seq, 1).await;
-                let stored = found
-                    .map_err(problems::broker)?
-                    .into_iter()
-                    .find(|stored| stored.seq == seq);
-                let missing = || problems::not_found("dead letter", &id).field(&field);
-                let stored = stored.ok_or_else(missing)?;
-                let letter: DeadLetter = wire::decode(&stored.body).map_err(|error| problems::internal(&error))?;
-                if dead::is_of(org, letter.org.as_ref()) {
-                    Ok((stored, letter))
-                } else {
-                    Err(missing())
-                }
-            })
-            .buffered(READS_MAX)
-            .try_collect()
-            .await
-    }
-
-    async fn count(&self, matcher: &Matcher<'_>, named: &[(Stored, DeadLetter)]) -> Result<Value, Problem> {
-        let marks = self.broker.marks().await.map_err(problems::broker)?;
-        let (mut matched, mut already) = (0_u64, 0_u64);
-        let mut count = |seq| {
-            if marks.is_settled(seq) {
-                already += 1;
-            } else {
-                matched += 1;
+    /// Writes an act as `change` makes it, whatever a keeper writes meanwhile.
+    async fn turn(&self, id: &str, change: impl Fn(&Act) -> Result<Option<Act>, Problem>) -> Result<Act, Problem> {
+        for _ in 0..WRITE_TRIES {
+            let (act, revision) = self.read_act(id).await?;
+            let Some(changed) = change(&act)? else {
+                return Ok(act);
+            };
+            let changed = Act {
+                updated_at: Timestamp::now(),
+                ..changed
+            };
+            let key = subjects::act_key(&act.id);
+            match self.broker.update(subjects::STATE, &key, &changed, revision).await {
+                Ok(_) => return Ok(changed),
+                Err(BrokerError::Conflict { .. }) => {}
+                Err(error) => return Err(problems::broker(error)),
             }
-        };
-        if named.is_empty() {
-            self.matching(matcher, None, |seq, _| {
-                count(seq);
-                ControlFlow::Continue(())
-            })
-            .await?;
-        } else {
-            let matching = named
-                .iter()
-                .filter(|(stored, letter)| matcher.matches(stored.seq, stored.at, letter));
-            matching.for_each(|(stored, _)| count(stored.seq));
         }
-        Ok(json!({ "matched": matched, "already": already }))
+        Err(problems::conflict())
     }
 
     async fn read_act(&self, id: &str) -> Result<(Act, u64), Problem> {
@@ -281,27 +213,95 @@ impl Shared {
             .ok_or_else(missing)?;
         Ok((entry.value, entry.revision))
     }
+
+    fn view_act(&self, act: &Act) -> Value {
+        let (kind, to) = match &act.kind {
+            Kind::Replay { to } => ("replay", to.as_deref()),
+            Kind::Discard => ("discard", None),
+            Kind::ReplayEvents { to } => ("replay_events", Some(to.as_str())),
+            Kind::DiscardWaiting => ("discard_waiting", None),
+            Kind::RetryWaiting => ("retry_waiting", None),
+            Kind::Unknown => ("unknown", None),
+        };
+        let name = to.and_then(|id| Some(self.directory.by_id(id)?.name.clone()));
+        let filter = match (&act.events, &act.waiting) {
+            (_, Some(waiting)) => json!(waiting),
+            (Some(events), _) => json!({
+                "since": events.since,
+                "until": events.until,
+                "type": events.event_type,
+                "ignore_subscription": events.ignore_subscription,
+            }),
+            (None, None) => json!(act.filter),
+        };
+        json!({
+            "id": act.id,
+            "kind": kind,
+            "status": act.status,
+            "org": org_of(act),
+            "to": to,
+            "to_name": name,
+            "filter": filter,
+            "rate": act.per_second,
+            "total": act.total,
+            "done": act.done,
+            "skipped": act.skipped,
+            "failed": act.failed,
+            "message": act.message,
+            "asked_by": act.asked_by,
+            "cursor": act.cursor,
+            "through": act.through,
+            "created_at": act.created_at,
+            "updated_at": act.updated_at,
+        })
+    }
 }
 
-fn view(act: &Act) -> Value {
-    let (kind, to) = match &act.kind {
-        Kind::Replay { to } => ("replay", to.as_deref()),
-        Kind::Discard => ("discard", None),
-    };
-    json!({
-        "id": act.id,
-        "kind": kind,
-        "to": to,
-        "filter": act.filter,
-        "rate": act.per_second,
-        "status": act.status,
-        "done": act.done,
-        "skipped": act.skipped,
-        "failed": act.failed,
-        "message": act.message,
-        "cursor": act.cursor,
-        "through": act.through,
-        "created_at": act.created_at,
-        "updated_at": act.updated_at,
-    })
+fn word(status: ActStatus) -> &'static str {
+    match status {
+        ActStatus::Running => "running",
+        ActStatus::Done => "done",
+        ActStatus::Cancelled => "cancelled",
+        ActStatus::Failed => "failed",
+        ActStatus::Unknown => "unknown",
+    }
 }
+
+/// The tenant of an act; `None` where it names its dead letters one by one.
+fn org_of(act: &Act) -> Option<&str> {
+    match (&act.events, &act.waiting) {
+        (_, Some(waiting)) => Some(waiting.org.as_str()),
+        (Some(events), _) => Some(events.org.as_str()),
+        (None, None) => act.filter.org.as_deref(),
+    }
+}
+
+/// Checks a rate.
+fn rate(asked: Option<u32>, default: u32) -> Result<u32, Problem> {
+    let per_second = asked.unwrap_or(default);
+    if RATES.contains(&per_second) {
+        Ok(per_second)
+    } else {
+        let (least, most) = (RATES.start(), RATES.end());
+        Err(invalid("rate", format!("is outside {least} to {most} a second")))
+    }
+}
+
+/// Checks who says to ask.
+fn by(asked: Option<String>) -> Result<Option<String>, Problem> {
+    match asked {
+        Some(text) if text.chars().count() > BY_CHARS_MAX || text.chars().any(char::is_control) => Err(invalid(
+            "by",
+            format!("is longer than {BY_CHARS_MAX} characters, or not plain text"),
+        )),
+        other => Ok(other.map(|text| format!("{ADMIN}, by {text}"))),
+    }
+}
+
+/// Reads a time of a body, which may be a duration back from now.
+fn read_time(field: &str, text: Option<String>, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+    text.map(|text| time(field, &text, now)).transpose()
+}
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,7 @@ pub(crate) async fn apply(
     let mut refused = None;
     for (change, waiting) in changes.iter().zip(waiting) {
         let mut shown = change.view();
+        shown["warnings"] = warnings(change);
         if let Some(waiting) = waiting {
             shown["waiting"] = waiting.into();
             if waiting > 0 && !wanted.discard {
@@ -208,7 +209,7 @@ impl Shared {
     }
 
     /// Writes the next revision on condition that the one before is still there.
-    async fn replace(&self, current: &Integration, next: Integration) -> Result<(), Problem> {
+    pub(crate) async fn replace(&self, current: &Integration, next: Integration) -> Result<(), Problem> {
         let key = subjects::integration_key(&current.id);
         let found = self.broker.integration(&current.id).await.map_err(problems::broker)?;
         let Some(found) = found.filter(|found| found.value.revision == current.revision) else {
@@ -259,6 +260,7 @@ impl Shared {
             subscription: Subscription::default(),
             config: RawJson::default(),
             sealed: None,
+            template: None,
             updated_at: Timestamp::now(),
             ..current.clone()
         };
@@ -309,6 +311,18 @@ impl Shared {
     pub(crate) fn view(&self, integration: &Integration) -> Value {
         view::integration(integration, &self.directory.state(&integration.id), &self.keyring)
     }
+}
+
+/// What the owner of what is wanted should be told, though it is taken.
+fn warnings(change: &Change) -> Value {
+    let Some(spec) = &change.spec else { return json!([]) };
+    let Some(entry) = signalbox_providers::find(spec.provider.as_str()) else { return json!([]) };
+    let config = entry.join_secrets(spec.config.clone(), spec.secrets.config.clone());
+    let found = entry.warnings(&config, &spec.secrets.credentials);
+    found
+        .into_iter()
+        .map(|warning| json!({ "field": warning.pointer, "message": warning.message }))
+        .collect()
 }
 
 /// A request that cannot be served as it is, though it can be read.

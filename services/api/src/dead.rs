@@ -6,7 +6,6 @@
 use std::{
     collections::{HashMap, HashSet},
     ops::ControlFlow,
-    str::FromStr,
 };
 
 use axum::{
@@ -27,6 +26,8 @@ use crate::{
 
 /// Most groups that are counted. What is like none of them is left out, and the answer says so.
 const GROUPS_MAX: usize = 10_000;
+/// Dead letters of a group that are named: the newest.
+const EXAMPLES_MAX: usize = 3;
 
 pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
     let filter = filter(&shared, &mut query)?;
@@ -124,7 +125,6 @@ pub(crate) fn is_of(asked: &Name, org: Option<&Name>) -> bool {
 /// A filter made ready to look at many dead letters.
 pub(crate) struct Matcher<'a> {
     filter: &'a DeadFilter,
-    org: Option<Name>,
     seqs: Option<HashSet<u64>>,
 }
 
@@ -141,58 +141,25 @@ impl<'a> Matcher<'a> {
             })?;
             seqs.insert(seq);
         }
-        let org = filter
-            .org
-            .as_deref()
-            .map(Name::from_str)
-            .transpose()
-            .map_err(|error| invalid("org", error.to_string()))?;
         Ok(Self {
             filter,
-            org,
             seqs: (!filter.ids.is_empty()).then_some(seqs),
         })
     }
 
     /// The subjects of DEAD that may hold what matches.
     pub(crate) fn subjects(&self) -> String {
-        let filter = self.filter;
-        // Those without an org are stored under another token.
-        let org = self
-            .org
-            .as_ref()
-            .filter(|org| **org != Name::default_org())
-            .map(Name::as_str);
-        subjects::dead_filter(
-            filter.stage,
-            org,
-            filter.provider.as_deref(),
-            filter.integration.as_deref(),
-        )
+        self.filter.subject()
     }
 
     /// Whether a dead letter stored at this time matches.
     pub(crate) fn matches(&self, seq: u64, at: Timestamp, letter: &DeadLetter) -> bool {
-        let filter = self.filter;
-        let delivery = letter.delivery.as_deref();
-        let is =
-            |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-        let event_type = delivery
-            .and_then(|delivery| delivery.events.first())
-            .map(|accepted| accepted.event.event_type.as_str());
-        self.seqs.as_ref().is_none_or(|seqs| seqs.contains(&seq))
-            && self.org.as_ref().is_none_or(|org| is_of(org, letter.org.as_ref()))
-            && is(
-                &filter.integration,
-                delivery.map(|delivery| delivery.integration.as_str()),
-            )
-            && is(&filter.provider, delivery.map(|delivery| delivery.provider.as_str()))
-            && filter.stage.is_none_or(|stage: Stage| stage == letter.stage)
-            && filter.reason.is_none_or(|reason| reason == letter.reason)
-            && is(&filter.fingerprint, Some(&letter.fingerprint))
-            && is(&filter.event_type, event_type)
-            && filter.since.is_none_or(|since| at >= since)
-            && filter.until.is_none_or(|until| at < until)
+        self.seqs.as_ref().is_none_or(|seqs| seqs.contains(&seq)) && self.filter.covers(at, letter)
+    }
+
+    /// From when on something can match.
+    pub(crate) fn since(&self) -> Option<Timestamp> {
+        self.filter.since
     }
 
     /// Whether nothing stored at this time or before can match.
@@ -263,13 +230,15 @@ impl Shared {
 
     async fn groups(&self, filter: &DeadFilter, limit: usize) -> Result<Value, Problem> {
         let matcher = Matcher::new(filter)?;
+        let marks = self.broker.marks().await.map_err(problems::broker)?;
         let mut groups = Groups::new(GROUPS_MAX);
-        self.matching(&matcher, None, |_, letter| {
-            groups.add(letter);
+        self.matching(&matcher, None, |seq, letter| {
+            groups.add(seq, letter, marks.is_settled(seq));
             ControlFlow::Continue(())
         })
         .await?;
-        Ok(groups.view(limit))
+        let name = |id: &str| Some(self.directory.by_id(id)?.name.clone());
+        Ok(groups.view(limit, name))
     }
 }
 
@@ -283,6 +252,10 @@ struct Groups {
 /// What is shown of a group: how its newest dead letter looks, and how many there are.
 struct Group {
     count: u64,
+    /// Replayed or given up.
+    settled: u64,
+    /// The newest.
+    examples: Vec<u64>,
     stage: Stage,
     reason: DeadReason,
     message: String,
@@ -301,11 +274,15 @@ impl Groups {
         }
     }
 
-    fn add(&mut self, letter: DeadLetter) {
+    fn add(&mut self, seq: u64, letter: DeadLetter, settled: bool) {
         let full = self.by_fingerprint.len() >= self.most;
         match self.by_fingerprint.get_mut(&letter.fingerprint) {
             Some(group) => {
                 group.count += 1;
+                group.settled += u64::from(settled);
+                if group.examples.len() < EXAMPLES_MAX {
+                    group.examples.push(seq);
+                }
                 group.first_at = group.first_at.min(letter.first_at);
             }
             None if full => self.truncated = true,
@@ -316,6 +293,8 @@ impl Groups {
                     .unzip();
                 let group = Group {
                     count: 1,
+                    settled: u64::from(settled),
+                    examples: vec![seq],
                     stage: letter.stage,
                     reason: letter.reason,
                     message: letter.message,
@@ -330,7 +309,7 @@ impl Groups {
     }
 
     /// The largest groups. `truncated` says that there are more.
-    fn view(self, limit: usize) -> Value {
+    fn view(self, limit: usize, name: impl Fn(&str) -> Option<Name>) -> Value {
         let truncated = self.truncated || self.by_fingerprint.len() > limit;
         let mut list: Vec<(String, Group)> = self.by_fingerprint.into_iter().collect();
         list.sort_by_key(|(_, group)| std::cmp::Reverse((group.count, group.last_at)));
@@ -341,11 +320,14 @@ impl Groups {
                 json!({
                     "fingerprint": fingerprint,
                     "count": group.count,
+                    "settled": group.settled,
+                    "examples": group.examples.iter().map(|seq| dead_letter_id(*seq)).collect::<Vec<_>>(),
                     "stage": group.stage,
                     "reason": group.reason,
                     "message": group.message,
                     "provider": group.provider,
                     "integration_id": group.integration,
+                    "integration": group.integration.as_deref().and_then(&name),
                     "first_at": group.first_at,
                     "last_at": group.last_at,
                 })

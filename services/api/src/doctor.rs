@@ -11,7 +11,8 @@ use signalbox_broker::{
     topology::Consumer,
     waiting::{Look, Waiting},
 };
-use signalbox_proto::{Integration, Lane, Name, Phase, State as Held, Timestamp, subjects};
+use signalbox_matching::schema::Fault;
+use signalbox_proto::{Integration, Lane, Name, Phase, State as Held, Timestamp, subjects, types::Registered};
 use signalbox_runtime::{Problem, duration};
 
 use crate::{App, Shared, problems, request::Query, sealing};
@@ -82,6 +83,7 @@ pub(crate) async fn doctor(State(shared): App, mut query: Query) -> Result<Json<
         .check_consumers(&integrations, &mut findings)
         .await
         .map_err(problems::broker)?;
+    findings.extend(judge_types(&shared.broken_types().await.map_err(problems::broker)?));
     let look = shared.broker.look_at_waiting().await.map_err(problems::broker)?;
     findings.extend(judge_waiting(&look, now, &|id| shared.directory.state(id)));
     findings.extend(shared.check_keys(&integrations));
@@ -259,6 +261,24 @@ fn held(integration: &Integration, state: &Held) -> Option<Finding> {
                 integration.name, integration.org
             ),
         )),
+    }
+}
+
+fn judge_types(broken: &[(Registered, Fault)]) -> Vec<Finding> {
+    let findings: Vec<Finding> = broken
+        .iter()
+        .take(LIST_MAX)
+        .map(|(Registered { org, name, .. }, fault)| {
+            error(
+                format!("the schema of event type {name} of org {org} does not compile, so its events are not checked: {fault}"),
+                format!("register it anew: `signalbox event-types put {name} --org {org} --schema @FILE`"),
+            )
+        })
+        .collect();
+    if findings.is_empty() {
+        vec![ok("every schema of an event type compiles")]
+    } else {
+        findings
     }
 }
 

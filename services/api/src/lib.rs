@@ -4,17 +4,25 @@ mod acts;
 mod apply;
 mod config;
 mod dead;
+mod deliveries;
 mod directory;
 mod doctor;
+mod event_types;
 mod integrations;
 mod plan;
+mod preview;
 mod problems;
 mod providers;
 mod request;
 mod sealing;
 mod spec;
+mod story;
+mod tail;
+mod target;
+mod test;
 mod trace;
 mod view;
+mod why;
 
 use std::sync::Arc;
 
@@ -26,7 +34,7 @@ use axum::{
     routing::{get, post},
 };
 use signalbox_broker::Broker;
-use signalbox_providers::Installation;
+use signalbox_providers::{Installation, http::Client};
 use signalbox_runtime::{AdminKey, Keyring, Process};
 
 pub use config::Config;
@@ -63,6 +71,10 @@ struct Shared {
     directory: Directory,
     /// One apply at a time in this process; between processes the revisions decide.
     applying: tokio::sync::Mutex<()>,
+    /// For tests of integrations.
+    client: tokio::sync::OnceCell<Client>,
+    /// One permit a tail.
+    tails: Arc<tokio::sync::Semaphore>,
 }
 
 type App = State<Arc<Shared>>;
@@ -78,6 +90,8 @@ impl Api {
             installation,
             directory: Directory::default(),
             applying: tokio::sync::Mutex::default(),
+            client: tokio::sync::OnceCell::new(),
+            tails: Arc::new(tokio::sync::Semaphore::new(tail::TAILS_MAX)),
         };
         Self {
             shared: Arc::new(shared),
@@ -96,6 +110,9 @@ impl Api {
             )
             .route("/v1/integrations/{id}/pause", post(integrations::pause))
             .route("/v1/integrations/{id}/resume", post(integrations::resume))
+            .route("/v1/integrations/{id}/test", post(test::test))
+            .route("/v1/integrations/{id}/preview", post(preview::preview))
+            .route("/v1/integrations/{id}/deliveries", get(deliveries::of_integration))
             .route("/v1/apply", post(apply::apply).layer(apply_limit))
             .route("/v1/export", get(integrations::export))
             .route("/v1/providers", get(providers::list))
@@ -104,9 +121,25 @@ impl Api {
             .route("/v1/dead-letters/replay", post(acts::replay))
             .route("/v1/dead-letters/discard", post(acts::discard))
             .route("/v1/dead-letters/{id}", get(dead::show))
+            .route("/v1/acts", get(acts::list))
             .route("/v1/acts/{id}", get(acts::show))
             .route("/v1/acts/{id}/cancel", post(acts::cancel))
+            .route("/v1/acts/{id}/resume", post(acts::resume))
+            .route("/v1/events/replay", post(acts::replay_events))
+            .route("/v1/deliveries", get(deliveries::list))
+            .route("/v1/deliveries/discard", post(acts::discard_waiting))
+            .route("/v1/deliveries/retry", post(acts::retry_waiting))
+            .route("/v1/deliveries/{id}", get(deliveries::show))
+            .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
+            .route("/v1/event-types", get(event_types::list).post(event_types::create))
+            .route(
+                "/v1/event-types/{type}",
+                get(event_types::show)
+                    .put(event_types::put)
+                    .delete(event_types::delete),
+            )
             .route("/v1/events/{id}", get(trace::trace))
+            .route("/v1/tail/{what}", get(tail::tail))
             .route("/v1/doctor", get(doctor::doctor))
             .route_layer(middleware::from_fn_with_state(self.shared.clone(), authenticate))
             .layer(limit)

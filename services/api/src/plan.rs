@@ -159,6 +159,7 @@ fn differences(spec: &Spec, current: &Integration, secrets: Option<&Secrets>) ->
         ("retry", current.schedule_secs == spec.schedule_secs),
         ("expire_after", current.expire_after_secs == spec.expire_after_secs),
         ("timeout", current.timeout_secs == spec.timeout_secs),
+        ("template", current.template == spec.template),
     ];
     rows.into_iter()
         .filter(|(_, same)| !same)
@@ -191,7 +192,7 @@ pub(crate) fn integration(
         schedule_secs: spec.schedule_secs.clone(),
         expire_after_secs: spec.expire_after_secs,
         timeout_secs: spec.timeout_secs,
-        template: None,
+        template: spec.template.clone(),
         created_at: current.map_or(now, |current| current.created_at),
         updated_at: now,
     })

@@ -11,10 +11,15 @@ use serde_json::{Map, Value};
 use signalbox_matching::Condition;
 use signalbox_proto::{
     Name, Severity,
-    integration::{Filter, SCHEDULE_SECS, SCHEDULE_STEPS_MAX, STEP_SECS, Secrets, Subscription, TIMEOUT_SECS_RANGE},
+    integration::{
+        Filter, SCHEDULE_SECS, SCHEDULE_STEPS_MAX, STEP_SECS, Secrets, Subscription, TIMEOUT_SECS_RANGE, Template,
+    },
     pattern::Pattern,
 };
-use signalbox_providers::{Egress, Entry, FieldError, MASK};
+use signalbox_providers::{
+    Egress, Entry, FieldError, MASK, planned,
+    wording::{kind, unknown},
+};
 use signalbox_runtime::duration;
 
 use crate::sealing::empty;
@@ -29,7 +34,7 @@ const AGENTS_MAX: usize = 1_000;
 const AGENT_BYTES_MAX: usize = 256;
 
 /// What an integration may have.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "config",
     "credentials",
     "enabled",
@@ -44,20 +49,9 @@ const KNOWN: [&str; 16] = [
     "retry",
     "retry_count",
     "subscribed_events",
+    "template",
     "timeout",
     "type",
-];
-/// What later versions take. Refused by name.
-const NOT_ENFORCED: [&str; 9] = [
-    "batch",
-    "batch_events",
-    "batch_window_seconds",
-    "connect_timeout",
-    "health_check",
-    "order_by",
-    "order_on_dead",
-    "rate_limit_per_minute",
-    "template",
 ];
 
 /// An integration as its owner wants it, checked.
@@ -74,6 +68,7 @@ pub(crate) struct Spec {
     pub(crate) schedule_secs: Option<Vec<u32>>,
     pub(crate) expire_after_secs: Option<u32>,
     pub(crate) timeout_secs: Option<u32>,
+    pub(crate) template: Option<Template>,
 }
 
 /// What is stored of an integration: its config joined with its secrets, and its credentials.
@@ -141,6 +136,7 @@ pub(crate) fn check(
     reader.rate_limit();
     let expire_after_secs = reader.secs("expire_after", EXPIRE_SECS);
     let timeout_secs = reader.secs("timeout", TIMEOUT_SECS_RANGE);
+    let template = reader.template(entry);
     let mut config = reader.object("config");
     let mut credentials = reader.object("credentials");
     let schedule_secs = reader.schedule(entry, &config);
@@ -177,6 +173,7 @@ pub(crate) fn check(
                 schedule_secs,
                 expire_after_secs,
                 timeout_secs,
+                template,
             })
         }
         _ => Err(reader.errors),
@@ -204,12 +201,14 @@ impl<'a> Reader<'a> {
 
     fn refuse_unknown(&mut self) {
         for field in self.map.keys() {
-            if NOT_ENFORCED.contains(&field.as_str()) {
-                self.fail(field, "is not enforced by this version: leave it out");
-            } else if !KNOWN.contains(&field.as_str()) {
-                let message = unknown(field, &KNOWN);
-                self.fail(field, message);
+            if KNOWN.contains(&field.as_str()) {
+                continue;
             }
+            let message = match planned::field(field) {
+                Some(version) => format!("is not enforced by this version: {version} will; leave it out until then"),
+                None => unknown(field, &KNOWN),
+            };
+            self.fail(field, message);
         }
     }
 
@@ -253,9 +252,14 @@ impl<'a> Reader<'a> {
             return None;
         }
         let text = self.text("provider")?;
-        let Some(entry) = signalbox_providers::find(text) else {
+        let name = planned::canonical(text);
+        let Some(entry) = signalbox_providers::find(name) else {
+            let when = match planned::provider(name) {
+                Some(planned) => format!("{} will have it; ", planned.version),
+                None => String::new(),
+            };
             let message = format!(
-                "{:?} is not a provider of this version: there are {}",
+                "{:?} is not a provider of this version: {when}there are {}",
                 cut(text),
                 provider_names()
             );
@@ -380,10 +384,13 @@ impl<'a> Reader<'a> {
         match self.get("rate_limit") {
             None => {}
             Some(Value::String(text)) if text == "none" => {}
-            Some(_) => self.fail(
-                "rate_limit",
-                "is not enforced by this version: write `rate_limit: none`",
-            ),
+            Some(_) => {
+                let until = planned::field("rate_limit").map_or_else(String::new, |version| format!(": {version} will"));
+                self.fail(
+                    "rate_limit",
+                    format!("is not enforced by this version{until}; write `rate_limit: none` until then"),
+                );
+            }
         }
     }
 
@@ -423,6 +430,41 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// Texts of the owner, checked by what the provider takes.
+    fn template(&mut self, entry: Option<&'static Entry>) -> Option<Template> {
+        let value = self.get("template")?;
+        let Value::Object(map) = value else {
+            self.fail("template", format!("is {}, not title and body", kind(value)));
+            return None;
+        };
+        let mut template = Template::default();
+        for (name, value) in map.iter().filter(|(_, value)| !value.is_null()) {
+            let place = format!("template/{name}");
+            let slot = match name.as_str() {
+                "title" => &mut template.title,
+                "body" => &mut template.body,
+                other => {
+                    let message = unknown(other, &["title", "body"]);
+                    self.fail(place, message);
+                    continue;
+                }
+            };
+            match value {
+                Value::String(text) => *slot = Some(text.clone()),
+                other => self.fail(place, format!("is {}, not a text", kind(other))),
+            }
+        }
+        // What could not be read is complained of already.
+        if self.errors.iter().any(|error| error.pointer.starts_with("template")) {
+            return None;
+        }
+        if let Some(Err(found)) = entry.map(|entry| entry.check_template(&template)) {
+            self.errors.extend(found);
+            return None;
+        }
+        Some(template)
     }
 
     fn object(&mut self, field: &str) -> Value {
@@ -548,47 +590,8 @@ fn provider_names() -> String {
         .join(", ")
 }
 
-/// What a value is, in words that do not repeat it.
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a group of fields",
-    }
-}
-
 fn cut(text: &str) -> String {
     text.chars().take(80).collect()
-}
-
-/// Says that a field is unknown, and which one may be meant.
-fn unknown(field: &str, known: &[&str]) -> String {
-    let field = field.to_ascii_lowercase();
-    let nearest = known.iter().map(|known| (edits(&field, known), known)).min();
-    match nearest {
-        Some((distance, name)) if distance <= 1 + field.len() / 3 => {
-            format!("is not a field here: did you mean {name}?")
-        }
-        _ => format!("is not a field here: there are {}", known.join(", ")),
-    }
-}
-
-/// Levenshtein distance in bytes.
-fn edits(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.bytes().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, b) in right.bytes().enumerate() {
-            let changed = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

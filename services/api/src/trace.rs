@@ -1,12 +1,14 @@
 //! `GET /v1/events/{id}`: the whole story of one event, read from the streams.
 //!
-//! The event from EVENTS, its attempts from OUTCOMES, what was given up from DEAD, and what still waits from the
-//! providers' streams and PARKED. All are read from `since` on, so the cost is that of the time looked at.
+//! [`find`] finds the event, [`crate::story`] reads what became of its deliveries, [`crate::why`] puts reasons and
+//! remedies into words.
+
+mod find;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    ops::ControlFlow,
+    collections::{BTreeSet, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -14,22 +16,31 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use serde_json::{Value, json};
-use signalbox_broker::{Message, topology::From};
+use serde_json::{Map, Value, json};
+use signalbox_broker::browse::dead_letter_id;
+use signalbox_matching::{EventView, explain_view};
 use signalbox_proto::{
-    Accepted, Attempt, DeadLetter, Delivery, Name, Phase, Record, Timestamp,
-    act::{Did, Mark},
-    ledger::{Final, Row},
-    names::check_event_id,
-    outcome::Next,
-    subjects, wire,
+    Accepted, Integration, Name, Timestamp, act::Act, ledger::Final, names::check_event_id, outcome::EventRef, subjects,
 };
-use signalbox_runtime::{Problem, duration};
+use signalbox_runtime::Problem;
 
-use crate::{App, Shared, problems, problems::invalid, request::Query, view};
+use crate::{
+    App, Shared, problems,
+    problems::invalid,
+    request::Query,
+    story::{Replay, Stories, Story, Wanted},
+    view,
+    why::{self, Unmatched, Why},
+};
 
-/// How far back an event is looked for where a request does not say.
-const SINCE: std::time::Duration = std::time::Duration::from_secs(3_600);
+/// Clocks of servers differ: what an event caused may seem to be stored this much before it.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
+/// Integrations of the event's org that are asked why they were not matched.
+const ASKED_MAX: usize = 5_000;
+/// Deliveries that are listed; of more, those that are not delivered first.
+const DELIVERIES_MAX: usize = 1_000;
+/// Integrations that are listed as not matched, those whose filter alone decided first.
+const NOT_MATCHED_MAX: usize = 100;
 
 pub(crate) async fn trace(
     State(shared): App,
@@ -38,343 +49,309 @@ pub(crate) async fn trace(
 ) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
     let source = query.take("source");
-    let since = query
-        .time("since", Timestamp::now())?
-        .unwrap_or_else(|| Timestamp::now() - SINCE);
+    let now = Timestamp::now();
+    let since = query.time("since", now)?;
     query.end()?;
     check_event_id(&id).map_err(|error| invalid("id", error.to_string()))?;
     shared.directory.complete()?;
-    let found = shared.accepted(&org, &id, source.as_deref(), since).await?;
-    let sources: BTreeSet<&str> = found.iter().map(|accepted| accepted.event.source.as_str()).collect();
-    if sources.len() > 1 {
-        let list: Vec<Value> = sources.into_iter().map(Value::from).collect();
-        let detail = format!("{} sources have an event {id:?}: say which with ?source=", list.len());
-        return Err(Problem::new(StatusCode::CONFLICT, "several_events", detail)
-            .field("source")
-            .with("sources", list));
-    }
-    let (Some(first), Some(newest)) = (found.first(), found.last()) else {
-        let detail = format!(
-            "org {org} accepted no event {id:?} since {since}: look further back with ?since= (--since), such as {}",
-            duration::format(SINCE * 24)
-        );
-        return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail));
+    let wanted = Wanted::Event {
+        org: &org,
+        id: &id,
+        source: source.as_deref(),
     };
-    let seqs = found.iter().map(|accepted| accepted.seq).collect();
-    let stories = shared.stories(&seqs, first.at).await?;
-    Ok(Json(answer(&shared, newest, &stories)))
-}
-
-/// What is known of the deliveries of an event.
-#[derive(Default)]
-struct Stories {
-    no_route: bool,
-    by_delivery: BTreeMap<String, Story>,
-}
-
-#[derive(Default)]
-struct Story {
-    integration: String,
-    provider: String,
-    attempts: Vec<Attempt>,
-    /// What waits, with the stream's word for it and its time there.
-    waiting: Option<(Delivery, Place)>,
-    dead: BTreeMap<u64, DeadLetter>,
-    ended: Option<Row>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Lane,
-    Schedule,
-    Parked,
-}
-
-impl Stories {
-    fn of(&mut self, delivery: &str, integration: &str, provider: &Name) -> &mut Story {
-        let story = self.by_delivery.entry(delivery.to_owned()).or_default();
-        if story.integration.is_empty() {
-            story.integration = integration.to_owned();
-            story.provider = provider.to_string();
-        }
-        story
-    }
-
-    fn record(&mut self, seqs: &HashSet<u64>, record: Record) {
-        match record {
-            Record::NoRoute(ranges) => {
-                self.no_route |= ranges
-                    .iter()
-                    .any(|(first, last)| seqs.iter().any(|seq| (first..=last).contains(&seq)));
-            }
-            Record::Attempt(attempt) if attempt.events.iter().any(|event| seqs.contains(&event.seq)) => {
-                let story = self.of(&attempt.delivery, &attempt.integration, &attempt.provider);
-                if let Next::Final(state) = attempt.next {
-                    story.end(attempt.generation, state);
-                }
-                // A crash after the outcome was written repeats it.
-                let same = |known: &Attempt| {
-                    (known.generation, known.attempt, known.at) == (attempt.generation, attempt.attempt, attempt.at)
-                };
-                if !story.attempts.iter().any(same) {
-                    story.attempts.push(attempt);
-                }
-            }
-            Record::Attempt(_) => {}
-        }
-    }
-
-    fn bury(&mut self, seqs: &HashSet<u64>, seq: u64, letter: DeadLetter) {
-        let Some(delivery) = letter.delivery.as_deref() else {
-            return;
-        };
-        if owes(delivery, seqs) {
-            let story = self.of(&delivery.id, &delivery.integration, &delivery.provider);
-            story.end(delivery.generation, letter.reason.ledger());
-            story.dead.insert(seq, letter);
-        }
-    }
-
-    fn wait(&mut self, seqs: &HashSet<u64>, delivery: Delivery, place: Place) {
-        if owes(&delivery, seqs) {
-            let story = self.of(&delivery.id, &delivery.integration, &delivery.provider);
-            let newer =
-                |known: &(Delivery, Place)| (known.0.generation, known.0.hop) < (delivery.generation, delivery.hop);
-            if story.waiting.as_ref().is_none_or(newer) {
-                story.waiting = Some((delivery, place));
-            }
-        }
-    }
-}
-
-fn owes(delivery: &Delivery, seqs: &HashSet<u64>) -> bool {
-    delivery.events.iter().any(|accepted| seqs.contains(&accepted.seq))
-}
-
-impl Story {
-    fn end(&mut self, generation: u32, state: Final) {
-        let row = Row { generation, state };
-        self.ended = Some(self.ended.map_or(row, |known| known.join(row)));
-    }
-
-    /// What waits, unless its generation has ended.
-    fn moving(&self) -> Option<&(Delivery, Place)> {
-        self.waiting
-            .as_ref()
-            .filter(|(delivery, _)| self.ended.is_none_or(|row| row.generation < delivery.generation))
-    }
-}
-
-impl Shared {
-    /// The accepted events with an id, oldest first.
-    async fn accepted(
-        &self,
-        org: &Name,
-        id: &str,
-        source: Option<&str>,
-        since: Timestamp,
-    ) -> Result<Vec<Accepted>, Problem> {
-        let mut found = Vec::new();
-        let partitions = self.broker.config().partitions;
-        let filters = subjects::event_filters(subjects::partition(org.as_str(), partitions), partitions);
-        let each = |message: Message| {
-            match message.accepted() {
-                Ok(accepted) => {
-                    let event = &accepted.event;
-                    if event.id == id && event.org == *org && source.is_none_or(|source| event.source == source) {
-                        found.push(accepted);
-                    }
-                }
-                Err(error) => tracing::error!(%error, seq = message.place.seq, "cannot read an event"),
-            }
-            ControlFlow::Continue(())
-        };
-        self.broker
-            .scan(subjects::EVENTS, filters, From::Time(since), each)
-            .await
-            .map_err(problems::broker)?;
-        Ok(found)
-    }
-
-    async fn stories(&self, seqs: &HashSet<u64>, since: Timestamp) -> Result<Stories, Problem> {
-        let mut stories = Stories::default();
-        // What waits is read before what ended: a delivery that ends meanwhile is seen at least once.
-        for provider in self.broker.providers().await.map_err(problems::broker)? {
-            let stream = subjects::deliver_stream(&provider);
-            let each = |stored: signalbox_broker::browse::Stored| {
-                let retry = subjects::is_retry(&stored.subject);
-                read_waiting(
-                    &mut stories,
-                    seqs,
-                    &stored,
-                    if retry { Place::Schedule } else { Place::Lane },
-                );
-            };
-            self.broker
-                .scan_queue(&stream, ">", each)
-                .await
-                .map_err(problems::broker)?;
-        }
-        let [parked, _gates] = subjects::PARKED_SUBJECTS;
-        let each = |stored: signalbox_broker::browse::Stored| read_waiting(&mut stories, seqs, &stored, Place::Parked);
-        self.broker
-            .scan_queue(subjects::PARKED, parked, each)
-            .await
-            .map_err(problems::broker)?;
-
-        let each = |message: Message| {
-            match wire::decode_records(&message.body) {
-                Ok((records, _)) => records.into_iter().for_each(|record| stories.record(seqs, record)),
-                Err(error) => tracing::error!(%error, seq = message.place.seq, "cannot read outcomes"),
-            }
-            ControlFlow::Continue(())
-        };
-        let all = vec![subjects::OUTCOME_ALL.to_owned()];
-        self.broker
-            .scan(subjects::OUTCOMES, all, From::Time(since), each)
-            .await
-            .map_err(problems::broker)?;
-
-        let mut marks = Vec::new();
-        let each = |message: Message| {
-            if subjects::is_dead_mark(&message.subject) {
-                marks.extend(wire::decode::<Mark>(&message.body).ok());
-            } else {
-                match wire::decode::<DeadLetter>(&message.body) {
-                    Ok(letter) => stories.bury(seqs, message.place.seq, letter),
-                    Err(error) => tracing::error!(%error, seq = message.place.seq, "cannot read a dead letter"),
-                }
-            }
-            ControlFlow::Continue(())
-        };
-        let all = subjects::DEAD_SUBJECTS.map(str::to_owned).to_vec();
-        self.broker
-            .scan(subjects::DEAD, all, From::Time(since), each)
-            .await
-            .map_err(problems::broker)?;
-        for mark in marks.iter().filter(|mark| mark.did == Did::Discarded) {
-            for story in stories.by_delivery.values_mut() {
-                let generations: Vec<u32> = mark
-                    .seqs
-                    .iter()
-                    .filter_map(|seq| Some(story.dead.get(seq)?.delivery.as_ref()?.generation))
-                    .collect();
-                generations
-                    .into_iter()
-                    .for_each(|generation| story.end(generation, Final::Discarded));
-            }
-        }
-        Ok(stories)
-    }
-}
-
-fn read_waiting(stories: &mut Stories, seqs: &HashSet<u64>, stored: &signalbox_broker::browse::Stored, place: Place) {
-    match wire::decode_delivery(&stored.body) {
-        Ok(delivery) => stories.wait(seqs, delivery, place),
-        Err(error) => tracing::error!(%error, subject = stored.subject, seq = stored.seq, "cannot read a delivery"),
-    }
-}
-
-fn answer(shared: &Arc<Shared>, accepted: &Accepted, stories: &Stories) -> Value {
-    let status = match (stories.by_delivery.is_empty(), stories.no_route) {
-        (false, _) => "routed",
-        (true, true) => "no_route",
-        (true, false) => "accepted",
+    let (found, looked_back_to) = shared.accepted(&org, wanted, since, now).await?;
+    one_source(&id, found.iter().map(|accepted| accepted.event.source.as_str()))?;
+    let since = found.first().map_or(looked_back_to, |first| first.at) - CLOCKS_APART;
+    let seqs: HashSet<u64> = found.iter().map(|accepted| accepted.seq).collect();
+    let mut read = Read {
+        shared: shared.clone(),
+        stories: Stories::new(wanted),
+        no_route: false,
+        records_from: None,
+        acts: Vec::new(),
+        now,
     };
-    let deliveries: Vec<Value> = stories
-        .by_delivery
-        .iter()
-        .map(|(id, story)| delivery(shared, accepted, id, story))
+    if found.is_empty() && shared.keeps_all_since(looked_back_to).await? {
+        // An event that was accepted since then would have been found: nothing else can know it.
+        return Err(shared.not_found(&org, &id, looked_back_to).await?);
+    }
+    read.all(&seqs, since).await?;
+    if let Some(newest) = found.into_iter().next_back() {
+        return read.answer(newest).await.map(Json);
+    }
+    let stories = read.stories.deliveries();
+    let known: Vec<EventRef> = stories
+        .flat_map(|story| story.events.iter().cloned())
+        .filter(|event| wanted.names(&event.id, &event.source))
         .collect();
-    json!({
-        "event": view::accepted(accepted),
-        "accepted_at": accepted.at,
-        "sequence": accepted.seq,
-        "status": status,
-        "data_expired": false,
-        "deliveries": deliveries,
-    })
+    one_source(&id, known.iter().map(|event| event.source.as_str()))?;
+    match known.first() {
+        Some(event) => Ok(Json(read.remains(&org, event))),
+        None => Err(shared.not_found(&org, &id, looked_back_to).await?),
+    }
 }
 
-fn delivery(shared: &Arc<Shared>, accepted: &Accepted, id: &str, story: &Story) -> Value {
-    let integration = shared.directory.by_id(&story.integration);
-    let mut attempts: Vec<&Attempt> = story.attempts.iter().collect();
-    attempts.sort_by_key(|attempt| (attempt.generation, attempt.attempt, attempt.at));
-    let sent: Vec<&&Attempt> = attempts.iter().filter(|attempt| attempt.outcome.is_some()).collect();
-    let last = sent.last();
-    let moving = story.moving();
-    let phase = shared.directory.state(&story.integration).phase;
-    let (status, waiting_for) = match (moving, story.ended) {
-        (Some((_, Place::Parked)), _) => (
-            "parked",
-            Some(if phase == Phase::Suspended { "breaker" } else { "pause" }),
-        ),
-        (Some((delivery, _)), _) if delivery.attempt > 0 => ("retrying", None),
-        (Some(_), _) => ("pending", None),
-        (None, Some(row)) => (row.state.as_str(), None),
-        (None, None) => (if sent.is_empty() { "pending" } else { "retrying" }, None),
-    };
-    let open = moving.is_some() || story.ended.is_none();
-    let next_attempt_at = match moving {
-        Some((delivery, Place::Schedule | Place::Lane)) => delivery.due,
-        Some((_, Place::Parked)) => None,
-        None if open => attempts.last().and_then(|attempt| attempt.next_at),
-        None => None,
-    };
-    let dead = story.dead.last_key_value();
-    let error_message = match (open, dead) {
-        (false, Some((_, letter))) if status != "delivered" => Some(letter.message.clone()),
-        _ if status == "delivered" => None,
-        _ => attempts.last().and_then(|attempt| attempt.error_message.clone()),
-    };
-    // What OUTCOMES has let go of or not got yet is in the envelope.
-    let notes = moving
-        .map(|(delivery, _)| &delivery.notes)
-        .or(dead.and_then(|(_, letter)| Some(&letter.delivery.as_ref()?.notes)));
-    let history: Vec<Value> = if attempts.is_empty() {
-        notes.into_iter().flatten().map(view::note).collect()
-    } else {
-        attempts.iter().map(|attempt| entry(attempt)).collect()
-    };
-    json!({
-        "id": id,
-        "integration_id": story.integration,
-        "integration": integration.as_ref().map(|integration| &integration.name),
-        "provider": story.provider,
-        "event_id": accepted.event.id,
-        "event_type": accepted.event.event_type,
-        "status": status,
-        "waiting_for": waiting_for,
-        "generation": attempts.last().map(|attempt| attempt.generation).max(moving.map(|(delivery, _)| delivery.generation)),
-        "attempts": sent.len().max(if attempts.is_empty() { history.len() } else { 0 }),
-        "last_attempt_at": last.map(|attempt| attempt.at),
-        "next_attempt_at": next_attempt_at,
-        "response_code": last.and_then(|attempt| attempt.response_code),
-        "response_body": last.map(|attempt| &attempt.response_body),
-        "error_message": error_message,
-        "dead_letter_id": dead.map(|(seq, _)| signalbox_broker::browse::dead_letter_id(*seq)),
-        "created_at": accepted.at,
-        "history": history,
-    })
+/// Refuses an id that events of several sources have.
+pub(crate) fn one_source<'a>(id: &str, sources: impl Iterator<Item = &'a str>) -> Result<(), Problem> {
+    let sources: BTreeSet<&str> = sources.collect();
+    if sources.len() < 2 {
+        return Ok(());
+    }
+    let list: Vec<Value> = sources.into_iter().map(Value::from).collect();
+    let detail = format!("{} sources have an event {id:?}: say which with ?source=", list.len());
+    Err(Problem::new(StatusCode::CONFLICT, "several_events", detail)
+        .field("source")
+        .with("sources", list))
 }
 
-fn entry(attempt: &Attempt) -> Value {
-    let next = match attempt.next {
-        Next::Final(state) => state.as_str(),
-        Next::Retrying => "retrying",
-        Next::Parked => "parked",
-        Next::Unknown => "unknown",
-    };
-    json!({
-        "generation": attempt.generation,
-        "attempt": attempt.attempt,
-        "at": attempt.at,
-        "duration_ms": attempt.duration_ms,
-        "outcome": attempt.outcome,
-        "response_code": attempt.response_code,
-        "response_body": attempt.response_body,
-        "error_message": attempt.error_message,
-        "next": next,
-        "next_at": attempt.next_at,
-    })
+/// All that was read for one answer.
+struct Read<'a> {
+    shared: Arc<Shared>,
+    stories: Stories<'a>,
+    no_route: bool,
+    /// From when on OUTCOMES is complete; `None` where it has let go of nothing.
+    records_from: Option<Timestamp>,
+    /// Read where a replay is not explained by what else is known.
+    acts: Vec<Act>,
+    now: Timestamp,
+}
+
+impl Read<'_> {
+    async fn all(&mut self, seqs: &HashSet<u64>, since: Timestamp) -> Result<(), Problem> {
+        let Self {
+            shared,
+            stories,
+            no_route,
+            ..
+        } = self;
+        // What waits is read before what ended: a delivery that ends meanwhile is seen at least once.
+        shared.read_waiting(stories, since).await?;
+        let routeless = |ranges: &[(u64, u64)]| {
+            *no_route |= ranges
+                .iter()
+                .any(|(first, last)| seqs.iter().any(|seq| (first..=last).contains(&seq)));
+        };
+        shared.read_outcomes(stories, since, routeless).await?;
+        shared.read_dead(stories, since).await?;
+        self.records_from = self.shared.first_kept(subjects::OUTCOMES).await?;
+        let unexplained = |story: &Story| {
+            let mut generations = story.later_generations().into_iter();
+            generations.any(|generation| story.replay_of(generation).is_none())
+        };
+        if self.stories.deliveries().any(unexplained) {
+            let acts = self.shared.broker.acts().await.map_err(problems::broker)?;
+            self.acts = acts.into_iter().map(|entry| entry.value).collect();
+        }
+        Ok(())
+    }
+
+    /// The story of an event that EVENTS has.
+    async fn answer(self, accepted: Accepted) -> Result<Value, Problem> {
+        let shared = self.shared.clone();
+        let org = accepted.event.org.clone();
+        let delivered: HashSet<String> = self
+            .stories
+            .deliveries()
+            .map(|story| story.integration.clone())
+            .collect();
+        let integrations = shared.directory.of_org(&org);
+        let count = integrations.len();
+        // Asking compiles conditions, which takes its time for thousands of them.
+        let asked = accepted.clone();
+        let (not_matched, more) = tokio::task::spawn_blocking(move || not_matched(&integrations, &delivered, &asked))
+            .await
+            .map_err(|error| problems::internal(&error))?;
+        let deliveries = self.deliveries(&accepted.event.id, Some(accepted.at));
+        let matched = self.stories.deliveries().len();
+        let unmade = self.stories.unmade.get(&accepted.seq);
+        let kept = self.records_from.is_none_or(|from| from <= accepted.at);
+        let status = match (matched, unmade, self.no_route) {
+            (1.., _, _) => "routed",
+            (0, Some(_), _) => "dead",
+            (0, None, true) => "no_route",
+            (0, None, false) if kept => "accepted",
+            (0, None, false) => "unknown",
+        };
+        let Why { why, next } = match (status, unmade) {
+            ("dead", Some((seq, message))) => {
+                let letter = dead_letter_id(*seq);
+                Why {
+                    why: format!("it could not be routed: {message}"),
+                    next: format!("dead letter {letter}: replay with `signalbox dead replay {letter}`"),
+                }
+            }
+            ("routed", _) => Why {
+                why: format!("{matched} of {count} integrations of org {org} have it"),
+                next: "see its deliveries".to_owned(),
+            },
+            ("no_route", _) => Why {
+                why: match count {
+                    0 => format!("org {org} has no integrations"),
+                    _ => format!("it matched none of the {count} integrations of org {org}"),
+                },
+                next: format!(
+                    "subscribe an integration to {} (`signalbox apply`), then {}",
+                    accepted.event.event_type,
+                    why::replay_command(&accepted, "INTEGRATION")
+                ),
+            },
+            ("accepted", _) => Why {
+                why: "no router has been through with it yet".to_owned(),
+                next: "look again in a moment; `signalbox doctor` says whether a router runs".to_owned(),
+            },
+            _ => Why {
+                why: "what became of it is older than what the streams keep".to_owned(),
+                next: format!("to send it again: {}", why::replay_command(&accepted, "INTEGRATION")),
+            },
+        };
+        Ok(json!({
+            "event": view::accepted(&accepted),
+            "accepted_at": accepted.at,
+            "sequence": accepted.seq,
+            "status": status,
+            "why": why,
+            "next": next,
+            "dead_letter_id": unmade.map(|(seq, _)| dead_letter_id(*seq)),
+            "data_expired": false,
+            "deliveries": deliveries,
+            "deliveries_more": self.deliveries_more(),
+            "unread": self.stories.unread,
+            "not_matched": not_matched,
+            "not_matched_more": more,
+        }))
+    }
+
+    /// What is still known of an event that EVENTS has let go of.
+    fn remains(&self, org: &Name, event: &EventRef) -> Value {
+        let kept = self.stories.deliveries().find_map(|story| story.event(&event.id));
+        let shown = match kept {
+            Some(accepted) => view::accepted(accepted),
+            None => json!({
+                "id": event.id,
+                "org": org,
+                "type": event.event_type,
+                "source": event.source,
+                "data": null,
+            }),
+        };
+        json!({
+            "event": shown,
+            "accepted_at": kept.map(|accepted| accepted.at),
+            "sequence": event.seq,
+            "status": "routed",
+            "why": "EVENTS has let go of it; this is what attempts, dead letters and waiting deliveries still say",
+            "next": "see its deliveries",
+            "dead_letter_id": null,
+            "data_expired": true,
+            "deliveries": self.deliveries(&event.id, kept.map(|accepted| accepted.at)),
+            "deliveries_more": self.deliveries_more(),
+            "unread": self.stories.unread,
+            // Without its data nobody can say why others did not match.
+            "not_matched": [],
+            "not_matched_more": 0,
+        })
+    }
+
+    fn deliveries(&self, event: &str, accepted_at: Option<Timestamp>) -> Vec<Value> {
+        let mut list: Vec<&Story> = self.stories.deliveries().collect();
+        if list.len() > DELIVERIES_MAX {
+            list.sort_by_key(|story| story.ended() == Some(Final::Delivered));
+            list.truncate(DELIVERIES_MAX);
+        }
+        let mut list: Vec<(Option<Name>, Value)> = list
+            .into_iter()
+            .map(|story| {
+                let integration = self.shared.directory.by_id(&story.integration);
+                let name = integration.as_ref().map(|integration| integration.name.clone());
+                (name, self.delivery(event, accepted_at, story, integration.as_deref()))
+            })
+            .collect();
+        list.sort_by(|(a, _), (b, _)| a.cmp(b));
+        list.into_iter().map(|(_, delivery)| delivery).collect()
+    }
+
+    /// How many deliveries are not listed.
+    fn deliveries_more(&self) -> usize {
+        self.stories.deliveries().len().saturating_sub(DELIVERIES_MAX)
+    }
+
+    fn delivery(
+        &self,
+        event: &str,
+        accepted_at: Option<Timestamp>,
+        story: &Story,
+        integration: Option<&Integration>,
+    ) -> Value {
+        let state = self.shared.directory.state(&story.integration);
+        let Why { why, next } = why::delivery(story, &state, integration, self.now);
+        let (step, steps) = why::step(story, integration).unzip();
+        let mut view: Map<String, Value> = story.view(&state, integration);
+        let mut put = |name: &str, value: Value| view.insert(name.to_owned(), value);
+        put("event_id", json!(event));
+        if let Some(accepted_at) = accepted_at {
+            put("created_at", json!(accepted_at));
+        }
+        put("expires_at", json!(why::expires_at(story, integration)));
+        put("step", json!(step));
+        put("steps", json!(steps));
+        put("why", json!(why));
+        put("next", json!(next));
+        put("replays", self.replays(story).into());
+        put("history", story.history().into());
+        view.into()
+    }
+
+    /// What sent each generation behind the first.
+    fn replays(&self, story: &Story) -> Vec<Value> {
+        let one = |generation: u32| {
+            let act = self.acts.iter().find(|act| act.generation == generation);
+            let by_act = act.map(|act| Replay {
+                act: act.id.clone(),
+                at: act.created_at,
+                dead_letter: None,
+            });
+            let replay = story.replay_of(generation).or(by_act);
+            json!({
+                "generation": generation,
+                "act": replay.as_ref().map(|replay| &replay.act),
+                "at": replay.as_ref().map(|replay| replay.at),
+                "dead_letter_id": replay.and_then(|replay| replay.dead_letter).map(dead_letter_id),
+            })
+        };
+        story.later_generations().into_iter().map(one).collect()
+    }
+}
+
+/// Why the other integrations of the org do not have the event, and how many are not listed.
+fn not_matched(
+    integrations: &[Arc<Integration>],
+    delivered: &HashSet<String>,
+    accepted: &Accepted,
+) -> (Vec<Value>, usize) {
+    // Read once, however many ask.
+    let (view, shown) = (EventView::new(accepted), view::accepted(accepted));
+    let others = || integrations.iter().filter(|one| !delivered.contains(&one.id));
+    let mut list: Vec<(&Integration, Unmatched)> = others()
+        .take(ASKED_MAX)
+        .map(|one| {
+            let verdict = explain_view(one, accepted, &view);
+            (one.as_ref(), why::unmatched_of(one, accepted, &verdict, &shown))
+        })
+        .collect();
+    // Stable: those that are alike stay in the order of their names.
+    list.sort_by_key(|(_, unmatched)| !unmatched.near);
+    let more = others().count().saturating_sub(NOT_MATCHED_MAX);
+    list.truncate(NOT_MATCHED_MAX);
+    let items = list.into_iter().map(|(integration, unmatched)| {
+        json!({
+            "integration_id": integration.id,
+            "integration": integration.name,
+            "provider": integration.provider,
+            "reason": unmatched.reason,
+            "near": unmatched.near,
+            "why": unmatched.words.why,
+            "next": unmatched.words.next,
+        })
+    });
+    (items.collect(), more)
 }

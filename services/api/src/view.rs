@@ -45,7 +45,12 @@ pub(crate) fn kinds() -> Vec<&'static str> {
 /// An integration, secrets masked.
 pub(crate) fn integration(integration: &Integration, state: &State, keyring: &Keyring) -> Value {
     let (config, credentials) = masked(integration, keyring);
-    let error_message = (state.phase == Phase::Suspended).then_some(state.reason.as_str());
+    let error_message = match (integration.status, state.phase) {
+        (_, Phase::Suspended) => Some(state.reason.as_str()),
+        // Why its last test failed.
+        (status, Phase::Open) if status != Status::Active => Some(state.reason.as_str()).filter(|why| !why.is_empty()),
+        _ => None,
+    };
     json!({
         "id": integration.id,
         "org": integration.org,
@@ -64,7 +69,7 @@ pub(crate) fn integration(integration: &Integration, state: &State, keyring: &Ke
         "retry": { "schedule": spans(integration.schedule()) },
         "expire_after": duration::format(integration.expire_after()),
         "timeout": duration::format(integration.timeout()),
-        "template": null,
+        "template": integration.template,
         "revision": integration.revision,
         "created_at": integration.created_at,
         "updated_at": integration.updated_at,
@@ -96,6 +101,9 @@ pub(crate) fn spec(integration: &Integration, keyring: &Keyring) -> Value {
     }
     if integration.timeout_secs.is_some() {
         put("timeout", json!(duration::format(integration.timeout())));
+    }
+    if let Some(template) = &integration.template {
+        put("template", json!(template));
     }
     if integration.status != Status::Active {
         put("enabled", json!(false));

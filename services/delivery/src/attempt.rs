@@ -20,6 +20,8 @@ pub(crate) struct Attempted {
     pub(crate) response_body: String,
     pub(crate) started: Timestamp,
     pub(crate) took: Duration,
+    /// Whether a request was sent. Without one the outcome says nothing about the target.
+    pub(crate) asked: bool,
     /// Steps that are finished and need not be repeated.
     pub(crate) steps: Vec<StepDone>,
 }
@@ -29,6 +31,7 @@ pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery:
     let started = Timestamp::now();
     let clock = tokio::time::Instant::now();
     let mut exchanges: Vec<Exchange> = Vec::new();
+    let mut asked = false;
     let outcome = loop {
         match target.next(delivery, &exchanges, Timestamp::now()) {
             Step::Done(outcome) => break outcome,
@@ -37,10 +40,13 @@ pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery:
                     reason: format!("more than {STEPS_MAX} requests for one delivery"),
                 };
             }
-            Step::Send(Request::Http(request)) => match client.send(request, target.about().timeout).await {
-                Ok(response) => exchanges.push(Exchange { response }),
-                Err(error) => break classify::by_error(&error),
-            },
+            Step::Send(Request::Http(request)) => {
+                asked = true;
+                match client.send(request, target.about().timeout).await {
+                    Ok(response) => exchanges.push(Exchange { response }),
+                    Err(error) => break classify::by_error(&error),
+                }
+            }
         }
     };
     let took = clock.elapsed();
@@ -51,6 +57,7 @@ pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery:
         outcome: bounded(outcome),
         started,
         took,
+        asked,
         steps: Vec::new(),
     }
 }
@@ -79,3 +86,6 @@ fn bounded(outcome: Outcome) -> Outcome {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

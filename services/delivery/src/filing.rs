@@ -141,8 +141,9 @@ pub(crate) async fn file(
     let mut state = None;
     let mut next = job.answered(&attempted);
     let reason = attempted.outcome.reason().unwrap_or_default().to_owned();
-    // A probe that was answered, well or with a refusal of this one event, lets the others go.
-    if job.delivery.probe && !matches!(verdict, Verdict::ProbeAgain(_) | Verdict::Suspend) {
+    // A probe that was answered, well or with a refusal of this one event, lets the others go. One that was not even
+    // sent (its text could not be made) proves nothing: a keeper chooses another.
+    if job.delivery.probe && attempted.asked && !matches!(verdict, Verdict::ProbeAgain(_) | Verdict::Suspend) {
         state = told(broker.recover(&job.delivery.integration, now).await);
     }
     let (outcome, next_at) = match verdict {

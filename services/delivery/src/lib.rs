@@ -21,6 +21,8 @@ use tokio::task::JoinSet;
 
 pub use config::Config;
 
+use targets::Targets;
+
 /// The section's defaults, one comment a setting.
 pub const CONFIG_TOML: &str = include_str!("../config.toml");
 
@@ -103,10 +105,8 @@ pub async fn run(
                 process.clone(),
                 config.clone(),
                 client.clone(),
-                entry,
-                provider,
-                keyring.clone(),
-                installation.brand.clone(),
+                provider.clone(),
+                Targets::new(entry, provider, keyring.clone(), installation.brand.clone()),
             );
             workers.spawn(async move { worker.run().await });
         }

@@ -133,7 +133,7 @@ impl Targets {
             timeout: integration.timeout(),
         };
         self.entry
-            .open(config, secrets.credentials, about)
+            .open_with_template(config, secrets.credentials, about, integration.template.as_ref())
             .map(Arc::from)
             .map_err(|error| error.to_string())
     }
@@ -146,6 +146,7 @@ fn slim(integration: Integration) -> Integration {
         subscription: Subscription::default(),
         config: RawJson::default(),
         sealed: None,
+        template: None,
         ..integration
     }
 }

@@ -26,9 +26,9 @@ use signalbox_proto::{
     DeadLetter, DeadReason, Delivery, Lane, Name, Outcome, Stage, Timestamp, dead::Input,
     integration::EXPIRE_AFTER_SECS, subjects, wire,
 };
-use signalbox_providers::{Entry as Provider, http::Client};
+use signalbox_providers::http::Client;
 use signalbox_runtime::{
-    Keyring, Process,
+    Process,
     metrics::{Counter, Histogram, SECONDS},
 };
 use tokio::time::Instant;
@@ -124,10 +124,8 @@ impl Worker {
         process: Process,
         config: Arc<Config>,
         client: Client,
-        entry: &'static Provider,
         provider: Name,
-        keyring: Arc<Keyring>,
-        brand: Arc<str>,
+        targets: Targets,
     ) -> Self {
         let attempts = process.metrics.counters(
             "delivery_attempts",
@@ -164,7 +162,7 @@ impl Worker {
         };
         Self {
             stream: subjects::deliver_stream(&provider),
-            targets: Targets::new(entry, provider.clone(), keyring, brand),
+            targets,
             shares: Shares::new(
                 config.integration_in_flight_max,
                 Duration::from_millis(config.place_wait_ms),
@@ -454,6 +452,7 @@ impl Worker {
                     response_body: String::new(),
                     started: Timestamp::now(),
                     took: Duration::ZERO,
+                    asked: false,
                     steps: Vec::new(),
                 },
             };

@@ -1,4 +1,4 @@
-//! CloudEvents 1.0 in structured and binary mode.
+//! CloudEvents 1.0 in structured and binary mode; a batch is a list of events in structured mode.
 //!
 //! Source: cloudevents/spec v1.0.2, `spec.md`, `formats/json-format.md`,
 //! `bindings/http-protocol-binding.md` (percent-encoding of header values).
@@ -9,22 +9,32 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
+use signalbox_proto::event::BYTES_MAX;
 
 use crate::{
     facts,
-    input::{Draft, Headers, Rejection, is_json, media_type},
+    input::{Draft, Headers, Rejection, TRACE_HEADERS, is_json, media_type},
+    msgpack::{self, is_msgpack},
 };
+
+/// The members of a JSON object.
+pub(crate) type Fields<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
 
 /// Reads an event in structured mode: the whole event is one JSON object.
 pub(crate) fn structured(body: &Bytes) -> Result<Draft, Rejection> {
     facts::check_envelope(body)?;
-    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body)
+    let fields = serde_json::from_slice(body)
         .map_err(|_| Rejection::malformed("a CloudEvent in structured mode is one JSON object"))?;
+    structured_of(body, &fields)
+}
+
+/// As [`structured`], of a body that was checked and whose members are known.
+pub(crate) fn structured_of(body: &Bytes, fields: &Fields<'_>) -> Result<Draft, Rejection> {
     let mut draft = Draft::default();
     let mut specversion = None;
     let mut data: Option<&RawValue> = None;
     let mut data_base64 = None;
-    for (name, value) in &fields {
+    for (name, value) in fields {
         match name.as_ref() {
             "data" => data = (value.get() != "null").then_some(*value),
             "data_base64" => data_base64 = attribute(name, value)?,
@@ -70,7 +80,7 @@ pub(crate) fn structured(body: &Bytes) -> Result<Draft, Rejection> {
                     facts::read(&bytes)?;
                     draft.data = Bytes::from(bytes);
                 }
-                Some(content_type) => foreign_data(&mut draft, &content_type, &Bytes::from(bytes))?,
+                Some(content_type) => foreign_data(&mut draft, &content_type, Bytes::from(bytes))?,
             }
         }
         (None, None) => {}
@@ -104,7 +114,7 @@ pub(crate) fn attributes_of_headers(draft: &mut Draft, headers: &dyn Headers) ->
             } else {
                 set(draft, attribute, text.into_owned())?;
             }
-        } else if name == "traceparent" || name == "tracestate" {
+        } else if TRACE_HEADERS.contains(&name.as_str()) {
             draft.metadata.insert(name, value);
         }
     }
@@ -167,19 +177,27 @@ fn set(draft: &mut Draft, name: &str, text: String) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Data that is not JSON: text becomes a JSON string, other bytes a base64 string.
-pub(crate) fn foreign_data(draft: &mut Draft, content_type: &str, body: &Bytes) -> Result<(), Rejection> {
-    if is_json(&media_type(content_type)) {
-        facts::read(body)?;
-        draft.data = body.clone();
+/// Data of any content type, as JSON: JSON is kept as it is, MessagePack is written as JSON, other text becomes a
+/// JSON string, other bytes a base64 string.
+pub(crate) fn foreign_data(draft: &mut Draft, content_type: &str, body: Bytes) -> Result<(), Rejection> {
+    let media = media_type(content_type);
+    if is_json(&media) {
+        draft.facts = Some(facts::read(&body)?);
+        draft.data = body;
+        return Ok(());
+    }
+    if is_msgpack(&media) {
+        draft.datacontenttype = None;
+        draft.data = msgpack::to_json(&body, "data", BYTES_MAX)?;
+        draft.facts = Some(facts::read(&draft.data)?);
         return Ok(());
     }
     draft.datacontenttype = Some(content_type.to_owned());
-    let text = match std::str::from_utf8(body) {
+    let text = match std::str::from_utf8(&body) {
         Ok(text) => serde_json::to_vec(text),
         Err(_) => {
             draft.data_base64 = true;
-            serde_json::to_vec(&STANDARD.encode(body))
+            serde_json::to_vec(&STANDARD.encode(&body))
         }
     };
     draft.data = text.map_err(|error| Rejection::malformed(error.to_string()))?.into();

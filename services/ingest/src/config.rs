@@ -10,6 +10,8 @@ pub struct Config {
     pub event_bytes_max: usize,
     /// Messages of INGEST that one worker holds at a time, for each partition; 1 to 10,000.
     pub in_flight_max: usize,
+    /// The largest body over HTTP that holds a list of events, in bytes; 64 KiB to 64 MiB.
+    pub http_body_bytes_max: usize,
     /// How long a publish over HTTP waits for its acknowledgement, in milliseconds; 100 to 60,000.
     pub http_timeout_ms: u64,
 }
@@ -24,6 +26,11 @@ impl Config {
             1_024..=signalbox_proto::event::BYTES_MAX,
         )?;
         bound("ingest.in_flight_max", self.in_flight_max, 1..=10_000)?;
+        bound(
+            "ingest.http_body_bytes_max",
+            self.http_body_bytes_max,
+            64 * 1_024..=64 * 1_024 * 1_024,
+        )?;
         bound("ingest.http_timeout_ms", self.http_timeout_ms, 100..=60_000)?;
         Ok(())
     }

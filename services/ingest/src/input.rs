@@ -9,14 +9,17 @@ use bytes::Bytes;
 use signalbox_proto::{Event, EventType, Name, RawJson, Severity, Timestamp, names, types};
 
 use crate::{
-    cloudevents,
+    batch, cloudevents,
     facts::{self, Facts},
+    msgpack::is_msgpack,
 };
 
 /// Longest text of an attribute other than the id, in bytes.
 pub const ATTRIBUTE_BYTES_MAX: usize = 1_024;
 /// Most attributes of a producer's own.
 pub const METADATA_MAX: usize = 64;
+/// Headers of W3C Trace Context, kept with an event.
+pub(crate) const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
 /// Why an input is no event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +79,8 @@ impl Rejection {
         Self {
             field: Some("content-type".into()),
             message: format!(
-                "content type {content_type:?} is not taken; send application/json, application/cloudevents+json, \
-                 or any type in CloudEvents binary mode"
+                "content type {content_type:?} is not taken; send application/json, application/msgpack, \
+                 application/cloudevents+json, application/cloudevents-batch+json, or any type in CloudEvents binary mode"
             ),
             kind: Wrong::Unsupported,
         }
@@ -121,47 +124,94 @@ pub trait Headers {
     fn all(&self) -> Vec<(String, String)>;
 }
 
+/// An input that came over NATS.
+#[derive(Debug)]
+pub struct Message {
+    /// The tenant, by the subject.
+    pub org: Name,
+    /// The type, by the subject.
+    pub event_type: EventType,
+    /// What it holds.
+    pub body: Body,
+}
+
+/// What an input over NATS holds.
+#[expect(clippy::large_enum_variant, reason = "nearly all are events, and none is kept")]
+#[derive(Debug)]
+pub enum Body {
+    /// One event.
+    Event(Draft),
+    /// Events in structured mode, as they were written: [`read_element`] reads each.
+    Batch(Vec<Bytes>),
+}
+
 /// Reads an input that came over NATS. `subject` is what its producer wrote.
-pub fn read_message(subject: &str, headers: &dyn Headers, body: Bytes) -> Result<(Name, EventType, Draft), Rejection> {
+pub fn read_message(subject: &str, headers: &dyn Headers, body: Bytes) -> Result<Message, Rejection> {
     let (org, event_type) = signalbox_proto::subjects::read_input(subject)
         .map_err(|error| Rejection::invalid("subject", error.to_string()))?;
     let content_type = headers.get("content-type").unwrap_or("application/json");
-    let draft = match media_type(content_type).as_str() {
+    let media = media_type(content_type);
+    let body = match media.as_str() {
+        "application/cloudevents-batch+json" => Body::Batch(batch::split(&body)?),
         "application/cloudevents+json" => {
             let mut draft = cloudevents::structured(&body)?;
             cloudevents::attributes_of_headers(&mut draft, headers)?;
-            draft
+            Body::Event(draft)
         }
-        "application/cloudevents-batch+json" | "application/msgpack" => {
-            return Err(Rejection::unsupported(content_type));
-        }
-        media => {
-            let mut draft = Draft::default();
-            cloudevents::attributes_of_headers(&mut draft, headers)?;
-            if is_json(media) {
-                let found = facts::read(&body)?;
-                if found.is_object || headers.get("ce-specversion").is_some() {
-                    draft.data = body;
-                    draft.facts = Some(found);
-                } else {
-                    return Err(Rejection::invalid(
-                        "data",
-                        "the body must be a JSON object: the event's data",
-                    ));
-                }
-            } else if headers.get("ce-specversion").is_some() {
-                cloudevents::foreign_data(&mut draft, content_type, &body)?;
-            } else {
-                return Err(Rejection::unsupported(content_type));
-            }
-            draft
-        }
+        media => Body::Event(read_data(content_type, media, headers, body)?),
     };
-    let mut draft = draft;
+    Ok(Message { org, event_type, body })
+}
+
+/// Reads an event whose attributes are headers and whose data is the body.
+fn read_data(content_type: &str, media: &str, headers: &dyn Headers, body: Bytes) -> Result<Draft, Rejection> {
+    // Asked for where it matters: plain JSON objects, which nearly all inputs are, need no further look.
+    let is_binary_mode = || headers.get("ce-specversion").is_some();
+    if !is_json(media) && !is_msgpack(media) && !is_binary_mode() {
+        return Err(Rejection::unsupported(content_type));
+    }
+    let mut draft = Draft::default();
+    cloudevents::attributes_of_headers(&mut draft, headers)?;
+    if is_json(media) {
+        if !(body.is_empty() && is_binary_mode()) {
+            draft.facts = Some(facts::read(&body)?);
+            draft.data = body;
+        }
+    } else {
+        cloudevents::foreign_data(&mut draft, content_type, body)?;
+    }
+    if !draft.facts.as_ref().is_some_and(|facts| facts.is_object) && !is_binary_mode() {
+        return Err(Rejection::invalid(
+            "data",
+            "the body must be an object: the event's data; a list of events is a CloudEvents batch \
+             (application/cloudevents-batch+json)",
+        ));
+    }
     if draft.id.is_none() {
         draft.id = headers.get("nats-msg-id").map(str::to_owned);
     }
-    Ok((org, event_type, draft))
+    Ok(draft)
+}
+
+/// Reads one event of a batch that came over NATS. Attributes in headers hold for all of its events, but an id can
+/// be that of one alone.
+pub fn read_element(headers: &dyn Headers, element: &Bytes) -> Result<Draft, Rejection> {
+    let mut draft = cloudevents::structured(element)?;
+    let own = (draft.id.take(), trace_of(&draft));
+    cloudevents::attributes_of_headers(&mut draft, headers)?;
+    let (id, trace) = own;
+    draft.id = id;
+    draft.metadata.extend(trace);
+    Ok(draft)
+}
+
+/// The event's own trace context.
+fn trace_of(draft: &Draft) -> Vec<(String, String)> {
+    TRACE_HEADERS
+        .iter()
+        .filter_map(|name| draft.metadata.get_key_value(*name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 impl Draft {

@@ -3,16 +3,31 @@
 use signalbox_broker::{Ack, Broker, Error};
 use signalbox_proto::{DeadLetter, DeadReason, Name, Stage, Timestamp, dead::Input, subjects};
 
-/// An input as INGEST holds it.
+const CONTENT_TYPE: &str = "content-type";
+
+/// An input as INGEST holds it, or one event of a batch.
 pub(crate) struct Original {
     /// The subject it is stored under.
     pub(crate) subject: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) seq: u64,
+    /// Which event of a batch this is, where it is one alone.
+    pub(crate) index: Option<usize>,
     pub(crate) at: Timestamp,
     /// When INGEST was made: tells its sequences from those of a stream made anew.
     pub(crate) incarnation: Timestamp,
+}
+
+/// The headers of one event of a batch, with which it can be sent in again on its own.
+pub(crate) fn element_headers(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    headers.retain(|(name, _)| {
+        let name = name.to_ascii_lowercase();
+        // The event's id is its own; the server's headers were about the batch.
+        name != CONTENT_TYPE && name != "ce-id" && !name.starts_with("nats-")
+    });
+    headers.push((CONTENT_TYPE.to_owned(), "application/cloudevents+json".to_owned()));
+    headers
 }
 
 /// Keeps an input as a dead letter. Its id is made of its place: filed again, it is still one.
@@ -26,7 +41,10 @@ pub(crate) async fn file(broker: &Broker, original: Original, reason: DeadReason
         body: original.body,
     };
     let letter = DeadLetter::of_input(Stage::Ingest, reason, why, org, input, original.at);
-    let stream = format!("{}@{}", subjects::INGEST, original.incarnation.nanos());
+    let mut stream = format!("{}@{}", subjects::INGEST, original.incarnation.nanos());
+    if let Some(index) = original.index {
+        stream.push_str(&format!("[{index}]"));
+    }
     let id = Broker::dead_id(&stream, original.seq, reason.as_str());
     broker.bury(&letter, &id).await
 }
@@ -40,3 +58,6 @@ fn org(given: &str) -> Option<Name> {
         .parse()
         .ok()
 }
+
+#[cfg(test)]
+mod tests;

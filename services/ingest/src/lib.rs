@@ -1,14 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod accept;
+mod batch;
 mod cloudevents;
 mod config;
 mod facts;
 mod http;
 pub mod input;
 mod letter;
+mod msgpack;
 mod nats;
 mod plain;
 mod sweep;
+mod types;
 
 use std::sync::Arc;
 
@@ -20,6 +24,7 @@ use tokio::sync::watch;
 
 pub use config::Config;
 pub use http::routes;
+pub use types::Types;
 
 /// The section's defaults, one comment a setting.
 pub const CONFIG_TOML: &str = include_str!("../config.toml");
@@ -38,6 +43,7 @@ pub enum Error {
 #[derive(Clone)]
 struct Metrics {
     events: Counter,
+    batches: Counter,
     repeats: Counter,
     rejected: Counter,
 }
@@ -45,8 +51,9 @@ struct Metrics {
 /// What the server lists the connection for inputs under.
 const INPUT_CONNECTION: &str = "signalbox-input";
 
-/// Takes events in over NATS until the process is asked to stop.
-pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(), Error> {
+/// Takes events in over NATS until the process is asked to stop. It follows the registered types for `types`, which
+/// the routes share.
+pub async fn run(broker: Broker, process: Process, config: Config, types: Types) -> Result<(), Error> {
     config.check()?;
     let health = process.health.component("ingest");
     health.not_ready("opening its streams");
@@ -57,19 +64,28 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
     let metrics = Metrics {
         events: process
             .metrics
-            .counter("ingest_events", "Inputs that became events, repeats included."),
+            .counter("ingest_events", "Events that came in, repeats included."),
+        batches: process
+            .metrics
+            .counter("ingest_batches", "Inputs that held a batch of events, of none too."),
         repeats: process
             .metrics
-            .counter("ingest_repeats", "Inputs whose event was known already."),
-        rejected: process
-            .metrics
-            .counter("ingest_rejected", "Inputs that became dead letters."),
+            .counter("ingest_repeats", "Events that were known already."),
+        rejected: process.metrics.counter(
+            "ingest_rejected",
+            "Inputs, and events of batches, that became dead letters.",
+        ),
     };
     let config = Arc::new(config);
     let process = Process {
         tracer: process.tracer.for_role("ingest"),
         ..process
     };
+    let reader = Arc::new(nats::Reader {
+        acceptance: accept::Acceptance::new(broker.clone(), &config, types.clone()),
+        tracer: process.tracer.clone(),
+        incarnation,
+    });
     let (swept, is_swept) = watch::channel(false);
     let sweeper = sweep::Sweeper {
         broker: broker.clone(),
@@ -86,18 +102,31 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
             input: input.clone(),
             swept: is_swept.clone(),
             process: process.clone(),
+            reader: reader.clone(),
             config: config.clone(),
             metrics: metrics.clone(),
             health: process.health.component("ingest"),
-            incarnation,
             number,
         };
         partition.run()
     });
-    tokio::try_join!(try_join_all(partitions), async {
-        sweeper.run().await;
-        Ok(())
-    })?;
+    let take = async {
+        health.not_ready("reading the event types");
+        tokio::select! {
+            () = process.shutdown.requested() => return Ok(()),
+            () = types.complete() => {}
+        }
+        tokio::try_join!(try_join_all(partitions), async {
+            sweeper.run().await;
+            Ok(())
+        })
+        .map(|_| ())
+    };
+    tokio::select! {
+        ended = take => ended?,
+        // Only an error ends it.
+        followed = types.follow(&broker) => followed?,
+    }
     Ok(())
 }
 

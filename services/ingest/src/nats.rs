@@ -1,6 +1,10 @@
 //! The loop of one partition of INGEST.
 //!
-//! **Invariant:** the event (or the dead letter) is acknowledged by its stream before the input is.
+//! **Invariant:** the event (or the dead letter) is acknowledged by its stream before the input is. Of a batch, all
+//! of them are.
+
+mod batch;
+mod read;
 
 use std::{
     collections::VecDeque,
@@ -12,29 +16,23 @@ use std::{
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use signalbox_broker::{
-    Ack, Broker, Error, Message, Publish, PublishError, Puller,
-    hops::TRACEPARENT,
+    Ack, Broker, Error, Message, PublishError, Puller,
     message::Ticket,
     patience::patiently,
     suspects::{self, Suspicion},
     topology::{Consumer, IN_PROGRESS_EVERY},
 };
-use signalbox_proto::{DeadReason, Event, Timestamp, hash, subjects};
-use signalbox_runtime::{
-    Process,
-    health::ComponentHandle,
-    telemetry::{Attribute, Hop, Kind, TraceContext},
-};
+use signalbox_proto::{DeadReason, subjects};
+use signalbox_runtime::{Process, health::ComponentHandle};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior},
 };
 
-use crate::{
-    Config, Metrics,
-    input::{self, Headers, Rejection},
-    letter::{self, Original},
-};
+use crate::{Config, Metrics, letter};
+use batch::Settled;
+use read::Read;
+pub(crate) use read::Reader;
 
 /// The wait before an input is looked at again when a stream has no room.
 const FULL_RETRY: Duration = Duration::from_secs(2);
@@ -50,10 +48,9 @@ pub(crate) struct Partition {
     pub(crate) swept: watch::Receiver<bool>,
     pub(crate) process: Process,
     pub(crate) config: Arc<Config>,
+    pub(crate) reader: Arc<Reader>,
     pub(crate) metrics: Metrics,
     pub(crate) health: ComponentHandle,
-    /// When INGEST was made: tells its sequences from those of a stream made anew.
-    pub(crate) incarnation: Timestamp,
     pub(crate) number: u32,
 }
 
@@ -68,6 +65,7 @@ struct Held {
 enum Done {
     Suspicion(Result<Suspicion, Error>),
     Event(Result<Ack, PublishError>),
+    Batch(Result<Settled, Error>),
     Dead(Result<Ack, Error>),
 }
 
@@ -102,25 +100,6 @@ struct Hands {
 struct Suspect {
     seq: u64,
     suspicion: Suspicion,
-}
-
-impl Headers for Message {
-    fn get(&self, name: &str) -> Option<&str> {
-        // NATS keeps the case of header names; producers write them in any.
-        self.headers
-            .as_ref()?
-            .iter()
-            .find(|(header, _)| AsRef::<str>::as_ref(*header).eq_ignore_ascii_case(name))
-            .and_then(|(_, values)| values.first())
-            .map(AsRef::as_ref)
-    }
-
-    fn all(&self) -> Vec<(String, String)> {
-        self.header_list()
-            .into_iter()
-            .map(|(name, value)| (name.to_ascii_lowercase(), value))
-            .collect()
-    }
 }
 
 impl Partition {
@@ -177,24 +156,29 @@ impl Partition {
 
     /// Begins the hop of an input to EVENTS or DEAD.
     fn take(&self, message: Message) -> Held {
-        match self.read(&message) {
-            Ok(publish) => {
+        match self.reader.read(&message) {
+            Ok(Read::Event(publish)) => {
                 let publisher = self.broker.publisher().clone();
                 Held::new(message, async move { Done::Event(publisher.publish(publish).await) })
+            }
+            Ok(Read::Batch(batch)) => {
+                let settling = batch::Settling {
+                    broker: self.broker.clone(),
+                    reader: self.reader.clone(),
+                    health: self.health.clone(),
+                    shutdown: self.process.shutdown.clone(),
+                    message: message.clone(),
+                    batch,
+                    settled: Settled::default(),
+                };
+                Held::new(message, async move { Done::Batch(settling.run().await) })
             }
             Err(rejection) => self.bury(message, DeadReason::Invalid, rejection.to_string()),
         }
     }
 
     fn bury(&self, message: Message, reason: DeadReason, why: String) -> Held {
-        let original = Original {
-            subject: message.subject.to_string(),
-            headers: message.header_list(),
-            body: message.body.to_vec(),
-            seq: message.place.seq,
-            at: message.place.at,
-            incarnation: self.incarnation,
-        };
+        let original = self.reader.original(&message);
         let broker = self.broker.clone();
         Held::new(message, async move {
             Done::Dead(letter::file(&broker, original, reason, &why).await)
@@ -259,6 +243,18 @@ impl Partition {
                 self.health.not_ready(format!("EVENTS does not take events: {error}"));
                 false
             }
+            Done::Batch(Ok(settled)) => {
+                self.metrics.batches.inc();
+                self.metrics.events.inc_by(settled.events);
+                self.metrics.repeats.inc_by(settled.repeats);
+                self.metrics.rejected.inc_by(settled.rejected);
+                self.health.ready();
+                true
+            }
+            Done::Batch(Err(error)) => {
+                tracing::warn!(%error, seq = message.place.seq, "a batch is not settled yet; it comes again");
+                false
+            }
             Done::Dead(Ok(_)) => {
                 self.metrics.rejected.inc();
                 true
@@ -312,57 +308,5 @@ impl Partition {
         if let Err(error) = ticket.nak(&self.broker).await {
             tracing::debug!(%error, seq = ticket.place.seq, "an input comes again after its wait");
         }
-    }
-
-    fn read(&self, message: &Message) -> Result<Publish, Rejection> {
-        let start = self.process.tracer.is_enabled().then(Timestamp::now);
-        let given = subjects::given_input(&message.subject);
-        let (org, event_type, draft) = input::read_message(&given, message, message.body.clone())?;
-        let mut event = draft.finish(&org, Some(&event_type), || self.derived_id(message))?;
-        if let Some(start) = start {
-            self.trace(&mut event, start);
-        }
-        let publish = self
-            .broker
-            .event_publish(&event)
-            .map_err(|error| Rejection::malformed(error.to_string()))?;
-        if publish.body.len() > self.config.event_bytes_max {
-            return Err(Rejection::too_large(publish.body.len(), self.config.event_bytes_max));
-        }
-        Ok(publish)
-    }
-
-    /// The id of an event that has none: from its place, and so the same on every redelivery.
-    fn derived_id(&self, message: &Message) -> String {
-        hash::parts([
-            &self.incarnation.nanos().to_be_bytes(),
-            &message.place.seq.to_be_bytes(),
-            // The index in a batch.
-            &0_u32.to_be_bytes(),
-        ])
-    }
-
-    fn trace(&self, event: &mut Event, start: Timestamp) {
-        let parent = event
-            .metadata
-            .get(TRACEPARENT)
-            .and_then(|text| TraceContext::parse(text));
-        let context = self.process.tracer.child_context(parent);
-        if let Some(context) = &context {
-            event.metadata.insert(TRACEPARENT.into(), context.to_string());
-        }
-        self.process.tracer.hop(Hop {
-            name: "ingest",
-            kind: Kind::Consumer,
-            parent: parent.as_ref(),
-            context: context.as_ref(),
-            start_nanos: start.nanos(),
-            end_nanos: Timestamp::now().nanos(),
-            attributes: &[
-                ("event.id", Attribute::Text(&event.id)),
-                ("event.type", Attribute::Text(event.event_type.as_str())),
-            ],
-            error: None,
-        });
     }
 }

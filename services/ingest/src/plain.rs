@@ -1,11 +1,12 @@
-//! The plain JSON form of an event over HTTP.
+//! The plain form of an event over HTTP, a JSON object.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::{
+    cloudevents::{self, Fields},
     facts,
     input::{Draft, Rejection},
 };
@@ -14,17 +15,14 @@ use crate::{
 const FIELDS: &str =
     "type, data, id, source, subject, time, agent_id, execution_id, severity, metadata, org (and event_type, payload)";
 
-/// Reads `{"type": …, "data": …, …}`.
+/// Reads `{"type": …, "data": …, …}`. An object with a `specversion` is a CloudEvent.
 pub(crate) fn read(body: &Bytes) -> Result<Draft, Rejection> {
     facts::check_envelope(body)?;
-    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(body).map_err(|_| {
-        let hint = if body.trim_ascii_start().starts_with(b"[") {
-            "this version takes one event a request: send a JSON object, not an array"
-        } else {
-            "an event is one JSON object"
-        };
-        Rejection::malformed(hint)
-    })?;
+    let fields: Fields<'_> =
+        serde_json::from_slice(body).map_err(|_| Rejection::malformed("an event is one JSON object"))?;
+    if fields.contains_key("specversion") {
+        return cloudevents::structured_of(body, &fields);
+    }
     let mut draft = Draft::default();
     for (name, value) in &fields {
         match name.as_ref() {

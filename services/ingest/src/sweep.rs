@@ -112,6 +112,7 @@ fn original(raw: Raw, incarnation: Timestamp) -> Original {
         headers,
         body: raw.body,
         seq: raw.seq,
+        index: None,
         at: raw.at,
         incarnation,
     }

@@ -30,6 +30,10 @@ impl Window {
     }
 }
 
+/// How much late turns are made up for: sleeps are a millisecond long at least, and so longer than the turns of a
+/// high rate. Not more, because what is made up for comes in a burst, and live deliveries wait behind it.
+const LATE_MAX: Duration = Duration::from_millis(3);
+
 /// A rate, spread over time.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -45,9 +49,9 @@ impl Pace {
     /// When the next one may go; takes its turn.
     pub(crate) fn take(&mut self, now: Instant) -> Instant {
         let Some(per_second) = self.per_second else { return now };
-        let at = self.next.max(now);
+        let at = self.next.max(now.checked_sub(LATE_MAX).unwrap_or(now));
         self.next = at + Duration::from_secs(1) / per_second.max(1);
-        at
+        at.max(now)
     }
 }
 

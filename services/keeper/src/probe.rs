@@ -42,7 +42,7 @@ pub(crate) async fn look(keeper: &Keeper) -> Result<(), Error> {
     let lost = lost.filter_map(|(integration, state)| Some((integration, due(&state, now)?)));
     futures::stream::iter(lost)
         .for_each_concurrent(AT_ONCE, async |(integration, wait_secs)| {
-            if let Err(error) = choose(keeper, &integration, wait_secs).await {
+            if let Err(error) = choose(keeper, &integration, wait_secs, now).await {
                 let error = settle::why(&error);
                 tracing::warn!(error, integration.id = %integration.id, "cannot choose a probe yet");
             }
@@ -51,15 +51,28 @@ pub(crate) async fn look(keeper: &Keeper) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes the oldest parked delivery the probe.
-async fn choose(keeper: &Keeper, integration: &Integration, wait_secs: u32) -> Result<(), Error> {
+/// Chooses another probe for an integration whose probe was given up: the oldest of what is left, at the same time.
+/// Where nothing is left yet, the look finds the probe lost when its time is over.
+pub(crate) async fn replace(keeper: &Keeper, integration: &str, lost: &str) -> Result<(), Error> {
+    let state = keeper.broker.state(integration).await?.value;
+    let known = keeper.view.read(|view| view.integrations.get(integration).cloned());
+    match (known, state.probe.filter(|probe| probe.delivery == lost)) {
+        (Some(integration), Some(probe)) if state.phase == Phase::Suspended => {
+            choose(keeper, &integration, probe.wait_secs, probe.due).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the oldest parked delivery the probe, due then.
+async fn choose(keeper: &Keeper, integration: &Integration, wait_secs: u32, due: Timestamp) -> Result<(), Error> {
     let broker = &keeper.broker;
     if broker.in_parked(&integration.org, &integration.id).await? == 0 {
         return Ok(());
     }
     let mut puller = Puller::open(broker, Consumer::unpark(&integration.org, &integration.id)).await?;
     let chosen = match tokio::time::timeout(PULL_WAIT, puller.next(1)).await {
-        Ok(message) => send(keeper, integration, &message, wait_secs).await,
+        Ok(message) => send(keeper, integration, &message, wait_secs, due).await,
         Err(_) => Ok(()),
     };
     // With its consumer, a message that could not be sent is handed back.
@@ -69,7 +82,13 @@ async fn choose(keeper: &Keeper, integration: &Integration, wait_secs: u32) -> R
 
 /// Sends a parked delivery as the probe. The state names it before it goes; a crash in between leaves a
 /// probe that is lost in its turn.
-async fn send(keeper: &Keeper, integration: &Integration, message: &Message, wait_secs: u32) -> Result<(), Error> {
+async fn send(
+    keeper: &Keeper,
+    integration: &Integration,
+    message: &Message,
+    wait_secs: u32,
+    due: Timestamp,
+) -> Result<(), Error> {
     let broker = &keeper.broker;
     let delivery = match wire::decode_delivery(&message.body) {
         Ok(delivery) => delivery,
@@ -80,7 +99,7 @@ async fn send(keeper: &Keeper, integration: &Integration, message: &Message, wai
     };
     let probe = Probe {
         delivery: delivery.id.clone(),
-        due: Timestamp::now(),
+        due,
         wait_secs,
     };
     let state = broker.set_probe(&integration.id, probe, None).await?;
@@ -90,9 +109,15 @@ async fn send(keeper: &Keeper, integration: &Integration, message: &Message, wai
     let next = Delivery {
         probe: true,
         lane: Lane::Bulk,
+        due: Some(due),
         ..delivery.next_hop()
     };
-    settle::hop(keeper, &next, Hop::Deliver(Lane::Bulk)).await?;
+    let hop = if due > Timestamp::now() {
+        Hop::Schedule(due)
+    } else {
+        Hop::Deliver(Lane::Bulk)
+    };
+    settle::hop(keeper, &next, hop).await?;
     message.ack(broker).await?;
     tracing::info!(integration.id = %integration.id, delivery.id = %next.id, "probing a suspended integration");
     Ok(())

@@ -4,19 +4,26 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{bench, roles, up};
+use crate::{bench, demo, roles, up};
 
+mod acts;
 mod apply;
 mod client;
+mod completions;
 mod config;
 mod dead;
+mod deliveries;
 mod doctor;
+mod event_types;
 mod failure;
 mod holding;
 mod integrations;
 mod output;
+mod paint;
 mod providers;
 mod publish;
+mod replay;
+mod tail;
 mod trace;
 
 pub(crate) use apply::{Wanted, apply_file};
@@ -98,6 +105,8 @@ pub(crate) enum Format {
 enum Command {
     /// Run everything in one process on this machine: a nats-server as a child, all roles, the API.
     Up(up::Args),
+    /// Show it all on this machine: targets, sample events, a failure, a replay.
+    Demo(demo::Args),
     /// Run roles in this process, for production.
     Run(roles::Args),
     /// Publish an event and print its id.
@@ -115,11 +124,24 @@ enum Command {
     Pause(holding::PauseArgs),
     /// Let held deliveries go, the oldest first.
     Resume(holding::ResumeArgs),
+    /// Look at deliveries, try one now, give up what waits.
+    #[command(subcommand)]
+    Deliveries(deliveries::Command),
     /// Look at dead letters, replay them, give them up.
     #[command(subcommand)]
     Dead(dead::Command),
+    /// Send accepted events of the past to one integration.
+    Replay(replay::Args),
+    /// Look at bulk acts, stop them, let them go on.
+    #[command(subcommand)]
+    Acts(acts::Command),
     /// List the kinds of targets, or show what one of them takes.
     Providers(providers::Args),
+    /// Look at event types; register your own with title, emoji, severity, tone and a JSON Schema.
+    #[command(subcommand)]
+    EventTypes(event_types::Command),
+    /// Print what happens as it happens: events, deliveries or dead letters.
+    Tail(tail::Args),
     /// Print the whole story of an event as a tree.
     Trace(trace::Args),
     /// Say what is wrong with this installation, and the remedy.
@@ -128,6 +150,8 @@ enum Command {
     Config(config::Args),
     /// Measure this machine.
     Bench(bench::Args),
+    /// Print the completions for a shell.
+    Completions(completions::Args),
 }
 
 /// Reads the command line, does what it says, and tells how that went.
@@ -155,21 +179,30 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
     match command {
         Command::Up(args) => up::run(args, &global).await.map(done),
+        Command::Demo(args) => demo::run(args, &global).await.map(done),
         Command::Run(args) => roles::run(args, &global).await.map(done),
         Command::Publish(args) => publish::run(args, &Client::new(&global)?, &output).await.map(done),
         Command::Plan(args) => apply::plan(args, &Client::new(&global)?, &output).await.map(done),
         Command::Apply(args) => apply::apply(args, &Client::new(&global)?, &output).await.map(done),
         Command::Export(args) => apply::export(args, &Client::new(&global)?, &output).await.map(done),
-        Command::Integrations(command) => integrations::run(command, &Client::new(&global)?, &output)
-            .await
-            .map(done),
+        Command::Integrations(command) => integrations::run(command, &Client::new(&global)?, &output).await,
         Command::Pause(args) => holding::pause(args, &Client::new(&global)?, &output).await.map(done),
         Command::Resume(args) => holding::resume(args, &Client::new(&global)?, &output).await.map(done),
+        Command::Deliveries(command) => deliveries::run(command, &Client::new(&global)?, &output)
+            .await
+            .map(done),
         Command::Dead(command) => dead::run(command, &Client::new(&global)?, &output).await.map(done),
+        Command::Replay(args) => replay::run(args, &Client::new(&global)?, &output).await.map(done),
+        Command::Acts(command) => acts::run(command, &Client::new(&global)?, &output).await.map(done),
         Command::Providers(args) => providers::run(args, &Client::new(&global)?, &output).await.map(done),
+        Command::EventTypes(command) => event_types::run(command, &Client::new(&global)?, &output)
+            .await
+            .map(done),
+        Command::Tail(args) => tail::run(args, &Client::new(&global)?, &output).await.map(done),
         Command::Trace(args) => trace::run(args, &Client::new(&global)?, &output).await.map(done),
         Command::Doctor(args) => doctor::run(args, &Client::new(&global)?, &output).await,
         Command::Config(args) => config::run(args, &global, &output).map(done),
+        Command::Completions(args) => completions::run(&args).map(done),
         Command::Bench(args) => {
             let settings = crate::settings::Loaded::new(&crate::settings::load(global.settings.as_deref())?)?;
             let setup = bench::Setup {

@@ -3,10 +3,12 @@
 
 mod bench;
 mod cli;
+mod demo;
 mod file;
 mod nats_server;
 mod proc;
 mod roles;
+mod scratch;
 mod settings;
 mod up;
 

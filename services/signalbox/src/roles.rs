@@ -13,7 +13,7 @@ use axum::Router;
 use clap::ValueEnum;
 use serde_json::json;
 use signalbox_api::Api;
-use signalbox_broker::Broker;
+use signalbox_broker::{Broker, patience::patiently};
 use signalbox_proto::Name;
 use signalbox_runtime::{
     Health, Keyring, Metrics, Problem, Process, Shutdown, Tracer, health,
@@ -152,8 +152,32 @@ pub(crate) struct Kit {
 pub(crate) struct Running {
     process: Process,
     tasks: JoinSet<(&'static str, anyhow::Result<()>)>,
-    admin_shutdown: Shutdown,
-    admin: tokio::task::JoinHandle<()>,
+}
+
+/// The admin port, which answers from the first moment to the last: also while NATS is waited for.
+pub(crate) struct AdminPort {
+    shutdown: Shutdown,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl AdminPort {
+    /// Begins to answer on the admin port.
+    pub(crate) fn open(listener: TcpListener, process: &Process) -> Self {
+        let shutdown = Shutdown::new();
+        let server = tokio::spawn(health::serve(
+            listener,
+            process.health.clone(),
+            process.metrics.clone(),
+            shutdown.clone(),
+        ));
+        Self { shutdown, server }
+    }
+
+    /// Ends it, when everything else has ended.
+    pub(crate) async fn close(self) -> anyhow::Result<()> {
+        self.shutdown.trigger();
+        self.server.await.context("the admin server failed")
+    }
 }
 
 /// The process that roles run in, with its signals, its log and its admin port.
@@ -172,17 +196,25 @@ impl Running {
         broker: &Broker,
         process: Process,
         kit: &Kit,
-        listeners: Listeners,
+        http: Option<TcpListener>,
     ) -> anyhow::Result<Self> {
         let mut tasks = JoinSet::new();
         let mut routes = Router::new();
         for role in roles {
             let (broker, process, loaded) = (broker.clone(), process.clone(), &kit.loaded);
+            // Before its task has begun nobody shall take the process for ready.
+            process.health.component(role.name());
             match role {
                 Role::Ingest => {
                     let key = kit.admin.as_ref().context("ingest needs an admin key")?.key.clone();
-                    routes = routes.merge(signalbox_ingest::routes(broker.clone(), &loaded.ingest, key));
-                    let role = signalbox_ingest::run(broker, process, loaded.ingest.clone());
+                    let types = signalbox_ingest::Types::default();
+                    routes = routes.merge(signalbox_ingest::routes(
+                        broker.clone(),
+                        &loaded.ingest,
+                        key,
+                        types.clone(),
+                    ));
+                    let role = signalbox_ingest::run(broker, process, loaded.ingest.clone(), types);
                     tasks.spawn_local(async { ("ingest", role.await.map_err(Into::into)) });
                 }
                 Role::Router => {
@@ -209,26 +241,14 @@ impl Running {
                 }
             }
         }
-        if let Some(listener) = listeners.http {
+        if let Some(listener) = http {
             let shutdown = process.shutdown.clone();
             tasks.spawn_local(async {
                 answer(listener, routes, shutdown).await;
                 ("HTTP", Ok(()))
             });
         }
-        let admin_shutdown = Shutdown::new();
-        let admin = tokio::spawn(health::serve(
-            listeners.admin,
-            process.health.clone(),
-            process.metrics.clone(),
-            admin_shutdown.clone(),
-        ));
-        Ok(Self {
-            process,
-            tasks,
-            admin_shutdown,
-            admin,
-        })
+        Ok(Self { process, tasks })
     }
 
     /// Waits until every role is ready. False where the end was asked for before.
@@ -248,7 +268,7 @@ impl Running {
         }
     }
 
-    /// Lets the roles finish what they hold, then ends the admin port. The first error of a role is kept.
+    /// Lets the roles finish what they hold. The first error of a role is kept.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.process.shutdown.trigger();
         let mut first = Ok(());
@@ -270,8 +290,6 @@ impl Running {
             );
         }
         self.process.tracer.flush(FLUSH_TIMEOUT).await;
-        self.admin_shutdown.trigger();
-        self.admin.await.context("the admin server failed")?;
         first
     }
 }
@@ -315,23 +333,40 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let listeners = Listeners::bind(http, args.admin_listen).await?;
     let (api, admin) = listeners.urls()?;
     let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
-    let Some(broker) = connect(&kit.loaded, &names.join("+"), &process.shutdown).await? else {
+    let port = AdminPort::open(listeners.admin, &process);
+    // From here on the port is closed whatever happens.
+    let result = run_roles(&roles, &names, process, &kit, listeners.http, |roles| {
+        let answer = json!({ "ready": true, "roles": roles, "api": api, "admin": admin });
+        let shown = api.as_ref().map(|api| format!(", {api}")).unwrap_or_default();
+        let people = format!("ready: {}{shown}, health at {admin}", roles.join(", "));
+        Output::new(global.output).ready(&answer, &people)
+    })
+    .await;
+    result.and(port.close().await.map_err(Failure::from))
+}
+
+async fn run_roles(
+    roles: &BTreeSet<Role>,
+    names: &[&str],
+    process: Process,
+    kit: &Kit,
+    http: Option<TcpListener>,
+    tell_ready: impl FnOnce(&[&str]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let Some(broker) = connect(&kit.loaded, &names.join("+"), &process).await? else {
         return Ok(());
     };
-    let mut running = Running::start(&roles, &broker, process, &kit, listeners)?;
+    let mut running = Running::start(roles, &broker, process, kit, http)?;
     let result = match running.ready().await {
-        Ok(true) => {
-            let answer = json!({ "ready": true, "roles": names, "api": api, "admin": admin });
-            let shown = api.as_ref().map(|api| format!(", {api}")).unwrap_or_default();
-            let people = format!("ready: {}{shown}, health at {admin}", names.join(", "));
-            Output::new(global.output).ready(&answer, &people)?;
-            running.ended().await
-        }
+        Ok(true) => match tell_ready(names) {
+            Ok(()) => running.ended().await.map_err(Failure::from),
+            Err(failure) => Err(failure),
+        },
         Ok(false) => Ok(()),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     };
     let stopped = running.stop().await;
-    result.and(stopped).map_err(Failure::from)
+    result.and(stopped.map_err(Failure::from))
 }
 
 fn kit(
@@ -368,15 +403,21 @@ fn kit(
     })
 }
 
-/// Connects and makes the streams; `None` where the end was asked for meanwhile.
-pub(crate) async fn connect(loaded: &Loaded, name: &str, shutdown: &Shutdown) -> anyhow::Result<Option<Broker>> {
+/// Connects and makes the streams, for as long as that takes; `None` where the end was asked for meanwhile.
+pub(crate) async fn connect(loaded: &Loaded, name: &str, process: &Process) -> anyhow::Result<Option<Broker>> {
+    let health = process.health.component("nats");
+    health.not_ready("waiting for NATS");
     let connect = async {
         let broker = Broker::connect(loaded.nats.clone(), &format!("signalbox {name}")).await?;
-        broker.ensure_streams().await?;
+        health.not_ready("making the streams");
+        patiently("the list of streams", || broker.ensure_streams()).await?;
         Ok(broker)
     };
     tokio::select! {
-        broker = connect => broker.map(Some),
-        () = shutdown.requested() => Ok(None),
+        broker = connect => {
+            health.ready();
+            broker.map(Some)
+        }
+        () = process.shutdown.requested() => Ok(None),
     }
 }

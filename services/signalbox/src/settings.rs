@@ -17,6 +17,8 @@ use signalbox_runtime::{
 
 use crate::nats_server::Durability;
 
+mod reference;
+
 /// The defaults of every section, by the crate that reads it.
 const DEFAULTS: [(&str, &str); 7] = [
     ("signalbox", include_str!("../config.toml")),
@@ -30,6 +32,12 @@ const DEFAULTS: [(&str, &str); 7] = [
 
 /// Longest name of an installation, in characters.
 const BRAND_CHARS_MAX: usize = 64;
+/// The reference of all settings, in Markdown.
+pub(crate) fn reference() -> String {
+    let own = std::iter::once(signalbox_runtime::settings::CONFIG_TOML);
+    reference::markdown(own.chain(DEFAULTS.iter().map(|(_, text)| *text)))
+}
+
 /// The admin key's file in a data dir.
 pub(crate) const ADMIN_KEY_FILE: &str = "admin.key";
 /// The file of the sealing keys in a data dir.
@@ -104,7 +112,12 @@ pub(crate) struct Admin {
 
 /// Reads the layers: defaults, the file (or `signalbox.toml` in the working directory), the environment.
 pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Settings> {
-    Ok(Settings::load(&DEFAULTS, file, environment()?.into_iter(), &[])?)
+    load_with(file, &[])
+}
+
+/// The same with values that count more than all layers.
+pub(crate) fn load_with(file: Option<&Path>, overrides: &[(String, toml::Value)]) -> anyhow::Result<Settings> {
+    Ok(Settings::load(&DEFAULTS, file, environment()?.into_iter(), overrides)?)
 }
 
 impl Loaded {

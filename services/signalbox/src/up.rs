@@ -2,21 +2,22 @@
 
 use std::{
     fs::DirBuilder,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use signalbox_runtime::Shutdown;
+use tokio::net::TcpListener;
 
 use crate::{
     cli::{Client, Failure, Global, Output, Wanted, apply_file},
     nats_server::{NatsServer, Options},
-    roles::{self, Kit, Listeners, Role, Running},
+    roles::{self, AdminPort, Kit, Listeners, Role, Running},
     settings::{self, Loaded},
 };
 
@@ -45,6 +46,29 @@ pub(crate) struct Args {
     /// Where /healthz, /readyz and /metrics are; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:9464")]
     admin_listen: SocketAddr,
+    /// Leave out what later versions have of the file (it is named), and go on with the rest.
+    #[arg(long, requires = "file")]
+    skip_unavailable: bool,
+}
+
+impl Args {
+    /// What shall be applied at the start.
+    fn wanted(&self) -> Option<Wanted> {
+        let file = self.file.clone()?;
+        Some(Wanted::of(file).skipping_unavailable(self.skip_unavailable))
+    }
+
+    /// Everything on free ports of the loopback.
+    pub(crate) fn on_free_ports() -> Self {
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            file: None,
+            listen: free,
+            nats_listen: free,
+            admin_listen: free,
+            skip_unavailable: false,
+        }
+    }
 }
 
 /// The line that says that all is ready, for programs.
@@ -58,39 +82,97 @@ struct Ready<'a> {
     key: Option<&'a str>,
 }
 
+/// What runs, and how to reach it.
+pub(crate) struct Up {
+    /// The API and publishing.
+    pub api: String,
+    /// The nats-server.
+    pub nats: String,
+    /// Health and metrics.
+    pub admin: String,
+    /// The admin key.
+    pub key: SecretString,
+    /// Whether this start made the key.
+    pub key_is_new: bool,
+}
+
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
-    let mut loaded = Loaded::new(&settings::load(global.settings.as_deref())?)?;
+    let loaded = Loaded::new(&settings::load(global.settings.as_deref())?)?;
+    let format = global.output;
+    let kept = global.data_dir.join(settings::ADMIN_KEY_FILE);
+    serve(&args, &global.data_dir, loaded, async |up: &Up| {
+        let new_key = up.key_is_new.then(|| up.key.expose_secret());
+        let ready = Ready {
+            ready: true,
+            api: &up.api,
+            nats: &up.nats,
+            admin: &up.admin,
+            key: new_key,
+        };
+        let mut people = format!("ready: API {}, NATS {}, health {}", up.api, up.nats, up.admin);
+        if let Some(key) = new_key {
+            people.push_str(&format!(", key {key} (kept in {})", kept.display()));
+        }
+        Output::new(format).ready(&ready, &people)?;
+        std::future::pending().await
+    })
+    .await
+}
+
+/// Runs everything until the end is asked for or `then`, which begins when all is ready, comes to its end.
+pub(crate) async fn serve(
+    args: &Args,
+    data_dir: &Path,
+    mut loaded: Loaded,
+    then: impl AsyncFnOnce(&Up) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let process = roles::process(&loaded)?;
     let shutdown = process.shutdown.clone();
     let listeners = Listeners::bind(Some(args.listen), args.admin_listen).await?;
-    make_data_dir(&global.data_dir)?;
-    let Some(server) = start_server(&args, global, &loaded, &shutdown).await? else {
-        return Ok(());
+    make_data_dir(data_dir)?;
+    let urls = listeners.urls()?;
+    let port = AdminPort::open(listeners.admin, &process);
+    // From here on the port is closed whatever happens, after the server.
+    let result = match start_server(args, data_dir, &loaded, &shutdown).await {
+        Ok(Some(server)) => {
+            loaded.nats.url = server.url().to_owned();
+            let result = with_server(
+                args.wanted(),
+                data_dir,
+                loaded,
+                process,
+                listeners.http,
+                urls,
+                then,
+            )
+            .await;
+            result.and(server.stop().await.map_err(Failure::from))
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(error.into()),
     };
-    loaded.nats.url = server.url().to_owned();
-    let nats = server.url().to_owned();
-
-    // From here on the server is stopped whatever happens.
-    let result = with_server(args.file.as_deref(), global, loaded, process, listeners, &nats).await;
-    let stopped = server.stop().await.map_err(Failure::from);
-    result.and(stopped)
+    result.and(port.close().await.map_err(Failure::from))
 }
 
 async fn with_server(
-    file: Option<&Path>,
-    global: &Global,
+    wanted: Option<Wanted>,
+    data_dir: &Path,
     loaded: Loaded,
     process: signalbox_runtime::Process,
-    listeners: Listeners,
-    nats: &str,
+    http: Option<TcpListener>,
+    (api, admin_url): (Option<String>, String),
+    then: impl AsyncFnOnce(&Up) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let admin = loaded.admin_key(&global.data_dir, true)?;
-    let keyring = loaded.keyring(&global.data_dir, true)?;
-    let key = admin.text.clone();
-    let new_key = admin.is_new.then(|| key.expose_secret().to_owned());
-    let (api, admin_url) = listeners.urls()?;
-    let api = api.context("the API listens")?;
-    let Some(broker) = roles::connect(&loaded, "up", &process.shutdown).await? else {
+    let admin = loaded.admin_key(data_dir, true)?;
+    let keyring = loaded.keyring(data_dir, true)?;
+    let up = Up {
+        api: api.context("the API listens")?,
+        nats: loaded.nats.url.clone(),
+        admin: admin_url,
+        key: admin.text.clone(),
+        key_is_new: admin.is_new,
+    };
+    let Some(broker) = roles::connect(&loaded, "up", &process).await? else {
         return Ok(());
     };
     let kit = Kit {
@@ -99,14 +181,13 @@ async fn with_server(
         admin: Some(admin),
         providers: Vec::new(),
     };
-    let mut running = Running::start(&Role::ALL.into(), &broker, process, &kit, listeners)?;
+    let mut running = Running::start(&Role::ALL.into(), &broker, process, &kit, http)?;
     let result = async {
         if !running.ready().await? {
             return Ok(());
         }
-        if let Some(file) = file {
-            let client = Client::of(&api, Some(key))?;
-            let wanted = Wanted::of(file.to_owned());
+        if let Some(wanted) = wanted {
+            let client = Client::of(&up.api, Some(up.key.clone()))?;
             let apply = apply_file(&client, &wanted, false, false);
             tokio::select! {
                 answer = apply => told(&answer?),
@@ -117,20 +198,10 @@ async fn with_server(
                 return Ok(());
             }
         }
-        let ready = Ready {
-            ready: true,
-            api: &api,
-            nats,
-            admin: &admin_url,
-            key: new_key.as_deref(),
-        };
-        let mut people = format!("ready: API {api}, NATS {nats}, health {admin_url}");
-        if let Some(key) = &new_key {
-            let kept = global.data_dir.join(settings::ADMIN_KEY_FILE);
-            people.push_str(&format!(", key {key} (kept in {})", kept.display()));
+        tokio::select! {
+            done = then(&up) => done,
+            ended = running.ended() => ended.map_err(Failure::from),
         }
-        Output::new(global.output).ready(&ready, &people)?;
-        running.ended().await.map_err(Failure::from)
     }
     .await;
     let stopped = running.stop().await.map_err(Failure::from);
@@ -156,13 +227,13 @@ fn make_data_dir(path: &Path) -> anyhow::Result<()> {
 /// Starts the server; `None` where the end was asked for meanwhile.
 async fn start_server(
     args: &Args,
-    global: &Global,
+    data_dir: &Path,
     loaded: &Loaded,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Option<NatsServer>> {
     let options = Options {
         listen: args.nats_listen,
-        data_dir: global.data_dir.clone(),
+        data_dir: data_dir.to_owned(),
         server_path: loaded.server.server_path.clone(),
         durability: loaded.server.durability,
         file_store_bytes_max: loaded.nats.storage_bytes,

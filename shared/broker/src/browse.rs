@@ -77,7 +77,7 @@ impl Marks {
             match mark.did {
                 Did::Replayed => entry.0 = Some(mark.at),
                 Did::Discarded => entry.1 = Some(mark.at),
-                Did::Intend | Did::Unknown => {}
+                Did::Intend | Did::Withdrawn | Did::Unknown => {}
             }
         }
     }

@@ -7,13 +7,18 @@
 //!
 //! What to do with a message is decided elsewhere.
 
+pub mod acts;
+pub mod batch;
 pub mod browse;
 pub mod counter;
 pub mod directory;
 mod error;
 pub mod events;
+pub mod follow;
+pub mod hasten;
 pub mod holding;
 pub mod hops;
+pub mod idempotency;
 pub mod kv;
 pub mod lease;
 pub mod ledger;
@@ -25,6 +30,7 @@ pub mod puller;
 pub mod raw;
 pub mod suspects;
 pub mod topology;
+pub mod types;
 pub mod waiting;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -143,6 +149,7 @@ struct Inner {
     publisher: Publisher,
     connections: watch::Receiver<u64>,
     parks: hops::Parks,
+    batches: tokio::sync::Semaphore,
     stores: kv::Stores,
     config: Config,
 }
@@ -216,6 +223,7 @@ impl Broker {
             publisher,
             connections,
             parks: hops::Parks::new(),
+            batches: tokio::sync::Semaphore::new(batch::BATCHES_MAX),
             stores: kv::Stores::default(),
             config,
         };
@@ -291,6 +299,11 @@ impl Broker {
 
     pub(crate) fn jetstream(&self) -> &jetstream::Context {
         &self.inner.jetstream
+    }
+
+    /// The places for batches under way; never closed.
+    pub(crate) fn batch_places(&self) -> &tokio::sync::Semaphore {
+        &self.inner.batches
     }
 
     pub(crate) fn parks(&self) -> &hops::Parks {

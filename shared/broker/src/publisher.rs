@@ -230,29 +230,29 @@ impl Future for Receipt {
 }
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+pub(crate) struct Answer<'a> {
     #[serde(default)]
-    seq: u64,
+    pub(crate) seq: u64,
     #[serde(default)]
     duplicate: bool,
     #[serde(default, borrow)]
     val: Option<std::borrow::Cow<'a, str>>,
     #[serde(default, borrow)]
-    error: Option<ApiError<'a>>,
+    pub(crate) error: Option<ApiError<'a>>,
 }
 
 #[derive(Deserialize)]
-struct ApiError<'a> {
+pub(crate) struct ApiError<'a> {
     #[serde(default)]
     code: u64,
     #[serde(default)]
-    err_code: u64,
+    pub(crate) err_code: u64,
     #[serde(default, borrow)]
-    description: std::borrow::Cow<'a, str>,
+    pub(crate) description: std::borrow::Cow<'a, str>,
 }
 
 /// What an answer means for the publish.
-enum Verdict {
+pub(crate) enum Verdict {
     Done(Result<Ack, PublishError>),
     Repeat,
     /// Another publish under way stood against it: the server knows more in a moment.
@@ -524,7 +524,7 @@ fn read_answer(answer: &async_nats::Message) -> Verdict {
 }
 
 /// Codes of nats-server `errors.json`.
-fn classify(error: &ApiError<'_>) -> Verdict {
+pub(crate) fn classify(error: &ApiError<'_>) -> Verdict {
     let description = error.description.clone().into_owned();
     let full = ["maximum", "insufficient", "no space"]
         .iter()

@@ -12,7 +12,7 @@ use async_nats::jetstream::{
 };
 use signalbox_proto::{Lane, Name, subjects};
 
-use crate::{Broker, Error, puller};
+use crate::{Broker, Error, idempotency, puller};
 
 /// How long a message may be held without a sign before it is delivered again.
 pub const ACK_WAIT: Duration = Duration::from_secs(20);
@@ -69,6 +69,7 @@ pub fn streams(broker: &Broker) -> Vec<Config> {
             max_bytes: share(broker, 40),
             max_age: Duration::from_secs(config.events_age_s),
             duplicate_window: EVENTS_WINDOW,
+            allow_atomic_publish: true,
             ..stream(subjects::EVENTS, vec![subjects::EVENT_ALL.to_owned()], replicas)
         },
         Config {
@@ -173,6 +174,12 @@ pub fn buckets(broker: &Broker) -> Vec<kv::Config> {
         bucket(subjects::STATE, 1, Some(Duration::from_secs(60))),
         // One value a key: an older one could rise again when the newer expires.
         bucket(subjects::LEASE, 1, Some(Duration::from_secs(60))),
+        // Full, it refuses new keys: none is forgotten before its time.
+        kv::Config {
+            max_age: idempotency::REMEMBERED,
+            max_bytes: share(broker, 5),
+            ..bucket(subjects::IDEMPOTENCY, 1, None)
+        },
     ]
 }
 
@@ -332,6 +339,13 @@ fn bucket_drift(declared: &kv::Config, found: &Config) -> Option<Drift> {
     field(&mut fields, "num_replicas", &declared.num_replicas, &found.num_replicas);
     field(&mut fields, "storage", &declared.storage, &found.storage);
     field(&mut fields, "max_age", &declared.max_age, &found.max_age);
+    // 0 and -1 both mean without a bound.
+    field(
+        &mut fields,
+        "max_bytes",
+        &declared.max_bytes.max(0),
+        &found.max_bytes.max(0),
+    );
     field(
         &mut fields,
         "limit_markers",
@@ -386,6 +400,12 @@ fn drift(declared: &Config, found: &Config) -> Option<Drift> {
         "allow_msg_counter",
         &declared.allow_message_counter,
         &found.allow_message_counter,
+    );
+    field(
+        &mut fields,
+        "allow_atomic",
+        &declared.allow_atomic_publish,
+        &found.allow_atomic_publish,
     );
     field(&mut fields, "allow_rollup", &declared.allow_rollup, &found.allow_rollup);
     let compressed = |config: &Config| config.compression.clone().unwrap_or(Compression::None);
@@ -509,6 +529,13 @@ impl Consumer {
         }
     }
 
+    /// The same, without the bodies of messages.
+    #[must_use]
+    pub fn headers_only(mut self) -> Self {
+        self.config.headers_only = true;
+        self
+    }
+
     /// The stream it reads.
     pub fn stream(&self) -> &str {
         &self.stream
@@ -585,6 +612,7 @@ impl Consumer {
         let number = |value: Option<&serde_json::Value>| value.and_then(serde_json::Value::as_u64).unwrap_or_default();
         Ok(Progress {
             ack_floor: number(info.get("ack_floor").and_then(|floor| floor.get("stream_seq"))),
+            delivered: number(info.get("delivered").and_then(|last| last.get("stream_seq"))),
             pending: number(info.get("num_pending")),
             ack_pending: number(info.get("num_ack_pending")),
         })
@@ -602,6 +630,8 @@ impl Consumer {
 pub struct Progress {
     /// All up to this sequence of the stream is acknowledged.
     pub ack_floor: u64,
+    /// The last sequence of the stream that was delivered.
+    pub delivered: u64,
     /// Messages never delivered yet.
     pub pending: u64,
     /// Messages delivered and not acknowledged.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
-use signalbox_proto::{Name, Timestamp, subjects, wire};
+use signalbox_proto::{Name, Timestamp, act::WaitingFilter, subjects, wire};
 
 use crate::{Broker, Error};
 
@@ -93,6 +93,31 @@ impl Broker {
             .subject_counts(subjects::PARKED, &subjects::parked(org, integration))
             .await?;
         Ok(counts.values().sum())
+    }
+
+    /// The queues in which deliveries that an act is about may wait, each with the subjects to read: the schedules
+    /// alone, or lanes, schedules and PARKED.
+    pub async fn queues_of(&self, filter: &WaitingFilter, schedules: bool) -> Result<Vec<(String, String)>, Error> {
+        let providers = match &filter.provider {
+            Some(provider) => vec![provider.clone()],
+            None => self.providers().await?,
+        };
+        let integration = filter.integration.as_deref();
+        let mut queues = Vec::new();
+        for provider in providers {
+            let stream = subjects::deliver_stream(&provider);
+            let filters = if schedules {
+                vec![subjects::schedules_of(&provider, &filter.org, integration)]
+            } else {
+                subjects::waiting_of(&provider, &filter.org, integration)
+            };
+            queues.extend(filters.into_iter().map(|subject| (stream.clone(), subject)));
+        }
+        if !schedules {
+            let parked = subjects::parked(&filter.org, integration.unwrap_or("*"));
+            queues.push((subjects::PARKED.to_owned(), parked));
+        }
+        Ok(queues)
     }
 
     /// Looks at all that waits.

@@ -74,6 +74,9 @@ pub const COST_MAX: u64 = 100_000;
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 300;
 
+/// Longest name of a field that is not there, in characters.
+const ABSENT_CHARS_MAX: usize = 80;
+
 /// The parser descends once for each operator of a chain such as `a + a + …`; with [`CHARS_MAX`] this
 /// is several times what the worst text needs.
 const COMPILE_STACK_BYTES: usize = 8 * 1024 * 1024;
@@ -116,6 +119,17 @@ pub enum ConditionError {
     Internal,
 }
 
+/// What a condition says of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It matches.
+    True,
+    /// It does not.
+    False,
+    /// It does not, because it reads what is not there: the name of the field, where the evaluator tells it.
+    Absent(Option<String>),
+}
+
 /// A compiled `where`.
 #[derive(Debug)]
 pub struct Condition {
@@ -144,6 +158,11 @@ impl Condition {
 
     /// Whether the condition holds for an event.
     pub fn holds(&self, event: &EventView<'_>) -> Result<bool, ConditionError> {
+        self.answer(event).map(|answer| answer == Answer::True)
+    }
+
+    /// What the condition says of an event, and of a reading of nothing where.
+    pub fn answer(&self, event: &EventView<'_>) -> Result<Answer, ConditionError> {
         let meter = Meter::new(COST_MAX, Arc::clone(&self.patterns));
         let variables = Variables { event, meter: &meter };
         // Resolved here, so that unreadable data is an error of its own.
@@ -165,8 +184,8 @@ impl Condition {
             return Err(ConditionError::Cost);
         }
         match result {
-            Ok(holds) => holds,
-            Err(error) if reads_nothing(&error) => Ok(false),
+            Ok(holds) => holds.map(|holds| if holds { Answer::True } else { Answer::False }),
+            Err(error) if reads_nothing(&error) => Ok(Answer::Absent(absent(&error))),
             Err(error) => Err(ConditionError::Evaluation(cut(&explain(&error)))),
         }
     }
@@ -231,6 +250,14 @@ fn reads_nothing(error: &ExecutionError) -> bool {
             _ => false,
         },
         _ => false,
+    }
+}
+
+/// The field or key that is not there. A key may come out of the event, so it is cut.
+fn absent(error: &ExecutionError) -> Option<String> {
+    match error {
+        ExecutionError::NoSuchKey(key) => Some(key.chars().take(ABSENT_CHARS_MAX).collect()),
+        _ => None,
     }
 }
 

@@ -61,11 +61,12 @@ struct Entry {
     filter: Option<Box<Filter>>,
 }
 
+/// The conditions of a subscription, ready to be asked. [`mod@crate::explain`] asks the same.
 #[derive(Debug)]
-struct Filter {
+pub(crate) struct Filter {
     agent_ids: Box<[Box<str>]>,
     min_severity: Severity,
-    condition: Option<Result<Condition, ConditionError>>,
+    pub(crate) condition: Option<Result<Condition, ConditionError>>,
 }
 
 #[derive(Debug)]
@@ -366,7 +367,7 @@ impl Entry {
 
 impl Filter {
     /// `None` where nothing is held back.
-    fn of(filter: &signalbox_proto::integration::Filter) -> Option<Self> {
+    pub(crate) fn of(filter: &signalbox_proto::integration::Filter) -> Option<Self> {
         let min_severity = filter.min_severity.unwrap_or_default();
         if filter.agent_ids.is_empty() && min_severity == Severity::Low && filter.condition.is_none() {
             return None;
@@ -380,15 +381,23 @@ impl Filter {
 
     /// Whether all but the `where` holds.
     fn covers(&self, event: &Event) -> bool {
-        let wanted_agent = match event.agent_id.as_deref() {
+        self.wants_agent(event) && self.wants_severity(event)
+    }
+
+    /// An event without an agent is not held back.
+    pub(crate) fn wants_agent(&self, event: &Event) -> bool {
+        match event.agent_id.as_deref() {
             Some(agent) => self.agent_ids.is_empty() || self.agent_ids.iter().any(|id| **id == *agent),
             None => true,
-        };
-        wanted_agent && event.severity >= self.min_severity
+        }
+    }
+
+    pub(crate) fn wants_severity(&self, event: &Event) -> bool {
+        event.severity >= self.min_severity
     }
 }
 
-fn read_patterns(texts: &[String]) -> (Vec<Pattern>, Vec<InvalidPattern>) {
+pub(crate) fn read_patterns(texts: &[String]) -> (Vec<Pattern>, Vec<InvalidPattern>) {
     let (mut patterns, mut invalid) = (Vec::new(), Vec::new());
     for text in texts {
         match text.parse() {

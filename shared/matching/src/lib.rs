@@ -5,10 +5,19 @@
 //! bound on what it may cost; whoever takes integrations in compiles it there, to refuse a bad one
 //! with its reason, and the index compiles it again to use it.
 //!
+//! [`Schema`] is the JSON Schema of an event type: the API compiles it when it is registered, ingest to check
+//! events. It is here because both need the same bounds.
+//!
 //! Nothing here does I/O or looks at a clock.
 
 pub mod condition;
+pub mod explain;
 pub mod index;
+pub mod past;
+pub mod schema;
 
 pub use condition::{Condition, ConditionError, EventView};
+pub use explain::{Verdict, explain, explain_view};
 pub use index::{Index, Match, Target};
+pub use past::{Choice, Past};
+pub use schema::Schema;

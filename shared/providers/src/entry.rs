@@ -5,9 +5,14 @@ use std::{fmt, sync::OnceLock};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use signalbox_proto::{Delivery, Timestamp};
+use signalbox_proto::{Delivery, Outcome, Timestamp, integration::Template, outcome};
+use url::Url;
 
-use crate::{About, Egress, Error, Exchange, FieldError, Kind, Limits, Provider, Request, Step, Target, Text, secret};
+use crate::{
+    About, Egress, Error, Exchange, FieldError, Kind, Limits, Provider, Request, Step, Target, Text, http::Response,
+    secret,
+    template::{Takes, Texts},
+};
 
 /// One provider, as a row of the table.
 pub struct Entry {
@@ -19,10 +24,13 @@ pub struct Entry {
     pub kind: Kind,
     /// What it bears where an integration says nothing.
     pub limits: Limits,
+    /// Which texts of an owner's template its requests hold.
+    pub template: Takes,
     schemas: OnceLock<Schemas>,
     make_schemas: fn() -> Schemas,
     check: fn(&Schemas, Value, Value, &Egress) -> Checked<()>,
-    open: fn(&Schemas, Value, Value, About) -> Checked<AnyBox>,
+    warnings: fn(&Schemas, Value, Value) -> Vec<FieldError>,
+    open: fn(&Schemas, Value, Value, About, Option<Texts>) -> Checked<AnyBox>,
     retry_count: fn(&Value) -> Option<u32>,
 }
 
@@ -43,6 +51,8 @@ pub trait AnyTarget: Send + Sync {
     fn next(&self, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step;
     /// The lightest request that proves the credentials work; `None` where only an event does.
     fn probe(&self, now: Timestamp) -> Option<Request>;
+    /// What the answer to a probe means. `now` is when it came.
+    fn classify(&self, response: &Response, now: Timestamp) -> Outcome;
 }
 
 impl<P: Provider> AnyTarget for Target<P> {
@@ -51,11 +61,25 @@ impl<P: Provider> AnyTarget for Target<P> {
     }
 
     fn next(&self, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step {
-        P::next(self, delivery, &Text::default(), so_far, now)
+        let text = match self.texts.as_ref().map(|texts| texts.render(delivery, &self.about)) {
+            None => Text::default(),
+            Some(Ok(text)) => text,
+            // It would be the same the next time: a dead letter, to be replayed once the template is mended.
+            Some(Err(why)) => {
+                return Step::Done(Outcome::Reject {
+                    reason: outcome::reason(&format!("template: {why}")),
+                });
+            }
+        };
+        P::next(self, delivery, &text, so_far, now)
     }
 
     fn probe(&self, now: Timestamp) -> Option<Request> {
         P::probe(self, now)
+    }
+
+    fn classify(&self, response: &Response, now: Timestamp) -> Outcome {
+        P::classify(response, now)
     }
 }
 
@@ -67,9 +91,11 @@ impl Entry {
             description: P::DESCRIPTION,
             kind: P::KIND,
             limits: P::LIMITS,
+            template: P::TEMPLATE,
             schemas: OnceLock::new(),
             make_schemas: make_schemas::<P>,
             check: check::<P>,
+            warnings: warnings::<P>,
             open: open::<P>,
             retry_count: retry_count::<P>,
         }
@@ -91,13 +117,39 @@ impl Entry {
         (self.check)(self.schemas(), config.clone(), credentials.clone(), egress)
     }
 
+    /// What an owner should be told of a configuration that passes [`Entry::check`]: fields without an effect and
+    /// the like. Nothing where it does not pass.
+    pub fn warnings(&self, config: &Value, credentials: &Value) -> Vec<FieldError> {
+        (self.warnings)(self.schemas(), config.clone(), credentials.clone())
+    }
+
     /// Makes a target from a config joined with its secrets. Egress rules are not asked here: the
     /// client holds them at every request.
     pub fn open(&self, config: Value, credentials: Value, about: About) -> Result<Box<dyn AnyTarget>, Error> {
-        (self.open)(self.schemas(), config, credentials, about).map_err(|errors| Error::Fields {
-            provider: self.name,
-            errors,
-        })
+        self.open_with_template(config, credentials, about, None)
+    }
+
+    /// As [`Entry::open`], for an integration whose owner may have given texts of his own.
+    pub fn open_with_template(
+        &self,
+        config: Value,
+        credentials: Value,
+        about: About,
+        template: Option<&Template>,
+    ) -> Result<Box<dyn AnyTarget>, Error> {
+        let texts = template.map(|template| Texts::read(template, self.name, self.template));
+        texts
+            .transpose()
+            .and_then(|texts| (self.open)(self.schemas(), config, credentials, about, texts))
+            .map_err(|errors| Error::Fields {
+                provider: self.name,
+                errors,
+            })
+    }
+
+    /// Checks the template of an owner: its syntax, and whether the provider takes its parts.
+    pub fn check_template(&self, template: &Template) -> Result<(), Vec<FieldError>> {
+        Texts::read(template, self.name, self.template).map(|_| ())
     }
 
     /// Parts a config into what may lie open and the secret rest that is to be sealed.
@@ -118,6 +170,14 @@ impl Entry {
     /// Credentials for answers, [`crate::MASK`] in the place of their secrets.
     pub fn mask_credentials(&self, credentials: &Value) -> Value {
         secret::mask(self.credentials_schema(), credentials)
+    }
+
+    /// Every text that is secret in a config and its credentials.
+    pub fn secrets(&self, config: &Value, credentials: &Value) -> Vec<String> {
+        let mut found = Vec::new();
+        secret::texts(self.config_schema(), config, &mut found);
+        secret::texts(self.credentials_schema(), credentials, &mut found);
+        found
     }
 
     /// How many steps of the retry schedule this config asks to keep; `None` where it does not say,
@@ -159,14 +219,51 @@ fn check<P: Provider>(schemas: &Schemas, config: Value, credentials: Value, egre
     let prepared = prepare::<P>(schemas, config, credentials)?;
     let errors: Vec<FieldError> = P::urls(&prepared)
         .into_iter()
-        .filter_map(|(pointer, url)| Some(FieldError::new(pointer, egress.check_url(url).err()?.to_string())))
+        .filter_map(|(pointer, url)| {
+            let refused = egress.check_url(url).map_err(|refusal| refusal.to_string());
+            let message = refused.and_then(|()| on_hosts(P::hosts(pointer), url, egress)).err()?;
+            Some(FieldError::new(pointer, message))
+        })
         .collect();
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-fn open<P: Provider>(schemas: &Schemas, config: Value, credentials: Value, about: About) -> Checked<AnyBox> {
+/// Whether an address is one of its vendor's, or where an operator allows it.
+fn on_hosts(hosts: &[&str], url: &Url, egress: &Egress) -> Result<(), String> {
+    let host = url.host_str().unwrap_or_default();
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    let vendors = hosts.iter().any(|known| match known.strip_prefix("*.") {
+        Some(parent) => host.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.')),
+        None => host == *known,
+    });
+    match (vendors, url.scheme()) {
+        (true, "https") => Ok(()),
+        (true, _) => Err(format!("must be called by https on {host}")),
+        (false, _) if egress.opens(url) => Ok(()),
+        (false, _) => Err(format!(
+            "must be on {}, or at an address in egress.allow",
+            hosts.join(" or ")
+        )),
+    }
+}
+
+fn warnings<P: Provider>(schemas: &Schemas, config: Value, credentials: Value) -> Vec<FieldError> {
+    prepare::<P>(schemas, config, credentials)
+        .map(|prepared| P::warnings(&prepared))
+        .unwrap_or_default()
+}
+
+fn open<P: Provider>(
+    schemas: &Schemas,
+    config: Value,
+    credentials: Value,
+    about: About,
+    texts: Option<Texts>,
+) -> Checked<AnyBox> {
     let prepared = prepare::<P>(schemas, config, credentials)?;
-    Ok(Box::new(Target::<P> { about, prepared }))
+    Ok(Box::new(Target::<P> { about, prepared, texts }))
 }
 
 fn prepare<P: Provider>(schemas: &Schemas, config: Value, credentials: Value) -> Checked<P::Prepared> {

@@ -18,8 +18,13 @@ mod provider;
 mod secret;
 
 pub mod classify;
+pub mod display;
 pub mod http;
+pub mod planned;
+pub mod preview;
+pub mod template;
 pub mod webhook;
+pub mod wording;
 
 pub use entry::{AnyTarget, Entry};
 pub use error::{Error, FieldError};

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use signalbox_proto::{Delivery, Name, Outcome, Timestamp};
 use url::Url;
 
-use crate::{FieldError, classify, http};
+use crate::{FieldError, classify, http, template::{Takes, Texts}};
 
 /// One kind of target. Implementations hold no state and do no I/O: they turn a delivery into
 /// a request, and a response into an outcome.
@@ -28,12 +28,25 @@ pub trait Provider: Sized + Send + Sync + 'static {
     const KIND: Kind;
     /// What it bears where an integration says nothing.
     const LIMITS: Limits;
+    /// Which texts of an owner's template its requests hold, and in which markup.
+    const TEMPLATE: Takes = Takes::NOTHING;
 
     /// Checks what the types of the fields cannot say, all of it, and works out what requests need.
     fn prepare(config: Self::Config, credentials: Self::Credentials) -> Result<Self::Prepared, Vec<FieldError>>;
 
     /// The addresses that requests go to, with the fields they come from; egress rules judge them.
     fn urls(prepared: &Self::Prepared) -> Vec<(&'static str, &Url)>;
+
+    /// The vendor's own hosts for the address in this field, `*.` before a name for all below it; none where the
+    /// field may name any host. On them https is asked for; another host must lie in `egress.allow`.
+    fn hosts(_pointer: &str) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// What is no error and still not as its owner may think, such as a field without an effect.
+    fn warnings(_prepared: &Self::Prepared) -> Vec<FieldError> {
+        Vec::new()
+    }
 
     /// How many steps of the retry schedule to keep, for a provider whose config has that field.
     fn retry_count(_config: &Self::Config) -> Option<u32> {
@@ -70,6 +83,8 @@ pub struct Target<P: Provider> {
     pub about: About,
     /// What the provider worked out from config and credentials.
     pub prepared: P::Prepared,
+    /// What its owner's template says instead of the provider; rendered before the provider is asked.
+    pub(crate) texts: Option<Texts>,
 }
 
 /// What an owner's template made of a delivery, in the target's own markup. Empty where there is no template:

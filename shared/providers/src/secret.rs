@@ -93,6 +93,21 @@ pub(crate) fn mask(schema: &Value, value: &Value) -> Value {
     }
 }
 
+/// Collects the texts of all secrets.
+pub(crate) fn texts(schema: &Value, value: &Value, out: &mut Vec<String>) {
+    let (_, secret) = split(schema, value.clone());
+    every_text(&secret, out);
+}
+
+fn every_text(value: &Value, out: &mut Vec<String>) {
+    match value {
+        Value::String(text) => out.push(text.clone()),
+        Value::Array(list) => list.iter().for_each(|value| every_text(value, out)),
+        Value::Object(map) => map.values().for_each(|value| every_text(value, out)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 fn empty() -> Value {
     Value::Object(Map::new())
 }

@@ -5,7 +5,7 @@
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     body::{Body, HttpBody as _},
     extract::Request,
     http::{HeaderValue, StatusCode, header},
@@ -64,10 +64,14 @@ impl Bounds {
     }
 }
 
-/// Answers until `shutdown` is requested, then finishes the open requests.
+/// Answers until `shutdown` is requested, then finishes the open requests. Routes find it as `Extension<Shutdown>`.
 pub async fn serve(listener: TcpListener, routes: Router, bounds: Bounds, shutdown: Shutdown) {
     let limit = move |request, next| limit_body(bounds.body_timeout, request, next);
-    let routes = routes.layer(middleware::from_fn(limit)).with_state(());
+    // An answer that goes on by itself ends when it sees the shutdown.
+    let routes = routes
+        .layer(middleware::from_fn(limit))
+        .layer(Extension(shutdown.clone()))
+        .with_state(());
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

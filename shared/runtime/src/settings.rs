@@ -31,7 +31,9 @@ mod typing;
 pub const FILE: &str = "signalbox.toml";
 
 /// Settings that every role has.
-const OWN_DEFAULTS: (&str, &str) = ("runtime", include_str!("../config.toml"));
+const OWN_DEFAULTS: (&str, &str) = ("runtime", CONFIG_TOML);
+/// The defaults of the settings that every role has, one comment a setting.
+pub const CONFIG_TOML: &str = include_str!("../config.toml");
 
 /// What a variable's name starts with.
 const PREFIX: &str = "SIGNALBOX";

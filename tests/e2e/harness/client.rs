@@ -26,10 +26,17 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl Response {
+    /// A header's value; empty where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default()
+    }
+
     pub(crate) fn text(&self) -> String {
         format!("{} {}", self.status, String::from_utf8_lossy(&self.body))
     }
@@ -75,6 +82,7 @@ pub(crate) async fn try_request(
             .map_err(|error| error.to_string())?;
         let answer = sender.send_request(request).await.map_err(|error| error.to_string())?;
         let status = answer.status().as_u16();
+        let headers = answer.headers().clone();
         let body = answer
             .into_body()
             .collect()
@@ -82,7 +90,7 @@ pub(crate) async fn try_request(
             .map_err(|error| error.to_string())?
             .to_bytes();
         driving.abort();
-        Ok(Response { status, body })
+        Ok(Response { status, headers, body })
     };
     tokio::time::timeout(REQUEST_TIMEOUT, exchange)
         .await
@@ -155,6 +163,11 @@ impl Client {
         &self.nats
     }
 
+    /// Where publishing over HTTP is, and the key for it.
+    pub(crate) fn publishing(&self) -> (&str, &str) {
+        (&self.ingest, &self.key)
+    }
+
     /// Publishes over NATS and waits for the acknowledgement.
     pub(crate) async fn try_publish(&self, publish: Publish) -> Result<(), String> {
         let Publish { subject, headers, body } = publish;
@@ -200,13 +213,23 @@ impl Client {
 
     /// Publishes over HTTP, with any headers and body.
     pub(crate) async fn post_event(&self, query: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
+        self.try_post_event(query, headers, body)
+            .await
+            .unwrap_or_else(|error| panic!("POST /v1/events{query}: {error}"))
+    }
+
+    /// As [`Self::post_event`], while ingest may be gone.
+    pub(crate) async fn try_post_event(
+        &self,
+        query: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Response, String> {
         let authorization = format!("Bearer {}", self.key);
         let mut all = vec![("authorization", authorization.as_str())];
         all.extend(headers);
         let path = format!("/v1/events{query}");
-        try_request(&self.ingest, "POST", &path, &all, body)
-            .await
-            .unwrap_or_else(|error| panic!("{path}: {error}"))
+        try_request(&self.ingest, "POST", &path, &all, body).await
     }
 
     /// Makes these integrations be; all others stay.
@@ -328,10 +351,22 @@ impl Client {
 
     /// Runs a command of the program against this installation: exit code and standard output.
     pub(crate) async fn command(&self, arguments: &[&str]) -> (i32, String) {
-        let settings = Settings::from([
+        let (code, out, error) = self.command_in(&[], arguments).await;
+        if code != 0 {
+            eprintln!("signalbox {arguments:?}: {error}");
+        }
+        (code, out)
+    }
+
+    /// As [`Self::command`], with these variables in its environment; standard error comes last.
+    pub(crate) async fn command_in(&self, variables: &[(&str, &str)], arguments: &[&str]) -> (i32, String, String) {
+        let mut settings = Settings::from([
             ("SIGNALBOX_URL".to_owned(), self.api.clone()),
             ("SIGNALBOX_KEY".to_owned(), self.key.clone()),
         ]);
+        for (name, value) in variables {
+            settings.insert((*name).to_owned(), (*value).to_owned());
+        }
         let running = Command::new(signalbox())
             .args(arguments)
             .env_clear()
@@ -342,11 +377,9 @@ impl Client {
             Ok(output) => output.expect("the program can be run"),
             Err(_) => panic!("signalbox {arguments:?} did not end within {COMMAND_TIMEOUT:?}"),
         };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap_or(-1);
-        if code != 0 {
-            eprintln!("signalbox {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        }
-        (code, String::from_utf8_lossy(&output.stdout).into_owned())
+        (code, text(&output.stdout), text(&output.stderr))
     }
 
     /// As [`Self::command`], but it must succeed and print JSON.

@@ -14,7 +14,7 @@ pub(crate) mod wait;
 
 pub(crate) use client::{Client, Publish};
 pub(crate) use load::Load;
-pub(crate) use role::Cluster;
+pub(crate) use role::{Cluster, ROLES};
 pub(crate) use seed::Seed;
 pub(crate) use target::{Answer, Target};
 pub(crate) use up::Up;

@@ -11,6 +11,8 @@ use super::{
     wait::eventually,
 };
 
+/// All roles, in the order in which a cluster starts them.
+pub(crate) const ROLES: [&str; 5] = ["api", "ingest", "router", "delivery", "keeper"];
 /// How long a role may take until it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -41,6 +43,16 @@ impl Role {
 
     pub(crate) fn assert_alive(&mut self) {
         self.program.assert_alive();
+    }
+
+    /// What its admin port answers at a path.
+    pub(crate) async fn ask(&self, path: &str) -> Result<client::Response, String> {
+        client::try_request(&self.admin, "GET", path, &[], Vec::new()).await
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).expect("a role has a log")
     }
 
     async fn ready(&mut self) {
@@ -75,7 +87,11 @@ pub(crate) struct Cluster {
     // Dropped in this order: roles before their server, files last.
     roles: BTreeMap<&'static str, Role>,
     pub(crate) server: Server,
-    client: Client,
+    /// `None` until all are ready.
+    client: Option<Client>,
+    /// Of the API and of publishing.
+    addresses: [String; 2],
+    key: String,
     folder: Folder,
 }
 
@@ -87,8 +103,20 @@ impl Cluster {
 
     /// As [`Self::start`], with further settings.
     pub(crate) async fn start_with(more: &[(&str, &str)]) -> Self {
+        let mut cluster = Self::launch(more, ROLES).await;
+        cluster.server.restart().await;
+        cluster.ready().await;
+        cluster
+    }
+
+    /// Starts the roles in an order, and no nats-server.
+    pub(crate) async fn without_server(order: [&'static str; 5]) -> Self {
+        Self::launch(&[], order).await
+    }
+
+    async fn launch(more: &[(&str, &str)], order: [&'static str; 5]) -> Self {
         let folder = Folder::new();
-        let server = Server::start(folder.path()).await;
+        let server = Server::prepare(folder.path());
         let key = format!("sbx_{:016x}{:016x}", random(), random());
         let write = |name: &str, text: String| {
             let path = folder.path().join(name);
@@ -114,13 +142,12 @@ impl Cluster {
         );
         let (ingest, api) = (free_port(), free_port());
         let mut roles = BTreeMap::new();
-        for (name, listen) in [
-            ("api", Some(api)),
-            ("ingest", Some(ingest)),
-            ("router", None),
-            ("delivery", None),
-            ("keeper", None),
-        ] {
+        for name in order {
+            let listen = match name {
+                "api" => Some(api),
+                "ingest" => Some(ingest),
+                _ => None,
+            };
             let admin = format!("127.0.0.1:{}", free_port());
             let mut arguments = vec![
                 "run".to_owned(),
@@ -148,21 +175,28 @@ impl Cluster {
                 },
             );
         }
-        for role in roles.values_mut() {
-            role.ready().await;
-        }
-        let api = format!("http://127.0.0.1:{api}");
-        let client = Client::new(&api, &format!("http://127.0.0.1:{ingest}"), &server.url(), &key).await;
+        let addresses = [format!("http://127.0.0.1:{api}"), format!("http://127.0.0.1:{ingest}")];
         Self {
             roles,
             server,
-            client,
+            client: None,
+            addresses,
+            key,
             folder,
         }
     }
 
+    /// Waits until every role is ready, and connects a client.
+    pub(crate) async fn ready(&mut self) {
+        for role in self.roles.values_mut() {
+            role.ready().await;
+        }
+        let [api, ingest] = &self.addresses;
+        self.client = Some(Client::new(api, ingest, &self.server.url(), &self.key).await);
+    }
+
     pub(crate) fn client(&self) -> &Client {
-        &self.client
+        self.client.as_ref().expect("the roles are ready")
     }
 
     /// The role of this name.

@@ -17,12 +17,20 @@ pub(crate) struct Server {
     port: u16,
     config: PathBuf,
     log: PathBuf,
-    program: Program,
+    /// `None` before its first start.
+    program: Option<Program>,
 }
 
 impl Server {
     /// Starts one with its files in this folder.
     pub(crate) async fn start(folder: &std::path::Path) -> Self {
+        let mut server = Self::prepare(folder);
+        server.restart().await;
+        server
+    }
+
+    /// One that is not started yet: [`Self::restart`] starts it.
+    pub(crate) fn prepare(folder: &std::path::Path) -> Self {
         let port = free_port();
         let config = folder.join("nats-server.conf");
         let text = format!(
@@ -30,16 +38,12 @@ impl Server {
             folder.join("nats")
         );
         fs::write(&config, text).expect("the server's config can be written");
-        let log = folder.join("nats-server.log");
-        let program = launch(&config, &log);
-        let server = Self {
+        Self {
             port,
             config,
-            log,
-            program,
-        };
-        server.ready().await;
-        server
+            log: folder.join("nats-server.log"),
+            program: None,
+        }
     }
 
     /// Where clients connect.
@@ -48,17 +52,21 @@ impl Server {
     }
 
     pub(crate) async fn kill(&mut self) {
-        self.program.kill().await;
+        self.running().kill().await;
     }
 
     /// Starts it again on the same port and store.
     pub(crate) async fn restart(&mut self) {
-        self.program = launch(&self.config, &self.log);
+        self.program = Some(launch(&self.config, &self.log));
         self.ready().await;
     }
 
     pub(crate) fn assert_alive(&mut self) {
-        self.program.assert_alive();
+        self.running().assert_alive();
+    }
+
+    fn running(&mut self) -> &mut Program {
+        self.program.as_mut().expect("the server was started")
     }
 
     async fn ready(&self) {

@@ -150,17 +150,17 @@ fn groups_are_counted_up_to_a_bound_and_the_answer_says_so() {
         ..letter("acme", "i")
     };
     let mut groups = Groups::new(2);
-    for letter in [
-        like("a", 8, 9),
-        like("b", 6, 7),
-        like("b", 4, 5),
-        like("c", 2, 3),
-        like("a", 1, 2),
-        like("b", 1, 1),
+    for (seq, letter) in [
+        (9, like("a", 8, 9)),
+        (8, like("b", 6, 7)),
+        (7, like("b", 4, 5)),
+        (6, like("c", 2, 3)),
+        (5, like("a", 1, 2)),
+        (4, like("b", 1, 1)),
     ] {
-        groups.add(letter);
+        groups.add(seq, letter, seq > 7);
     }
-    let answer = groups.view(50);
+    let answer = groups.view(50, |_| "ops".parse().ok());
     let shown: Vec<(&Value, &Value, &Value)> = answer["items"]
         .as_array()
         .expect("a list")
@@ -171,12 +171,18 @@ fn groups_are_counted_up_to_a_bound_and_the_answer_says_so() {
     assert_eq!(shown, [(&b, &json!(3), &webhook), (&a, &json!(2), &webhook)]);
     assert_eq!(answer["items"][1]["first_at"], json!(Timestamp::from_secs(1)));
     assert_eq!(answer["items"][1]["last_at"], json!(Timestamp::from_secs(9)));
+    let b = &answer["items"][0];
+    assert_eq!(
+        (&b["examples"], &b["settled"]),
+        (&json!(["dl_8", "dl_7", "dl_4"]), &json!(1))
+    );
+    assert_eq!(b["integration"], "ops");
     assert_eq!(answer["truncated"], true);
 
     let mut groups = Groups::new(2);
-    groups.add(like("a", 1, 2));
-    groups.add(like("b", 1, 2));
-    assert_eq!(groups.view(2)["truncated"], false);
+    groups.add(2, like("a", 1, 2), false);
+    groups.add(1, like("b", 1, 2), false);
+    assert_eq!(groups.view(2, |_| None)["truncated"], false);
 }
 
 #[test]

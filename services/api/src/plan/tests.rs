@@ -23,6 +23,7 @@ fn spec(name: &str) -> Spec {
         schedule_secs: None,
         expire_after_secs: None,
         timeout_secs: None,
+        template: None,
     }
 }
 
@@ -65,6 +66,7 @@ fn every_difference_is_named() {
     other.schedule_secs = Some(vec![1]);
     other.expire_after_secs = Some(1);
     other.timeout_secs = Some(1);
+    other.template = Some(signalbox_proto::integration::Template::default());
     assert_eq!(
         actions(vec![other], &present, false),
         [(
@@ -78,7 +80,8 @@ fn every_difference_is_named() {
                 "filter",
                 "retry",
                 "expire_after",
-                "timeout"
+                "timeout",
+                "template"
             ]
         )]
     );

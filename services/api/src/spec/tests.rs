@@ -94,15 +94,23 @@ fn other_names_of_a_field_are_taken_but_not_beside_it() {
 
 #[test]
 fn a_field_that_is_not_enforced_or_not_known_is_refused_by_name() {
-    for field in NOT_ENFORCED {
+    for (field, version) in [
+        ("batch", "0.3.0"),
+        ("connect_timeout", "0.3.0"),
+        ("health_check", "0.4.0"),
+        ("order_by", "0.3.0"),
+        ("rate_limit_per_minute", "0.3.0"),
+    ] {
         assert_eq!(
             complaints(json!({ field: 1 })),
-            [format!("{field}: is not enforced by this version: leave it out")]
+            [format!(
+                "{field}: is not enforced by this version: {version} will; leave it out until then"
+            )]
         );
     }
     assert_eq!(
         complaints(json!({ "rate_limit": { "per_minute": 60 } })),
-        ["rate_limit: is not enforced by this version: write `rate_limit: none`"]
+        ["rate_limit: is not enforced by this version: 0.3.0 will; write `rate_limit: none` until then"]
     );
     assert_eq!(
         complaints(json!({ "evnts": [] })),
@@ -155,8 +163,16 @@ fn the_provider_checks_its_own_fields_and_the_address() {
     assert!(complaints(json!({ "config": {} }))[0].starts_with("config/url:"));
     assert!(complaints(json!({ "config": { "url": "https://10.0.0.1/" } }))[0].contains("private address"));
     valid(json!({ "config": { "url": "http://127.0.0.1:9/" } }));
-    assert!(complaints(json!({ "provider": "slack" }))[0].contains("there are webhook"));
-    assert!(complaints(json!({ "provider": null })).contains(&"provider: is missing: there are webhook".to_owned()));
+    for (name, part) in [
+        ("jira", "\"jira\" is not a provider of this version: 0.6.0 will have it; there are "),
+        ("newrelic", "\"newrelic\" is not a provider of this version: 0.5.0 will have it; there are "),
+        ("pigeon", "\"pigeon\" is not a provider of this version: there are "),
+    ] {
+        let complaint = complaints(json!({ "provider": name })).remove(0);
+        assert!(complaint.contains(part), "{complaint}");
+    }
+    assert_eq!(valid(json!({ "provider": "webhooks" })).provider.as_str(), "webhook");
+    assert!(complaints(json!({ "provider": null }))[0].starts_with("provider: is missing: there are "));
 }
 
 #[test]
@@ -199,6 +215,29 @@ fn a_mask_stands_for_what_is_stored_and_for_nothing_else() {
     };
     let spec = check(&given(over), &org(), &egress(), &stored).expect("valid");
     assert_eq!(spec.secrets.credentials, json!({ "secret": "kept as it was" }));
+}
+
+#[test]
+fn a_template_is_checked_when_it_is_written() {
+    let spec = valid(json!({ "template": { "body": "{\"a\": \"{{ event.data.x }}\"}", "title": null } }));
+    let template = spec.template.expect("a template");
+    assert_eq!(template.body.as_deref(), Some("{\"a\": \"{{ event.data.x }}\"}"));
+    assert_eq!(template.title, None);
+    for (given, wanted) in [
+        (json!("text"), "template: is a text, not title and body"),
+        (json!({}), "template: is empty: give title, body or both, or leave it out"),
+        (json!({ "body": 1 }), "template/body: is a number, not a text"),
+        (json!({ "boby": "x" }), "template/boby: is not a field here: did you mean body?"),
+        (json!({ "title": "x" }), "template/title: webhook has no title: its body is the whole text, write it there"),
+        (json!({ "body": "\n{% if %}" }), "template/body: line 2: unexpected end of block"),
+        (json!({ "body": "{{ x|uper }}" }), "template/body: line 1: there is no filter `uper`: did you mean upper?"),
+    ] {
+        let found = complaints(json!({ "template": given }));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0], wanted);
+    }
+    let long = complaints(json!({ "template": { "body": "x".repeat(16 * 1024 + 1) } }));
+    assert_eq!(long, ["template/body: is longer than 16384 bytes"]);
 }
 
 #[test]

@@ -29,8 +29,11 @@ fn take_bytes(
     headers: Vec<(&'static str, &'static str)>,
     body: &'static [u8],
 ) -> Result<Event, Rejection> {
-    let (org, event_type, draft) = read_message(subject, &Map(headers), Bytes::from_static(body))?;
-    draft.finish(&org, Some(&event_type), || "derived".into())
+    let message = read_message(subject, &Map(headers), Bytes::from_static(body))?;
+    let Body::Event(draft) = message.body else {
+        panic!("one event is no batch");
+    };
+    draft.finish(&message.org, Some(&message.event_type), || "derived".into())
 }
 
 const SUBJECT: &str = "signalbox.in.acme.execution.failed";
@@ -179,11 +182,24 @@ fn what_cannot_be_an_event_names_its_field() {
             "hi",
             Some("content-type"),
         ),
+        (SUBJECT, vec![("content-type", "application/msgpack")], "hi", None),
         (
             SUBJECT,
             vec![("content-type", "application/msgpack")],
-            "hi",
+            "\x01",
+            Some("data"),
+        ),
+        (
+            SUBJECT,
+            vec![("content-type", "application/x-ndjson")],
+            "{}\n{}",
             Some("content-type"),
+        ),
+        (
+            SUBJECT,
+            vec![("content-type", "application/cloudevents-batch+json")],
+            "{}",
+            None,
         ),
         (
             SUBJECT,
@@ -209,5 +225,107 @@ fn what_cannot_be_an_event_names_its_field() {
     assert_eq!(
         take_bytes(SUBJECT, vec![], b"{\"a\":\"\xff\"}").unwrap_err().kind,
         Wrong::Malformed
+    );
+}
+
+#[test]
+fn data_may_be_messagepack() {
+    let packed = || vec![("content-type", "application/msgpack"), ("ce-id", "m-1")];
+    let event = take_bytes(SUBJECT, packed(), b"\x82\xa8agent_id\xa2a1\xa3bin\xc4\x01\xff").unwrap();
+    assert_eq!(event.data.as_bytes(), br#"{"agent_id":"a1","bin":"/w=="}"#);
+    assert_eq!((event.agent_id.as_deref(), event.datacontenttype), (Some("a1"), None));
+    for (body, field, message) in [
+        (&b"\x81\xa1a\x81\x07\x01"[..], "data.a", "the key 7,"),
+        (b"\x81\xa1a\xd6\xff\x00\x00\x00\x00", "data.a", "RFC 3339"),
+        (b"\x91\x80", "data", "must be an object"),
+    ] {
+        let rejection = take_bytes(SUBJECT, packed(), body).unwrap_err();
+        assert_eq!(rejection.field.as_deref(), Some(field), "{rejection}");
+        assert!(rejection.message.contains(message), "{rejection}");
+    }
+    // In binary mode data may be anything.
+    let binary = [packed(), vec![("ce-specversion", "1.0")]].concat();
+    assert_eq!(
+        take_bytes(SUBJECT, binary, b"\x91\x01").unwrap().data.as_bytes(),
+        b"[1]"
+    );
+}
+
+fn take_batch(headers: Vec<(&'static str, &'static str)>, body: &'static str) -> Vec<Result<Event, Rejection>> {
+    let headers = Map([headers, vec![("content-type", "application/cloudevents-batch+json")]].concat());
+    let message = read_message(SUBJECT, &headers, Bytes::from_static(body.as_bytes())).unwrap();
+    let Body::Batch(elements) = message.body else {
+        panic!("a batch is no event");
+    };
+    let read = |element| read_element(&headers, element)?.finish(&message.org, Some(&message.event_type), String::new);
+    elements.iter().map(read).collect()
+}
+
+#[test]
+fn each_event_of_a_batch_is_judged_by_itself_and_the_subject_is_the_truth_for_all() {
+    let events = take_batch(
+        vec![],
+        r#"[
+            {"specversion":"1.0","id":"1","source":"/s","type":"execution.failed"},
+            {"specversion":"1.0","id":"2","source":"/s","type":"execution.started"},
+            {"specversion":"1.0","id":"3","source":"/s","type":"execution.failed","org":"other"},
+            {"specversion":"1.0","source":"/s","type":"execution.failed"},
+            {"type":"execution.failed"}, 7, null,
+            {"specversion":"1.0","id":"8","source":"/s","type":"execution.failed","org":"acme"}
+        ]"#,
+    );
+    let told: Vec<Result<&str, Option<&str>>> = events
+        .iter()
+        .map(|event| match event {
+            Ok(event) => Ok(event.id.as_str()),
+            Err(rejection) => Err(rejection.field.as_deref()),
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            Ok("1"),
+            Err(Some("type")),
+            Err(Some("org")),
+            Err(Some("id")),
+            Err(Some("specversion")),
+            Err(None),
+            Err(None),
+            Ok("8")
+        ]
+    );
+}
+
+#[test]
+fn headers_of_a_batch_hold_for_all_its_events_but_an_id_is_of_one_alone() {
+    let headers = vec![
+        ("ce-id", "whole"),
+        ("nats-msg-id", "whole"),
+        ("ce-team", "core"),
+        ("ce-severity", "high"),
+        ("traceparent", "of the batch"),
+    ];
+    let body = r#"[
+        {"specversion":"1.0","id":"1","source":"/s","type":"execution.failed"},
+        {"specversion":"1.0","id":"2","source":"/s","type":"execution.failed","traceparent":"own","severity":"low"}
+    ]"#;
+    let events: Vec<Event> = take_batch(headers, body).into_iter().map(Result::unwrap).collect();
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| {
+            (
+                event.id.as_str(),
+                event.metadata["team"].as_str(),
+                event.severity,
+                event.metadata["traceparent"].as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("1", "core", Severity::High, "of the batch"),
+            ("2", "core", Severity::High, "own")
+        ]
     );
 }

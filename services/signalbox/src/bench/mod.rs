@@ -26,10 +26,9 @@ use self::{
     processes::Processes,
     receiver::Receiver,
     report::{Comparison, Figures, Report},
-    scratch::Scratch,
     tally::{RunId, Tally},
 };
-use crate::nats_server::Durability;
+use crate::{nats_server::Durability, scratch::Scratch};
 
 mod args;
 mod bare;
@@ -40,7 +39,6 @@ mod processes;
 mod publisher;
 mod receiver;
 mod report;
-mod scratch;
 mod tally;
 
 pub(crate) use self::args::Args;
@@ -108,7 +106,7 @@ pub(crate) async fn run(args: Args, setup: Setup) -> anyhow::Result<ExitCode> {
 
 /// Starts everything, measures, and stops everything, whatever happened between.
 async fn measure(workload: Workload, setup: Setup) -> anyhow::Result<Report> {
-    let scratch = Scratch::make()?;
+    let scratch = Scratch::make("bench")?;
     let tally = Tally::new();
     let mut bench = Bench {
         receiver: Receiver::start(tally.clone()).await?,

@@ -11,13 +11,14 @@ use super::{
     output::{self, text},
     say,
 };
-use crate::file::{self, File};
+use crate::file::{self, File, Made};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   signalbox plan -f integrations.yaml
-  signalbox plan -f integrations.yaml --prune --output json")]
+  signalbox plan -f integrations.yaml --prune --output json
+  signalbox plan -f specs.config.yaml --skip-unavailable       blocks by name, as in `slack: { channel: … }`")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     wanted: Wanted,
@@ -63,6 +64,9 @@ pub(crate) struct Wanted {
     /// The tenant of those integrations that name none [default: default].
     #[arg(long)]
     org: Option<Name>,
+    /// Leave out what later versions have (it is named), and go on with the rest.
+    #[arg(long)]
+    skip_unavailable: bool,
 }
 
 impl Wanted {
@@ -72,6 +76,15 @@ impl Wanted {
             file,
             prune: false,
             org: None,
+            skip_unavailable: false,
+        }
+    }
+
+    /// The same, without what later versions have.
+    pub(crate) fn skipping_unavailable(self, skip_unavailable: bool) -> Self {
+        Self {
+            skip_unavailable,
+            ..self
         }
     }
 }
@@ -83,28 +96,86 @@ pub(crate) async fn apply_file(
     discard: bool,
     dry_run: bool,
 ) -> Result<Value, Failure> {
-    let file = File::load(&wanted.file)?;
-    let prune = wanted.prune;
-    let body = json!({ "integrations": file.integrations(), "prune": prune, "discard": discard, "dry_run": dry_run });
+    let mut file = File::load(&wanted.file, wanted.skip_unavailable)?;
     let query = [("org", wanted.org.as_ref().map(Name::as_str))];
+    leave_out_what_cannot_be_stored(client, &mut file, &query).await?;
+    for remark in file.remarks() {
+        say(&remark);
+    }
+    let prune = wanted.prune;
+    let integrations: Vec<&Value> = file.integrations().iter().map(Made::value).collect();
+    let body = json!({ "integrations": integrations, "prune": prune, "discard": discard, "dry_run": dry_run });
     match client.post(&["apply"], &query, &body).await {
         Err(Failure::Problem(problem)) if problem.code() == "invalid_integrations" => {
             let errors = problem.document["errors"].as_array().into_iter().flatten();
             let errors = errors.map(|error| (text(&error["index"]), text(&error["field"]), text(&error["message"])));
             Err(file.explain(errors).into())
         }
-        answer => answer,
+        mut answer => {
+            if let (Ok(answer), Some((made, left_out))) = (&mut answer, file.translation()) {
+                answer["translated"] = made.into();
+                answer["left_out"] = left_out.into();
+            }
+            answer
+        }
     }
+}
+
+/// Takes those disabled integrations out whose secrets are neither given nor stored.
+async fn leave_out_what_cannot_be_stored(
+    client: &Client,
+    file: &mut File,
+    query: &[(&str, Option<&str>)],
+) -> Result<(), Failure> {
+    let lacking: Vec<(String, String, String)> = file
+        .integrations()
+        .iter()
+        .filter(|made| !made.unset().is_empty())
+        .map(|made| {
+            let unset = made.unset().join(", ");
+            (made.name().to_owned(), made.provider().to_owned(), unset)
+        })
+        .collect();
+    for (name, provider, unset) in lacking {
+        match client.get(&["integrations", &name], query).await {
+            Ok(stored) if stored["provider"] == provider.as_str() => {}
+            Err(Failure::Problem(problem)) if problem.status != 404 => return Err(Failure::Problem(problem)),
+            Ok(_) | Err(Failure::Problem(_)) => file.leave_out(&name, &format!("it is disabled, and {unset}")),
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn plan(args: PlanArgs, client: &Client, out: &Output) -> Result<(), Failure> {
     let answer = apply_file(client, &args.wanted, false, true).await?;
-    out.answer(&answer, |answer| people(answer, "would change"))
+    out.answer(&answer, |answer| {
+        format!("{}{}", translated(answer), people(answer, "would change"))
+    })
 }
 
 pub(crate) async fn apply(args: ApplyArgs, client: &Client, out: &Output) -> Result<(), Failure> {
     let answer = apply_file(client, &args.wanted, args.discard, false).await?;
     out.answer(&answer, |answer| people(answer, "changed"))
+}
+
+/// What the blocks of a file became, and which variables of the environment went into them.
+fn translated(answer: &Value) -> String {
+    let made = answer["translated"].as_array().map_or(&[][..], Vec::as_slice);
+    if made.is_empty() {
+        return String::new();
+    }
+    let rows = made.iter().map(|made| {
+        let variables = made["variables"].as_object().into_iter().flatten();
+        let variables: Vec<String> = variables
+            .map(|(field, names)| format!("{field} from {}", text(names)))
+            .collect();
+        let mut row = ["block", "name", "provider", "events"].map(|field| text(&made[field])).to_vec();
+        row.push(variables.join(", "));
+        row
+    });
+    let head = ["BLOCK", "NAME", "PROVIDER", "EVENTS", "ENVIRONMENT"];
+    format!("{}\n\n", Output::table(&head, rows))
 }
 
 /// The changes that are some, and how many there are.
@@ -135,6 +206,12 @@ fn people(answer: &Value, verb: &str) -> String {
         });
         text_of_all = Output::table(&["ACTION", "ORG", "NAME", "PROVIDER", "FIELDS"], rows);
         text_of_all.push('\n');
+    }
+    for change in &changes {
+        for warning in change["warnings"].as_array().into_iter().flatten() {
+            let (name, field, message) = (text(&change["name"]), text(&warning["field"]), text(&warning["message"]));
+            text_of_all.push_str(&format!("warning: {name}: {field}: {message}\n"));
+        }
     }
     let same = changes.len() - some.len();
     format!("{text_of_all}{} {verb}, {same} stay as they are", some.len())

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use reqwest::{Method, header, redirect::Policy};
+use reqwest::{Method, RequestBuilder, StatusCode, header, redirect::Policy};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -17,6 +17,8 @@ use crate::settings::ADMIN_KEY_FILE;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take: an apply of very many integrations, or the story of an old event.
 const TIMEOUT: Duration = Duration::from_secs(1_800);
+/// How long an answer that goes on may go on: a month, after which it is opened again.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
 
 /// Parameters of a URL; those without a value are left out.
 pub(crate) type Query<'a> = &'a [(&'a str, Option<&'a str>)];
@@ -73,8 +75,44 @@ impl Client {
         self.call(Method::POST, path, query, Some(body)).await
     }
 
+    pub(crate) async fn put(&self, path: &[&str], query: Query<'_>, body: &Value) -> Result<Value, Failure> {
+        self.call(Method::PUT, path, query, Some(body)).await
+    }
+
     pub(crate) async fn delete(&self, path: &[&str], query: Query<'_>) -> Result<Value, Failure> {
         self.call(Method::DELETE, path, query, None).await
+    }
+
+    /// As [`Client::post`], with what the caller would like (`Prefer`).
+    pub(crate) async fn post_preferring(
+        &self,
+        path: &[&str],
+        query: Query<'_>,
+        body: &Value,
+        prefer: &str,
+    ) -> Result<Value, Failure> {
+        let request = self.request(Method::POST, path, query, Some(body))?;
+        self.answer(request.header("prefer", prefer)).await
+    }
+
+    /// Opens an answer that goes on for as long as both ends like, behind the entry `last` where one is named.
+    pub(crate) async fn open(
+        &self,
+        path: &[&str],
+        query: Query<'_>,
+        last: Option<&str>,
+    ) -> Result<reqwest::Response, Failure> {
+        let mut request = self.request(Method::GET, path, query, None)?.timeout(OPEN_TIMEOUT);
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let response = self.send(request).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let bytes = response.bytes().await.context("the API's answer broke off")?;
+        Err(self.refusal(status, &bytes))
     }
 
     async fn call(
@@ -84,6 +122,17 @@ impl Client {
         query: Query<'_>,
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
+        let request = self.request(method, path, query, body)?;
+        self.answer(request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: Query<'_>,
+        body: Option<&Value>,
+    ) -> Result<RequestBuilder, Failure> {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow!("{} takes no path", self.base))?
@@ -104,25 +153,38 @@ impl Client {
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(body.to_string());
         }
-        let response = request.send().await.map_err(|error| {
+        Ok(request)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<reqwest::Response, Failure> {
+        let sent = request.send().await.map_err(|error| {
             let cause = anyhow::Error::new(error.without_url());
             cause.context(format!(
                 "cannot reach the API at {}: start it with `signalbox up`, or say where it is with --url (SIGNALBOX_URL)",
                 self.base
             ))
-        })?;
+        });
+        Ok(sent?)
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Value, Failure> {
+        let response = self.send(request).await?;
         let status = response.status();
         let bytes = response.bytes().await.context("the API's answer broke off")?;
-        let document = serde_json::from_slice::<Value>(&bytes);
-        if status.is_success() {
-            return Ok(document.with_context(|| format!("{} answers, but not as Signalbox does", self.base))?);
+        if !status.is_success() {
+            return Err(self.refusal(status, &bytes));
         }
-        match document {
-            Ok(document) if document["code"].is_string() => Err(Failure::Problem(Problem {
+        let document = serde_json::from_slice::<Value>(&bytes);
+        Ok(document.with_context(|| format!("{} answers, but not as Signalbox does", self.base))?)
+    }
+
+    fn refusal(&self, status: StatusCode, bytes: &[u8]) -> Failure {
+        match serde_json::from_slice::<Value>(bytes) {
+            Ok(document) if document["code"].is_string() => Failure::Problem(Problem {
                 status: status.as_u16(),
                 document,
-            })),
-            _ => Err(anyhow!("{} answers {status}, but not as Signalbox does", self.base).into()),
+            }),
+            _ => anyhow!("{} answers {status}, but not as Signalbox does", self.base).into(),
         }
     }
 }

@@ -9,10 +9,18 @@ use crate::settings;
 #[command(after_help = "\
 Examples:
   signalbox config
-  SIGNALBOX_LOG__LEVEL=debug signalbox config --output json")]
-pub(crate) struct Args {}
+  SIGNALBOX_LOG__LEVEL=debug signalbox config --output json
+  signalbox config --reference > docs/configuration.md")]
+pub(crate) struct Args {
+    /// Print the reference of all settings, as a page in Markdown.
+    #[arg(long)]
+    reference: bool,
+}
 
-pub(crate) fn run(Args {}: Args, global: &Global, out: &Output) -> Result<(), Failure> {
+pub(crate) fn run(args: Args, global: &Global, out: &Output) -> Result<(), Failure> {
+    if args.reference {
+        return out.line(settings::reference().trim_end());
+    }
     let settings = settings::load(global.settings.as_deref())?;
     settings::Loaded::new(&settings)?;
     let items: Vec<Value> = settings

@@ -1,19 +1,13 @@
 //! `signalbox dead`: dead letters, and bulk acts on them.
 
-use std::{io::IsTerminal as _, time::Duration};
-
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use signalbox_proto::Name;
 
 use super::{
-    Client, Failure, Output,
+    Client, Failure, Output, acts,
     output::{items, text, time},
-    say,
+    replay,
 };
-
-/// How often a running act is asked how far it is.
-const POLL_PAUSE: Duration = Duration::from_millis(300);
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -30,7 +24,8 @@ Examples:
     /// Deliver dead letters again. A rejected input is sent in again, as if it had just been published.
     #[command(after_help = "\
 What became of each is seen with `signalbox dead list` and `signalbox trace`: an input that is still wrong is rejected
-again, as another dead letter.
+again, as another dead letter. They go in the order in which they died, beside live traffic. Ctrl-C leaves the act
+running: see `signalbox acts --help`.
 
 Examples:
   signalbox dead replay dl_17 dl_18
@@ -66,7 +61,7 @@ struct Filter {
     /// Only like errors.
     #[arg(long)]
     fingerprint: Option<String>,
-    /// Only of this event type; patterns are not taken.
+    /// Only of this event type, that of rejected inputs included; patterns are not taken.
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
     /// Only since then: a time, or a duration back from now such as 2h.
@@ -113,7 +108,7 @@ struct Selection {
     /// Count them, and do nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Dead letters a second at most [default: 100].
+    /// Dead letters a second at most [default: 100; 10000 where they are given up].
     #[arg(long, value_name = "N")]
     rate: Option<u32>,
     /// Return as soon as it is written down, instead of when it is done.
@@ -176,7 +171,11 @@ async fn list(args: &ListArgs, client: &Client, out: &Output) -> Result<(), Fail
     query.push(("cursor", args.cursor.as_deref()));
     query.push(("group_by", args.group.then_some("fingerprint")));
     let answer = client.get(&["dead-letters"], &query).await?;
-    out.answer(&answer, if args.group { groups } else { table })
+    if args.group {
+        out.answer(&answer, |answer| groups(answer, &args.filter.org))
+    } else {
+        out.answer(&answer, table)
+    }
 }
 
 fn table(answer: &Value) -> String {
@@ -207,23 +206,49 @@ fn table(answer: &Value) -> String {
     }
 }
 
-fn groups(answer: &Value) -> String {
-    let rows = items(answer).iter().map(|item| {
-        vec![
-            text(&item["count"]),
-            text(&item["fingerprint"]),
-            text(&item["stage"]),
-            text(&item["reason"]),
-            time(&item["last_at"]),
-            text(&item["message"]),
-        ]
-    });
-    let table = Output::table(&["COUNT", "FINGERPRINT", "STAGE", "REASON", "LAST", "MESSAGE"], rows);
-    if answer["truncated"] == true {
-        format!("{table}\nthere are more groups: narrow the filter, or raise --limit")
-    } else {
-        table
+/// Each group with what it takes to look into it, and to replay it.
+fn groups(answer: &Value, org: &Name) -> String {
+    let org = match org.as_str() {
+        "default" => String::new(),
+        other => format!(" --org {other}"),
+    };
+    let mut blocks: Vec<String> = items(answer).iter().map(|group| block(group, &org)).collect();
+    if blocks.is_empty() {
+        return "there are no dead letters".to_owned();
     }
+    if answer["truncated"] == true {
+        blocks.push("there are more groups: narrow the filter, or raise --limit".to_owned());
+    }
+    blocks.join("\n\n")
+}
+
+fn block(group: &Value, org: &str) -> String {
+    let settled = match group["settled"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(settled) => format!(", {settled} of them settled"),
+    };
+    let head = format!(
+        "{} {} at stage {}{settled}: {}",
+        text(&group["count"]),
+        text(&group["reason"]),
+        text(&group["stage"]),
+        text(&group["message"])
+    );
+    let target = [text(&group["provider"]), text(&group["integration"])];
+    let fields = [
+        ("  target", target.join(" ").trim().to_owned()),
+        ("  first", time(&group["first_at"])),
+        ("  last", time(&group["last_at"])),
+        ("  examples", text(&group["examples"])),
+        (
+            "  replay",
+            format!(
+                "signalbox dead replay --fingerprint {}{org}",
+                text(&group["fingerprint"])
+            ),
+        ),
+    ];
+    format!("{head}\n{}", Output::fields(&fields))
 }
 
 fn people(answer: &Value) -> String {
@@ -291,6 +316,9 @@ fn body(selection: &Selection, to: Option<&str>) -> Result<Value, Failure> {
     if let Some(to) = to {
         body["to"] = to.into();
     }
+    if let Some(user) = replay::user() {
+        body["by"] = user.into();
+    }
     Ok(body)
 }
 
@@ -315,48 +343,10 @@ async fn act(
         });
     }
     if selection.no_wait {
-        return out.answer(&answer, |answer| format!("act {} has begun", text(&answer["id"])));
+        return out.answer(&answer, acts::begun);
     }
-    let answer = wait(answer, client).await?;
-    let failed = answer["status"] != "done";
-    out.answer(&answer, |answer| {
-        let counts = format!(
-            "{}: {} done, {} settled before, {} failed",
-            text(&answer["status"]),
-            text(&answer["done"]),
-            text(&answer["skipped"]),
-            text(&answer["failed"])
-        );
-        match text(&answer["message"]) {
-            message if message.is_empty() => counts,
-            message => format!("{counts}: {message}"),
-        }
-    })?;
-    if failed {
-        return Err(anyhow::anyhow!("act {} is {}", text(&answer["id"]), text(&answer["status"])).into());
-    }
-    Ok(())
+    acts::finish(answer, client, out).await
 }
 
-/// Shows how far an act is until it ends.
-async fn wait(mut answer: Value, client: &Client) -> Result<Value, Failure> {
-    let id = text(&answer["id"]);
-    if !std::io::stderr().is_terminal() {
-        say(&format!("act {id} has begun; waiting for its end"));
-    }
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}").unwrap_or(ProgressStyle::default_bar());
-    // Hidden where standard error is no terminal.
-    let bar = ProgressBar::new(answer["through"].as_u64().unwrap_or_default()).with_style(style);
-    while answer["status"] == "running" {
-        bar.set_position(answer["cursor"].as_u64().unwrap_or_default());
-        bar.set_message(format!(
-            "{} done, {} settled before",
-            text(&answer["done"]),
-            text(&answer["skipped"])
-        ));
-        tokio::time::sleep(POLL_PAUSE).await;
-        answer = client.get(&["acts", &id], &[]).await?;
-    }
-    bar.finish_and_clear();
-    Ok(answer)
-}
+#[cfg(test)]
+mod tests;

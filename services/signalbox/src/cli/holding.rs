@@ -6,6 +6,7 @@ use signalbox_proto::Name;
 use super::{
     Client, Failure, Output,
     integrations::{Drain, status},
+    say,
 };
 
 /// For which integrations.
@@ -84,11 +85,24 @@ async fn each(which: &Which, verb: &str, body: &Value, client: &Client, out: &Ou
     }
     let mut answers = Vec::with_capacity(wanted.len());
     for (org, integration) in &wanted {
-        answers.push(
-            client
-                .post(&["integrations", integration, verb], &[("org", Some(org))], body)
-                .await?,
-        );
+        let answer = client
+            .post(&["integrations", integration, verb], &[("org", Some(org))], body)
+            .await;
+        match answer {
+            Ok(answer) => answers.push(answer),
+            // Deleted since they were listed.
+            Err(Failure::Problem(problem)) if problem.status == 404 && which.integration.is_none() => {}
+            Err(failure) => {
+                if !answers.is_empty() {
+                    say(&format!(
+                        "{verb}d {} of {} before an error",
+                        answers.len(),
+                        wanted.len()
+                    ));
+                }
+                return Err(failure);
+            }
+        }
     }
     let answer = json!({ "items": answers, "next_cursor": null });
     out.answer(&answer, |_| answers.iter().map(status).collect::<Vec<_>>().join("\n"))

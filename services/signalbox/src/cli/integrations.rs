@@ -1,11 +1,14 @@
 //! `signalbox integrations`.
 
-use serde_json::{Value, json};
+use std::process::ExitCode;
+
+use serde_json::{Map, Value, json};
 use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output,
     output::{items, text, time},
+    publish,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -19,6 +22,22 @@ Examples:
     /// Show one integration, secrets masked.
     #[command(after_help = "Example:\n  signalbox integrations show oncall --org acme")]
     Show(One),
+    /// Prove that an integration can deliver. Without a probe of its provider a test event is sent.
+    #[command(after_help = "\
+A success activates an integration and ends its status error; a failure of an active one makes it error.
+Exit code 1 when the test fails.
+
+Examples:
+  signalbox integrations test oncall
+  signalbox integrations test oncall --org acme --output json")]
+    Test(One),
+    /// Show the exact request that an event would cause, secrets masked. Nothing is sent.
+    #[command(after_help = "\
+Examples:
+  signalbox integrations preview oncall --type execution.failed --data '{\"error\":\"timeout\"}'
+  signalbox integrations preview oncall --type alert.created --severity critical --data @alert.json
+  signalbox integrations preview oncall --event 01912d68-783e-7a3f-8a2b-0c2f7e4b9d11")]
+    Preview(PreviewArgs),
     /// Hold the deliveries of one integration.
     #[command(after_help = "Example:\n  signalbox integrations pause oncall --org acme")]
     Pause(One),
@@ -75,6 +94,69 @@ pub(crate) struct ResumeArgs {
     drain: Drain,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct PreviewArgs {
+    #[command(flatten)]
+    one: One,
+    /// The type of an event that is made up.
+    #[arg(long = "type", value_name = "TYPE", required_unless_present = "event")]
+    event_type: Option<String>,
+    /// Its data: JSON, @FILE, or - for standard input.
+    #[arg(long, value_name = "JSON|@FILE|-", requires = "event_type")]
+    data: Option<String>,
+    /// Its id [default: a new one].
+    #[arg(long, requires = "event_type")]
+    id: Option<String>,
+    /// What it is about.
+    #[arg(long, requires = "event_type")]
+    subject: Option<String>,
+    /// low, medium, high or critical [default: that of its type].
+    #[arg(long, requires = "event_type")]
+    severity: Option<String>,
+    /// The agent that it concerns.
+    #[arg(long, requires = "event_type")]
+    agent_id: Option<String>,
+    /// The id of an event that was accepted.
+    #[arg(long, value_name = "EVENT_ID", conflicts_with = "event_type")]
+    event: Option<String>,
+    /// Where the event comes from.
+    #[arg(long)]
+    source: Option<String>,
+}
+
+impl PreviewArgs {
+    /// The body of the request.
+    fn body(&self) -> Result<Value, Failure> {
+        let mut body = Map::new();
+        let mut event = Map::new();
+        if let Some(id) = &self.event {
+            body.insert("event_id".to_owned(), id.as_str().into());
+            if let Some(source) = &self.source {
+                body.insert("source".to_owned(), source.as_str().into());
+            }
+            return Ok(body.into());
+        }
+        if let Some(data) = &self.data {
+            event.insert("data".to_owned(), publish::json("--data", data)?);
+        }
+        let texts = [
+            ("type", &self.event_type),
+            ("id", &self.id),
+            ("source", &self.source),
+            ("subject", &self.subject),
+            ("severity", &self.severity),
+            ("agent_id", &self.agent_id),
+        ];
+        for (name, value) in texts {
+            if let Some(value) = value {
+                event.insert(name.to_owned(), value.as_str().into());
+            }
+        }
+        body.insert("event".to_owned(), event.into());
+        Ok(body.into())
+    }
+}
+
 /// How what waits is let go.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Drain {
@@ -109,8 +191,8 @@ impl Drain {
     }
 }
 
-pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Result<(), Failure> {
-    match command {
+pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Result<ExitCode, Failure> {
+    let done = match command {
         Command::List(args) => {
             let limit = args.limit.map(|limit| limit.to_string());
             let query = [
@@ -129,6 +211,25 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
                 .get(&["integrations", &one.integration], &[("org", Some(one.org.as_str()))])
                 .await?;
             out.answer(&answer, people)
+        }
+        Command::Test(one) => {
+            let path = ["integrations", &one.integration, "test"];
+            let answer = client
+                .post(&path, &[("org", Some(one.org.as_str()))], &json!({}))
+                .await?;
+            out.answer(&answer, |answer| tested(&one.integration, answer))?;
+            return Ok(if answer["status"] == "success" {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            });
+        }
+        Command::Preview(args) => {
+            let path = ["integrations", &args.one.integration, "preview"];
+            let answer = client
+                .post(&path, &[("org", Some(args.one.org.as_str()))], &args.body()?)
+                .await?;
+            out.answer(&answer, previewed)
         }
         Command::Pause(one) => {
             let path = ["integrations", &one.integration, "pause"];
@@ -150,7 +251,54 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
             let answer = client.delete(&["integrations", &args.one.integration], &query).await?;
             out.answer(&answer, status)
         }
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// What a test found out.
+fn tested(name: &str, answer: &Value) -> String {
+    let mut lines = vec![format!(
+        "{name}: {}: {} ({} ms)",
+        text(&answer["status"]),
+        text(&answer["message"]),
+        text(&answer["duration_ms"])
+    )];
+    for warning in answer["warnings"].as_array().into_iter().flatten() {
+        let (field, message) = (text(&warning["field"]), text(&warning["message"]));
+        lines.push(format!("warning: {field}: {message}"));
     }
+    lines.push(format!("the integration is {}", text(&answer["integration_status"])));
+    lines.join("\n")
+}
+
+/// Requests as HTTP writes them.
+fn previewed(answer: &Value) -> String {
+    let mut blocks = Vec::new();
+    for request in answer["requests"].as_array().into_iter().flatten() {
+        let mut lines = vec![format!("{} {}", text(&request["method"]), text(&request["url"]))];
+        for (name, value) in request["headers"].as_object().into_iter().flatten() {
+            lines.push(format!("{name}: {}", text(value)));
+        }
+        lines.push(String::new());
+        lines.push(match &request["body_base64"] {
+            Value::String(base64) => format!("(binary, in base64) {base64}"),
+            _ => text(&request["body_text"]),
+        });
+        blocks.push(lines.join("\n"));
+    }
+    let mut notes = Vec::new();
+    if let Some(error) = answer["error"].as_str() {
+        notes.push(format!("no request would be sent: {error}"));
+    }
+    if answer["more"] == true {
+        notes.push("further requests follow, which depend on the answer".to_owned());
+    }
+    match answer["why_not"].as_str() {
+        None => notes.push("the event matches; nothing was sent".to_owned()),
+        Some(why) => notes.push(format!("the event would not be delivered: {why}; nothing was sent")),
+    }
+    blocks.push(notes.join("\n"));
+    blocks.join("\n\n")
 }
 
 /// What became of an integration, in one line.
@@ -194,6 +342,7 @@ fn people(answer: &Value) -> String {
         "filter",
         "config",
         "credentials",
+        "template",
         "expire_after",
         "timeout",
         "revision",

@@ -1,21 +1,31 @@
 //! `signalbox publish`.
 
-use std::{io::Read as _, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read as _,
+    path::Path,
+};
 
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 use signalbox_proto::Name;
+use signalbox_runtime::duration;
 
 use super::{Client, Failure, Output, output};
 
 /// Most bytes of data that are read before the API has a say.
 const DATA_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Integrations whose names are looked up.
+const NAMES_MAX: usize = 20;
+/// The longest wait that the API takes, in seconds.
+const WAIT_SECS_MAX: u64 = 60;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   signalbox publish execution.failed --data '{\"agent_id\":\"agent-7\",\"error\":\"timeout\"}'
   signalbox publish alert.created --org acme --severity critical --data @alert.json
+  signalbox publish system.degraded --wait=30s
   echo '{\"version\":\"1.4.2\"}' | signalbox publish canary.promoted --data - --id canary-1.4.2")]
 pub(crate) struct Args {
     /// The event's type, such as execution.failed.
@@ -51,12 +61,15 @@ pub(crate) struct Args {
     /// A further attribute; may be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
     metadata: Vec<String>,
+    /// Wait until its deliveries are settled, at most so long (up to 60s), and tell what became of them.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10s")]
+    wait: Option<String>,
 }
 
 pub(crate) async fn run(args: Args, client: &Client, out: &Output) -> Result<(), Failure> {
     let mut event = Map::new();
     event.insert("type".to_owned(), json!(args.event_type));
-    event.insert("data".to_owned(), data(&args.data)?);
+    event.insert("data".to_owned(), json("--data", &args.data)?);
     let optional = [
         ("id", args.id),
         ("source", args.source),
@@ -74,19 +87,99 @@ pub(crate) async fn run(args: Args, client: &Client, out: &Output) -> Result<(),
     if !args.metadata.is_empty() {
         event.insert("metadata".to_owned(), metadata(&args.metadata)?);
     }
-    let answer = client
-        .post(&["events"], &[("org", Some(args.org.as_str()))], &event.into())
-        .await?;
+    let wait = args.wait.as_deref().map(wait_secs).transpose()?;
+    let (path, query, event) = (["events"], [("org", Some(args.org.as_str()))], event.into());
+    let answer = match wait {
+        None => client.post(&path, &query, &event).await?,
+        Some(secs) => {
+            let prefer = format!("wait={secs}");
+            client.post_preferring(&path, &query, &event, &prefer).await?
+        }
+    };
+    let names = if out.is_json() {
+        BTreeMap::new()
+    } else {
+        names(&answer, args.org.as_str(), client).await
+    };
     out.answer(&answer, |answer| {
         let events = answer["events"].as_array().into_iter().flatten();
-        events
-            .map(|event| output::text(&event["id"]))
-            .collect::<Vec<_>>()
-            .join("\n")
+        let lines = events.flat_map(|event| {
+            let id = std::iter::once(output::text(&event["id"]));
+            id.chain(wait.map(|_| became(event, &names)).unwrap_or_default())
+        });
+        lines.collect::<Vec<_>>().join("\n")
     })
 }
 
-fn data(given: &str) -> Result<Value, Failure> {
+/// Whole seconds, as the API takes them; a part of one counts as one.
+fn wait_secs(given: &str) -> Result<u64, Failure> {
+    let wait = duration::parse(given).map_err(|error| Failure::Usage(format!("--wait: {error}")))?;
+    let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    if (1..=WAIT_SECS_MAX).contains(&secs) {
+        Ok(secs)
+    } else {
+        Err(Failure::Usage(format!(
+            "--wait: {given} is not from 1s to {WAIT_SECS_MAX}s"
+        )))
+    }
+}
+
+/// The names of the integrations that an answer speaks of, by id: of the first ones, as far as the API tells them.
+async fn names(answer: &Value, org: &str, client: &Client) -> BTreeMap<String, String> {
+    let events = answer["events"].as_array().into_iter().flatten();
+    let deliveries = events.flat_map(|event| event["deliveries"].as_array().into_iter().flatten());
+    let ids: BTreeSet<&str> = deliveries.filter_map(|one| one["integration_id"].as_str()).collect();
+    let mut names = BTreeMap::new();
+    for id in ids.into_iter().take(NAMES_MAX) {
+        // Where only events may be published, ids have to do.
+        let Ok(integration) = client.get(&["integrations", id], &[("org", Some(org))]).await else {
+            break;
+        };
+        names.insert(id.to_owned(), output::text(&integration["name"]));
+    }
+    names
+}
+
+/// What became of an event's deliveries, a line each.
+fn became(event: &Value, names: &BTreeMap<String, String>) -> Vec<String> {
+    let Some(settled) = event["settled"].as_bool() else {
+        return vec!["  the API is too busy to wait: look with `signalbox trace`".to_owned()];
+    };
+    let deliveries = event["deliveries"].as_array().into_iter().flatten();
+    let mut lines: Vec<String> = deliveries.map(|one| delivery(one, names)).collect();
+    match (settled, lines.len()) {
+        (true, 0) if event["error_message"].is_string() => {
+            lines.push(format!(
+                "  could not be routed: {}",
+                output::text(&event["error_message"])
+            ));
+        }
+        (true, 0) => lines.push("  matched no integration".to_owned()),
+        (true, _) => {}
+        (false, _) => lines.push("  not settled yet: look with `signalbox trace`".to_owned()),
+    }
+    lines
+}
+
+fn delivery(delivery: &Value, names: &BTreeMap<String, String>) -> String {
+    let id = output::text(&delivery["integration_id"]);
+    let mut line = format!(
+        "  {} ({}) {}",
+        names.get(&id).unwrap_or(&id),
+        output::text(&delivery["provider"]),
+        output::text(&delivery["status"])
+    );
+    if let Some(code) = delivery["response_code"].as_u64() {
+        line.push_str(&format!(" {code}"));
+    }
+    if let Some(error) = delivery["error_message"].as_str() {
+        line.push_str(&format!(": {error}"));
+    }
+    line
+}
+
+/// The JSON that an argument gives: itself, in a file (`@FILE`), or on standard input (`-`).
+pub(crate) fn json(argument: &str, given: &str) -> Result<Value, Failure> {
     let (text, place) = match given.strip_prefix('@') {
         _ if given == "-" => (
             read(&mut std::io::stdin().lock(), "standard input")?,
@@ -96,7 +189,7 @@ fn data(given: &str) -> Result<Value, Failure> {
             let mut file = std::fs::File::open(Path::new(path)).with_context(|| format!("cannot open {path}"))?;
             (read(&mut file, path)?, path.to_owned())
         }
-        None => (given.to_owned(), "--data".to_owned()),
+        None => (given.to_owned(), argument.to_owned()),
     };
     serde_json::from_str(&text).map_err(|error| Failure::Usage(format!("{place} is not JSON: {error}")))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 /// The order in which people read an integration; other fields follow by name.
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 11] = [
     "name",
     "org",
     "provider",
@@ -13,6 +13,7 @@ const ORDER: [&str; 10] = [
     "credentials",
     "events",
     "filter",
+    "template",
     "retry",
     "expire_after",
     "timeout",

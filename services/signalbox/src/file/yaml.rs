@@ -46,7 +46,8 @@ enum Open {
     List(Vec<Value>),
     Map {
         map: Map<String, Value>,
-        key: Option<String>,
+        /// The key whose value comes next, and its line.
+        key: Option<(String, usize)>,
     },
 }
 
@@ -97,7 +98,7 @@ impl Builder {
                     if map.contains_key(&*text) {
                         return Err(format!("the key {text:?} is there twice"));
                     }
-                    *key = Some(text.into_owned());
+                    *key = Some((text.into_owned(), line));
                     return Ok(());
                 }
                 self.begin(line);
@@ -137,12 +138,15 @@ impl Builder {
         Ok(())
     }
 
-    /// Notes the line of the value that begins here, and gives its place.
+    /// Notes the line of the value that begins here, which is that of its key, and gives its place.
     fn begin(&mut self, line: usize) -> String {
-        let place = match self.open.last() {
-            None => String::new(),
-            Some((Open::List(list), place)) => format!("{place}/{}", list.len()),
-            Some((Open::Map { key, .. }, place)) => format!("{place}/{}", key.as_deref().unwrap_or_default()),
+        let (place, line) = match self.open.last() {
+            None => (String::new(), line),
+            Some((Open::List(list), place)) => (format!("{place}/{}", list.len()), line),
+            Some((Open::Map { key, .. }, place)) => {
+                let (key, line) = key.as_ref().map_or(("", line), |(key, line)| (key, *line));
+                (format!("{place}/{key}"), line)
+            }
         };
         self.lines.insert(place.clone(), line);
         place
@@ -153,7 +157,7 @@ impl Builder {
             None => self.root = Some(value),
             Some((Open::List(list), _)) => list.push(value),
             Some((Open::Map { map, key }, _)) => {
-                let key = key.take().ok_or("a key is a list or a map: keys are texts")?;
+                let (key, _) = key.take().ok_or("a key is a list or a map: keys are texts")?;
                 map.insert(key, value);
             }
         }

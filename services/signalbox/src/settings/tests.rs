@@ -69,3 +69,18 @@ fn keys_are_made_once_and_then_kept() {
         loaded.keyring(data_dir.path(), false).expect("keys").primary_id()
     );
 }
+
+#[test]
+fn the_page_of_all_settings_is_what_the_code_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/configuration.md");
+    let page = reference();
+    if std::env::var_os("SIGNALBOX_GOLDEN_UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder of the docs");
+        std::fs::write(&path, &page).expect("the page");
+    }
+    let written = std::fs::read_to_string(&path).expect("docs/configuration.md is there");
+    assert_eq!(
+        written, page,
+        "make it again: signalbox config --reference > docs/configuration.md"
+    );
+}

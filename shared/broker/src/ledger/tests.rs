@@ -77,6 +77,8 @@ fn an_event_that_stopped_the_router_is_dead_until_a_person_discards_it() {
         act: "a".into(),
         did: Did::Discarded,
         seqs: vec![40, 41],
+        to: None,
+        generation: 0,
         at: now,
     };
     read_mark(&mut rows, &dead, &mark);

@@ -230,6 +230,8 @@ async fn marks_say_what_was_done_to_a_dead_letter() {
             act: "a1".into(),
             did,
             seqs: vec![seq],
+            to: None,
+            generation: 0,
             at: now,
         };
         let message = signalbox_broker::Publish {

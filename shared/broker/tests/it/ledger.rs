@@ -114,6 +114,8 @@ async fn every_delivery_is_found_where_it_is() {
         act: "a".into(),
         did: Did::Discarded,
         seqs: vec![seq],
+        to: None,
+        generation: 0,
         at: Timestamp::now(),
     };
     put(&broker, subjects::dead_mark("a"), wire::encode(&mark).unwrap()).await;

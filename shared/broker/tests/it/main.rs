@@ -2,11 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod acks;
+mod acts;
+mod batch;
 mod browse;
 mod connect;
 mod directory;
+mod follow;
 mod gate;
 mod harness;
+mod hasten;
 mod leases;
 mod ledger;
 mod outcomes;
@@ -16,4 +20,5 @@ mod raw;
 mod schedules;
 mod suspects;
 mod topology;
+mod types;
 mod waiting;

@@ -133,6 +133,18 @@ impl Egress {
         Ok(())
     }
 
+    /// Whether a URL leads nowhere but to what is allowed here: an address in an allowed range, `localhost` where
+    /// loopback is one, or a name called without TLS, which the client connects to allowed ranges alone.
+    pub(crate) fn opens(&self, url: &Url) -> bool {
+        match url.host() {
+            Some(Host::Ipv4(address)) => self.allows(address.into()),
+            Some(Host::Ipv6(address)) => self.allows(address.into()),
+            Some(Host::Domain(name)) if is_localhost(name) => self.check_url(url).is_ok(),
+            Some(Host::Domain(_)) => url.scheme() == "http" && !self.allow.is_empty(),
+            None => false,
+        }
+    }
+
     /// Judges the scheme, and the host if it is an address. The URL's parser has already brought
     /// every notation of an IPv4 address (decimal, octal, hexadecimal, short) into one.
     pub(super) fn check_literal(&self, url: &Url) -> Result<(), Refusal> {

@@ -21,6 +21,7 @@ use self::{
 use crate::{
     FieldError, Kind, Limits, Provider, Request, Secret, Target, Text,
     http::{self, Auth},
+    template::{Markup, Takes},
 };
 
 /// Longest `url`, in bytes.
@@ -31,6 +32,9 @@ pub const HEADERS_MAX: usize = 32;
 pub const HEADER_VALUE_BYTES_MAX: usize = 4 * 1024;
 /// Most secrets that sign at a time: two of each algorithm while a key is changed.
 pub const SECRETS_MAX: usize = 4;
+
+/// Longest body that a template makes, in bytes.
+pub const TEMPLATE_BYTES_MAX: usize = 256 * 1024;
 
 /// Any receiver of events over HTTP.
 pub struct Webhook;
@@ -128,6 +132,12 @@ impl Provider for Webhook {
     const DESCRIPTION: &'static str = "Sends events as signed JSON to any HTTP address";
     const KIND: Kind = Kind::Webhook;
     const LIMITS: Limits = Limits { per_minute: None };
+    /// The body of a template is the whole body of the request.
+    const TEMPLATE: Takes = Takes {
+        title: false,
+        body_bytes_max: TEMPLATE_BYTES_MAX,
+        markup: Markup::Json,
+    };
 
     fn prepare(config: Config, credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {
         let mut errors = Vec::new();
@@ -181,7 +191,7 @@ impl Provider for Webhook {
         config.retry_count
     }
 
-    fn request(target: &Target<Self>, delivery: &Delivery, _text: &Text, now: Timestamp) -> Request {
+    fn request(target: &Target<Self>, delivery: &Delivery, text: &Text, now: Timestamp) -> Request {
         let Prepared {
             url,
             method,
@@ -192,7 +202,14 @@ impl Provider for Webhook {
         } = &target.prepared;
         let message = Message::of(delivery);
         let mut headers = headers.clone();
-        let body = payload.write(&message, &mut headers);
+        let mut body = payload.write(&message, &mut headers);
+        if let Some(text) = &text.body {
+            body = text.clone().into_bytes();
+            // Of a binary CloudEvent the data is replaced, whatever it was.
+            if *payload == Payload::CloudeventsBinary {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            }
+        }
 
         let id = payload::header_value(&delivery.id);
         signer.sign(id.as_bytes(), now.secs(), &body, &mut headers);

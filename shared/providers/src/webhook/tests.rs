@@ -52,6 +52,61 @@ fn config(payload: &str) -> Value {
     json!({ "url": "https://hooks.example.com/in?a=b", "payload": payload })
 }
 
+/// The request that a template makes.
+fn templated(config: Value, credentials: Value, delivery: &Delivery, body: &str) -> Step {
+    let about = About {
+        integration: "0197".to_owned(),
+        name: "hooks".parse().expect("a name"),
+        org: Name::default_org(),
+        brand: "Signalbox".into(),
+        timeout: Duration::from_secs(15),
+    };
+    let template = signalbox_proto::integration::Template {
+        title: None,
+        body: Some(body.to_owned()),
+    };
+    let entry = find("webhook").expect("built in");
+    let target = entry
+        .open_with_template(config, credentials, about, Some(&template))
+        .expect("a target");
+    target.next(delivery, &[], NOW)
+}
+
+#[test]
+fn a_template_writes_the_body_of_every_payload_and_it_is_signed() {
+    let delivery = delivery("failed");
+    for payload in PAYLOADS {
+        let body = r#"{"type": "{{ event.type }}", "by": "{{ integration.name }}"}"#;
+        let step = templated(config(payload), json!({ "secret": "text" }), &delivery, body);
+        let Step::Send(Request::Http(request)) = step else {
+            panic!("{payload}: {step:?}")
+        };
+        assert_eq!(&*request.body, br#"{"type": "execution.failed", "by": "hooks"}"#);
+        let plain = self::request(config(payload), json!({ "secret": "text" }), &delivery, NOW);
+        assert_ne!(
+            request.headers["x-signature-256"], plain.headers["x-signature-256"],
+            "{payload}"
+        );
+        assert_eq!(request.headers["webhook-id"], plain.headers["webhook-id"]);
+        let content_type = request.headers["content-type"].to_str().expect("ASCII");
+        assert!(content_type.starts_with("application/"), "{payload}: {content_type}");
+        assert_eq!(content_type.contains("cloudevents"), payload == "cloudevents");
+        assert_eq!(request.headers.contains_key("ce-id"), payload == "cloudevents_binary");
+    }
+}
+
+#[test]
+fn a_body_that_is_no_json_is_rejected_and_not_sent() {
+    let step = templated(config("standard"), json!({}), &delivery("failed"), "{{ event.type }}");
+    let Step::Done(Outcome::Reject { reason }) = step else {
+        panic!("{step:?}")
+    };
+    assert!(
+        reason.starts_with("template: body: what it made is not JSON: "),
+        "{reason}"
+    );
+}
+
 /// The request as text, headers by name.
 fn show(request: &http::Request) -> String {
     let mut headers: Vec<String> = request

@@ -152,3 +152,33 @@ async fn a_client_that_hangs_is_cut_off_after_the_grace() {
     server.shutdown.trigger();
     timeout(PATIENCE, server.task).await.expect("the server ends").unwrap();
 }
+
+#[tokio::test]
+async fn an_answer_that_goes_on_by_itself_sees_the_shutdown() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let endless = |Extension(shutdown): Extension<Shutdown>| async move {
+        let frames = futures::stream::unfold(0_u64, move |number| {
+            let shutdown = shutdown.clone();
+            async move {
+                tokio::select! {
+                    () = shutdown.requested() => None,
+                    () = sleep(short()) => Some((Ok::<_, io::Error>(format!("{number};")), number + 1)),
+                }
+            }
+        });
+        Body::from_stream(frames)
+    };
+    let routes = Router::new().route("/", axum::routing::get(endless));
+    let shutdown = Shutdown::new();
+    let task = tokio::spawn(serve(listener, routes, bounds(), shutdown.clone()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut begin = [0; 12];
+    timeout(PATIENCE, stream.read_exact(&mut begin)).await.unwrap().unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200");
+    shutdown.trigger();
+    // Well below the grace of open answers.
+    timeout(PATIENCE / 4, task).await.unwrap().unwrap();
+    assert!(rest(stream).await.ends_with("0\r\n\r\n"), "the answer was finished, not cut off");
+}

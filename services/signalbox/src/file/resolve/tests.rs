@@ -9,7 +9,7 @@ fn check(text: &str) -> Result<String, String> {
             Err(format!("cannot read {path}"))
         }
     };
-    replace(text, &variable, &file)
+    replace(text, &variable, &file).map_err(|reason| reason.to_string())
 }
 
 #[test]
@@ -35,4 +35,17 @@ fn what_is_missing_is_named() {
         let error = check(text).expect_err(text);
         assert!(error.contains(part), "{text}: {error}");
     }
+}
+
+#[test]
+fn what_texts_refer_to_is_known_before_it_is_resolved() {
+    let mut value = serde_json::json!({"a": "Bearer ${TOKEN}${file:/x}", "b": ["$${NO}", "${X}"], "c": "${", "d": 1});
+    let name = |text: &str| text.to_owned();
+    assert_eq!(
+        references(&mut value),
+        [
+            (name("/a"), vec![name("TOKEN"), name("file:/x")]),
+            (name("/b/1"), vec![name("X")]),
+        ]
+    );
 }

@@ -33,6 +33,7 @@ fn every_place_knows_its_line() {
     .expect("YAML");
     for (pointer, line) in [
         ("/integrations/0", 2),
+        ("/integrations/0/config", 3),
         ("/integrations/0/config/url", 4),
         ("/integrations/1/name", 5),
         ("/integrations/1/events/1", 8),

@@ -1,4 +1,4 @@
-//! Where a benchmark keeps what it writes while it runs.
+//! A folder for what a benchmark or a demonstration writes while it runs.
 
 use std::{
     fs,
@@ -9,17 +9,17 @@ use std::{
 
 use anyhow::Context as _;
 
-/// A folder for everything that a benchmark writes, removed at its end.
-pub(super) struct Scratch(PathBuf);
+/// A folder that is removed at the end.
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// Makes it among the system's temporary files, for its owner alone.
-    pub(super) fn make() -> anyhow::Result<Self> {
+    pub(crate) fn make(purpose: &str) -> anyhow::Result<Self> {
         let nanos = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default()
             .as_nanos();
-        let path = std::env::temp_dir().join(format!("signalbox-bench-{}-{nanos}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("signalbox-{purpose}-{}-{nanos}", std::process::id()));
         // Others on this machine shall neither read nor foresee it: it will hold a key.
         fs::DirBuilder::new()
             .mode(0o700)
@@ -29,7 +29,7 @@ impl Scratch {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -37,7 +37,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "cannot remove the benchmark's folder");
+            tracing::warn!(%error, path = %self.0.display(), "cannot remove a temporary folder");
         }
     }
 }

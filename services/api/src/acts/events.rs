@@ -1,0 +1,180 @@
+//! `POST /v1/events/replay`: accepted events of the past, counted first, then sent to one integration by a keeper.
+
+use std::ops::ControlFlow;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use signalbox_broker::{Message, topology::From};
+use signalbox_matching::{Choice, Past};
+use signalbox_proto::{
+    Integration, Timestamp,
+    act::{DeadFilter, EventFilter, Kind},
+    subjects,
+};
+use signalbox_runtime::Problem;
+
+use super::{Answer, Asked, by, rate, read_time};
+use crate::{
+    App, Shared, problems,
+    problems::invalid,
+    request::{Body, Query},
+};
+
+/// Events a second where a request names no rate.
+const RATE: u32 = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    /// Accepted at or after: a time, or a duration back from now.
+    since: Option<String>,
+    /// Accepted before; now where it is not given.
+    until: Option<String>,
+    /// Of the types that this pattern covers.
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    /// The integration, by name or id.
+    to: Option<String>,
+    /// Also those that its own subscription does not select.
+    #[serde(default)]
+    ignore_subscription: bool,
+    /// Events a second at most.
+    rate: Option<u32>,
+    /// Count, and do nothing.
+    #[serde(default)]
+    dry_run: bool,
+    /// Who asks, for the record.
+    by: Option<String>,
+}
+
+/// The events of the time and type that was asked for.
+#[derive(Debug, Default)]
+struct Count {
+    in_range: u64,
+    /// Those that the integration's own subscription selects.
+    selected: u64,
+    /// Those for which its `where` has no answer.
+    unanswered: u64,
+    unreadable: u64,
+}
+
+pub(crate) async fn replay(State(shared): App, mut query: Query, Body(wanted): Body<Wanted>) -> Answer {
+    let org = query.org()?;
+    query.end()?;
+    shared.directory.complete()?;
+    let now = Timestamp::now();
+    let required = |field: &str, what: &str| invalid(field, format!("is missing: {what}"));
+    let to = wanted.to.ok_or_else(|| required("to", "name an integration"))?;
+    let integration = shared.find(&org, &to).map_err(|problem| problem.field("to"))?;
+    let since = read_time("since", wanted.since, now)?
+        .ok_or_else(|| required("since", "say from when on, such as 2h or 2026-01-31T09:30:00Z"))?;
+    let until = read_time("until", wanted.until, now)?;
+    if until.is_some_and(|until| until <= since) {
+        return Err(invalid("until", "is not after `since`"));
+    }
+    let per_second = rate(wanted.rate, RATE)?;
+    let by = by(wanted.by)?;
+    let filter = EventFilter {
+        org,
+        since,
+        until,
+        event_type: wanted.event_type,
+        ignore_subscription: wanted.ignore_subscription,
+    };
+    let state = shared.broker.stream_state(subjects::EVENTS).await;
+    let state = state.map_err(problems::broker)?;
+    let first = shared
+        .broker
+        .read_from(subjects::EVENTS, subjects::EVENT_ALL, state.first_seq, 1)
+        .await
+        .map_err(problems::broker)?;
+    let available_since = first.first().map(|stored| stored.at);
+    let count = shared.count_events(&filter, &integration, state.last_seq).await?;
+    let matched = if filter.ignore_subscription {
+        count.in_range
+    } else {
+        count.selected + count.unanswered
+    };
+    let counts = json!({
+        "matched": matched,
+        "in_range": count.in_range,
+        "selected": count.selected,
+        "unanswered": count.unanswered,
+        "available_since": available_since,
+    });
+    if wanted.dry_run {
+        return Ok((StatusCode::OK, Json(counts)));
+    }
+    let act = shared
+        .begin(Asked {
+            kind: Kind::ReplayEvents {
+                to: integration.id.clone(),
+            },
+            filter: DeadFilter::default(),
+            events: Some(filter),
+            waiting: None,
+            per_second,
+            through: state.last_seq,
+            total: Some(matched),
+            by,
+        })
+        .await?;
+    let mut answer = shared.view_act(&act);
+    if let (Value::Object(answer), Value::Object(counts)) = (&mut answer, counts) {
+        answer.extend(counts);
+    }
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+impl Shared {
+    async fn count_events(
+        &self,
+        filter: &EventFilter,
+        integration: &Integration,
+        through: u64,
+    ) -> Result<Count, Problem> {
+        let asking = EventFilter {
+            ignore_subscription: false,
+            ..filter.clone()
+        };
+        let past = Past::new(&asking, integration).map_err(|error| invalid("type", error.to_string()))?;
+        let subject = subjects::events_of(&filter.org, past.pattern());
+        let mut count = Count::default();
+        let is_behind = |message: &Message| {
+            message.place.seq > through || filter.until.is_some_and(|until| message.place.at >= until)
+        };
+        self.broker
+            .scan(subjects::EVENTS, vec![subject], From::Time(filter.since), |message| {
+                if is_behind(&message) {
+                    return ControlFlow::Break(());
+                }
+                count.add(message.accepted().ok().map(|accepted| past.choose(&accepted)));
+                ControlFlow::Continue(())
+            })
+            .await
+            .map_err(problems::broker)?;
+        if count.unreadable > 0 {
+            tracing::error!(count = count.unreadable, "cannot read some accepted events");
+        }
+        Ok(count)
+    }
+}
+
+impl Count {
+    fn add(&mut self, choice: Option<Choice>) {
+        match choice {
+            None => self.unreadable += 1,
+            Some(Choice::Beside) => {}
+            Some(Choice::Unselected) => self.in_range += 1,
+            Some(Choice::Unanswered(_)) => {
+                self.in_range += 1;
+                self.unanswered += 1;
+            }
+            Some(Choice::Send) => {
+                self.in_range += 1;
+                self.selected += 1;
+            }
+        }
+    }
+}

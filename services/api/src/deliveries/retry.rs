@@ -1,0 +1,147 @@
+//! `POST /v1/deliveries/{id}/retry`: a delivery that waits for its next attempt is sent now.
+//!
+//! The attempt counts as the one that was scheduled: should it fail, the schedule goes on from there. What is held for
+//! its integration (paused, refused by its target) is not sent past the others: the answer says how to let all go.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use serde_json::Value;
+use signalbox_broker::hasten::Hastened;
+use signalbox_proto::{Delivery, Name, Phase, Timestamp, ledger::Final, wire};
+use signalbox_runtime::Problem;
+
+use super::{
+    filter::{self, Filter},
+    read::Reading,
+};
+use crate::{
+    App, Shared, problems,
+    request::Query,
+    story::{Place, Story},
+};
+
+pub(crate) async fn retry(
+    State(shared): App,
+    Path(id): Path<String>,
+    mut query: Query,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let org = query.org()?;
+    let given = query.take("integration");
+    query.end()?;
+    shared.directory.complete()?;
+    let filter = Filter::of_one(&shared, org, given.as_deref())?;
+    let ids = filter::one_id(&id)?;
+    let mut reading = Reading::of_one(&shared, &filter, &ids);
+    let stored = reading.waiting_one(&id).await?;
+    if stored.is_none() {
+        // What has just ended is in its lane until its worker's batch of records is acknowledged.
+        reading.ended_one(&id).await?;
+    }
+    let Some(story) = reading.story(&id) else {
+        return Err(reading.missing(&id));
+    };
+    let Some((_, place)) = story.moving() else {
+        return Err(ended(story));
+    };
+    let mut answer = shared.delivery_in_full(story).await?;
+    match place {
+        Place::Schedule => {
+            let delivery = stored.as_ref().map(|stored| wire::decode_delivery(&stored.body));
+            let delivery = delivery.transpose().map_err(|error| problems::internal(&error))?;
+            let (Some(stored), Some(delivery)) = (stored, delivery) else {
+                return Err(ended(story));
+            };
+            shared.may_go(&delivery).await?;
+            let now = Timestamp::now();
+            let hastened = shared.broker.hasten(&stored, &delivery, now).await;
+            // One that fires by itself, or has fired just now, does what was asked for.
+            match hastened.map_err(problems::broker)? {
+                Hastened::Yes | Hastened::Gone => answer["next_attempt_at"] = now.to_string().into(),
+                Hastened::Soon => {}
+            }
+            tracing::info!(delivery.id = id, "a delivery is tried now");
+        }
+        Place::Parked => return Err(shared.parked(story)),
+        // It is on its way already.
+        Place::Lane => {}
+    }
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+impl Shared {
+    /// Refuses what would only be parked by its worker.
+    async fn may_go(&self, delivery: &Delivery) -> Result<(), Problem> {
+        let state = self
+            .broker
+            .state(&delivery.integration)
+            .await
+            .map_err(problems::broker)?
+            .value;
+        match state.phase {
+            Phase::Open | Phase::Draining => Ok(()),
+            // The probe of a suspended integration is what finds out whether its target takes deliveries again.
+            Phase::Suspended if delivery.probe => Ok(()),
+            phase => Err(self.held(&delivery.integration, phase)),
+        }
+    }
+
+    fn parked(&self, story: &Story) -> Problem {
+        self.held(&story.integration, self.directory.state(&story.integration).phase)
+    }
+
+    fn held(&self, integration: &str, phase: Phase) -> Problem {
+        let known = self.directory.by_id(integration);
+        let name = known.as_ref().map_or(integration, |known| known.name.as_str());
+        let org = match &known {
+            Some(known) if known.org != Name::default_org() => format!(" --org {}", known.org),
+            _ => String::new(),
+        };
+        let resume = format!("signalbox resume --integration {name}{org}");
+        let (code, why) = match phase {
+            Phase::Suspended => (
+                "suspended",
+                format!(
+                    "its integration {name} is suspended, as its target refuses us: mend that, then \
+                     `signalbox integrations test {name}{org}` lets all go, or `{resume}` without a test"
+                ),
+            ),
+            Phase::Paused | Phase::Unknown => (
+                "paused",
+                format!("its integration {name} is paused: `{resume}` lets all go"),
+            ),
+            Phase::Open | Phase::Draining => (
+                "draining",
+                format!("what waits for {name} is being let go, the oldest first: it goes in its turn"),
+            ),
+        };
+        Problem::new(StatusCode::CONFLICT, code, why)
+    }
+}
+
+/// Why a delivery that does not wait is not tried.
+fn ended(story: &Story) -> Problem {
+    let conflict = |code, why: String| Problem::new(StatusCode::CONFLICT, code, why);
+    match (story.ended(), story.last_dead()) {
+        (Some(Final::Delivered), _) => conflict("delivered", "it was delivered: its target has it".to_owned()),
+        (Some(state), Some((seq, _))) => {
+            let letter = signalbox_broker::browse::dead_letter_id(seq);
+            let why = format!(
+                "it is {}: replay it with `signalbox dead replay {letter}`",
+                state.as_str()
+            );
+            conflict("ended", why).with("dead_letter_id", letter)
+        }
+        (Some(state), None) => {
+            let why = format!(
+                "it is {}: replay it from the dead letters, `signalbox dead list`",
+                state.as_str()
+            );
+            conflict("ended", why)
+        }
+        // Read while it moved from one stream to another.
+        (None, _) => conflict("moving", "it is on its way at this moment: look again".to_owned()),
+    }
+}

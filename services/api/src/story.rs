@@ -1,0 +1,492 @@
+//! What the streams know of deliveries, put together: one [`Story`] each.
+//!
+//! Four places know something of a delivery. OUTCOMES has its attempts and its end, DEAD what was given up (and what
+//! was done with it since), the provider's stream and PARKED what still waits. A reader says which deliveries it wants
+//! ([`Wanted`]) and hands what it reads to [`Stories`], which passes by what is of others. [`Story::view`] is a delivery
+//! as answers show it.
+//!
+//! The places are read in any order, but what waits before what ended, so that a delivery that ends meanwhile is seen
+//! at least once, and marks after the dead letters that they are about. Repeats do not matter. The methods of [`crate::Shared`]
+//! in `read` read a place from a time on; a reader that pages reads them itself.
+
+mod read;
+mod wanted;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::{Map, Value, json};
+use signalbox_broker::{Message, browse::Stored};
+use signalbox_proto::{
+    Accepted, Attempt, DeadLetter, Delivery, Integration, Name, Phase, State, Timestamp,
+    act::{Did, Mark},
+    ledger::{Final, Row},
+    outcome::{EventRef, Next},
+    subjects, wire,
+};
+
+use crate::view;
+
+pub(crate) use wanted::Wanted;
+
+/// The type of a delivery of several events.
+pub(crate) const DIGEST: &str = "signalbox.digest";
+
+/// What is known of the deliveries that a reader wants.
+pub(crate) struct Stories<'a> {
+    wanted: Wanted<'a>,
+    by_delivery: BTreeMap<String, Story>,
+    /// Which delivery a dead letter is of.
+    buried: HashMap<u64, String>,
+    /// Events that could not become deliveries, by their sequence in EVENTS: the sequence in DEAD, and why. Kept where
+    /// one event is wanted.
+    pub(crate) unmade: BTreeMap<u64, (u64, String)>,
+    /// Streams of providers that could not be read: what waits there is not known.
+    pub(crate) unread: Vec<String>,
+}
+
+/// All that is known of one delivery.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Story {
+    pub(crate) id: String,
+    /// The integration's id.
+    pub(crate) integration: String,
+    pub(crate) provider: String,
+    /// What it delivers: one event, or the members of a digest.
+    pub(crate) events: Vec<EventRef>,
+    /// When its first event was accepted, where a place that keeps events knows.
+    pub(crate) accepted_at: Option<Timestamp>,
+    /// In the order in which they came out of OUTCOMES; see [`Story::attempts`].
+    recorded: Vec<Attempt>,
+    /// What waits, with where.
+    waiting: Option<(Delivery, Place)>,
+    /// Its dead letters, by their sequence in DEAD.
+    pub(crate) dead: BTreeMap<u64, Buried>,
+    ended: Option<Row>,
+}
+
+/// A dead letter of a delivery, and what was done with it since.
+#[derive(Clone, Debug)]
+pub(crate) struct Buried {
+    pub(crate) letter: DeadLetter,
+    /// The act that replayed it, and when.
+    pub(crate) replayed: Option<(String, Timestamp)>,
+    /// The act that gave it up, and when.
+    pub(crate) discarded: Option<(String, Timestamp)>,
+}
+
+/// What sent a delivery again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replay {
+    /// The act's id.
+    pub(crate) act: String,
+    pub(crate) at: Timestamp,
+    /// The sequence of the dead letter that was replayed; `None` where an event was.
+    pub(crate) dead_letter: Option<u64>,
+}
+
+/// Where a delivery waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a lane, with or before a worker.
+    Lane,
+    /// Scheduled in its provider's stream.
+    Schedule,
+    /// In PARKED.
+    Parked,
+}
+
+impl<'a> Stories<'a> {
+    /// Nothing is known yet.
+    pub(crate) fn new(wanted: Wanted<'a>) -> Self {
+        Self {
+            wanted,
+            by_delivery: BTreeMap::new(),
+            buried: HashMap::new(),
+            unmade: BTreeMap::new(),
+            unread: Vec::new(),
+        }
+    }
+
+    /// The deliveries, by id.
+    pub(crate) fn deliveries(&self) -> impl ExactSizeIterator<Item = &Story> {
+        self.by_delivery.values()
+    }
+
+    /// Forgets a delivery, for readers that keep so many at most.
+    pub(crate) fn forget(&mut self, delivery: &str) {
+        self.by_delivery.remove(delivery);
+    }
+
+    /// The delivery with this id, where anything is known of it.
+    pub(crate) fn get(&self, delivery: &str) -> Option<&Story> {
+        self.by_delivery.get(delivery)
+    }
+
+    fn of(&mut self, delivery: &str, integration: &str, provider: &Name) -> &mut Story {
+        let story = self.by_delivery.entry(delivery.to_owned()).or_default();
+        if story.id.is_empty() {
+            story.id = delivery.to_owned();
+            story.integration = integration.to_owned();
+            story.provider = provider.to_string();
+        }
+        story
+    }
+
+    /// Takes an attempt out of OUTCOMES.
+    pub(crate) fn record(&mut self, attempt: Attempt) {
+        if !self.wanted.attempt(&attempt) {
+            return;
+        }
+        let story = self.of(&attempt.delivery, &attempt.integration, &attempt.provider);
+        if story.events.is_empty() {
+            story.events.clone_from(&attempt.events);
+        }
+        if let Next::Final(state) = attempt.next {
+            story.end(attempt.generation, state);
+        }
+        // A crash after the outcome was written repeats it.
+        let same = |known: &Attempt| {
+            (known.generation, known.attempt, known.at) == (attempt.generation, attempt.attempt, attempt.at)
+        };
+        if !story.recorded.iter().any(same) {
+            story.recorded.push(attempt);
+        }
+    }
+
+    /// Takes a dead letter, with its sequence in DEAD.
+    pub(crate) fn bury(&mut self, seq: u64, letter: DeadLetter) {
+        let Some(delivery) = letter.delivery.as_deref() else {
+            if let (Wanted::Event { .. }, Some(event)) = (self.wanted, letter.event_seq) {
+                self.unmade.insert(event, (seq, letter.message));
+            }
+            return;
+        };
+        if !self.wanted.delivery(delivery) {
+            return;
+        }
+        let story = self.of(&delivery.id, &delivery.integration, &delivery.provider);
+        story.learn(delivery);
+        story.end(delivery.generation, letter.reason.ledger());
+        let buried = Buried {
+            letter,
+            replayed: None,
+            discarded: None,
+        };
+        story.dead.insert(seq, buried);
+        let id = story.id.clone();
+        self.buried.insert(seq, id);
+    }
+
+    /// Takes what an act left in DEAD. Marks of dead letters that are not known are passed by.
+    pub(crate) fn mark(&mut self, mark: &Mark) {
+        for seq in &mark.seqs {
+            let story = self.buried.get(seq).and_then(|id| self.by_delivery.get_mut(id));
+            let Some(story) = story else { continue };
+            let Some(buried) = story.dead.get_mut(seq) else {
+                continue;
+            };
+            match mark.did {
+                Did::Replayed => buried.replayed = Some((mark.act.clone(), mark.at)),
+                Did::Discarded => {
+                    buried.discarded = Some((mark.act.clone(), mark.at));
+                    if let Some(generation) = buried.letter.delivery.as_ref().map(|delivery| delivery.generation) {
+                        story.end(generation, Final::Discarded);
+                    }
+                }
+                Did::Intend | Did::Withdrawn | Did::Unknown => {}
+            }
+        }
+    }
+
+    /// Takes a delivery that waits somewhere.
+    pub(crate) fn wait(&mut self, delivery: Delivery, place: Place) {
+        if !self.wanted.delivery(&delivery) {
+            return;
+        }
+        let story = self.of(&delivery.id, &delivery.integration, &delivery.provider);
+        story.learn(&delivery);
+        let newer = |known: &(Delivery, Place)| (known.0.generation, known.0.hop) < (delivery.generation, delivery.hop);
+        if story.waiting.as_ref().is_none_or(newer) {
+            story.waiting = Some((delivery, place));
+        }
+    }
+
+    /// As [`Stories::wait`], from the bytes of a queue.
+    fn wait_stored(&mut self, stored: &Stored, place: Place) {
+        match wire::decode_delivery(&stored.body) {
+            Ok(delivery) => self.wait(delivery, place),
+            Err(error) => tracing::error!(%error, subject = stored.subject, seq = stored.seq, "cannot read a delivery"),
+        }
+    }
+
+    /// As [`Stories::bury`] and [`Stories::mark`], from a message of DEAD.
+    fn dead_message(&mut self, message: &Message) {
+        let seq = message.place.seq;
+        if subjects::is_dead_mark(&message.subject) {
+            match wire::decode::<Mark>(&message.body) {
+                Ok(mark) => self.mark(&mark),
+                Err(error) => tracing::error!(%error, seq, "cannot read a mark in DEAD"),
+            }
+        } else {
+            match wire::decode::<DeadLetter>(&message.body) {
+                Ok(letter) => self.bury(seq, letter),
+                Err(error) => tracing::error!(%error, seq, "cannot read a dead letter"),
+            }
+        }
+    }
+}
+
+impl Story {
+    fn end(&mut self, generation: u32, state: Final) {
+        let row = Row { generation, state };
+        self.ended = Some(self.ended.map_or(row, |known| known.join(row)));
+    }
+
+    /// Takes what an envelope says of the events.
+    fn learn(&mut self, delivery: &Delivery) {
+        self.accepted_at = delivery.events.first().map(|accepted| accepted.at);
+        if self.events.is_empty() {
+            let refs = delivery.events.iter().map(|accepted| EventRef {
+                id: accepted.event.id.clone(),
+                source: accepted.event.source.clone(),
+                event_type: accepted.event.event_type.clone(),
+                seq: accepted.seq,
+                matched: delivery.matched,
+            });
+            self.events = refs.collect();
+        }
+    }
+
+    /// One of its events with its data, where a place that keeps events has it.
+    pub(crate) fn event(&self, id: &str) -> Option<&Accepted> {
+        let dead = self
+            .dead
+            .values()
+            .filter_map(|buried| buried.letter.delivery.as_deref());
+        let waiting = self.waiting.iter().map(|(delivery, _)| delivery);
+        dead.chain(waiting)
+            .flat_map(|delivery| &delivery.events)
+            .find(|accepted| accepted.event.id == id)
+    }
+
+    /// The act that sent a generation, when, and the dead letter that it sent again, as far as these are known.
+    pub(crate) fn replay_of(&self, generation: u32) -> Option<Replay> {
+        let dead = self
+            .dead
+            .values()
+            .filter_map(|buried| buried.letter.delivery.as_deref());
+        let waiting = self.waiting.iter().map(|(delivery, _)| delivery);
+        let sent = dead
+            .chain(waiting)
+            .find(|delivery| delivery.generation == generation && delivery.replay.is_some());
+        if let Some(delivery) = sent {
+            return Some(Replay {
+                act: delivery.replay.clone()?,
+                at: delivery.since,
+                dead_letter: delivery.replay_of,
+            });
+        }
+        // The letter of the generation before says who replayed it.
+        let before = |buried: &&Buried| {
+            let own = buried.letter.delivery.as_ref().map(|delivery| delivery.generation);
+            own.is_some_and(|own| own < generation)
+        };
+        let (seq, buried) = self.dead.iter().rfind(|(_, buried)| before(buried))?;
+        let (act, at) = buried.replayed.clone()?;
+        Some(Replay {
+            act,
+            at,
+            dead_letter: Some(*seq),
+        })
+    }
+
+    /// The generations behind the first, in order.
+    pub(crate) fn later_generations(&self) -> BTreeSet<u32> {
+        let recorded = self.recorded.iter().map(|attempt| attempt.generation);
+        let dead = self.dead.values().filter_map(|buried| buried.letter.delivery.as_ref());
+        let waiting = self.waiting.iter().map(|(delivery, _)| delivery.generation);
+        let all = recorded.chain(dead.map(|delivery| delivery.generation)).chain(waiting);
+        all.filter(|generation| *generation > 0).collect()
+    }
+
+    /// Its attempts in order; also the entries without a request.
+    pub(crate) fn attempts(&self) -> Vec<&Attempt> {
+        let mut attempts: Vec<&Attempt> = self.recorded.iter().collect();
+        attempts.sort_by_key(|attempt| (attempt.generation, attempt.attempt, attempt.at));
+        attempts
+    }
+
+    /// What waits, unless its generation has ended.
+    pub(crate) fn moving(&self) -> Option<(&Delivery, Place)> {
+        self.waiting
+            .as_ref()
+            .filter(|(delivery, _)| self.ended.is_none_or(|row| row.generation < delivery.generation))
+            .map(|(delivery, place)| (delivery, *place))
+    }
+
+    /// How it ended, unless a newer generation waits.
+    pub(crate) fn ended(&self) -> Option<Final> {
+        match self.moving() {
+            Some(_) => None,
+            None => self.ended.map(|row| row.state),
+        }
+    }
+
+    /// The newest generation that anything is known of.
+    pub(crate) fn generation(&self) -> u32 {
+        let recorded = self.recorded.iter().map(|attempt| attempt.generation);
+        let ended = self.ended.map(|row| row.generation);
+        let waiting = self.waiting.as_ref().map(|(delivery, _)| delivery.generation);
+        recorded.chain(ended).chain(waiting).max().unwrap_or_default()
+    }
+
+    /// Its newest dead letter, with its sequence.
+    pub(crate) fn last_dead(&self) -> Option<(u64, &Buried)> {
+        self.dead.last_key_value().map(|(seq, buried)| (*seq, buried))
+    }
+
+    /// When it was made: its event's acceptance, else what is oldest of what is known.
+    pub(crate) fn created_at(&self) -> Option<Timestamp> {
+        self.accepted_at
+            .or_else(|| self.recorded.iter().map(|attempt| attempt.at).min())
+    }
+
+    /// Its status (details 4), and what it waits for where it is parked.
+    pub(crate) fn status(&self, state: &State) -> (&'static str, Option<&'static str>) {
+        match (self.moving(), self.ended()) {
+            (Some((_, Place::Parked)), _) => ("parked", Some(waits_for(state.phase))),
+            (Some((delivery, _)), _) if delivery.attempt > 0 => ("retrying", None),
+            (Some(_), _) => ("pending", None),
+            (None, Some(ended)) => (ended.as_str(), None),
+            // On its way between two places, or read while it moved.
+            (None, None) => match self.attempts().last() {
+                Some(last) if last.next == Next::Parked => ("parked", Some(waits_for(state.phase))),
+                Some(last) if last.outcome.is_some() => ("retrying", None),
+                _ => ("pending", None),
+            },
+        }
+    }
+
+    /// When it goes to its target again, as far as that is known.
+    pub(crate) fn next_attempt_at(&self) -> Option<Timestamp> {
+        match self.moving() {
+            Some((delivery, Place::Schedule | Place::Lane)) => delivery.due,
+            Some((_, Place::Parked)) => None,
+            None if self.ended().is_none() => self.attempts().last().and_then(|attempt| attempt.next_at),
+            None => None,
+        }
+    }
+
+    /// Why it was not delivered, as its owner may see it.
+    pub(crate) fn error_message(&self) -> Option<String> {
+        match self.ended() {
+            Some(Final::Delivered) => None,
+            Some(_) if let Some((_, buried)) = self.last_dead() => Some(buried.letter.message.clone()),
+            _ => {
+                let recorded = self.attempts();
+                match recorded.last() {
+                    Some(last) => last.error_message.clone(),
+                    // What OUTCOMES has let go of or not got yet is in the envelope.
+                    None => self.notes().last().and_then(|note| note.error_message.clone()),
+                }
+            }
+        }
+    }
+
+    fn notes(&self) -> &[signalbox_proto::delivery::Note] {
+        let dead = || Some(&self.last_dead()?.1.letter.delivery.as_ref()?.notes);
+        let waiting = self.moving().map(|(delivery, _)| &delivery.notes);
+        waiting.or_else(dead).map_or(&[], Vec::as_slice)
+    }
+
+    /// One entry an attempt, in order.
+    pub(crate) fn history(&self) -> Vec<Value> {
+        let recorded = self.attempts();
+        if recorded.is_empty() {
+            self.notes().iter().map(view::note).collect()
+        } else {
+            recorded.into_iter().map(entry).collect()
+        }
+    }
+
+    /// The delivery as answers show it (details 4), without `history`.
+    pub(crate) fn view(&self, state: &State, integration: Option<&Integration>) -> Map<String, Value> {
+        let attempts = self.attempts();
+        let sent = || attempts.iter().filter(|attempt| attempt.outcome.is_some());
+        let last = sent().next_back();
+        let noted = self.notes();
+        let (status, waiting_for) = self.status(state);
+        let event = match self.events.as_slice() {
+            [event] => Some((event.id.clone(), event.event_type.to_string())),
+            // A digest is an event of its own kind; its members are in `event_ids`.
+            [first, ..] => Some((first.id.clone(), DIGEST.to_owned())),
+            [] => None,
+        };
+        let (event_id, event_type) = event.unzip();
+        let members =
+            (self.events.len() > 1).then(|| self.events.iter().map(|event| event.id.as_str()).collect::<Vec<_>>());
+        let document = json!({
+            "id": self.id,
+            "integration_id": self.integration,
+            "integration": integration.map(|integration| &integration.name),
+            "provider": self.provider,
+            "event_id": event_id,
+            "event_type": event_type,
+            "event_ids": members,
+            "status": status,
+            "waiting_for": waiting_for,
+            "generation": self.generation(),
+            "attempts": if attempts.is_empty() { noted.len() } else { sent().count() },
+            "last_attempt_at": last.map(|attempt| attempt.at).or(noted.last().map(|note| note.at)),
+            "next_attempt_at": self.next_attempt_at(),
+            "response_code": last.and_then(|attempt| attempt.response_code),
+            "response_body": last.map(|attempt| &attempt.response_body),
+            "error_message": self.error_message(),
+            "dead_letter_id": self.last_dead().map(|(seq, _)| signalbox_broker::browse::dead_letter_id(seq)),
+            "created_at": self.created_at(),
+        });
+        match document {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        }
+    }
+}
+
+/// What a parked delivery waits for, by the phase of its integration.
+fn waits_for(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Suspended => "breaker",
+        // Taken out at the pace at which the target takes.
+        Phase::Draining => "limit",
+        Phase::Paused | Phase::Unknown | Phase::Open => "pause",
+    }
+}
+
+/// What happens next after an attempt, in a word.
+pub(crate) fn next_word(next: Next) -> &'static str {
+    match next {
+        Next::Final(state) => state.as_str(),
+        Next::Retrying => "retrying",
+        Next::Parked => "parked",
+        Next::Unknown => "unknown",
+    }
+}
+
+/// An attempt as histories and tails show it.
+pub(crate) fn entry(attempt: &Attempt) -> Value {
+    json!({
+        "generation": attempt.generation,
+        "attempt": attempt.attempt,
+        "at": attempt.at,
+        "duration_ms": attempt.duration_ms,
+        "outcome": attempt.outcome,
+        "response_code": attempt.response_code,
+        "response_body": attempt.response_body,
+        "error_message": attempt.error_message,
+        "next": next_word(attempt.next),
+        "next_at": attempt.next_at,
+    })
+}
+
+#[cfg(test)]
+mod tests;

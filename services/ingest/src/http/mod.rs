@@ -1,0 +1,179 @@
+//! `POST /v1/events`: publishing over HTTP, straight to EVENTS.
+//!
+//! A request goes through these steps: its body is received ([`body`]) and read into drafts ([`read`]), all of them
+//! become events or none does, the events are stored ([`store`]), and the answer names them. Problems are in [`problem`].
+
+mod body;
+mod problem;
+mod read;
+mod store;
+mod wait;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Query, Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use signalbox_broker::{Broker, Publish};
+use signalbox_proto::{Event, Name};
+use signalbox_runtime::{AdminKey, Problem, Shutdown};
+
+use crate::{Config, Types, accept::Acceptance};
+use read::Inputs;
+
+/// Events of one request that are finished before others have their turn.
+const FINISHED_AT_ONCE_MAX: usize = 16;
+
+struct Door {
+    broker: Broker,
+    bodies: body::Bodies,
+    key: AdminKey,
+    types: Types,
+    acceptance: Acceptance,
+    config: Config,
+    waits: wait::Waits,
+}
+
+/// An event that may be stored, and the publish that stores it.
+struct Ready {
+    event: Event,
+    publish: Publish,
+}
+
+/// The route of this role.
+pub fn routes(broker: Broker, config: &Config, key: AdminKey, types: Types) -> Router {
+    let door = Door {
+        acceptance: Acceptance::new(broker.clone(), config, types.clone()),
+        waits: wait::Waits::new(broker.clone()),
+        broker,
+        bodies: body::Bodies::new(),
+        key,
+        types,
+        config: config.clone(),
+    };
+    Router::new()
+        .route("/v1/events", post(publish))
+        .layer(DefaultBodyLimit::disable())
+        .with_state(Arc::new(door))
+}
+
+async fn publish(
+    State(door): State<Arc<Door>>,
+    Query(query): Query<HashMap<String, String>>,
+    request: Request,
+) -> Response {
+    match door.publish(&query, request).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+impl Door {
+    async fn publish(&self, query: &HashMap<String, String>, request: Request) -> Result<Response, Problem> {
+        let (parts, body) = request.into_parts();
+        self.key.check(&parts.headers)?;
+        if parts.headers.contains_key("idempotency-key") {
+            let detail = "this version does not honour Idempotency-Key; give the event an `id` of its own instead";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "unsupported", detail).field("idempotency-key"));
+        }
+        let org = org_of(query)?;
+        let received = self.bodies.receive(&parts.headers, body, &self.config).await?;
+        let inputs = received.inputs(&parts.headers, &self.config).await?;
+        self.types_known().await?;
+        let ready = self.finish(inputs, &org, |_| uuid::Uuid::now_v7().to_string()).await?;
+        let timeout = Duration::from_millis(self.config.http_timeout_ms);
+        // Watched before they are published: an outcome may come before the answer of EVENTS.
+        let wait = wait::preference(&parts.headers);
+        let waiter = match wait {
+            Some(wait) => self.waits.begin(ready.iter().map(|one| &one.event), wait).await,
+            None => None,
+        };
+        let acks = store::all(&self.broker, &ready, timeout).await?;
+        // Others may need its place while this one waits.
+        drop(received);
+        match (waiter, wait) {
+            (Some(waiter), Some(wait)) => {
+                // Only their ids are needed from here on.
+                drop(ready);
+                let shutdown = parts.extensions.get::<Shutdown>().cloned().unwrap_or_default();
+                let events = waiter.settled(&acks, &shutdown).await;
+                let body = axum::Json(serde_json::json!({ "events": events }));
+                Ok((StatusCode::ACCEPTED, [wait::applied(wait)], body).into_response())
+            }
+            _ => Ok(accepted(&ready)),
+        }
+    }
+
+    /// Waits for the registered types, as after a start.
+    async fn types_known(&self) -> Result<(), Problem> {
+        let timeout = Duration::from_millis(self.config.http_timeout_ms);
+        tokio::time::timeout(timeout, self.types.complete())
+            .await
+            .map_err(|_| problem::types_unknown())
+    }
+
+    /// Makes events of all inputs. `fallback_id` is asked for the id of an event that has none, by its place in
+    /// the request. One input that is no event refuses them all.
+    async fn finish(
+        &self,
+        inputs: Inputs,
+        org: &Name,
+        fallback_id: impl Fn(usize) -> String,
+    ) -> Result<Vec<Ready>, Problem> {
+        let mut ready = Vec::with_capacity(inputs.drafts.len());
+        let mut wrong = Vec::new();
+        for (index, draft) in inputs.drafts.into_iter().enumerate() {
+            if index % FINISHED_AT_ONCE_MAX == FINISHED_AT_ONCE_MAX - 1 {
+                tokio::task::yield_now().await;
+            }
+            let finished = draft.and_then(|draft| {
+                let event = self.acceptance.event(draft, org, None, || fallback_id(index))?;
+                let publish = self.acceptance.publish(&event)?;
+                Ok(Ready { event, publish })
+            });
+            match finished {
+                Ok(one) => ready.push(one),
+                Err(rejection) if inputs.is_list => wrong.push((index, rejection)),
+                Err(rejection) => return Err(problem::of(rejection)),
+            }
+        }
+        match problem::of_list(wrong) {
+            Some(problem) => Err(problem),
+            None => Ok(ready),
+        }
+    }
+}
+
+/// The answer that names each event, in the order of the request.
+fn accepted(ready: &[Ready]) -> Response {
+    let events: Vec<_> = ready
+        .iter()
+        .map(|one| serde_json::json!({ "id": one.event.id }))
+        .collect();
+    (
+        StatusCode::ACCEPTED,
+        axum::Json(serde_json::json!({ "events": events })),
+    )
+        .into_response()
+}
+
+fn org_of(query: &HashMap<String, String>) -> Result<Name, Problem> {
+    if let Some(unknown) = query.keys().find(|name| *name != "org") {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "unknown_parameter",
+            "the only parameter here is `org`",
+        )
+        .field(unknown));
+    }
+    match query.get("org") {
+        None => Ok(Name::default_org()),
+        Some(org) => org.parse().map_err(|error: signalbox_proto::names::InvalidName| {
+            Problem::new(StatusCode::BAD_REQUEST, "invalid", error.to_string()).field("org")
+        }),
+    }
+}

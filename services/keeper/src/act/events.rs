@@ -1,0 +1,298 @@
+//! Replays of accepted events to one integration, in the order of EVENTS.
+//!
+//! **Invariant:** what is about to be sent is written into the act before, as far as the end of a chunk
+//! ([`signalbox_proto::act::Ahead`]); the cursor follows. After a crash whatever lies between is looked for in every
+//! stream that could hold it, under the generation that this act alone has, and sent only where it is nowhere.
+//!
+//! The delivery is the one that the router makes of the event and the integration, so its ledger row is the same;
+//! the generation of the act is higher than any that it had.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
+
+use signalbox_broker::{
+    Error, Receipt,
+    browse::Stored,
+    hops::{self, Hop},
+    topology::From,
+};
+use signalbox_matching::{Choice, Past};
+use signalbox_proto::{
+    Accepted, Delivery, Event, Integration, Lane, Timestamp,
+    act::{self, EventFilter},
+    delivery, subjects, wire,
+};
+
+use super::{
+    send::{acknowledged, refused},
+    work::{Ended, Work},
+};
+use crate::{
+    evidence::{self, Sought},
+    settle,
+};
+
+/// Events read at a time.
+const READ: usize = 128;
+
+/// Sends events of the past to an integration.
+pub(super) async fn replay(work: &mut Work<'_>, to: &str) -> Result<Ended, Error> {
+    let Some(filter) = work.act.events.clone() else {
+        work.act.message = "it does not say which events: ask for the replay again".into();
+        return work.give_up().await;
+    };
+    let integration = match work.integration(to).await? {
+        Ok(integration) => integration,
+        Err(reason) => {
+            work.act.message = reason;
+            return work.give_up().await;
+        }
+    };
+    let past = match Past::new(&filter, &integration) {
+        Ok(past) => past,
+        Err(error) => {
+            work.act.message = format!("type: {error}");
+            return work.give_up().await;
+        }
+    };
+    let subject = subjects::events_of(&filter.org, past.pattern());
+    if work.act.cursor == 0 {
+        work.act.cursor = first_since(work, &filter, &subject).await?;
+    }
+    let mut replay = Replay {
+        sent_before: sent_before(work, &integration).await?,
+        work,
+        integration,
+        past,
+        ends: filter.until,
+        subject,
+    };
+    while let Some(part) = replay.next_part().await? {
+        for chunk in part.chunks(replay.work.chunk_max()) {
+            if !replay.send(chunk).await? {
+                return Ok(replay.work.paused());
+            }
+            if replay.work.is_over() {
+                let cursor = replay.work.act.cursor;
+                replay.work.save(cursor).await?;
+                return Ok(replay.work.paused());
+            }
+        }
+    }
+    Ok(Ended::Done)
+}
+
+/// The place before the first event that may be meant.
+async fn first_since(work: &Work<'_>, filter: &EventFilter, subject: &str) -> Result<u64, Error> {
+    let mut first = None;
+    let from = From::Time(filter.since);
+    let broker = &work.keeper.broker;
+    broker
+        .scan(subjects::EVENTS, vec![subject.to_owned()], from, |message| {
+            first = Some(message.place.seq);
+            ControlFlow::Break(())
+        })
+        .await?;
+    // Without any, all that is left is behind the end.
+    Ok(first.map_or(work.act.through, |seq| seq.saturating_sub(1)))
+}
+
+/// Of what a crash left in doubt, the events that were sent: they are not sent again.
+async fn sent_before(work: &mut Work<'_>, integration: &Integration) -> Result<BTreeSet<u64>, Error> {
+    let Some(ahead) = work.act.ahead.filter(|ahead| ahead.through > work.act.cursor) else {
+        return Ok(BTreeSet::new());
+    };
+    let broker = &work.keeper.broker;
+    let mut sought = Sought::since(ahead.at);
+    let mut next = work.act.cursor + 1;
+    // All events of the org, whatever the subscription says: it may have been another then.
+    let org = subjects::events_of(&integration.org, None);
+    loop {
+        let part = broker.read_from(subjects::EVENTS, &org, next, READ).await?;
+        let doubtful = part.iter().take_while(|stored| stored.seq <= ahead.through);
+        for stored in doubtful {
+            if let Ok(event) = wire::decode::<Event>(&stored.body) {
+                let id = delivery::id(&event.key(), &integration.id);
+                let generation = act::next_generation(0, work.act.generation);
+                sought.delivery(id, generation, integration.provider.clone(), stored.seq);
+            }
+        }
+        match part.last() {
+            Some(last) if last.seq < ahead.through => next = last.seq + 1,
+            _ => break,
+        }
+    }
+    let found = evidence::of(work.keeper, &sought).await?;
+    tracing::info!(act.id = %work.act.id, through = ahead.through, found = found.len(), "what earlier work left in doubt was looked for");
+    Ok(found)
+}
+
+/// A replay at work.
+struct Replay<'w, 'a, 'f> {
+    work: &'w mut Work<'a>,
+    integration: Integration,
+    past: Past<'f>,
+    ends: Option<Timestamp>,
+    subject: String,
+    sent_before: BTreeSet<u64>,
+}
+
+impl Replay<'_, '_, '_> {
+    /// The next events behind the cursor; `None` at the end.
+    async fn next_part(&self) -> Result<Option<Vec<Stored>>, Error> {
+        let act = &self.work.act;
+        let broker = &self.work.keeper.broker;
+        let mut part = broker
+            .read_from(subjects::EVENTS, &self.subject, act.cursor + 1, READ)
+            .await?;
+        let in_time = |stored: &Stored| self.ends.is_none_or(|until| stored.at < until);
+        part.retain(|stored| stored.seq <= act.through && in_time(stored));
+        Ok((!part.is_empty()).then_some(part))
+    }
+
+    /// Sends some; false where a person stopped the act.
+    async fn send(&mut self, chunk: &[Stored]) -> Result<bool, Error> {
+        let end = chunk.last().map_or(0, |stored| stored.seq);
+        let wanted = chunk
+            .iter()
+            .filter_map(|stored| Some((stored.seq, self.choose(stored)?)));
+        let wanted: Vec<(u64, Chosen)> = wanted.collect();
+        let sends = wanted
+            .iter()
+            .filter(|(_, chosen)| matches!(chosen, Chosen::Send(_)))
+            .count() as u64;
+        if sends > 0 {
+            let target = (self.integration.provider.clone(), self.integration.id.clone());
+            self.work.room(&BTreeMap::from([(target, sends)])).await?;
+            if self.work.is_stopped() || !self.work.save_ahead(end).await? {
+                return Ok(false);
+            }
+        }
+        let mut begun = Vec::with_capacity(wanted.len());
+        let mut goes_on = true;
+        for (seq, chosen) in wanted {
+            let sent = match chosen {
+                Chosen::SentBefore => Sent::Ended(Ok(Ok(()))),
+                Chosen::Fail(reason) => Sent::Ended(Ok(Err(reason))),
+                Chosen::Send(_) if !self.work.next_send().await => {
+                    goes_on = false;
+                    break;
+                }
+                Chosen::Send(next) => self.publish(&next).await,
+            };
+            begun.push((seq, sent));
+        }
+        self.settle(begun, goes_on.then_some(end))
+            .await
+            .map(|saved| saved && goes_on)
+    }
+
+    /// What is done about an event; `None` for one that is not meant.
+    fn choose(&self, stored: &Stored) -> Option<Chosen> {
+        let event = match wire::decode::<Event>(&stored.body) {
+            Ok(event) => event,
+            Err(error) => return Some(Chosen::Fail(format!("cannot be read: {error}"))),
+        };
+        let accepted = Accepted {
+            event,
+            seq: stored.seq,
+            at: stored.at,
+        };
+        match self.past.choose(&accepted) {
+            Choice::Beside | Choice::Unselected => None,
+            Choice::Unanswered(error) => Some(Chosen::Fail(format!("filter.where: {error}"))),
+            Choice::Send if self.sent_before.contains(&stored.seq) => Some(Chosen::SentBefore),
+            Choice::Send => {
+                let act = (self.work.act.id.as_str(), self.work.act.generation);
+                let next = again(accepted, &self.integration, act, Timestamp::now());
+                Some(Chosen::Send(Box::new(next)))
+            }
+        }
+    }
+
+    async fn publish(&self, next: &Delivery) -> Sent {
+        match hops::publish_of(next, Hop::Deliver(Lane::Bulk)) {
+            Err(error) => Sent::Ended(refused(Err(error))),
+            Ok(publish) => {
+                let subject = publish.subject.to_string();
+                let publisher = self.work.keeper.broker.publisher();
+                Sent::Published(publisher.send(publish, Some(settle::HOP_DEADLINE)).await, subject)
+            }
+        }
+    }
+
+    /// Waits for what was begun and saves how far the act is; false where a person stopped it. `end` is the end of
+    /// the chunk where all of it was begun.
+    async fn settle(&mut self, begun: Vec<(u64, Sent)>, end: Option<u64>) -> Result<bool, Error> {
+        let mut cursor = self.work.act.cursor;
+        let mut stopped = None;
+        for (seq, sent) in begun {
+            let ended = match sent {
+                Sent::Published(receipt, subject) => acknowledged(receipt, subject).await,
+                Sent::Ended(ended) => ended,
+            };
+            if stopped.is_some() {
+                continue;
+            }
+            match ended {
+                Ok(Ok(())) => self.work.act.done += 1,
+                Ok(Err(reason)) => self.work.fail(&format!("event {seq}"), &reason),
+                Err(error) => {
+                    stopped = Some(error);
+                    continue;
+                }
+            }
+            cursor = seq;
+        }
+        if let Some(error) = stopped {
+            // What was begun behind it may have been sent: the act still says so, and is asked about it when it
+            // goes on.
+            self.work.save(cursor).await?;
+            return Err(error);
+        }
+        // All that was begun is known.
+        self.work.act.ahead = None;
+        match end {
+            None => self.work.save(cursor).await,
+            Some(end) => self.work.advance(end).await,
+        }
+    }
+}
+
+/// What is done about an event that is meant.
+enum Chosen {
+    Send(Box<Delivery>),
+    /// Earlier work has sent it.
+    SentBefore,
+    Fail(String),
+}
+
+/// What became of an event of a chunk.
+enum Sent {
+    Published(Receipt, String),
+    Ended(Result<Result<(), String>, Error>),
+}
+
+/// The delivery of an event of the past: what the router would make of it, in the generation of the act (its id and
+/// generation). It says nothing of how many integrations the event matched.
+fn again(accepted: Accepted, integration: &Integration, act: (&str, u32), now: Timestamp) -> Delivery {
+    let first = Delivery::first(
+        accepted,
+        &integration.id,
+        &integration.provider,
+        integration.revision,
+        0,
+    );
+    Delivery {
+        generation: act::next_generation(0, act.1),
+        lane: Lane::Bulk,
+        since: now,
+        replay: Some(act.0.to_owned()),
+        ..first
+    }
+}
+
+#[cfg(test)]
+mod tests;

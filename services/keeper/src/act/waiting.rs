@@ -1,0 +1,366 @@
+//! Acts on deliveries that wait: giving them up, or trying now what waits for its next attempt.
+//!
+//! Giving up: **the dead letter and the record are stored before the message is removed.** A crash in between leaves a
+//! delivery that is a dead letter and waits as well; the act finds it again, knows its dead letter by delivery and
+//! generation, and only removes it.
+//!
+//! The queues are read again until nothing more is found, because a delivery may move on while they are read: from
+//! PARKED to a lane, or as a retry behind the place that was reached. What a worker has in hand is left to it for as
+//! long as a request can take: it arrives, or it waits again and is given up then. One that is taken in hand in the
+//! moment in which it is given up may still arrive: the ledger takes `delivered` before `discarded`.
+//!
+//! Trying now: each schedule is replaced by one that is due at once (`broker::hasten`). The new one is younger than the
+//! act, so that it is not met again, nor is the schedule after it should the attempt fail.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::ControlFlow,
+    time::Duration,
+};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use signalbox_broker::{
+    Error,
+    browse::Stored,
+    hasten::Hastened,
+    topology::{Consumer, From},
+};
+use signalbox_proto::{
+    DeadLetter, DeadReason, Delivery, Lane, Name, Phase, Stage, State, Timestamp, act::WaitingFilter, hash,
+    ledger::Final, subjects, wire,
+};
+
+use super::{
+    send::refused,
+    work::{Ended, Work},
+};
+use crate::{Keeper, probe, settle};
+
+/// Messages of a queue read at a time.
+const READ: usize = 500;
+/// Requests to the server at a time.
+const AT_ONCE: usize = 16;
+/// How long what a worker has in hand is left to it: the longest timeout of a request, and its filing.
+const IN_HAND_MAX: Duration = Duration::from_secs(75);
+/// The pause before the queues are read again for what was in hand.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// What an owner reads of a delivery that was given up while it waited.
+const GIVEN_UP: &str = "discarded by a person while it waited";
+
+/// A delivery that waits, with its message.
+struct Waiting {
+    queue: String,
+    stored: Stored,
+    delivery: Delivery,
+}
+
+/// Gives up what waits.
+pub(super) async fn discard(work: &mut Work<'_>) -> Result<Ended, Error> {
+    let Some(filter) = work.act.waiting.clone() else {
+        return Ok(Ended::Done);
+    };
+    let mut given_up = given_up(work.keeper, &filter, work.act.through).await?;
+    // The dead letters are the truth: a crash may have come between them and the save.
+    work.act.done = work.act.done.max(given_up.len() as u64);
+    let mut probes = BTreeMap::new();
+    let discarded = discard_all(work, &filter, &mut given_up, &mut probes).await;
+    for (integration, lost) in probes {
+        // Where this fails, the keeper's own look finds the probe lost, later.
+        if let Err(error) = probe::replace(work.keeper, &integration, &lost).await {
+            let error = settle::why(&error);
+            tracing::warn!(error, integration.id = integration, "cannot choose another probe yet");
+        }
+    }
+    discarded
+}
+
+async fn discard_all(
+    work: &mut Work<'_>,
+    filter: &WaitingFilter,
+    given_up: &mut HashSet<[u8; 16]>,
+    probes: &mut BTreeMap<String, String>,
+) -> Result<Ended, Error> {
+    loop {
+        let (mut found, mut in_hand) = (0, 0);
+        for (queue, subject) in work.keeper.broker.queues_of(filter, false).await? {
+            let mut next = 1;
+            loop {
+                let part = work.keeper.broker.read_from(&queue, &subject, next, READ).await?;
+                let Some(last) = part.last() else { break };
+                next = last.seq + 1;
+                let mut part: Vec<Waiting> = part
+                    .into_iter()
+                    .filter_map(|stored| read(&queue, stored, filter))
+                    .collect();
+                if Timestamp::now() < work.act.created_at + IN_HAND_MAX {
+                    let hands = Hands::of(work.keeper, &queue, &part).await?;
+                    let all = part.len();
+                    part.retain(|waiting| !hands.hold(waiting));
+                    in_hand += all - part.len();
+                }
+                found += part.len();
+                let mut part = part.into_iter().peekable();
+                while part.peek().is_some() {
+                    let chunk = part.by_ref().take(work.chunk_max()).collect();
+                    if !discard_some(work, chunk, given_up, probes).await? || work.is_over() {
+                        return Ok(work.paused());
+                    }
+                }
+            }
+        }
+        if found == 0 {
+            if in_hand == 0 {
+                return Ok(Ended::Done);
+            }
+            if work.is_over() {
+                return Ok(work.paused());
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+}
+
+/// What is in hand: by lane of a provider or by integration that is drained, up to which sequence messages were handed
+/// out of which some are not settled.
+#[derive(Default)]
+struct Hands {
+    lanes: BTreeMap<&'static str, u64>,
+    drains: BTreeMap<String, u64>,
+}
+
+impl Hands {
+    async fn of(keeper: &Keeper, queue: &str, part: &[Waiting]) -> Result<Self, Error> {
+        let mut hands = Self::default();
+        if let Some(provider) = subjects::provider_of_stream(queue) {
+            for lane in Lane::ALL {
+                let progress = Consumer::lane(&provider, lane).progress(&keeper.broker).await?;
+                if progress.ack_pending > 0 {
+                    hands.lanes.insert(lane.as_str(), progress.delivered);
+                }
+            }
+            return Ok(hands);
+        }
+        let deliveries = part.iter().map(|waiting| &waiting.delivery);
+        let integrations: BTreeMap<&str, &Name> = deliveries.map(|one| (one.integration.as_str(), &one.org)).collect();
+        for (integration, org) in integrations {
+            if keeper.view.state(integration).phase != Phase::Draining {
+                continue;
+            }
+            // Where its drain has none just now, there is no consumer to ask.
+            if let Ok(progress) = Consumer::unpark(org, integration).progress(&keeper.broker).await
+                && progress.ack_pending > 0
+            {
+                hands.drains.insert(integration.to_owned(), progress.delivered);
+            }
+        }
+        Ok(hands)
+    }
+
+    fn hold(&self, waiting: &Waiting) -> bool {
+        let Waiting {
+            queue,
+            stored,
+            delivery,
+        } = waiting;
+        let through = if queue == subjects::PARKED {
+            self.drains.get(&delivery.integration)
+        } else if subjects::is_retry(&stored.subject) {
+            None
+        } else {
+            subjects::lane_of(&stored.subject).and_then(|lane| self.lanes.get(lane.as_str()))
+        };
+        through.is_some_and(|through| stored.seq <= *through)
+    }
+}
+
+/// Gives some up: dead letters, records, removal. False where a person stopped the act.
+async fn discard_some(
+    work: &mut Work<'_>,
+    chunk: Vec<Waiting>,
+    given_up: &mut HashSet<[u8; 16]>,
+    probes: &mut BTreeMap<String, String>,
+) -> Result<bool, Error> {
+    let mut begun = Vec::with_capacity(chunk.len());
+    let mut goes_on = true;
+    for waiting in chunk {
+        if !given_up.contains(&identity(&waiting.delivery)) && !work.next_send().await {
+            goes_on = false;
+            break;
+        }
+        begun.push(waiting);
+    }
+    let keeper = work.keeper;
+    // They were read a while ago: what has gone on meanwhile is not given up here.
+    let there = at_once(begun.iter().map(|waiting| is_there(keeper, waiting))).await?;
+    let left = begun.into_iter().zip(there);
+    let left: Vec<Waiting> = left.filter_map(|(waiting, there)| there.then_some(waiting)).collect();
+    let known = |waiting: &Waiting| given_up.contains(&identity(&waiting.delivery));
+    let buried = at_once(left.iter().map(|waiting| bury(keeper, waiting, known(waiting)))).await?;
+    let mut records = Vec::new();
+    let mut filed = Vec::with_capacity(left.len());
+    for (waiting, buried) in left.into_iter().zip(buried) {
+        match buried {
+            Ok(()) => {
+                let delivery = &waiting.delivery;
+                records.push(settle::ended(delivery, Final::Discarded, GIVEN_UP, Timestamp::now()));
+                filed.push(waiting);
+            }
+            Err(reason) => work.fail(&waiting.delivery.id, &reason),
+        }
+    }
+    if !records.is_empty() {
+        settle::record(keeper, &records).await?;
+    }
+    let removals = filed
+        .iter()
+        .map(|waiting| keeper.broker.remove(&waiting.queue, waiting.stored.seq));
+    at_once(removals).await?;
+    for Waiting { delivery, .. } in filed {
+        work.act.done += u64::from(given_up.insert(identity(&delivery)));
+        if is_probe(&keeper.view.state(&delivery.integration), &delivery) {
+            probes.insert(delivery.integration, delivery.id);
+        }
+    }
+    let cursor = work.act.cursor;
+    Ok(work.save(cursor).await? && goes_on)
+}
+
+/// Does several things, some of them at a time, and gives what they give in their order.
+async fn at_once<T>(each: impl Iterator<Item = impl Future<Output = Result<T, Error>>>) -> Result<Vec<T>, Error> {
+    // As a list, because the compiler cannot follow a borrowing closure into a future that may change threads.
+    let each: Vec<_> = each.collect();
+    stream::iter(each).buffered(AT_ONCE).try_collect().await
+}
+
+/// Puts a delivery that waits into DEAD, unless it is known to be there. Its id is that of the next hop, so that a
+/// repeat is one dead letter. The inner error is what an owner is told.
+async fn bury(keeper: &Keeper, waiting: &Waiting, known: bool) -> Result<Result<(), String>, Error> {
+    if known {
+        return Ok(Ok(()));
+    }
+    let next = waiting.delivery.next_hop();
+    let id = next.hop_id();
+    let letter = DeadLetter::of_delivery(Stage::Delivery, DeadReason::Discarded, GIVEN_UP, next, Timestamp::now());
+    refused(keeper.broker.bury(&letter, &id).await.map(|_| ()))
+}
+
+/// A message of a queue that an act is about. One whose end is known already, and waits to be written down, is not.
+fn read(queue: &str, stored: Stored, filter: &WaitingFilter) -> Option<Waiting> {
+    // What cannot be read is its worker's to file.
+    let delivery = wire::decode_delivery(&stored.body).ok()?;
+    let covered = filter.covers(&delivery, queue == subjects::PARKED) && delivery.filed.is_none();
+    covered.then(|| Waiting {
+        queue: queue.to_owned(),
+        stored,
+        delivery,
+    })
+}
+
+async fn is_there(keeper: &Keeper, waiting: &Waiting) -> Result<bool, Error> {
+    let Stored { subject, seq, .. } = &waiting.stored;
+    let found = keeper.broker.read_from(&waiting.queue, subject, *seq, 1).await?;
+    Ok(found.first().is_some_and(|found| found.seq == *seq))
+}
+
+/// A delivery in one of its generations.
+fn identity(delivery: &Delivery) -> [u8; 16] {
+    hash::digest([delivery.id.as_bytes(), &delivery.generation.to_be_bytes()])
+}
+
+/// What was given up by such an act since DEAD was at this sequence.
+async fn given_up(keeper: &Keeper, filter: &WaitingFilter, behind: u64) -> Result<HashSet<[u8; 16]>, Error> {
+    let mut found = HashSet::new();
+    let subject = subjects::dead_filter(
+        Some(Stage::Delivery),
+        Some(filter.org.as_str()),
+        filter.provider.as_ref().map(Name::as_str),
+        filter.integration.as_deref(),
+    );
+    let each = |message: signalbox_broker::Message| {
+        if let Ok(letter) = wire::decode::<DeadLetter>(&message.body)
+            && letter.reason == DeadReason::Discarded
+            && letter.message == GIVEN_UP
+            && let Some(delivery) = &letter.delivery
+        {
+            found.insert(identity(delivery));
+        }
+        ControlFlow::Continue(())
+    };
+    let broker = &keeper.broker;
+    broker
+        .scan(subjects::DEAD, vec![subject], From::Seq(behind + 1), each)
+        .await?;
+    Ok(found)
+}
+
+/// Whether a delivery was to find out whether its suspended integration works again.
+fn is_probe(state: &State, delivery: &Delivery) -> bool {
+    let named = state.probe.as_ref().is_some_and(|probe| probe.delivery == delivery.id);
+    state.phase == Phase::Suspended && named
+}
+
+/// Sends now what waits for its next attempt.
+pub(super) async fn retry(work: &mut Work<'_>) -> Result<Ended, Error> {
+    let Some(filter) = work.act.waiting.clone() else {
+        return Ok(Ended::Done);
+    };
+    // Counted anew at each turn: what was sent has gone, what is held is met again.
+    work.act.skipped = 0;
+    for (queue, subject) in work.keeper.broker.queues_of(&filter, true).await? {
+        let mut next = 1;
+        loop {
+            let part = work.keeper.broker.read_from(&queue, &subject, next, READ).await?;
+            let Some(last) = part.last() else { break };
+            next = last.seq + 1;
+            let asked_at = work.act.created_at;
+            let part = part.into_iter().filter(|stored| stored.at < asked_at);
+            let part: Vec<Waiting> = part.filter_map(|stored| read(&queue, stored, &filter)).collect();
+            let mut part = part.into_iter().peekable();
+            while part.peek().is_some() {
+                let chunk = part.by_ref().take(work.chunk_max()).collect();
+                if !retry_some(work, chunk).await? || work.is_over() {
+                    return Ok(work.paused());
+                }
+            }
+        }
+    }
+    Ok(Ended::Done)
+}
+
+/// Sends some now; false where a person stopped the act.
+async fn retry_some(work: &mut Work<'_>, chunk: Vec<Waiting>) -> Result<bool, Error> {
+    let mut goes_on = true;
+    for Waiting { stored, delivery, .. } in chunk {
+        if is_held(&work.keeper.view.state(&delivery.integration), &delivery) {
+            // Its worker would only park it.
+            work.act.skipped += 1;
+            work.act.message = format!("{} is held: resume its integration", delivery.id);
+            continue;
+        }
+        if !work.next_send().await {
+            goes_on = false;
+            break;
+        }
+        let broker = &work.keeper.broker;
+        match refused(broker.hasten(&stored, &delivery, Timestamp::now()).await)? {
+            // One that fires by itself, or has fired just now, does what was asked for.
+            Ok(Hastened::Yes | Hastened::Soon | Hastened::Gone) => work.act.done += 1,
+            Err(reason) => work.fail(&delivery.id, &reason),
+        }
+    }
+    let cursor = work.act.cursor;
+    Ok(work.save(cursor).await? && goes_on)
+}
+
+/// Whether a delivery waits for more than its time.
+fn is_held(state: &State, delivery: &Delivery) -> bool {
+    match state.phase {
+        Phase::Open | Phase::Draining => false,
+        Phase::Paused | Phase::Unknown => true,
+        // The probe finds out whether its target takes deliveries again.
+        Phase::Suspended => !(delivery.probe && is_probe(state, delivery)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! How an event looks to people, whatever the target: what is shown and in which words. Each formatter writes it in
+//! its target's markup and within its target's limits.
+//!
+//! Pure, and bounded: of 256 KiB of data at most [`FIELDS_MAX`] fields of [`VALUE_CHARS_MAX`] characters are kept,
+//! a digest shows [`ENTRIES_MAX`] events, and each byte is read at most a few times. What does not fit is counted.
+//!
+//! Texts are clean: without control characters and without marks that turn round the text behind them
+//! ([`text::block`]). They are not escaped: that is the target's matter.
+
+mod fields;
+mod json;
+pub mod text;
+
+use std::borrow::Cow;
+
+use signalbox_proto::{Accepted, Delivery, Severity, Timestamp, types, types::Tone};
+
+pub use self::fields::{
+    ERROR_CHARS_MAX, FIELDS_MAX, Field, FieldKind, ITEM_CHARS_MAX, ITEMS_MAX, LABEL_CHARS_MAX, LEVELS_MAX,
+    LINK_BYTES_MAX, Link, MESSAGE_CHARS_MAX, SHORT_CHARS_MAX, VALUE_CHARS_MAX,
+};
+use crate::About;
+
+/// Characters of a title: that of a registered type, or a type's name.
+pub const TITLE_CHARS_MAX: usize = 128;
+/// Events of a digest that are shown; what is beyond is counted.
+pub const ENTRIES_MAX: usize = 40;
+/// Characters of a digest's line.
+pub const ENTRY_CHARS_MAX: usize = 200;
+/// Kinds of events that a digest counts by name.
+const KINDS_MAX: usize = 8;
+/// The type of a test.
+const TEST: &str = "integration.test";
+/// The type of a digest.
+const DIGEST: &str = "signalbox.digest";
+
+/// An event, or a digest of several, as people see it.
+#[derive(Clone, Debug)]
+pub struct Display<'a> {
+    /// What happened: the title of the event's type, or the type.
+    pub title: Cow<'a, str>,
+    /// One emoji.
+    pub emoji: Cow<'a, str>,
+    /// Good news or bad. Of a digest: the worst.
+    pub tone: Tone,
+    /// How serious it is. Of a digest: the highest.
+    pub severity: Severity,
+    /// What the event itself is called: `data.title`.
+    pub headline: Option<Cow<'a, str>>,
+    /// What there is to say; the title again where there is nothing else ([`Display::says_more`]).
+    pub message: Cow<'a, str>,
+    /// The data, in the order in which it is to be shown.
+    pub fields: Vec<Field<'a>>,
+    /// How many fields there are beyond.
+    pub fields_more: usize,
+    /// What a reader may open.
+    pub links: Vec<Link>,
+    /// The events of a digest, oldest first; empty for a single event.
+    pub entries: Vec<Entry<'a>>,
+    /// How many events there are beyond; the least serious.
+    pub entries_more: usize,
+    /// The type's name.
+    pub event_type: &'a str,
+    /// When it happened. Of a digest: the newest.
+    pub time: Timestamp,
+    /// The name of the installation.
+    pub brand: &'a str,
+}
+
+/// One event of a digest.
+#[derive(Clone, Debug)]
+pub struct Entry<'a> {
+    /// As in [`Display`].
+    pub title: Cow<'a, str>,
+    /// As in [`Display`].
+    pub emoji: Cow<'a, str>,
+    /// What there is to say besides the title, on one line.
+    pub text: Option<String>,
+    /// When it happened.
+    pub time: Timestamp,
+}
+
+impl<'a> Display<'a> {
+    /// What a delivery shows: its event, or a digest of its events where they are several.
+    pub fn of(delivery: &'a Delivery, about: &'a About) -> Self {
+        match delivery.events.as_slice() {
+            [_, _, ..] => Self::digest(delivery, about),
+            _ => Self::single(delivery.event(), about),
+        }
+    }
+
+    /// What one event shows.
+    pub fn single(accepted: &'a Accepted, about: &'a About) -> Self {
+        let event = &accepted.event;
+        let Look { title, emoji, tone } = Look::of(accepted);
+        let shown = fields::of(event, data(accepted));
+        let test = || (event.event_type.as_str() == TEST).then(|| test_message(about).into());
+        let message = shown.message.or_else(test).unwrap_or_else(|| title.clone());
+        Self {
+            title,
+            emoji,
+            tone,
+            severity: event.severity,
+            headline: shown.headline,
+            message,
+            fields: shown.fields,
+            fields_more: shown.more,
+            links: shown.links,
+            entries: Vec::new(),
+            entries_more: 0,
+            event_type: event.event_type.as_str(),
+            time: accepted.time(),
+            brand: &about.brand,
+        }
+    }
+
+    fn digest(delivery: &'a Delivery, about: &'a About) -> Self {
+        let events = &delivery.events;
+        let known = types::built_in(DIGEST);
+        Self {
+            title: format!("{} events", events.len()).into(),
+            emoji: known.map_or(types::EMOJI, |known| known.emoji).into(),
+            tone: worst(events),
+            severity: events.iter().map(|one| one.event.severity).max().unwrap_or_default(),
+            headline: None,
+            message: counts(events).into(),
+            fields: Vec::new(),
+            fields_more: 0,
+            links: Vec::new(),
+            entries: most_serious(events).into_iter().map(Entry::of).collect(),
+            entries_more: events.len().saturating_sub(ENTRIES_MAX),
+            event_type: DIGEST,
+            time: events.iter().map(Accepted::time).max().unwrap_or(delivery.since),
+            brand: &about.brand,
+        }
+    }
+
+    /// Whether the message is more than the title again.
+    pub fn says_more(&self) -> bool {
+        self.message != self.title
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn of(accepted: &'a Accepted) -> Self {
+        let Look { title, emoji, .. } = Look::of(accepted);
+        let (headline, message) = fields::gist(&accepted.event, data(accepted));
+        let text = match (headline, message) {
+            (Some(headline), Some(message)) => Some(format!("{}: {message}", text::isolated(&headline))),
+            (headline, message) => headline.or(message).map(Cow::into_owned),
+        };
+        Self {
+            title,
+            emoji,
+            text: text.map(|text| text::line(&text, ENTRY_CHARS_MAX).into_owned()),
+            time: accepted.time(),
+        }
+    }
+}
+
+/// How a type looks: as it was registered, else as it is built in.
+pub(crate) struct Look<'a> {
+    pub(crate) title: Cow<'a, str>,
+    pub(crate) emoji: Cow<'a, str>,
+    pub(crate) tone: Tone,
+}
+
+impl<'a> Look<'a> {
+    pub(crate) fn of(accepted: &'a Accepted) -> Self {
+        let event = &accepted.event;
+        let name = event.event_type.as_str();
+        let known = types::built_in(name);
+        let given = event.look.as_ref();
+        let clean = |text: &'a String| Some(text::line(text, TITLE_CHARS_MAX)).filter(|text| !text.is_empty());
+        let title = given.and_then(|look| look.title.as_ref()).and_then(clean);
+        let emoji = given.and_then(|look| look.emoji.as_ref()).and_then(clean);
+        Self {
+            title: title.unwrap_or_else(|| known.map_or(name, |known| known.title).into()),
+            emoji: emoji.unwrap_or_else(|| known.map_or(types::EMOJI, |known| known.emoji).into()),
+            tone: given
+                .and_then(|look| look.tone)
+                .unwrap_or_else(|| known.map_or(Tone::Neutral, |known| known.tone)),
+        }
+    }
+}
+
+fn test_message(about: &About) -> String {
+    format!(
+        "This is a test from {}: the integration {} works. There is nothing to do.",
+        text::isolated(&about.brand),
+        about.name
+    )
+}
+
+/// The data as text. What was accepted is UTF-8.
+fn data(accepted: &Accepted) -> &str {
+    std::str::from_utf8(accepted.event.data.as_bytes()).unwrap_or_default()
+}
+
+fn worst(events: &[Accepted]) -> Tone {
+    let mut worst = Tone::Good;
+    for accepted in events {
+        match (Look::of(accepted).tone, worst) {
+            (Tone::Bad, _) => return Tone::Bad,
+            (Tone::Neutral, _) => worst = Tone::Neutral,
+            (Tone::Good, _) => {}
+        }
+    }
+    worst
+}
+
+/// The events to show, in their order: where they are too many, the most serious.
+fn most_serious(events: &[Accepted]) -> Vec<&Accepted> {
+    let mut chosen: Vec<usize> = (0..events.len()).collect();
+    if events.len() > ENTRIES_MAX {
+        chosen.sort_by_key(|index| std::cmp::Reverse(events[*index].event.severity));
+        chosen.truncate(ENTRIES_MAX);
+        chosen.sort_unstable();
+    }
+    chosen.into_iter().map(|index| &events[index]).collect()
+}
+
+/// How many there are of each kind, the most frequent first.
+fn counts(events: &[Accepted]) -> String {
+    let mut kinds: Vec<(usize, Look<'_>)> = Vec::new();
+    for accepted in events {
+        let look = Look::of(accepted);
+        match kinds.iter_mut().find(|(_, known)| known.title == look.title) {
+            Some((count, _)) => *count += 1,
+            None => kinds.push((1, look)),
+        }
+    }
+    kinds.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let mut text = String::new();
+    for (count, look) in kinds.iter().take(KINDS_MAX) {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(&format!("{count} × {}", text::isolated(&look.title)));
+    }
+    if let Some(more @ 1..) = kinds.len().checked_sub(KINDS_MAX) {
+        text.push_str(&format!(" and {more} more kinds"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

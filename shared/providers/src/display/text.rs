@@ -1,0 +1,175 @@
+//! Text that others wrote, made fit to be shown: cleaned, cut at borders of characters as people see them, and
+//! set apart from the text around it.
+
+use std::borrow::Cow;
+
+use unicode_segmentation::GraphemeCursor;
+
+/// Bytes of the longest cluster that is kept whole. Families of emoji have 25 to 41; what is longer is a pile of
+/// marks that would push out everything else, and is cut like any text.
+const CLUSTER_BYTES_MAX: usize = 64;
+/// Most line ends in a row: one empty line.
+const LINE_ENDS_MAX: usize = 2;
+/// Ends a text that was cut.
+const ELLIPSIS: char = '…';
+
+/// In what a target counts the length of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Code points.
+    Chars,
+    /// Bytes of UTF-8.
+    Bytes,
+    /// Units of UTF-16: never fewer than code points.
+    Utf16,
+}
+
+impl Measure {
+    /// What a character weighs.
+    pub const fn weigh(self, c: char) -> usize {
+        match self {
+            Self::Chars => 1,
+            Self::Bytes => c.len_utf8(),
+            Self::Utf16 => c.len_utf16(),
+        }
+    }
+}
+
+/// Cleans a text of several lines and cuts it to `chars_max` characters.
+///
+/// Line ends become `\n`, at most two in a row; control characters go, and so does every mark that opens or closes
+/// a direction (embeddings, overrides, isolates): left open in one value it would turn round the text behind it.
+/// The marks that concern their neighbours alone stay, so that right-to-left text reads as it was written.
+pub fn block(text: &str, chars_max: usize) -> Cow<'_, str> {
+    let text = text.trim();
+    if text.len() <= chars_max && is_plain(text, |byte| byte == b'\n' || byte == b'\t') && !text.contains("\n\n\n") {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = String::with_capacity(text.len().min(chars_max * 4));
+    let (mut count, mut line_ends) = (0, 0);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let c = match c {
+            '\r' if chars.peek() == Some(&'\n') => continue,
+            '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => '\n',
+            c => c,
+        };
+        if c == '\n' {
+            line_ends += 1;
+            if line_ends > LINE_ENDS_MAX {
+                continue;
+            }
+        } else if c == '\t' || is_shown(c) {
+            line_ends = 0;
+        } else {
+            continue;
+        }
+        kept.push(c);
+        count += 1;
+        if count > chars_max {
+            break;
+        }
+    }
+    Cow::Owned(cut(kept.trim(), chars_max, Measure::Chars).into_owned())
+}
+
+/// Cleans a text as [`block`] does, but to one line: what parts words or lines becomes one space.
+pub fn line(text: &str, chars_max: usize) -> Cow<'_, str> {
+    let text = text.trim();
+    if text.len() <= chars_max && is_plain(text, |_| false) && !text.contains("  ") {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = String::with_capacity(text.len().min(chars_max * 4));
+    let (mut count, mut space) = (0, true);
+    for c in text.chars() {
+        let c = if c.is_whitespace() { ' ' } else { c };
+        if c == ' ' && space || c != ' ' && !is_shown(c) {
+            continue;
+        }
+        space = c == ' ';
+        kept.push(c);
+        count += 1;
+        if count > chars_max {
+            break;
+        }
+    }
+    Cow::Owned(cut(kept.trim(), chars_max, Measure::Chars).into_owned())
+}
+
+/// Cuts a text to at most `max`, an ellipsis at the end where it was cut.
+pub fn cut(text: &str, max: usize, measure: Measure) -> Cow<'_, str> {
+    let (kept, whole) = fit(text, max, |c| measure.weigh(c));
+    if whole {
+        Cow::Borrowed(kept)
+    } else if max < measure.weigh(ELLIPSIS) {
+        Cow::Borrowed("")
+    } else {
+        Cow::Owned(format!("{kept}{ELLIPSIS}"))
+    }
+}
+
+/// The longest beginning of a text whose characters weigh at most `max`, and whether that is all of it. Where it is
+/// not, there is room left for an ellipsis, and the end is no part of a cluster of code points that is seen as one
+/// character. Reads no further than it must.
+pub fn fit(text: &str, max: usize, weigh: impl Fn(char) -> usize) -> (&str, bool) {
+    let room = max.saturating_sub(weigh(ELLIPSIS));
+    let (mut total, mut kept) = (0, 0);
+    for (at, c) in text.char_indices() {
+        total += weigh(c);
+        if total > max {
+            let (kept, _) = text.split_at(border(text, kept));
+            return (kept.trim_end(), false);
+        }
+        if total <= room {
+            kept = at + c.len_utf8();
+        }
+    }
+    (text, true)
+}
+
+/// Sets a text apart, so that its direction changes nothing around it. Only right-to-left text needs the two marks.
+pub fn isolated(text: &str) -> Cow<'_, str> {
+    if text.chars().any(is_right_to_left) {
+        Cow::Owned(format!("\u{2068}{text}\u{2069}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// The last border of a cluster at or before `at`.
+fn border(text: &str, at: usize) -> usize {
+    let mut cursor = GraphemeCursor::new(at, text.len(), true);
+    if cursor.is_boundary(text, 0) == Ok(true) {
+        return at;
+    }
+    match cursor.prev_boundary(text, 0) {
+        Ok(Some(before)) if at - before <= CLUSTER_BYTES_MAX => before,
+        _ => at,
+    }
+}
+
+/// Whether a text is ASCII without control characters but for those allowed: most are, and need no copy.
+fn is_plain(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
+    text.bytes()
+        .all(|byte| (0x20..0x7f).contains(&byte) || allowed(byte))
+}
+
+/// Whether a character may be shown: no control character, no mark that turns text round, no placeholder.
+fn is_shown(c: char) -> bool {
+    !(c.is_control()
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffc}'))
+}
+
+/// The blocks of scripts that are written from right to left, and the marks of that direction.
+fn is_right_to_left(c: char) -> bool {
+    matches!(c,
+        '\u{590}'..='\u{8ff}'
+        | '\u{200f}'
+        | '\u{fb1d}'..='\u{fdff}'
+        | '\u{fe70}'..='\u{fefe}'
+        | '\u{10800}'..='\u{10fff}'
+        | '\u{1e800}'..='\u{1efff}')
+}
+
+#[cfg(test)]
+mod tests;

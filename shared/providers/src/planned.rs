@@ -1,0 +1,85 @@
+//! What later versions bring, so that a refusal can say when: providers, and fields of integrations.
+//!
+//! A row goes when what it names is there. Other names of providers stand here too.
+
+use crate::Kind;
+
+/// A provider that this version does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Its name.
+    pub name: &'static str,
+    /// What sort of target it is.
+    pub kind: Kind,
+    /// The first version that has it.
+    pub version: &'static str,
+}
+
+const fn of(name: &'static str, kind: Kind, version: &'static str) -> Planned {
+    Planned { name, kind, version }
+}
+
+/// Providers to come, the next version first, then by name.
+const PROVIDERS: &[Planned] = &[
+    of("datadog", Kind::Observability, "0.5.0"),
+    of("discord", Kind::Notification, "0.5.0"),
+    of("nats", Kind::Webhook, "0.5.0"),
+    of("new_relic", Kind::Observability, "0.5.0"),
+    of("opsgenie", Kind::Notification, "0.5.0"),
+    of("pagerduty", Kind::Notification, "0.5.0"),
+    of("prometheus", Kind::Observability, "0.5.0"),
+    of("sentry", Kind::Observability, "0.5.0"),
+    of("teams", Kind::Notification, "0.5.0"),
+    of("telegram", Kind::Notification, "0.5.0"),
+    of("azure_devops", Kind::Ticketing, "0.6.0"),
+    of("email", Kind::Notification, "0.6.0"),
+    of("gcs", Kind::Storage, "0.6.0"),
+    of("github", Kind::CiCd, "0.6.0"),
+    of("github_projects", Kind::Ticketing, "0.6.0"),
+    of("gitlab", Kind::CiCd, "0.6.0"),
+    of("jenkins", Kind::CiCd, "0.6.0"),
+    of("jira", Kind::Ticketing, "0.6.0"),
+    of("linear", Kind::Ticketing, "0.6.0"),
+    of("s3", Kind::Storage, "0.6.0"),
+];
+
+/// Fields of an integration that a version will enforce, by name.
+const FIELDS: &[(&str, &str)] = &[
+    ("batch", "0.3.0"),
+    ("batch_events", "0.3.0"),
+    ("batch_window_seconds", "0.3.0"),
+    ("connect_timeout", "0.3.0"),
+    ("health_check", "0.4.0"),
+    ("order_by", "0.3.0"),
+    ("order_on_dead", "0.3.0"),
+    ("rate_limit", "0.3.0"),
+    ("rate_limit_per_minute", "0.3.0"),
+];
+
+/// All providers to come, the next version first, then by name.
+pub fn planned() -> &'static [Planned] {
+    PROVIDERS
+}
+
+/// The provider to come of this name.
+pub fn provider(name: &str) -> Option<&'static Planned> {
+    PROVIDERS.iter().find(|planned| planned.name == name)
+}
+
+/// The version that will enforce a field of an integration which this version knows by name alone.
+pub fn field(name: &str) -> Option<&'static str> {
+    let found = FIELDS.iter().find(|(field, _)| *field == name)?;
+    Some(found.1)
+}
+
+/// The name that stands in the table of providers for what somebody wrote.
+pub fn canonical(name: &str) -> &str {
+    match name {
+        "newrelic" => "new_relic",
+        "webhooks" => "webhook",
+        name => name,
+    }
+}
+
+#[cfg(test)]
+mod tests;

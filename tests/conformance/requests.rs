@@ -1,0 +1,95 @@
+//! The requests of every provider: what the vendor takes, for any event, the same each time, without secrets in print.
+
+use signalbox_proto::types::BUILT_IN;
+use signalbox_providers::{Request, http};
+
+use crate::{
+    fixture::{self, Fixture, NOW, first_request},
+    hostile,
+};
+
+/// Hostile events for each fixture.
+const HOSTILE: usize = 1_000;
+/// Largest request that is made of one delivery, in bytes: what a digest of the largest events may come to.
+const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+fn check(fixture: &Fixture, delivery: &signalbox_proto::Delivery) {
+    let target = fixture.target();
+    let request = first_request(&*target, delivery);
+    assert!(!request.body.is_empty(), "{}: an empty request", fixture.title());
+    assert!(request.body.len() <= BODY_BYTES_MAX, "{}: {} bytes", fixture.title(), request.body.len());
+    assert!(
+        request.headers.contains_key("content-type"),
+        "{}: a body without a type",
+        fixture.title()
+    );
+    (fixture.accepts)(&request, delivery);
+    let again = first_request(&*target, delivery);
+    assert_eq!(shown(&request), shown(&again), "{}: the same delivery twice", fixture.title());
+    let printed = format!("{request:?}");
+    for secret in &fixture.secrets {
+        assert!(!printed.contains(secret), "{}: {printed} holds a secret", fixture.title());
+    }
+}
+
+fn shown(request: &http::Request) -> (String, String, Vec<(String, Vec<u8>)>, Vec<u8>) {
+    let headers = request.headers.iter();
+    (
+        request.method.to_string(),
+        request.url.to_string(),
+        headers
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .collect(),
+        request.body.to_vec(),
+    )
+}
+
+#[test]
+fn every_built_in_type_becomes_a_request_that_the_vendor_takes() {
+    for fixture in fixture::all() {
+        for built_in in BUILT_IN {
+            for data in [
+                serde_json::json!({}),
+                serde_json::json!({
+                    "title": "User sign-in", "message": "It happened", "agent_name": "builder", "success_rate": 0.925,
+                    "error": "disk full", "reason": "error rate above 2 %", "version": "1.4.2",
+                    "spec": { "id": "FEAT-1", "title": "Sign-in", "url": "https://example.com/spec/1", "status": "approved" },
+                    "pr": { "number": 42, "url": "https://example.com/pr/42" },
+                    "repository": { "owner": "acme", "name": "shop" },
+                    "reviewers": ["ann", "bob"], "logs_url": "https://example.com/logs", "latency_ms": 120,
+                    "acceptance_criteria": ["it works", "it is fast"], "nested": { "deep": [1, { "x": true }] },
+                }),
+            ] {
+                check(&fixture, &hostile::delivery(hostile::event(built_in.name, &data), 1));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_thousand_hostile_events_become_requests_that_the_vendor_takes() {
+    for fixture in fixture::all() {
+        for index in 0..HOSTILE {
+            let title = fixture.title();
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                check(&fixture, &hostile::hostile(index));
+            }));
+            assert!(result.is_ok(), "{title}: hostile event {index}");
+        }
+    }
+}
+
+#[test]
+fn a_probe_is_the_same_each_time_and_prints_no_secret() {
+    for fixture in fixture::all() {
+        let target = fixture.target();
+        let (Some(Request::Http(first)), Some(Request::Http(second))) = (target.probe(NOW), target.probe(NOW)) else {
+            continue;
+        };
+        assert_eq!(shown(&first), shown(&second), "{}", fixture.title());
+        let printed = format!("{first:?}");
+        for secret in &fixture.secrets {
+            assert!(!printed.contains(secret), "{}: {printed} holds a secret", fixture.title());
+        }
+    }
+}
