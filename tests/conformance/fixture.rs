@@ -73,7 +73,7 @@ impl Fixture {
             timeout: Duration::from_secs(15),
         };
         self.entry()
-            .open(self.config.clone(), self.credentials.clone(), None, about)
+            .open(self.config.clone(), self.credentials.clone(), about)
             .unwrap_or_else(|error| panic!("{}: {error}", self.title()))
     }
 

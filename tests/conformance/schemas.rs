@@ -73,7 +73,7 @@ fn what_is_wrong_with_a_config_is_told_without_its_secrets() {
                     assert!(!told.contains(secret), "{}: {told}", fixture.title());
                 }
                 assert!(
-                    errors.iter().any(|error| error.field.contains(name.as_str())),
+                    errors.iter().any(|error| error.pointer.contains(name.as_str())),
                     "{}: {told} does not name {part}/{name}",
                     fixture.title()
                 );

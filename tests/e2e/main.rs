@@ -21,6 +21,7 @@ mod foreign;
 mod forms;
 mod guide;
 mod holding;
+mod idempotency;
 mod identity;
 mod isolation;
 mod starting;

@@ -22,6 +22,7 @@ pub mod display;
 pub mod http;
 pub mod planned;
 pub mod preview;
+pub mod slack;
 pub mod template;
 pub mod webhook;
 pub mod wording;
@@ -32,7 +33,7 @@ pub use http::Egress;
 pub use provider::{About, Exchange, Installation, Kind, Limits, Provider, Request, Step, Target, Text};
 pub use secret::{MASK, SECRET_MARK, Secret};
 
-static REGISTRY: [Entry; 1] = [Entry::of::<webhook::Webhook>()];
+static REGISTRY: [Entry; 2] = [Entry::of::<slack::Slack>(), Entry::of::<webhook::Webhook>()];
 
 /// All providers, by name.
 pub fn registry() -> &'static [Entry] {

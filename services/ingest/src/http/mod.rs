@@ -1,9 +1,11 @@
 //! `POST /v1/events`: publishing over HTTP, straight to EVENTS.
 //!
 //! A request goes through these steps: its body is received ([`body`]) and read into drafts ([`read`]), all of them
-//! become events or none does, the events are stored ([`store`]), and the answer names them. Problems are in [`problem`].
+//! become events or none does, the events are stored ([`store`]), and the answer names them. With an `Idempotency-Key`
+//! a request that comes again is answered as before ([`idempotency`]). Problems are in [`problem`].
 
 mod body;
+mod idempotency;
 mod problem;
 mod read;
 mod store;
@@ -23,6 +25,7 @@ use signalbox_proto::{Event, Name};
 use signalbox_runtime::{AdminKey, Problem, Shutdown};
 
 use crate::{Config, Types, accept::Acceptance};
+use idempotency::{Claim, Look};
 use read::Inputs;
 
 /// Events of one request that are finished before others have their turn.
@@ -76,23 +79,44 @@ impl Door {
     async fn publish(&self, query: &HashMap<String, String>, request: Request) -> Result<Response, Problem> {
         let (parts, body) = request.into_parts();
         self.key.check(&parts.headers)?;
-        if parts.headers.contains_key("idempotency-key") {
-            let detail = "this version does not honour Idempotency-Key; give the event an `id` of its own instead";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "unsupported", detail).field("idempotency-key"));
-        }
+        let key = idempotency::key_of(&parts.headers)?;
         let org = org_of(query)?;
         let received = self.bodies.receive(&parts.headers, body, &self.config).await?;
+        let timeout = Duration::from_millis(self.config.http_timeout_ms);
+        let mut claim = None;
+        if let Some(key) = key {
+            match Claim::look(&self.broker, &org, &key, &parts.headers, &received.bytes, timeout).await? {
+                Look::Done(ids) => return Ok(accepted(&ids)),
+                Look::Claim(new) => claim = Some(new),
+            }
+        }
         let inputs = received.inputs(&parts.headers, &self.config).await?;
         self.types_known().await?;
-        let ready = self.finish(inputs, &org, |_| uuid::Uuid::now_v7().to_string()).await?;
-        let timeout = Duration::from_millis(self.config.http_timeout_ms);
+        let fallback_id = |place| match &claim {
+            Some(claim) => claim.event_id(place),
+            None => uuid::Uuid::now_v7().to_string(),
+        };
+        let mut ready = self.finish(inputs, &org, fallback_id).await?;
+        let ids: Vec<String> = ready.iter().map(|one| one.event.id.clone()).collect();
+        if let Some(claim) = &claim {
+            claim.keep_missing(&org, &mut ready).await?;
+        }
         // Watched before they are published: an outcome may come before the answer of EVENTS.
-        let wait = wait::preference(&parts.headers);
+        // What an earlier try has stored is waited for no more.
+        let is_repeat = claim.as_ref().is_some_and(Claim::is_taken_over);
+        let wait = wait::preference(&parts.headers).filter(|_| !is_repeat);
         let waiter = match wait {
             Some(wait) => self.waits.begin(ready.iter().map(|one| &one.event), wait).await,
             None => None,
         };
+        let timeout = match &mut claim {
+            Some(claim) => claim.write().await?,
+            None => timeout,
+        };
         let acks = store::all(&self.broker, &ready, timeout).await?;
+        if let Some(claim) = claim {
+            claim.done(&ids).await;
+        }
         // Others may need its place while this one waits.
         drop(received);
         match (waiter, wait) {
@@ -104,7 +128,7 @@ impl Door {
                 let body = axum::Json(serde_json::json!({ "events": events }));
                 Ok((StatusCode::ACCEPTED, [wait::applied(wait)], body).into_response())
             }
-            _ => Ok(accepted(&ready)),
+            _ => Ok(accepted(&ids)),
         }
     }
 
@@ -149,11 +173,8 @@ impl Door {
 }
 
 /// The answer that names each event, in the order of the request.
-fn accepted(ready: &[Ready]) -> Response {
-    let events: Vec<_> = ready
-        .iter()
-        .map(|one| serde_json::json!({ "id": one.event.id }))
-        .collect();
+fn accepted(ids: &[String]) -> Response {
+    let events: Vec<_> = ids.iter().map(|id| serde_json::json!({ "id": id })).collect();
     (
         StatusCode::ACCEPTED,
         axum::Json(serde_json::json!({ "events": events })),

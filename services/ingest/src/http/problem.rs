@@ -10,7 +10,7 @@ use crate::input::{Rejection, Wrong};
 /// Wrong events of one list that a problem names; the first ones.
 pub(super) const ERRORS_MAX: usize = 20;
 /// Seconds after which a publisher is asked to come again while NATS is away.
-const RETRY_AFTER_SECS: u32 = 2;
+pub(super) const RETRY_AFTER_SECS: u32 = 2;
 /// Seconds after which a publisher is asked to come again where an operator has to act.
 const FULL_RETRY_AFTER_SECS: u32 = 30;
 

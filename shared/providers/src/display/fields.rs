@@ -153,7 +153,11 @@ pub(super) fn of<'a>(event: &'a Event, data: &'a str) -> Shown<'a> {
     match value {
         Value::Text(base64) if event.data_base64 => {
             let kind = event.datacontenttype.as_deref().unwrap_or("application/octet-stream");
-            let value = format!("{} bytes of {}", base64_bytes(&base64), text::line(kind, SHORT_CHARS_MAX));
+            let value = format!(
+                "{} bytes of {}",
+                base64_bytes(&base64),
+                text::line(kind, SHORT_CHARS_MAX)
+            );
             shown.push("Data", value, FieldKind::Short);
         }
         Value::Text(text) => shown.message = block(text, MESSAGE_CHARS_MAX),
@@ -188,7 +192,10 @@ fn message<'a>(event: &Event, members: &Members<'a>) -> (Option<Cow<'a, str>>, O
     while let Some((before, after)) = rest.split_once('{') {
         let (name, behind) = after.split_once('}').unwrap_or((after, ""));
         let value = match name {
-            "error" => members.get(name).and_then(error_text).map(|text| one_line(text, FILLING_CHARS_MAX)),
+            "error" => members
+                .get(name)
+                .and_then(error_text)
+                .map(|text| one_line(text, FILLING_CHARS_MAX)),
             _ => members.line(name, FILLING_CHARS_MAX),
         };
         let Some(value) = value.filter(|value| !value.is_empty()) else {
@@ -250,7 +257,9 @@ impl<'a> Shown<'a> {
             ("Agent ID", "agent_id", event.agent_id.as_deref()),
             ("Execution", "execution_id", event.execution_id.as_deref()),
         ] {
-            let given = members.line(name, VALUE_CHARS_MAX).filter(|given| Some(&**given) != known);
+            let given = members
+                .line(name, VALUE_CHARS_MAX)
+                .filter(|given| Some(&**given) != known);
             if let Some(given) = given {
                 self.push(label, given, FieldKind::Short);
             }
@@ -465,9 +474,8 @@ impl<'a> Shown<'a> {
             self.more += 1;
             return;
         }
-        let long = value.len() > SHORT_CHARS_MAX
-            && value.chars().nth(SHORT_CHARS_MAX).is_some()
-            || value.contains('\n');
+        let long =
+            value.len() > SHORT_CHARS_MAX && value.chars().nth(SHORT_CHARS_MAX).is_some() || value.contains('\n');
         let kind = match kind {
             FieldKind::Short if long => FieldKind::Long,
             kind => kind,
@@ -613,7 +621,13 @@ pub(super) fn label(name: &str) -> String {
     if words.split(' ').any(capitals) {
         let words: Vec<String> = words
             .split(' ')
-            .map(|word| if capitals(word) { word.to_uppercase() } else { word.to_owned() })
+            .map(|word| {
+                if capitals(word) {
+                    word.to_uppercase()
+                } else {
+                    word.to_owned()
+                }
+            })
             .collect();
         return text::line(&words.join(" "), LABEL_CHARS_MAX).into_owned();
     }

@@ -145,14 +145,15 @@ impl<'a> Entry<'a> {
     fn of(accepted: &'a Accepted) -> Self {
         let Look { title, emoji, .. } = Look::of(accepted);
         let (headline, message) = fields::gist(&accepted.event, data(accepted));
+        let message = message.map(|message| text::line(&message, ENTRY_CHARS_MAX).into_owned());
         let text = match (headline, message) {
             (Some(headline), Some(message)) => Some(format!("{}: {message}", text::isolated(&headline))),
-            (headline, message) => headline.or(message).map(Cow::into_owned),
+            (headline, message) => message.or(headline.map(Cow::into_owned)),
         };
         Self {
             title,
             emoji,
-            text: text.map(|text| text::line(&text, ENTRY_CHARS_MAX).into_owned()),
+            text: text.map(|text| text::cut(&text, ENTRY_CHARS_MAX, text::Measure::Chars).into_owned()),
             time: accepted.time(),
         }
     }

@@ -12,6 +12,10 @@ const CLUSTER_BYTES_MAX: usize = 64;
 const LINE_ENDS_MAX: usize = 2;
 /// Ends a text that was cut.
 const ELLIPSIS: char = '…';
+/// Opens a part whose direction is its own.
+const ISOLATE: char = '\u{2068}';
+/// Closes it.
+const CLOSE: char = '\u{2069}';
 
 /// In what a target counts the length of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,39 +102,58 @@ pub fn line(text: &str, chars_max: usize) -> Cow<'_, str> {
 
 /// Cuts a text to at most `max`, an ellipsis at the end where it was cut.
 pub fn cut(text: &str, max: usize, measure: Measure) -> Cow<'_, str> {
-    let (kept, whole) = fit(text, max, |c| measure.weigh(c));
-    if whole {
-        Cow::Borrowed(kept)
-    } else if max < measure.weigh(ELLIPSIS) {
-        Cow::Borrowed("")
-    } else {
-        Cow::Owned(format!("{kept}{ELLIPSIS}"))
+    match fit(text, max, |c| measure.weigh(c)) {
+        (kept, None) => Cow::Borrowed(kept),
+        (kept, Some(end)) => Cow::Owned(format!("{kept}{end}")),
     }
 }
 
-/// The longest beginning of a text whose characters weigh at most `max`, and whether that is all of it. Where it is
-/// not, there is room left for an ellipsis, and the end is no part of a cluster of code points that is seen as one
-/// character. Reads no further than it must.
-pub fn fit(text: &str, max: usize, weigh: impl Fn(char) -> usize) -> (&str, bool) {
-    let room = max.saturating_sub(weigh(ELLIPSIS));
-    let (mut total, mut kept) = (0, 0);
+/// The longest beginning of a text whose characters weigh at most `max`; with what ends it, where that is not all of
+/// it: an ellipsis, and the marks that close what [`isolated`] opened. The end is no part of a cluster of code points
+/// that is seen as one character. Reads no further than it must.
+pub fn fit(text: &str, max: usize, weigh: impl Fn(char) -> usize) -> (&str, Option<String>) {
+    let Some(room) = max.checked_sub(weigh(ELLIPSIS)) else {
+        return if text.is_empty() {
+            (text, None)
+        } else {
+            ("", Some(String::new()))
+        };
+    };
+    let (mut total, mut kept, mut open) = (0, 0, 0_usize);
     for (at, c) in text.char_indices() {
+        match c {
+            ISOLATE => open += 1,
+            CLOSE => open = open.saturating_sub(1),
+            _ => {}
+        }
         total += weigh(c);
         if total > max {
             let (kept, _) = text.split_at(border(text, kept));
-            return (kept.trim_end(), false);
+            // A joiner with nothing behind it would take hold of the ellipsis.
+            let kept = kept.trim_end_matches(|c: char| c == '\u{200d}' || c.is_whitespace());
+            return (kept, Some(ending(kept)));
         }
-        if total <= room {
+        if total + open * weigh(CLOSE) <= room {
             kept = at + c.len_utf8();
         }
     }
-    (text, true)
+    (text, None)
+}
+
+/// An ellipsis, and what closes the isolates that a text leaves open.
+fn ending(text: &str) -> String {
+    let open = text.chars().fold(0_usize, |open, c| match c {
+        ISOLATE => open + 1,
+        CLOSE => open.saturating_sub(1),
+        _ => open,
+    });
+    [ELLIPSIS].into_iter().chain(std::iter::repeat_n(CLOSE, open)).collect()
 }
 
 /// Sets a text apart, so that its direction changes nothing around it. Only right-to-left text needs the two marks.
 pub fn isolated(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_right_to_left) {
-        Cow::Owned(format!("\u{2068}{text}\u{2069}"))
+        Cow::Owned(format!("{ISOLATE}{text}{CLOSE}"))
     } else {
         Cow::Borrowed(text)
     }
@@ -150,8 +173,7 @@ fn border(text: &str, at: usize) -> usize {
 
 /// Whether a text is ASCII without control characters but for those allowed: most are, and need no copy.
 fn is_plain(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
-    text.bytes()
-        .all(|byte| (0x20..0x7f).contains(&byte) || allowed(byte))
+    text.bytes().all(|byte| (0x20..0x7f).contains(&byte) || allowed(byte))
 }
 
 /// Whether a character may be shown: no control character, no mark that turns text round, no placeholder.

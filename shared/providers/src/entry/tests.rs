@@ -135,3 +135,32 @@ fn a_target_opens_from_config_and_secrets() {
     let error = entry.open(json!({}), json!({}), about).err().expect("no url");
     assert_eq!(error.to_string(), "webhook is misconfigured: config/url: is missing");
 }
+
+#[test]
+fn a_vendors_hosts_are_called_by_https_and_others_only_where_it_is_allowed() {
+    let hosts = ["example.com", "*.example.net"];
+    let open = Egress {
+        allow: vec!["127.0.0.0/8".parse().expect("a range")],
+    };
+    for (url, closed, allowed) in [
+        ("https://example.com/x", true, true),
+        ("https://a.example.net/x", true, true),
+        ("https://a.b.example.net/x", true, true),
+        ("https://example.net/x", false, false),
+        ("https://badexample.net/x", false, false),
+        ("https://a.example.com/x", false, false),
+        ("https://example.com.evil.example/x", false, false),
+        ("http://example.com/x", false, false),
+        ("http://127.0.0.1/x", false, true),
+        ("https://127.0.0.1/x", false, true),
+        ("http://localhost/x", false, true),
+        ("http://10.0.0.1/x", false, false),
+        ("http://inside/x", false, true),
+        ("https://inside/x", false, false),
+    ] {
+        let parsed = Url::parse(url).expect(url);
+        assert_eq!(on_hosts(&hosts, &parsed, &Egress::default()).is_ok(), closed, "{url}");
+        assert_eq!(on_hosts(&hosts, &parsed, &open).is_ok(), allowed, "{url}");
+        assert_eq!(on_hosts(&[], &parsed, &open), Ok(()), "{url}: a provider without hosts of its own");
+    }
+}

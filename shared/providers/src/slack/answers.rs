@@ -76,7 +76,10 @@ const ERRORS: &[(&str, Meaning)] = &[
     ("token_expired", Suspend(NEW_TOKEN)),
     ("missing_scope", Suspend(SCOPE)),
     ("no_permission", Suspend(SCOPE)),
-    ("not_allowed_token_type", Suspend("set bot_token to a token of a bot (xoxb-)")),
+    (
+        "not_allowed_token_type",
+        Suspend("set bot_token to a token of a bot (xoxb-)"),
+    ),
     ("restricted_action", Suspend(ADMIN)),
     ("restricted_action_read_only_channel", Suspend(ADMIN)),
     ("restricted_action_thread_only_channel", Suspend(ADMIN)),
@@ -100,19 +103,26 @@ pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
     match (Said::of(&response.body), response.status) {
         (Said::Ok, 200..=299) => Outcome::Delivered,
         (Said::Error(word), status) => by_word(&word, status, response, now),
+        (Said::Word(word), status) if status >= 300 || meaning(&word).is_some() => {
+            by_word(&word, status, response, now)
+        }
         // A page of a proxy or a sign-in: Slack itself has not answered, so the message is neither there nor
         // refused. It is tried again, as a message that comes twice does less harm than one that never comes.
-        (Said::Nothing, 200..=299) => Outcome::Retry {
+        (_, 200..=299) => Outcome::Retry {
             reason: "the answer is not Slack's: neither ok nor an error".to_owned(),
             after: classify::after(response, now),
         },
-        (Said::Ok | Said::Nothing, _) => classify::by_status(response, now),
+        _ => classify::by_status(response, now),
     }
 }
 
+fn meaning(word: &str) -> Option<Meaning> {
+    let (_, meaning) = ERRORS.iter().find(|(known, _)| *known == word)?;
+    Some(*meaning)
+}
+
 fn by_word(word: &str, status: u16, response: &Response, now: Timestamp) -> Outcome {
-    let known = ERRORS.iter().find(|(known, _)| *known == word);
-    match known.map(|(_, meaning)| *meaning) {
+    match meaning(word) {
         Some(Retry) => Outcome::Retry {
             reason: format!("Slack answered {word}"),
             after: classify::after(response, now),
@@ -135,7 +145,10 @@ fn by_word(word: &str, status: u16, response: &Response, now: Timestamp) -> Outc
 /// What a body says.
 enum Said {
     Ok,
+    /// The error of the web API.
     Error(String),
+    /// A word alone, as a webhook says its errors.
+    Word(String),
     Nothing,
 }
 
@@ -149,7 +162,7 @@ impl Said {
             return Self::of_json(body);
         }
         match std::str::from_utf8(body) {
-            Ok(word) if is_word(word) => Self::Error(word.to_owned()),
+            Ok(word) if is_word(word) => Self::Word(word.to_owned()),
             _ => Self::Nothing,
         }
     }
@@ -213,3 +226,6 @@ impl<'de> Visitor<'de> for Reading<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

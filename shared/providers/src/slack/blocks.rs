@@ -94,9 +94,7 @@ pub(super) struct Button<'a> {
 
 impl<'a> Block<'a> {
     pub(super) fn header(text: impl Into<Cow<'a, str>>) -> Self {
-        Self::Header {
-            text: Plain::of(text),
-        }
+        Self::Header { text: Plain::of(text) }
     }
 
     pub(super) fn section(text: String) -> Self {

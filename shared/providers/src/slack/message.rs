@@ -20,10 +20,10 @@ use crate::{
     },
 };
 
-/// Sections that the body of a template may fill: together as long as a message may be.
-const BODY_SECTIONS_MAX: usize = MESSAGE_UNITS_MAX / SECTION_UNITS_MAX;
-/// Characters that are read of a template's title.
-const TITLE_CHARS_MAX: usize = 1_000;
+/// Sections that the body of a template may fill: with a title and the last line as long as a message may be.
+const BODY_SECTIONS_MAX: usize = MESSAGE_UNITS_MAX / SECTION_UNITS_MAX - 1;
+/// The title of a template, where its markup lets no header show it.
+const TITLE_UNITS_MAX: usize = 1_000;
 /// The text of a digest's line besides its emoji and its date.
 const LINE_UNITS_MAX: usize = 280;
 /// The brand in the last line.
@@ -59,7 +59,7 @@ pub(super) fn write<'a>(shown: &Display<'a>, text: &Text, mentions: &str) -> Mes
 
 /// The title of a template, if it left anything.
 fn given(title: Option<&str>) -> Option<String> {
-    let title = display::text::line(title?, TITLE_CHARS_MAX);
+    let title = display::text::line(title?, TITLE_UNITS_MAX);
     (!title.is_empty()).then(|| title.into_owned())
 }
 
@@ -83,19 +83,16 @@ impl<'a> Page<'a> {
                 Some(plain) => plain,
                 // A header shows markup as it is written.
                 None => {
-                    let title = pieces(given, SECTION_UNITS_MAX - 2, 1).concat();
+                    let title = pieces(given, TITLE_UNITS_MAX, 1).concat();
                     let bold = !title.contains(['*', '`']);
                     return self.section(if bold { format!("*{title}*") } else { title });
                 }
             },
         };
-        let (kept, whole) = fit(&title, HEADER_UNITS_MAX, weigh);
-        self.used += units(kept);
-        self.blocks.push(Block::header(if whole {
-            kept.to_owned()
-        } else {
-            format!("{kept}…")
-        }));
+        let (kept, end) = fit(&title, HEADER_UNITS_MAX, weigh);
+        let title = format!("{kept}{}", end.unwrap_or_default());
+        self.used += units(&title);
+        self.blocks.push(Block::header(title));
     }
 
     fn body(&mut self, body: &str, mentions: &str) {
@@ -208,7 +205,11 @@ impl<'a> Page<'a> {
 
     fn last_line(&mut self, shown: &Display<'a>) {
         let brand = escape(&isolated(shown.brand), BRAND_UNITS_MAX);
-        let mut line = if brand.is_empty() { String::new() } else { format!("{brand} · ") };
+        let mut line = if brand.is_empty() {
+            String::new()
+        } else {
+            format!("{brand} · ")
+        };
         write!(line, "`{}` · {} · ", shown.event_type, shown.severity).expect("a string takes all");
         push_date(&mut line, shown.time, "{date_short_pretty} {time_secs}");
         self.blocks.push(Block::context(line));
@@ -216,7 +217,8 @@ impl<'a> Page<'a> {
 
     fn count(&mut self, left: usize, what: &str) {
         let plural = if left == 1 { "" } else { "s" };
-        self.blocks.push(Block::context(format!("and {left} more {what}{plural}")));
+        self.blocks
+            .push(Block::context(format!("and {left} more {what}{plural}")));
     }
 
     fn section(&mut self, text: String) {
@@ -236,10 +238,9 @@ fn fallback(shown: &Display<'_>, title: Option<&str>, mentions: &str) -> String 
         Some(title) => text.push_str(&pieces(title, FALLBACK_UNITS_MAX, 1).concat()),
         None => {
             let mut said = format!("{} {}", shown.emoji, isolated(&shown.title));
-            for more in [shown.headline.as_deref(), shown.says_more().then_some(&shown.message)] {
-                if let Some(more) = more {
-                    write!(said, ": {more}").expect("a string takes all");
-                }
+            let message = shown.says_more().then_some(&*shown.message);
+            for more in [shown.headline.as_deref(), message].into_iter().flatten() {
+                write!(said, ": {more}").expect("a string takes all");
             }
             text.push_str(&escape(&said, FALLBACK_UNITS_MAX));
         }
@@ -269,7 +270,11 @@ fn field_text(field: &Field<'_>) -> String {
 
 /// One event of a digest: `❌ *Execution Failed* · today 10:30 · out of memory`.
 fn entry_line(entry: &Entry<'_>) -> String {
-    let mut line = format!("{} {} · ", escape(&entry.emoji, 64), bold(&escape(&isolated(&entry.title), LINE_UNITS_MAX)));
+    let mut line = format!(
+        "{} {} · ",
+        escape(&entry.emoji, 64),
+        bold(&escape(&isolated(&entry.title), LINE_UNITS_MAX))
+    );
     push_date(&mut line, entry.time, "{date_short_pretty} {time}");
     if let Some(text) = &entry.text {
         write!(line, " · {}", escape(&isolated(text), LINE_UNITS_MAX)).expect("a string takes all");

@@ -21,6 +21,7 @@ use crate::{
     FieldError, Kind, Limits, Provider, Request, Secret, Target, Text,
     display::Display,
     http::{self, Auth, Response},
+    template::{Markup, Takes},
 };
 
 /// Where the web API is, unless `base_url` says otherwise.
@@ -37,6 +38,8 @@ const ID_CHARS_MAX: usize = 32;
 const WEBHOOK_HOSTS: &[&str] = &["hooks.slack.com", "hooks.slack-gov.com"];
 /// Where the web API is.
 const API_HOSTS: &[&str] = &["slack.com", "slack-gov.com"];
+/// Room for the body of most messages.
+const BODY_BYTES: usize = 2 * 1024;
 /// How the path of an incoming webhook begins on Slack's hosts.
 const WEBHOOK_PATH: &str = "/services/";
 // Without the charset Slack answers with a warning.
@@ -110,6 +113,7 @@ impl Provider for Slack {
     const KIND: Kind = Kind::Notification;
     // About one message a second for each channel.
     const LIMITS: Limits = Limits { per_minute: Some(60) };
+    const TEMPLATE: Takes = Takes::texts(Markup::Escaped(text::value));
 
     fn prepare(config: Config, credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {
         let mut errors = Vec::new();
@@ -172,7 +176,8 @@ impl Provider for Slack {
                 (api.post.clone(), api.auth.clone())
             }
         };
-        let body = serde_json::to_vec(&message).expect("texts and numbers are written to memory");
+        let mut body = Vec::with_capacity(BODY_BYTES);
+        serde_json::to_writer(&mut body, &message).expect("texts and numbers are written to memory");
         Request::Http(post(url, auth, body.into()))
     }
 
@@ -236,7 +241,10 @@ fn webhook(url: &Secret, config: &Config, warnings: &mut Vec<FieldError>) -> Res
         );
     }
     if config.base_url.is_some() {
-        warn("config/base_url", "has no effect beside webhook_url: it is for credentials.bot_token");
+        warn(
+            "config/base_url",
+            "has no effect beside webhook_url: it is for credentials.bot_token",
+        );
     }
     Ok(Way::Webhook { url })
 }
@@ -328,7 +336,9 @@ fn mentions(given: &[String], errors: &mut Vec<FieldError>) -> String {
 fn mention(name: &str) -> Option<String> {
     let is_id = || {
         (3..=ID_CHARS_MAX).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
     };
     match name {
         "@channel" => Some("<!channel>".to_owned()),

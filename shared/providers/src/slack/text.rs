@@ -15,6 +15,9 @@ const CLUSTER_BYTES_MAX: usize = 64;
 
 /// How many units of UTF-16 a text has.
 pub(super) fn units(text: &str) -> usize {
+    if text.is_ascii() {
+        return text.len();
+    }
     text.chars().map(char::len_utf16).sum()
 }
 
@@ -27,9 +30,27 @@ pub(super) fn weigh(c: char) -> usize {
     }
 }
 
+/// A value of an event inside a template's text: harmless, and whole. The text has a bound of its own.
+///
+/// A template may put a value in angle brackets to make a link. There `!channel` would call people, so an invisible
+/// joiner goes before what makes a mention of it.
+pub(super) fn value(value: &str) -> String {
+    let escaped = escape(value, usize::MAX);
+    if escaped.starts_with(['!', '@', '#']) {
+        format!("\u{2060}{escaped}")
+    } else {
+        escaped
+    }
+}
+
 /// A plain text escaped and, with that, cut to at most `units_max`.
 pub(super) fn escape(text: &str, units_max: usize) -> String {
-    let (kept, whole) = fit(text, units_max, weigh);
+    let is_special = |byte: u8| matches!(byte, b'&' | b'<' | b'>') || !byte.is_ascii();
+    // Most texts are this: nothing has to be counted.
+    if text.len() <= units_max && !text.bytes().any(is_special) {
+        return text.to_owned();
+    }
+    let (kept, end) = fit(text, units_max, weigh);
     let mut escaped = String::with_capacity(kept.len() + 8);
     let mut rest = kept;
     while let Some(at) = rest.find(['&', '<', '>']) {
@@ -43,8 +64,8 @@ pub(super) fn escape(text: &str, units_max: usize) -> String {
         (_, rest) = found.split_at(1);
     }
     escaped.push_str(rest);
-    if !whole {
-        escaped.push('…');
+    if let Some(end) = end {
+        escaped.push_str(&end);
     }
     escaped
 }
@@ -77,8 +98,7 @@ pub(super) fn pieces(markup: &str, units_max: usize, pieces_max: usize) -> Vec<S
     // Room to close a block of code, and for an ellipsis.
     let room = units_max.saturating_sub(FENCE.len() + 2);
     let (mut pieces, mut piece, mut used, mut in_code) = (Vec::new(), String::new(), 0, false);
-    let mut atoms = Atoms { rest: markup.trim() };
-    while let Some(atom) = atoms.next() {
+    for atom in (Atoms { rest: markup.trim() }) {
         let text = match atom {
             "<" => "&lt;",
             "&" => "&amp;",
@@ -164,3 +184,6 @@ fn token(text: &str) -> Option<usize> {
     let address = inside.split('|').next().unwrap_or_default();
     (!address.is_empty() && !address.contains(' ') && !inside.contains(['<', '\n'])).then_some(end + 1)
 }
+
+#[cfg(test)]
+mod tests;
