@@ -210,10 +210,7 @@ pub fn waiting_of(provider: &Name, org: &Name, integration: Option<&str>) -> Vec
 
 /// The schedules of an org, or of one integration of it.
 pub fn schedules_of(provider: &Name, org: &Name, integration: Option<&str>) -> String {
-    format!(
-        "signalbox.retry.{provider}.*.{org}.{}.*",
-        integration.unwrap_or("*")
-    )
+    format!("signalbox.retry.{provider}.*.{org}.{}.*", integration.unwrap_or("*"))
 }
 
 /// The schedule of one delivery of an org, whatever its lane and integration.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use signalbox_providers::{About, AnyTarget, Entry, Request, Step, find, http, registry};
 use signalbox_proto::{Delivery, Timestamp, outcome::OutcomeKind};
+use signalbox_providers::{About, AnyTarget, Entry, Request, Step, find, http, registry};
 
 /// The time of every attempt.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);

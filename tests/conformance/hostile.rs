@@ -152,21 +152,22 @@ fn text(random: &mut Random) -> String {
 }
 
 fn number(random: &mut Random) -> Value {
-    random.of_list(&[
-        "0",
-        "-1",
-        "0.925",
-        "1",
-        "1e308",
-        "-0.0",
-        "9007199254740993",
-        "18446744073709551615",
-        "123456789012345678901234567890",
-        "0.1",
-        "99.99",
-    ])
-    .parse::<serde_json::Number>()
-    .map_or(Value::Null, Value::Number)
+    random
+        .of_list(&[
+            "0",
+            "-1",
+            "0.925",
+            "1",
+            "1e308",
+            "-0.0",
+            "9007199254740993",
+            "18446744073709551615",
+            "123456789012345678901234567890",
+            "0.1",
+            "99.99",
+        ])
+        .parse::<serde_json::Number>()
+        .map_or(Value::Null, Value::Number)
 }
 
 fn value(random: &mut Random, depth: usize) -> Value {
@@ -195,7 +196,11 @@ fn data(random: &mut Random) -> Value {
     match random.below(24) {
         // Deep.
         0 => (0..DEPTH).fold(Value::String(text(random)), |inner, level| {
-            if level % 2 == 0 { json!([inner]) } else { json!({ "deeper": inner }) }
+            if level % 2 == 0 {
+                json!([inner])
+            } else {
+                json!({ "deeper": inner })
+            }
         }),
         // Wide.
         1 => (0..1_000)
@@ -229,7 +234,9 @@ fn known(random: &mut Random, field: &str) -> Value {
     }
     match field {
         "success_rate" | "latency_ms" => number(random),
-        "spec" => json!({ "id": text(random), "title": text(random), "file": text(random), "status": text(random), "url": url(random) }),
+        "spec" => {
+            json!({ "id": text(random), "title": text(random), "file": text(random), "status": text(random), "url": url(random) })
+        }
         "pr" => json!({ "number": number(random), "url": url(random) }),
         "repository" => json!({ "owner": text(random), "name": text(random) }),
         "reviewers" | "affected_agents" | "acceptance_criteria" => {

@@ -17,7 +17,12 @@ fn check(fixture: &Fixture, delivery: &signalbox_proto::Delivery) {
     let target = fixture.target();
     let request = first_request(&*target, delivery);
     assert!(!request.body.is_empty(), "{}: an empty request", fixture.title());
-    assert!(request.body.len() <= BODY_BYTES_MAX, "{}: {} bytes", fixture.title(), request.body.len());
+    assert!(
+        request.body.len() <= BODY_BYTES_MAX,
+        "{}: {} bytes",
+        fixture.title(),
+        request.body.len()
+    );
     assert!(
         request.headers.contains_key("content-type"),
         "{}: a body without a type",
@@ -25,10 +30,19 @@ fn check(fixture: &Fixture, delivery: &signalbox_proto::Delivery) {
     );
     (fixture.accepts)(&request, delivery);
     let again = first_request(&*target, delivery);
-    assert_eq!(shown(&request), shown(&again), "{}: the same delivery twice", fixture.title());
+    assert_eq!(
+        shown(&request),
+        shown(&again),
+        "{}: the same delivery twice",
+        fixture.title()
+    );
     let printed = format!("{request:?}");
     for secret in &fixture.secrets {
-        assert!(!printed.contains(secret), "{}: {printed} holds a secret", fixture.title());
+        assert!(
+            !printed.contains(secret),
+            "{}: {printed} holds a secret",
+            fixture.title()
+        );
     }
 }
 
@@ -89,7 +103,11 @@ fn a_probe_is_the_same_each_time_and_prints_no_secret() {
         assert_eq!(shown(&first), shown(&second), "{}", fixture.title());
         let printed = format!("{first:?}");
         for secret in &fixture.secrets {
-            assert!(!printed.contains(secret), "{}: {printed} holds a secret", fixture.title());
+            assert!(
+                !printed.contains(secret),
+                "{}: {printed} holds a secret",
+                fixture.title()
+            );
         }
     }
 }

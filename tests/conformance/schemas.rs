@@ -8,7 +8,12 @@ use signalbox_providers::{Egress, registry};
 use crate::fixture;
 
 /// What a README must speak of, each under a heading of its own.
-const HEADINGS: [&str; 4] = ["What it sends", "Config and credentials", "What answers mean", "Sources"];
+const HEADINGS: [&str; 4] = [
+    "What it sends",
+    "Config and credentials",
+    "What answers mean",
+    "Sources",
+];
 
 fn fields_are_described(provider: &str, place: &str, schema: &Value) {
     let properties = schema["properties"].as_object();
@@ -23,7 +28,10 @@ fn fields_are_described(provider: &str, place: &str, schema: &Value) {
 #[test]
 fn every_field_of_every_schema_is_described_and_no_other_is_taken() {
     for entry in registry() {
-        for (place, schema) in [("config", entry.config_schema()), ("credentials", entry.credentials_schema())] {
+        for (place, schema) in [
+            ("config", entry.config_schema()),
+            ("credentials", entry.credentials_schema()),
+        ] {
             assert_eq!(schema["type"], "object", "{}: {place}", entry.name);
             assert_eq!(schema["additionalProperties"], false, "{}: {place}", entry.name);
             fields_are_described(entry.name, place, schema);

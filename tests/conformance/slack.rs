@@ -94,11 +94,16 @@ fn check_block(block: &Value, delivery: &Delivery) {
         "section" => {
             let fields = list("fields");
             assert!(fields.len() <= 10, "{} fields", fields.len());
-            assert!(!block["text"].is_null() || !fields.is_empty(), "a section says something");
+            assert!(
+                !block["text"].is_null() || !fields.is_empty(),
+                "a section says something"
+            );
             if !block["text"].is_null() {
                 text_object(&block["text"], 3_000, "section", delivery);
             }
-            fields.iter().for_each(|field| text_object(field, 2_000, "field", delivery));
+            fields
+                .iter()
+                .for_each(|field| text_object(field, 2_000, "field", delivery));
         }
         "context" => {
             let elements = list("elements");
@@ -131,7 +136,9 @@ fn check_button(button: &Value, delivery: &Delivery) {
 }
 
 fn text_object(object: &Value, chars_max: usize, place: &str, delivery: &Delivery) {
-    let text = object["text"].as_str().unwrap_or_else(|| panic!("{place}: {object} has no text"));
+    let text = object["text"]
+        .as_str()
+        .unwrap_or_else(|| panic!("{place}: {object} has no text"));
     match object["type"].as_str() {
         Some("plain_text") => {
             assert!(object.get("verbatim").is_none(), "verbatim is for mrkdwn");
@@ -148,7 +155,10 @@ fn text_object(object: &Value, chars_max: usize, place: &str, delivery: &Deliver
 /// What holds for any text: within its limit, not empty, nothing that only machines read, never cut inside a sign.
 fn plain(text: &str, chars_max: usize, place: &str) {
     let chars = text.chars().count();
-    assert!((1..=chars_max).contains(&chars), "{place}: {chars} characters, at most {chars_max}");
+    assert!(
+        (1..=chars_max).contains(&chars),
+        "{place}: {chars} characters, at most {chars_max}"
+    );
     assert!(!text.trim().is_empty(), "{place}: nothing to read in {text:?}");
     let control = text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t'));
     assert_eq!(control, None, "{place}: a control character in {text:?}");
@@ -164,13 +174,19 @@ fn mrkdwn(text: &str, chars_max: usize, place: &str, delivery: &Delivery) {
     for (index, _) in text.match_indices('&') {
         let rest = text.get(index..).unwrap_or_default();
         let whole = ["&amp;", "&lt;", "&gt;"].iter().any(|escape| rest.starts_with(escape));
-        assert!(whole, "{place}: a broken escape at {:?}", rest.chars().take(12).collect::<String>());
+        assert!(
+            whole,
+            "{place}: a broken escape at {:?}",
+            rest.chars().take(12).collect::<String>()
+        );
     }
     let mut rest = text;
     while let Some(begin) = rest.find(['<', '>']) {
         let mark = rest.get(begin..).unwrap_or_default();
         assert!(mark.starts_with('<'), "{place}: a bare > in {text:?}");
-        let end = mark.find('>').unwrap_or_else(|| panic!("{place}: an open mark in {text:?}"));
+        let end = mark
+            .find('>')
+            .unwrap_or_else(|| panic!("{place}: an open mark in {text:?}"));
         let inner = mark.get(1..end).unwrap_or_default();
         let bad_news = ["<!channel>", "<!here>", "<@U012ABCDEF>", "<!subteam^S012ABCDEF>"];
         let ours = inner.starts_with("!date^")

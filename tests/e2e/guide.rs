@@ -68,7 +68,10 @@ async fn webhooks_of_a_guide_file_get_the_old_names_flat_and_signed() {
             },
         ])
     );
-    assert!(error.contains("not version (line 1)"), "what is not read is named: {error}");
+    assert!(
+        error.contains("not version (line 1)"),
+        "what is not read is named: {error}"
+    );
     let (code, out, error) = client.command_in(&variables, &["plan", "-f", &file]).await;
     assert_eq!(code, 0, "{error}");
     assert!(
@@ -101,7 +104,12 @@ async fn webhooks_of_a_guide_file_get_the_old_names_flat_and_signed() {
     );
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key of any length");
     mac.update(&signed.body);
-    let expected: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!(signed.header("x-signature-256"), format!("sha256={expected}"));
 
     client.settled(SOON).await;
@@ -229,7 +237,9 @@ async fn a_block_is_switched_off_without_its_secret_and_never_made_without_it() 
         .await;
     assert_eq!(code, 0, "{error}");
     assert!(
-        error.contains("left out: integrations.webhooks.endpoints[1]: it is disabled, and the variable HOOK_SECRET is not set"),
+        error.contains(
+            "left out: integrations.webhooks.endpoints[1]: it is disabled, and the variable HOOK_SECRET is not set"
+        ),
         "{error}"
     );
     assert_eq!(client.get("/v1/integrations").await["items"], json!([]));

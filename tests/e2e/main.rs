@@ -25,7 +25,7 @@ mod idempotency;
 mod identity;
 mod isolation;
 mod starting;
-mod templates;
 mod tail;
+mod templates;
 mod trace;
 mod wait;

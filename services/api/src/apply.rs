@@ -316,7 +316,9 @@ impl Shared {
 /// What the owner of what is wanted should be told, though it is taken.
 fn warnings(change: &Change) -> Value {
     let Some(spec) = &change.spec else { return json!([]) };
-    let Some(entry) = signalbox_providers::find(spec.provider.as_str()) else { return json!([]) };
+    let Some(entry) = signalbox_providers::find(spec.provider.as_str()) else {
+        return json!([]);
+    };
     let config = entry.join_secrets(spec.config.clone(), spec.secrets.config.clone());
     let found = entry.warnings(&config, &spec.secrets.credentials);
     found

@@ -81,7 +81,13 @@ type App = State<Arc<Shared>>;
 
 impl Api {
     /// An API that knows no integrations until [`Api::run`] has read them.
-    pub fn new(broker: Broker, config: Config, keyring: Arc<Keyring>, key: AdminKey, installation: Installation) -> Self {
+    pub fn new(
+        broker: Broker,
+        config: Config,
+        keyring: Arc<Keyring>,
+        key: AdminKey,
+        installation: Installation,
+    ) -> Self {
         let shared = Shared {
             broker,
             config,
@@ -134,9 +140,7 @@ impl Api {
             .route("/v1/event-types", get(event_types::list).post(event_types::create))
             .route(
                 "/v1/event-types/{type}",
-                get(event_types::show)
-                    .put(event_types::put)
-                    .delete(event_types::delete),
+                get(event_types::show).put(event_types::put).delete(event_types::delete),
             )
             .route("/v1/events/{id}", get(trace::trace))
             .route("/v1/tail/{what}", get(tail::tail))

@@ -385,7 +385,8 @@ impl<'a> Reader<'a> {
             None => {}
             Some(Value::String(text)) if text == "none" => {}
             Some(_) => {
-                let until = planned::field("rate_limit").map_or_else(String::new, |version| format!(": {version} will"));
+                let until =
+                    planned::field("rate_limit").map_or_else(String::new, |version| format!(": {version} will"));
                 self.fail(
                     "rate_limit",
                     format!("is not enforced by this version{until}; write `rate_limit: none` until then"),

@@ -231,7 +231,9 @@ fn list(value: &mut Value, reading: &Reading<'_>) -> Translation {
 /// Whether an entry stands for several webhooks.
 fn lists_endpoints(entry: &Map<String, Value>) -> bool {
     let has_endpoints = entry.contains_key("endpoints")
-        || entry.get("config").is_some_and(|config| config.get("endpoints").is_some());
+        || entry
+            .get("config")
+            .is_some_and(|config| config.get("endpoints").is_some());
     has_endpoints && entry.get("provider").and_then(Value::as_str) == Some("webhooks")
 }
 

@@ -136,16 +136,7 @@ pub(crate) async fn serve(
     let result = match start_server(args, data_dir, &loaded, &shutdown).await {
         Ok(Some(server)) => {
             loaded.nats.url = server.url().to_owned();
-            let result = with_server(
-                args.wanted(),
-                data_dir,
-                loaded,
-                process,
-                listeners.http,
-                urls,
-                then,
-            )
-            .await;
+            let result = with_server(args.wanted(), data_dir, loaded, process, listeners.http, urls, then).await;
             result.and(server.stop().await.map_err(Failure::from))
         }
         Ok(None) => Ok(()),

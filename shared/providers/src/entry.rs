@@ -9,7 +9,8 @@ use signalbox_proto::{Delivery, Outcome, Timestamp, integration::Template, outco
 use url::Url;
 
 use crate::{
-    About, Egress, Error, Exchange, FieldError, Kind, Limits, Provider, Request, Step, Target, Text, http::Response,
+    About, Egress, Error, Exchange, FieldError, Kind, Limits, Provider, Request, Step, Target, Text,
+    http::Response,
     secret,
     template::{Takes, Texts},
 };

@@ -7,7 +7,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use signalbox_proto::{Delivery, Name, Outcome, Timestamp};
 use url::Url;
 
-use crate::{FieldError, classify, http, template::{Takes, Texts}};
+use crate::{
+    FieldError, classify, http,
+    template::{Takes, Texts},
+};
 
 /// One kind of target. Implementations hold no state and do no I/O: they turn a delivery into
 /// a request, and a response into an outcome.

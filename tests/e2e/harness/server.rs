@@ -22,13 +22,6 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one with its files in this folder.
-    pub(crate) async fn start(folder: &std::path::Path) -> Self {
-        let mut server = Self::prepare(folder);
-        server.restart().await;
-        server
-    }
-
     /// One that is not started yet: [`Self::restart`] starts it.
     pub(crate) fn prepare(folder: &std::path::Path) -> Self {
         let port = free_port();

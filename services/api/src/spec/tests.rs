@@ -164,8 +164,14 @@ fn the_provider_checks_its_own_fields_and_the_address() {
     assert!(complaints(json!({ "config": { "url": "https://10.0.0.1/" } }))[0].contains("private address"));
     valid(json!({ "config": { "url": "http://127.0.0.1:9/" } }));
     for (name, part) in [
-        ("jira", "\"jira\" is not a provider of this version: 0.6.0 will have it; there are "),
-        ("newrelic", "\"newrelic\" is not a provider of this version: 0.5.0 will have it; there are "),
+        (
+            "jira",
+            "\"jira\" is not a provider of this version: 0.6.0 will have it; there are ",
+        ),
+        (
+            "newrelic",
+            "\"newrelic\" is not a provider of this version: 0.5.0 will have it; there are ",
+        ),
         ("pigeon", "\"pigeon\" is not a provider of this version: there are "),
     ] {
         let complaint = complaints(json!({ "provider": name })).remove(0);
@@ -225,12 +231,27 @@ fn a_template_is_checked_when_it_is_written() {
     assert_eq!(template.title, None);
     for (given, wanted) in [
         (json!("text"), "template: is a text, not title and body"),
-        (json!({}), "template: is empty: give title, body or both, or leave it out"),
+        (
+            json!({}),
+            "template: is empty: give title, body or both, or leave it out",
+        ),
         (json!({ "body": 1 }), "template/body: is a number, not a text"),
-        (json!({ "boby": "x" }), "template/boby: is not a field here: did you mean body?"),
-        (json!({ "title": "x" }), "template/title: webhook has no title: its body is the whole text, write it there"),
-        (json!({ "body": "\n{% if %}" }), "template/body: line 2: unexpected end of block"),
-        (json!({ "body": "{{ x|uper }}" }), "template/body: line 1: there is no filter `uper`: did you mean upper?"),
+        (
+            json!({ "boby": "x" }),
+            "template/boby: is not a field here: did you mean body?",
+        ),
+        (
+            json!({ "title": "x" }),
+            "template/title: webhook has no title: its body is the whole text, write it there",
+        ),
+        (
+            json!({ "body": "\n{% if %}" }),
+            "template/body: line 2: unexpected end of block",
+        ),
+        (
+            json!({ "body": "{{ x|uper }}" }),
+            "template/body: line 1: there is no filter `uper`: did you mean upper?",
+        ),
     ] {
         let found = complaints(json!({ "template": given }));
         assert_eq!(found.len(), 1, "{found:?}");

@@ -170,7 +170,9 @@ fn translated(answer: &Value) -> String {
         let variables: Vec<String> = variables
             .map(|(field, names)| format!("{field} from {}", text(names)))
             .collect();
-        let mut row = ["block", "name", "provider", "events"].map(|field| text(&made[field])).to_vec();
+        let mut row = ["block", "name", "provider", "events"]
+            .map(|field| text(&made[field]))
+            .to_vec();
         row.push(variables.join(", "));
         row
     });
@@ -209,7 +211,11 @@ fn people(answer: &Value, verb: &str) -> String {
     }
     for change in &changes {
         for warning in change["warnings"].as_array().into_iter().flatten() {
-            let (name, field, message) = (text(&change["name"]), text(&warning["field"]), text(&warning["message"]));
+            let (name, field, message) = (
+                text(&change["name"]),
+                text(&warning["field"]),
+                text(&warning["message"]),
+            );
             text_of_all.push_str(&format!("warning: {name}: {field}: {message}\n"));
         }
     }

@@ -112,7 +112,9 @@ fn tree(answer: &Value, paint: Paint) -> String {
     }
     let unread = word(&answer["unread"]);
     if !unread.is_empty() {
-        children.push(Node::leaf(format!("not known: what waits in {unread}, which did not answer")));
+        children.push(Node::leaf(format!(
+            "not known: what waits in {unread}, which did not answer"
+        )));
     }
     let not_matched = list(&answer["not_matched"]);
     let more = answer["not_matched_more"].as_u64().unwrap_or_default();

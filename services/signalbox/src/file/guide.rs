@@ -142,7 +142,10 @@ impl Translation {
         }
         others.retain(|(_, key)| !is_block(key) && wording::nearest(key, &[INTEGRATIONS, NOTIFICATIONS]).is_none());
         if !others.is_empty() {
-            let others: Vec<String> = others.iter().map(|(line, key)| format!("{key} (line {line})")).collect();
+            let others: Vec<String> = others
+                .iter()
+                .map(|(line, key)| format!("{key} (line {line})"))
+                .collect();
             self.warnings.push(format!(
                 "only {INTEGRATIONS} and {NOTIFICATIONS} are read here, not {}",
                 others.join(", ")
@@ -171,7 +174,12 @@ impl Translation {
         let map = match notifications {
             Value::Null => return,
             Value::Object(map) => map,
-            other => return self.fail(format!("/{NOTIFICATIONS}"), format!("is {}, not `rate_limit: …`", kind(other))),
+            other => {
+                return self.fail(
+                    format!("/{NOTIFICATIONS}"),
+                    format!("is {}, not `rate_limit: …`", kind(other)),
+                );
+            }
         };
         for key in map.keys().filter(|key| *key != "rate_limit") {
             let place = format!("/{NOTIFICATIONS}/{key}");
@@ -200,7 +208,8 @@ impl Translation {
                     let source = Source::Place(format!("{place}/{given}"));
                     made.fields.insert(format!("rate_limit/{ours}"), source);
                 }
-                made.fields.insert("rate_limit".to_owned(), Source::Place(place.clone()));
+                made.fields
+                    .insert("rate_limit".to_owned(), Source::Place(place.clone()));
             }
             return;
         }

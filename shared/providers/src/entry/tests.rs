@@ -161,6 +161,10 @@ fn a_vendors_hosts_are_called_by_https_and_others_only_where_it_is_allowed() {
         let parsed = Url::parse(url).expect(url);
         assert_eq!(on_hosts(&hosts, &parsed, &Egress::default()).is_ok(), closed, "{url}");
         assert_eq!(on_hosts(&hosts, &parsed, &open).is_ok(), allowed, "{url}");
-        assert_eq!(on_hosts(&[], &parsed, &open), Ok(()), "{url}: a provider without hosts of its own");
+        assert_eq!(
+            on_hosts(&[], &parsed, &open),
+            Ok(()),
+            "{url}: a provider without hosts of its own"
+        );
     }
 }

@@ -180,5 +180,8 @@ async fn an_answer_that_goes_on_by_itself_sees_the_shutdown() {
     shutdown.trigger();
     // Well below the grace of open answers.
     timeout(PATIENCE / 4, task).await.unwrap().unwrap();
-    assert!(rest(stream).await.ends_with("0\r\n\r\n"), "the answer was finished, not cut off");
+    assert!(
+        rest(stream).await.ends_with("0\r\n\r\n"),
+        "the answer was finished, not cut off"
+    );
 }

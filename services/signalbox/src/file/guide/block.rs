@@ -59,7 +59,10 @@ pub(super) fn read(translation: &mut Translation, reading: &Reading<'_>, place: 
         }
     };
     if block.key == WEBHOOKS {
-        for field in fields.keys().filter(|field| !["enabled", "endpoints"].contains(&field.as_str())) {
+        for field in fields
+            .keys()
+            .filter(|field| !["enabled", "endpoints"].contains(&field.as_str()))
+        {
             let message = if block.fields(&["name"]).contains(&field.as_str()) {
                 "belongs to one of the endpoints: move it there".to_owned()
             } else {
@@ -82,7 +85,9 @@ pub(super) fn read(translation: &mut Translation, reading: &Reading<'_>, place: 
             |planned| format!("the provider {} comes with version {}", block.provider, planned.version),
         );
         if !enabled {
-            translation.left_out.push((dotted(place), format!("it is disabled, and {until}")));
+            translation
+                .left_out
+                .push((dotted(place), format!("it is disabled, and {until}")));
             return;
         }
         translation.unavailable(reading, place, until);
@@ -97,7 +102,10 @@ pub(super) fn read(translation: &mut Translation, reading: &Reading<'_>, place: 
     if block.key != DATADOG {
         return draft.make(translation, reading, name, &[]);
     }
-    match (draft.flag(translation, "send_events"), draft.flag(translation, "send_metrics")) {
+    match (
+        draft.flag(translation, "send_events"),
+        draft.flag(translation, "send_metrics"),
+    ) {
         (true, true) => {
             let named = |suffix: &str| (format!("{DATADOG}-{suffix}"), Source::Place(place.to_owned()));
             draft.make(translation, reading, named("events"), &OF_METRICS);
@@ -128,7 +136,10 @@ pub(in crate::file) fn list_entry(
             return translation.fail(format!("{place}/config"), message);
         }
     };
-    for field in ["name", "credentials"].iter().filter(|field| entry.contains_key(**field)) {
+    for field in ["name", "credentials"]
+        .iter()
+        .filter(|field| entry.contains_key(**field))
+    {
         let message = "belongs to one of the endpoints: move it there";
         translation.fail(format!("{place}/{field}"), message);
     }
@@ -307,7 +318,12 @@ impl Draft {
             !value.is_null() && !without.contains(&field.as_str()) && !SUBSCRIPTIONS.contains(&field.as_str())
         });
         for (field, value) in given {
-            if let Some((part, _)) = self.block.target(field).as_deref().and_then(|field| field.split_once('/')) {
+            if let Some((part, _)) = self
+                .block
+                .target(field)
+                .as_deref()
+                .and_then(|field| field.split_once('/'))
+            {
                 made.value[part][field] = value.clone();
             }
         }
@@ -340,7 +356,8 @@ impl Draft {
             });
             let value = match found {
                 Some((name, value)) => {
-                    made.fields.insert(need.field.to_owned(), Source::Variable(name.to_owned()));
+                    made.fields
+                        .insert(need.field.to_owned(), Source::Variable(name.to_owned()));
                     made.variables.insert(need.field.to_owned(), vec![name.to_owned()]);
                     value
                 }
@@ -403,7 +420,8 @@ impl Draft {
         let mut events: Vec<String> = Vec::new();
         for (event, place) in wanted {
             if !events.contains(&event) {
-                made.fields.insert(format!("events/{}", events.len()), Source::Place(place));
+                made.fields
+                    .insert(format!("events/{}", events.len()), Source::Place(place));
                 events.push(event);
             }
         }

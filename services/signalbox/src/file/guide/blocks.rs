@@ -130,7 +130,11 @@ const BLOCKS: &[Block] = &[
                 unless: &["config/smtp_host"],
             },
             need("credentials/username", &["SMTP_USER"], "the user at the mail server"),
-            need("credentials/password", &["SMTP_PASSWORD"], "the password at the mail server"),
+            need(
+                "credentials/password",
+                &["SMTP_PASSWORD"],
+                "the password at the mail server",
+            ),
         ],
     },
     Block {
@@ -191,7 +195,11 @@ const BLOCKS: &[Block] = &[
         events: SPECS_AND_VALIDATION,
         config: &["account_id", "base_url", "event_type", "region"],
         credentials: &["api_key"],
-        needs: &[need("credentials/api_key", &["NEW_RELIC_API_KEY"], "the ingest license key")],
+        needs: &[need(
+            "credentials/api_key",
+            &["NEW_RELIC_API_KEY"],
+            "the ingest license key",
+        )],
     },
     Block {
         key: "opsgenie",

@@ -116,7 +116,10 @@ fn what_a_block_says_needs_no_variable() {
     let jira = one("integrations: { jira: { enabled: true, base_url: \"https://example.com\", project_key: P } }");
     assert_eq!(
         (&jira["config"]["base_url"], &jira["events"]),
-        (&json!("https://example.com"), &json!(["spec.*", "implementation.*", "pr.*"]))
+        (
+            &json!("https://example.com"),
+            &json!(["spec.*", "implementation.*", "pr.*"])
+        )
     );
     let jira = one("integrations: { jira: { enabled: true, project_key: P, notify_on: [spec_created] } }");
     assert_eq!(
@@ -139,7 +142,10 @@ fn receivers_by_event_say_which_events_are_wanted() {
         })
     );
     assert_eq!(mail["events"], json!(["tick", "pr.created", "alert.*"]));
-    assert_eq!(mail["credentials"], json!({ "username": "<SMTP_USER>", "password": "<SMTP_PASSWORD>" }));
+    assert_eq!(
+        mail["credentials"],
+        json!({ "username": "<SMTP_USER>", "password": "<SMTP_PASSWORD>" })
+    );
 }
 
 #[test]
@@ -155,13 +161,24 @@ fn datadog_with_events_and_metrics_becomes_two() {
     assert_eq!(
         made,
         [
-            ("datadog-events", &json!({ "site": "s", "send_events": true, "event_tags": ["t"] })),
-            ("datadog-metrics", &json!({ "site": "s", "send_metrics": true, "metric_prefix": "p" })),
+            (
+                "datadog-events",
+                &json!({ "site": "s", "send_events": true, "event_tags": ["t"] })
+            ),
+            (
+                "datadog-metrics",
+                &json!({ "site": "s", "send_metrics": true, "metric_prefix": "p" })
+            ),
         ]
     );
     assert_eq!(one(&block("send_events: true"))["name"], "datadog");
     assert!(refused(&block("send_events: false"), LATER).contains("datadog: sends nothing"));
-    let missing = read_without("DATADOG_APP_KEY", &block("send_events: true, send_metrics: true"), false, LATER);
+    let missing = read_without(
+        "DATADOG_APP_KEY",
+        &block("send_events: true, send_metrics: true"),
+        false,
+        LATER,
+    );
     assert_eq!(missing.expect_err("refused").lines().count(), 1, "told once");
 }
 
@@ -194,9 +211,18 @@ fn each_endpoint_becomes_a_webhook_that_sends_as_the_guide_says() {
     for (text, part) in [
         ("{ enabled: true }", "webhooks.endpoints: is empty"),
         ("{ enabled: true, endpoints: [] }", "webhooks.endpoints: is empty"),
-        ("{ enabled: true, endpoints: {} }", "webhooks.endpoints: is a group of fields, not a list"),
-        ("{ enabled: true, endpoints: [x] }", "webhooks.endpoints[0]: is a text, not an endpoint"),
-        ("{ enabled: true, url: x, endpoints: [] }", "webhooks.url: belongs to one of the endpoints"),
+        (
+            "{ enabled: true, endpoints: {} }",
+            "webhooks.endpoints: is a group of fields, not a list",
+        ),
+        (
+            "{ enabled: true, endpoints: [x] }",
+            "webhooks.endpoints[0]: is a text, not an endpoint",
+        ),
+        (
+            "{ enabled: true, url: x, endpoints: [] }",
+            "webhooks.url: belongs to one of the endpoints",
+        ),
     ] {
         let error = refused(&format!("integrations: {{ webhooks: {text} }}"), LATER);
         assert!(error.contains(part), "{error}");
@@ -227,7 +253,10 @@ fn plan_can_show_what_went_where_but_no_value() {
         ]
     );
     assert!(left_out.is_empty());
-    assert!(!json!(made).to_string().contains('<'), "no value of a variable is shown");
+    assert!(
+        !json!(made).to_string().contains('<'),
+        "no value of a variable is shown"
+    );
 }
 
 #[test]
@@ -247,7 +276,10 @@ fn complaints_of_the_api_are_brought_back_to_the_block() {
     ]
     .map(|(index, field)| (index.to_string(), field.to_owned(), "is bad".to_owned()));
     assert_eq!(
-        file.explain(complaints.into_iter()).to_string().lines().collect::<Vec<_>>(),
+        file.explain(complaints.into_iter())
+            .to_string()
+            .lines()
+            .collect::<Vec<_>>(),
         [
             "i.yaml:2: integrations.slack.webhook_url (from SLACK_WEBHOOK_URL): is bad",
             "i.yaml:2: integrations.slack.colour: is bad",
@@ -309,7 +341,9 @@ fn all_missing_variables_are_told_together_and_what_they_are_for() {
     };
     let text = "integrations:\n  slack: { enabled: true, notify_on: [tick] }\n  github_projects: { enabled: true }\n  \
                 email: { enabled: true, username: a, password: \"${PW}\", recipients: { pr_created: [a] } }\n";
-    let error = File::read(Path::new("i.yaml"), text, &reading).expect_err("refused").to_string();
+    let error = File::read(Path::new("i.yaml"), text, &reading)
+        .expect_err("refused")
+        .to_string();
     assert_eq!(
         error.lines().collect::<Vec<_>>(),
         [
@@ -374,7 +408,10 @@ fn the_limit_of_notifications_goes_to_those_alone() {
         .map(|made| (made.name(), made.value().get("rate_limit")))
         .collect();
     let limit = json!({ "per_hour": 30 });
-    assert_eq!(limits, [("slack", Some(&limit)), ("jira", None), ("email", Some(&limit))]);
+    assert_eq!(
+        limits,
+        [("slack", Some(&limit)), ("jira", None), ("email", Some(&limit))]
+    );
     let complaint = ("0".to_owned(), "rate_limit/per_hour".to_owned(), "is bad".to_owned());
     assert_eq!(
         file.explain([complaint].into_iter()).to_string(),
@@ -383,7 +420,10 @@ fn the_limit_of_notifications_goes_to_those_alone() {
     for (given, part) in [
         ("{ max_per_hour: 0 }", "max_per_hour: is not a whole number above 0"),
         ("{ max_per_day: many }", "max_per_day: is not a whole number above 0"),
-        ("{ max_per_hours: 1 }", "max_per_hours: is not a field here: did you mean max_per_hour?"),
+        (
+            "{ max_per_hours: 1 }",
+            "max_per_hours: is not a field here: did you mean max_per_hour?",
+        ),
         ("{}", "notifications.rate_limit: limits nothing"),
         ("30", "notifications.rate_limit: is a number"),
     ] {
@@ -409,11 +449,17 @@ fn a_disabled_block_needs_no_secrets() {
     let unset: Vec<&[String]> = file.integrations().iter().map(Made::unset).collect();
     assert_eq!(
         unset,
-        [&["SLACK_WEBHOOK_URL is not set".to_owned()], &["the variable NOPE is not set".to_owned()]]
+        [
+            &["SLACK_WEBHOOK_URL is not set".to_owned()],
+            &["the variable NOPE is not set".to_owned()]
+        ]
     );
     file.leave_out("a", "it is gone");
     assert_eq!(values(&file).len(), 1);
-    assert_eq!(file.remarks(), ["left out: integrations.webhooks.endpoints[0]: it is gone"]);
+    assert_eq!(
+        file.remarks(),
+        ["left out: integrations.webhooks.endpoints[0]: it is gone"]
+    );
     let given = read_without("", text.replace("${NOPE}", "s").as_str(), false, NOW).expect("a file");
     assert!(given.integrations().iter().all(|made| made.unset().is_empty()));
 }

@@ -16,7 +16,14 @@ fn every_built_in_type_has_one_old_name() {
 
 #[test]
 fn types_and_patterns_are_taken_as_they_are() {
-    for name in ["canary.rolled_back", "my_team.shipped_it", "alert.*", ">", "tick", "build.>"] {
+    for name in [
+        "canary.rolled_back",
+        "my_team.shipped_it",
+        "alert.*",
+        ">",
+        "tick",
+        "build.>",
+    ] {
         assert_eq!(translate(name).as_deref(), Ok(name));
     }
 }
@@ -24,9 +31,15 @@ fn types_and_patterns_are_taken_as_they_are() {
 #[test]
 fn an_unknown_name_is_told_with_those_that_would_be_right() {
     for (name, right) in [
-        ("spec_accepted", "there are spec_approved, spec_created, spec_status_changed (other"),
+        (
+            "spec_accepted",
+            "there are spec_approved, spec_created, spec_status_changed (other",
+        ),
         ("implmentation_failed", "did you mean implementation_failed? (other"),
-        ("zebra_crossed_the_road_at_noon", "there are alert_created, alert_resolved, build_completed,"),
+        (
+            "zebra_crossed_the_road_at_noon",
+            "there are alert_created, alert_resolved, build_completed,",
+        ),
     ] {
         let message = translate(name).expect_err(name);
         assert!(message.contains(right), "{message}");

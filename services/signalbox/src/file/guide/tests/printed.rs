@@ -13,7 +13,10 @@ const BLOCKS: usize = 14;
 fn examples() -> Option<Vec<String>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(GUIDE);
     let Ok(text) = fs::read_to_string(&path) else {
-        eprintln!("SKIPPED: {} is not there, so the guide's own blocks are not read", path.display());
+        eprintln!(
+            "SKIPPED: {} is not there, so the guide's own blocks are not read",
+            path.display()
+        );
         return None;
     };
     let mut examples = Vec::new();
@@ -56,7 +59,10 @@ fn merged(examples: &[String]) -> String {
 
 /// The variables that went into the integrations of a file.
 fn variables(file: &File) -> BTreeSet<String> {
-    let names = file.integrations().iter().flat_map(|made| made.variables.values().flatten());
+    let names = file
+        .integrations()
+        .iter()
+        .flat_map(|made| made.variables.values().flatten());
     names.cloned().collect()
 }
 
@@ -68,7 +74,11 @@ fn each_block_alone_is_taken_as_written() {
         let file = read(block);
         assert!(file.remarks().is_empty(), "{block}\n{:?}", file.remarks());
         for made in file.integrations() {
-            assert!(made.value()["events"].as_array().is_some_and(|events| !events.is_empty()));
+            assert!(
+                made.value()["events"]
+                    .as_array()
+                    .is_some_and(|events| !events.is_empty())
+            );
             names.push(made.name().to_owned());
         }
     }
@@ -145,7 +155,9 @@ fn each_secret_that_is_missing_is_the_one_that_is_named() {
 /// Whether a message names a variable, and not one whose name only begins alike.
 fn names(message: &str, variable: &str) -> bool {
     let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    message.split(|character| !is_part(character)).any(|word| word == variable)
+    message
+        .split(|character| !is_part(character))
+        .any(|word| word == variable)
 }
 
 #[test]
@@ -154,7 +166,10 @@ fn in_this_version_every_block_is_taken_or_told_with_the_version_that_will_have_
     let text = merged(&examples);
     let error = read_without("", &text, false, Version::THIS).expect_err("not all is there");
     for block in blocks::all() {
-        let line = format!("integrations.{}: the provider {} comes with version ", block.key, block.provider);
+        let line = format!(
+            "integrations.{}: the provider {} comes with version ",
+            block.key, block.provider
+        );
         let is_there = signalbox_providers::find(block.provider).is_some();
         assert_eq!(error.contains(&line), !is_there, "{error}");
     }
