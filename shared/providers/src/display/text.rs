@@ -46,8 +46,9 @@ impl Measure {
 /// The marks that concern their neighbours alone stay, so that right-to-left text reads as it was written.
 pub fn block(text: &str, chars_max: usize) -> Cow<'_, str> {
     let text = text.trim();
-    if text.len() <= chars_max && is_plain(text, |byte| byte == b'\n' || byte == b'\t') && !text.contains("\n\n\n") {
-        return Cow::Borrowed(text);
+    let is_plain = |text: &str| is_plain(text, |byte| byte == b'\n' || byte == b'\t') && !text.contains("\n\n\n");
+    if let Some(done) = usual(text, chars_max, is_plain) {
+        return done;
     }
     let mut kept = String::with_capacity(text.len().min(chars_max * 4));
     let (mut count, mut line_ends) = (0, 0);
@@ -80,8 +81,10 @@ pub fn block(text: &str, chars_max: usize) -> Cow<'_, str> {
 /// Cleans a text as [`block`] does, but to one line: what parts words or lines becomes one space.
 pub fn line(text: &str, chars_max: usize) -> Cow<'_, str> {
     let text = text.trim();
-    if text.len() <= chars_max && is_plain(text, |_| false) && !text.contains("  ") {
-        return Cow::Borrowed(text);
+    if let Some(done) = usual(text, chars_max, |text| {
+        is_plain(text, |_| false) && !text.contains("  ")
+    }) {
+        return done;
     }
     let mut kept = String::with_capacity(text.len().min(chars_max * 4));
     let (mut count, mut space) = (0, true);
@@ -169,6 +172,16 @@ fn border(text: &str, at: usize) -> usize {
         Ok(Some(before)) if at - before <= CLUSTER_BYTES_MAX => before,
         _ => at,
     }
+}
+
+/// The usual case, without a look at each character: what is kept is plain, and so is what follows it.
+fn usual(text: &str, chars_max: usize, is_plain: impl Fn(&str) -> bool) -> Option<Cow<'_, str>> {
+    if text.len() <= chars_max {
+        return is_plain(text).then_some(Cow::Borrowed(text));
+    }
+    let (head, _) = text.split_at_checked(chars_max)?;
+    let (kept, _) = head.split_at_checked(chars_max.checked_sub(1)?)?;
+    is_plain(head).then(|| Cow::Owned(format!("{}{ELLIPSIS}", kept.trim_end())))
 }
 
 /// Whether a text is ASCII without control characters but for those allowed: most are, and need no copy.
