@@ -313,7 +313,7 @@ pub(crate) fn hostile(index: usize) -> Delivery {
 fn hostile_event(random: &mut Random, index: usize) -> Event {
     let event_type = match random.below(5) {
         0 => "my.own_type-7".to_owned(),
-        1 => vec!["a"; 8].join("."),
+        1 => ["a"; 8].join("."),
         _ => random.of_list(BUILT_IN).name.to_owned(),
     };
     let mut event = event(&event_type, &data(random));

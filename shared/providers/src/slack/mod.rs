@@ -66,7 +66,7 @@ pub struct Config {
     /// a group (S…).
     #[serde(default)]
     mention_on_failure: Vec<String>,
-    /// Where the web API is, for GovSlack, proxies and tests. Default: https://slack.com.
+    /// Where the web API is, for GovSlack, proxies and tests. Default: <https://slack.com>.
     #[serde(default)]
     base_url: Option<String>,
 }
