@@ -76,7 +76,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Reads a cursor that [`Key::to_string`] wrote.
+    /// Reads a cursor in the form that its `Display` writes.
     pub(super) fn parse(cursor: &str) -> Result<Self, Problem> {
         let parts = cursor
             .split_once('.')
