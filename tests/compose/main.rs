@@ -271,6 +271,66 @@ fn the_server_takes_four_times_the_largest_event_and_keeps_its_streams() {
 }
 
 #[test]
+fn no_service_needs_another_to_be_started_first_or_more_rights_than_it_has() {
+    let text = read("docker-compose.yml");
+    let documents = Yaml::load_from_str(&text).expect("YAML");
+    let services = documents[0]
+        .as_mapping_get("services")
+        .and_then(|node| node.as_mapping())
+        .expect("services");
+    for (name, service) in services {
+        let name = name.as_str().expect("a name");
+        // Roles wait for NATS by themselves; one that Compose holds back would fail with it.
+        assert!(field(service, "depends_on").is_none(), "{name}");
+        let ports = words(field(service, "ports"));
+        assert!(
+            ports.iter().all(|port| port.starts_with("127.0.0.1:")),
+            "{name}: {ports:?}"
+        );
+        if name == "nats" {
+            assert!(field(service, "healthcheck").is_some(), "the image of NATS has none");
+            continue;
+        }
+        assert_eq!(words(field(service, "cap_drop")), ["ALL"], "{name}");
+        assert_eq!(
+            field(service, "read_only").and_then(|node| node.as_bool()),
+            Some(true),
+            "{name}"
+        );
+        assert!(
+            field(service, "volumes").is_none(),
+            "{name}: a role keeps nothing on disk"
+        );
+        let user = field(service, "user")
+            .and_then(|node| node.as_str())
+            .unwrap_or_default();
+        assert!(user.ends_with(":-1000:1000}"), "{name}: {user}");
+    }
+}
+
+#[test]
+fn the_image_asks_the_port_that_every_role_listens_on_whether_it_is_ready() {
+    let dockerfile = read("Dockerfile").replace("\\\n", "");
+    let check = dockerfile
+        .lines()
+        .find(|line| line.starts_with("HEALTHCHECK "))
+        .expect("a health check");
+    assert!(check.contains("/readyz"), "{check}");
+    let (_, port) = check.split_once("/dev/tcp/127.0.0.1/").expect("an address");
+    let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+    for service in services() {
+        let flag = service.command.iter().position(|word| word == "--admin-listen");
+        let listens = flag.and_then(|flag| service.command.get(flag + 1));
+        assert_eq!(listens, Some(&format!("0.0.0.0:{port}")), "{}", service.name);
+    }
+    // Keys and what was built must not travel into the image.
+    let ignored = read(".dockerignore");
+    for path in ["signalbox-data", "target", ".git"] {
+        assert!(ignored.lines().any(|line| line == path), "{path}");
+    }
+}
+
+#[test]
 fn the_image_is_built_with_the_oldest_compiler_that_is_promised() {
     let manifest: toml::Table = toml::from_str(&read("Cargo.toml")).expect("TOML");
     let version = manifest["workspace"]["package"]["rust-version"]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use signalbox_proto::{Delivery, Timestamp, outcome::OutcomeKind};
+use signalbox_proto::{Delivery, Timestamp, integration::Template, outcome::OutcomeKind};
 use signalbox_providers::{About, AnyTarget, Entry, Request, Step, find, http, registry};
 
 /// The time of every attempt.
@@ -16,6 +16,8 @@ pub(crate) struct Fixture {
     pub(crate) name: &'static str,
     pub(crate) config: Value,
     pub(crate) credentials: Value,
+    /// The owner's texts, where this way has any.
+    pub(crate) template: Option<Template>,
     /// Texts of config and credentials that must be printed nowhere.
     pub(crate) secrets: Vec<&'static str>,
     /// Fails where a request is not what the vendor takes.
@@ -73,7 +75,12 @@ impl Fixture {
             timeout: Duration::from_secs(15),
         };
         self.entry()
-            .open(self.config.clone(), self.credentials.clone(), about)
+            .open_with_template(
+                self.config.clone(),
+                self.credentials.clone(),
+                about,
+                self.template.as_ref(),
+            )
             .unwrap_or_else(|error| panic!("{}: {error}", self.title()))
     }
 

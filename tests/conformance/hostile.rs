@@ -10,20 +10,30 @@ use signalbox_proto::{
 
 /// Longest text that is made, in characters.
 const TEXT_CHARS_MAX: usize = 70_000;
+/// Characters of all texts that one event holds, and of those that the further events of a digest share: about what an
+/// event and a batch may have at most.
+const EVENT_CHARS_MAX: usize = 100_000;
 /// Levels of the deepest data; an event may have no more.
 const DEPTH: usize = 64 - 2;
 
 /// Random numbers that are the same in every run (SplitMix64, Steele et al. 2014).
-pub(crate) struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    /// How many characters of text may still be made.
+    room: usize,
+}
 
 impl Random {
     pub(crate) const fn of(seed: u64) -> Self {
-        Self(seed)
+        Self {
+            state: seed,
+            room: EVENT_CHARS_MAX,
+        }
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -140,6 +150,8 @@ fn text(random: &mut Random) -> String {
         3..=6 => random.below(4_000),
         _ => random.below(200),
     };
+    let chars = chars.min(random.room);
+    random.room -= chars;
     let single = random.one_in(4).then(|| random.of_list(PIECES));
     let mut text = String::new();
     let mut count = 0;
@@ -300,6 +312,7 @@ pub(crate) fn hostile(index: usize) -> Delivery {
     let mut random = Random::of(index as u64);
     let mut delivery = delivery(hostile_event(&mut random, index), index as u64 + 1);
     if random.one_in(10) {
+        random.room = EVENT_CHARS_MAX;
         for more in 0..random.below(120) {
             let mut next = delivery.event().clone();
             next.event = hostile_event(&mut random, index * 1_000 + more);

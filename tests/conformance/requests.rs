@@ -80,14 +80,52 @@ fn every_built_in_type_becomes_a_request_that_the_vendor_takes() {
 #[test]
 fn a_thousand_hostile_events_become_requests_that_the_vendor_takes() {
     let fixtures = fixture::all();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let check_each = |first: usize| {
+        for index in (first..HOSTILE).step_by(threads) {
+            let delivery = hostile::hostile(index);
+            for fixture in &fixtures {
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(fixture, &delivery)));
+                assert!(result.is_ok(), "{}: hostile event {index}", fixture.title());
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for first in 0..threads {
+            let check_each = &check_each;
+            scope.spawn(move || check_each(first));
+        }
+    });
+}
+
+/// The test above shows nothing if these events become harmless.
+#[test]
+fn the_hostile_events_are_large_and_many() {
+    let (mut largest, mut digests) = (0, 0);
     for index in 0..HOSTILE {
         let delivery = hostile::hostile(index);
-        for fixture in &fixtures {
-            let title = fixture.title();
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(fixture, &delivery)));
-            assert!(result.is_ok(), "{title}: hostile event {index}");
+        let longest = delivery
+            .events
+            .iter()
+            .map(|accepted| longest_text(accepted.event.data.as_bytes()));
+        largest += usize::from(longest.max() >= Some(70_000));
+        digests += usize::from(delivery.events.len() > 20);
+    }
+    assert!(largest >= 200, "{largest} deliveries with a text of 70,000 characters");
+    assert!(digests >= 50, "{digests} long digests");
+}
+
+/// Characters of the longest text that data holds.
+fn longest_text(data: &[u8]) -> usize {
+    fn of(value: &serde_json::Value) -> usize {
+        match value {
+            serde_json::Value::String(text) => text.chars().count(),
+            serde_json::Value::Array(items) => items.iter().map(of).max().unwrap_or_default(),
+            serde_json::Value::Object(members) => members.values().map(of).max().unwrap_or_default(),
+            _ => 0,
         }
     }
+    of(&serde_json::from_slice(data).expect("JSON"))
 }
 
 #[test]

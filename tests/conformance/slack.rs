@@ -3,18 +3,34 @@
 //! Limits: the model classes of the vendor's Python SDK (`slack_sdk/models/blocks`) and Slack's reference of blocks and of
 //! incoming webhooks, read in 2026.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
-use signalbox_proto::{Delivery, outcome::OutcomeKind};
+use signalbox_proto::{
+    Delivery,
+    integration::Template,
+    outcome::OutcomeKind,
+    types::{self, Tone},
+};
 use signalbox_providers::http;
 
-use crate::fixture::{Answer, Fixture, answer};
+use crate::{
+    fixture::{Answer, Fixture, answer, first_request},
+    hostile,
+};
 
 /// What Slack advises for `text`.
-const TEXT_CHARS_MAX: usize = 4_000;
+const TEXT_UNITS_MAX: usize = 4_000;
 const BLOCKS_MAX: usize = 50;
 const ATTACHMENTS_MAX: usize = 100;
 /// Block ids and action ids.
-const ID_CHARS_MAX: usize = 255;
+const ID_UNITS_MAX: usize = 255;
+/// All texts of the blocks: the number that Slack names for its block for Markdown, and a header above it.
+const MESSAGE_UNITS_MAX: usize = 12_000 + 150;
+/// Who the fixtures mention.
+const MENTIONS: [&str; 4] = ["<!channel>", "<!here>", "<@U012ABCDEF>", "<!subteam^S012ABCDEF>"];
+/// Keeps a value that an owner's template puts between angle brackets from being a mention.
+const JOINER: char = '\u{2060}';
 
 const WEBHOOK: &str = "T0ABCDEF/B0ABCDEF/s3cret-of-the-webhook";
 const TOKEN: &str = "xoxb-s3cret-of-the-bot";
@@ -24,21 +40,33 @@ pub(crate) fn fixtures() -> Vec<Fixture> {
         "webhook_url": format!("https://hooks.slack.com/services/{WEBHOOK}"),
         "mention_on_failure": ["@channel", "U012ABCDEF", "S012ABCDEF"],
     });
+    let mut with_channel = webhook.clone();
+    with_channel["channel"] = "#ops".into();
+    let by_webhook = |name, config, template, accepts| Fixture {
+        provider: "slack",
+        name,
+        config,
+        credentials: json!({}),
+        template,
+        secrets: vec!["s3cret-of-the-webhook"],
+        accepts,
+        answers: webhook_answers(),
+    };
     vec![
-        Fixture {
-            provider: "slack",
-            name: "incoming webhook",
-            config: webhook,
-            credentials: json!({}),
-            secrets: vec!["s3cret-of-the-webhook"],
-            accepts: accepts_webhook,
-            answers: webhook_answers(),
-        },
+        by_webhook("incoming webhook", webhook.clone(), None, accepts_webhook),
+        by_webhook(
+            "webhook with a channel",
+            with_channel,
+            None,
+            accepts_webhook_with_channel,
+        ),
+        by_webhook("template", webhook, Some(template()), accepts_template),
         Fixture {
             provider: "slack",
             name: "bot token",
             config: json!({ "channel": "#ops", "mention_on_failure": ["@here"] }),
             credentials: json!({ "bot_token": TOKEN }),
+            template: None,
             secrets: vec!["s3cret-of-the-bot"],
             accepts: accepts_message,
             answers: message_answers(),
@@ -46,26 +74,91 @@ pub(crate) fn fixtures() -> Vec<Fixture> {
     ]
 }
 
-fn accepts_webhook(request: &http::Request, delivery: &Delivery) {
-    assert_eq!(request.url.host_str(), Some("hooks.slack.com"));
-    let body = message(request, delivery);
-    for field in ["channel", "username", "icon_emoji"] {
-        assert!(body.get(field).is_none(), "an app webhook ignores {field}");
+/// An owner who trusts his events: they stand in links, in code and in a title with markup.
+fn template() -> Template {
+    Template {
+        title: Some("*{{ event.title }}* <{{ event.data.title|truncate(40) }}>".to_owned()),
+        body: Some(
+            "<{{ event.data.message|truncate(60) }}> <{{ event.data.error|truncate(60) }}|details>\n\
+             ```{{ event.data.reason|truncate(900) }}```\n{{ event.data|tojson|truncate(9000) }}"
+                .to_owned(),
+        ),
     }
+}
+
+fn accepts_webhook(request: &http::Request, delivery: &Delivery) {
+    let body = webhook_body(request, delivery, Marks::Ours);
+    assert!(body.get("channel").is_none(), "no channel is configured");
+}
+
+/// The webhook of an app ignores the field; one of the old kind, a custom integration, goes where it says.
+fn accepts_webhook_with_channel(request: &http::Request, delivery: &Delivery) {
+    assert_eq!(webhook_body(request, delivery, Marks::Ours)["channel"], "#ops");
+}
+
+fn accepts_template(request: &http::Request, delivery: &Delivery) {
+    webhook_body(request, delivery, Marks::OfTemplate);
+}
+
+fn webhook_body(request: &http::Request, delivery: &Delivery, marks: Marks) -> Value {
+    assert_eq!(request.url.host_str(), Some("hooks.slack.com"));
+    let body = message(request, delivery, marks);
+    for field in ["username", "icon_emoji", "icon_url", "link_names"] {
+        assert!(body.get(field).is_none(), "a webhook does not take {field}");
+    }
+    body
 }
 
 fn accepts_message(request: &http::Request, delivery: &Delivery) {
     assert_eq!(request.url.as_str(), "https://slack.com/api/chat.postMessage");
-    assert_eq!(message(request, delivery)["channel"], "#ops");
+    let body = message(request, delivery, Marks::Ours);
+    assert_eq!(body["channel"], "#ops");
+    assert_eq!(body["link_names"], false, "names in data are no mentions");
+}
+
+/// Which marks in angle brackets a text may hold besides our mentions and dates.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Marks {
+    Ours,
+    /// What an owner puts a value into: a link, never a mention.
+    OfTemplate,
+}
+
+/// What the checks of one message share.
+struct Page {
+    bad_news: bool,
+    marks: Marks,
+    /// Units of all texts in blocks.
+    used: usize,
+    action_ids: BTreeSet<String>,
+    /// Whether somebody is mentioned in a block.
+    called: bool,
 }
 
 /// Reads a message and holds it to every limit.
-fn message(request: &http::Request, delivery: &Delivery) -> Value {
+fn message(request: &http::Request, delivery: &Delivery, marks: Marks) -> Value {
+    assert_eq!(request.method, ::http::Method::POST);
     let content_type = request.headers["content-type"].to_str().expect("ASCII");
     assert_eq!(content_type, "application/json; charset=utf-8");
     let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+    let mut page = Page {
+        bad_news: is_bad_news(delivery),
+        marks,
+        used: 0,
+        action_ids: BTreeSet::new(),
+        called: false,
+    };
     let fallback = body["text"].as_str().expect("text is always sent");
-    mrkdwn(fallback, TEXT_CHARS_MAX, "text", delivery);
+    page.mrkdwn(fallback, TEXT_UNITS_MAX, "text");
+    assert_eq!(
+        (&body["unfurl_links"], &body["unfurl_media"]),
+        (&json!(false), &json!(false)),
+        "addresses in data are not opened by Slack"
+    );
+    assert!(
+        body.get("parse").is_none(),
+        "nothing asks Slack to find names and links"
+    );
     let attachments = body["attachments"].as_array().map_or(&[][..], Vec::as_slice);
     assert!(attachments.len() <= ATTACHMENTS_MAX);
     let own = body["blocks"].as_array().into_iter().flatten();
@@ -74,129 +167,386 @@ fn message(request: &http::Request, delivery: &Delivery) -> Value {
         .flat_map(|attachment| attachment["blocks"].as_array().into_iter().flatten());
     let blocks: Vec<&Value> = own.chain(inner).collect();
     assert!((1..=BLOCKS_MAX).contains(&blocks.len()), "{} blocks", blocks.len());
-    let mut ids = std::collections::BTreeSet::new();
-    for block in blocks {
+    let mut ids = BTreeSet::new();
+    for block in &blocks {
         if let Some(id) = block["block_id"].as_str() {
-            assert!(id.chars().count() <= ID_CHARS_MAX && ids.insert(id), "block_id {id}");
+            assert!(units(id) <= ID_UNITS_MAX && ids.insert(id), "block_id {id}");
         }
-        check_block(block, delivery);
+        page.block(block);
     }
+    assert!(page.used <= MESSAGE_UNITS_MAX, "{} units in all blocks", page.used);
+    assert_eq!(
+        page.called, page.bad_news,
+        "those of the config are called where the news is bad, and only there"
+    );
+    if marks == Marks::Ours {
+        assert_eq!(blocks[0]["type"], "header", "what happened comes first");
+    }
+    assert_eq!(blocks[blocks.len() - 1]["type"], "context", "type and time come last");
     body
 }
 
-fn check_block(block: &Value, delivery: &Delivery) {
-    let list = |field: &str| block[field].as_array().map_or(&[][..], Vec::as_slice);
-    match block["type"].as_str().expect("a block has a type") {
-        "header" => {
-            assert_eq!(block["text"]["type"], "plain_text");
-            text_object(&block["text"], 150, "header", delivery);
-        }
-        "section" => {
-            let fields = list("fields");
-            assert!(fields.len() <= 10, "{} fields", fields.len());
-            assert!(
-                !block["text"].is_null() || !fields.is_empty(),
-                "a section says something"
-            );
-            if !block["text"].is_null() {
-                text_object(&block["text"], 3_000, "section", delivery);
+fn is_bad_news(delivery: &Delivery) -> bool {
+    delivery.events.iter().any(|accepted| {
+        let own = accepted.event.look.as_ref().and_then(|look| look.tone);
+        let built_in = || types::built_in(accepted.event.event_type.as_str()).map(|known| known.tone);
+        own.or_else(built_in) == Some(Tone::Bad)
+    })
+}
+
+/// Slack says characters and not which: units of UTF-16 are never fewer.
+fn units(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+impl Page {
+    fn block(&mut self, block: &Value) {
+        let list = |field: &str| block[field].as_array().map_or(&[][..], Vec::as_slice);
+        match block["type"].as_str().expect("a block has a type") {
+            "header" => {
+                assert_eq!(block["text"]["type"], "plain_text");
+                self.text_object(&block["text"], 150, "header");
             }
-            fields
-                .iter()
-                .for_each(|field| text_object(field, 2_000, "field", delivery));
+            "section" => {
+                let fields = list("fields");
+                assert!(fields.len() <= 10, "{} fields", fields.len());
+                assert!(
+                    !block["text"].is_null() || !fields.is_empty(),
+                    "a section says something"
+                );
+                if !block["text"].is_null() {
+                    self.text_object(&block["text"], 3_000, "section");
+                }
+                for field in fields {
+                    self.text_object(field, 2_000, "field");
+                }
+            }
+            "context" => {
+                let elements = list("elements");
+                assert!((1..=10).contains(&elements.len()));
+                // The vendor names no limit of a context's text; the section's is the least that all texts have.
+                for element in elements {
+                    self.text_object(element, 3_000, "context");
+                }
+            }
+            "actions" => {
+                let elements = list("elements");
+                assert!((1..=25).contains(&elements.len()));
+                for button in elements {
+                    self.button(button);
+                }
+            }
+            "divider" => {}
+            other => panic!("a block of type {other} has no check here"),
         }
-        "context" => {
-            let elements = list("elements");
-            assert!((1..=10).contains(&elements.len()));
-            // The vendor names no limit of a context's text; the section's is the least that all texts have.
-            elements
-                .iter()
-                .for_each(|element| text_object(element, 3_000, "context", delivery));
+    }
+
+    fn button(&mut self, button: &Value) {
+        assert_eq!(button["type"], "button");
+        assert_eq!(button["text"]["type"], "plain_text");
+        self.text_object(&button["text"], 75, "button");
+        let url = button["url"].as_str().expect("a button leads somewhere");
+        assert!(url.starts_with("https://") || url.starts_with("http://"), "{url}");
+        assert!(units(url) <= 3_000, "an address of {} units", units(url));
+        let id = button["action_id"].as_str().expect("a button has an id");
+        assert!(
+            (1..=ID_UNITS_MAX).contains(&units(id)) && self.action_ids.insert(id.to_owned()),
+            "action_id {id}"
+        );
+    }
+
+    fn text_object(&mut self, object: &Value, units_max: usize, place: &str) {
+        let text = object["text"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{place}: {object} has no text"));
+        self.used += units(text);
+        match object["type"].as_str() {
+            Some("plain_text") => {
+                assert!(object.get("verbatim").is_none(), "verbatim is for mrkdwn");
+                plain(text, units_max, place);
+            }
+            Some("mrkdwn") => {
+                assert!(object.get("emoji").is_none(), "emoji is for plain_text");
+                assert_eq!(object["verbatim"], true, "{place}: addresses and names become no links");
+                self.mrkdwn(text, units_max, place);
+                self.called |= MENTIONS.iter().any(|mention| text.contains(mention));
+            }
+            other => panic!("{place}: a text of type {other:?}"),
         }
-        "actions" => {
-            let elements = list("elements");
-            assert!((1..=25).contains(&elements.len()));
-            elements.iter().for_each(|button| check_button(button, delivery));
+    }
+
+    /// What holds for markup: every escape whole, every mark in angle brackets one of ours, code closed.
+    fn mrkdwn(&self, text: &str, units_max: usize, place: &str) {
+        plain(text, units_max, place);
+        for (index, _) in text.match_indices('&') {
+            let rest = text.get(index..).unwrap_or_default();
+            let whole = ["&amp;", "&lt;", "&gt;"].iter().any(|escape| rest.starts_with(escape));
+            assert!(
+                whole,
+                "{place}: a broken escape at {:?}",
+                rest.chars().take(12).collect::<String>()
+            );
         }
-        "divider" => {}
-        other => panic!("a block of type {other} has no check here"),
+        if let Some(code) = text.strip_prefix("*Error*\n```") {
+            let inside = code
+                .strip_suffix("```")
+                .unwrap_or_else(|| panic!("{place}: code stays open in {text:?}"));
+            assert!(!inside.contains("```"), "{place}: code ends early in {text:?}");
+        }
+        let mut rest = text;
+        while let Some(begin) = rest.find(['<', '>']) {
+            let mark = rest.get(begin..).unwrap_or_default();
+            // An owner may write one, to quote.
+            if let Some(behind) = mark.strip_prefix('>').filter(|_| self.marks == Marks::OfTemplate) {
+                rest = behind;
+                continue;
+            }
+            assert!(mark.starts_with('<'), "{place}: a bare > in {text:?}");
+            let end = mark
+                .find('>')
+                .unwrap_or_else(|| panic!("{place}: an open mark in {text:?}"));
+            let inner = mark.get(1..end).unwrap_or_default();
+            assert!(!inner.contains('<'), "{place}: a mark inside a mark: {inner}");
+            assert!(self.is_ours(inner), "{place}: <{inner}> in {text:?}");
+            rest = mark.get(end + 1..).unwrap_or_default();
+        }
+    }
+
+    fn is_ours(&self, inner: &str) -> bool {
+        if MENTIONS.contains(&&*format!("<{inner}>")) {
+            return self.bad_news;
+        }
+        if is_date(inner) {
+            return true;
+        }
+        // Slack makes a mention of what begins so, perhaps behind what nobody sees.
+        let first = inner.chars().find(|c| !c.is_whitespace() && !is_hidden(*c));
+        self.marks == Marks::OfTemplate && !matches!(first, None | Some('!' | '@' | '#'))
     }
 }
 
-fn check_button(button: &Value, delivery: &Delivery) {
-    assert_eq!(button["type"], "button");
-    assert_eq!(button["text"]["type"], "plain_text");
-    text_object(&button["text"], 75, "button", delivery);
-    let url = button["url"].as_str().expect("a button leads somewhere");
-    assert!(url.starts_with("https://") || url.starts_with("http://"), "{url}");
-    assert!(url.chars().count() <= 3_000);
-    if let Some(id) = button["action_id"].as_str() {
-        assert!(id.chars().count() <= ID_CHARS_MAX);
-    }
+/// `!date^1767224000^{date_short_pretty} {time}|2025-12-31 23:33:20 UTC`
+fn is_date(inner: &str) -> bool {
+    let Some((date, fallback)) = inner.split_once('|') else {
+        return false;
+    };
+    let parts: Vec<&str> = date.split('^').collect();
+    let ["!date", secs, form] = parts.as_slice() else {
+        return false;
+    };
+    let forms = ["{date_short_pretty} {time}", "{date_short_pretty} {time_secs}"];
+    secs.parse::<u32>().is_ok() && forms.contains(form) && fallback.len() == 23 && fallback.ends_with(" UTC")
 }
 
-fn text_object(object: &Value, chars_max: usize, place: &str, delivery: &Delivery) {
-    let text = object["text"]
-        .as_str()
-        .unwrap_or_else(|| panic!("{place}: {object} has no text"));
-    match object["type"].as_str() {
-        Some("plain_text") => {
-            assert!(object.get("verbatim").is_none(), "verbatim is for mrkdwn");
-            plain(text, chars_max, place);
-        }
-        Some("mrkdwn") => {
-            assert!(object.get("emoji").is_none(), "emoji is for plain_text");
-            mrkdwn(text, chars_max, place, delivery);
-        }
-        other => panic!("{place}: a text of type {other:?}"),
-    }
+/// Control characters, and marks that turn round the text behind them.
+fn is_hidden(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
+        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}' | '\u{2067}' | '\u{feff}' | '\u{fff9}'..='\u{fffc}')
 }
 
 /// What holds for any text: within its limit, not empty, nothing that only machines read, never cut inside a sign.
-fn plain(text: &str, chars_max: usize, place: &str) {
-    let chars = text.chars().count();
+fn plain(text: &str, units_max: usize, place: &str) {
+    let length = units(text);
     assert!(
-        (1..=chars_max).contains(&chars),
-        "{place}: {chars} characters, at most {chars_max}"
+        (1..=units_max).contains(&length),
+        "{place}: {length} units, at most {units_max}"
     );
     assert!(!text.trim().is_empty(), "{place}: nothing to read in {text:?}");
-    let control = text.chars().find(|c| c.is_control() && !matches!(c, '\n' | '\t'));
-    assert_eq!(control, None, "{place}: a control character in {text:?}");
+    let hidden = text.chars().find(|c| is_hidden(*c));
+    assert_eq!(hidden, None, "{place}: a hidden character in {text:?}");
+    let mut open = 0_usize;
+    for c in text.chars() {
+        match c {
+            '\u{2068}' => open += 1,
+            '\u{2069}' => open = open.checked_sub(1).expect("what is closed was opened"),
+            _ => {}
+        }
+    }
+    assert_eq!(open, 0, "{place}: a direction stays open in {text:?}");
     for (index, _) in text.match_indices('…') {
         let before = text.get(..index).and_then(|before| before.chars().next_back());
         assert_ne!(before, Some('\u{200d}'), "{place}: cut inside a sequence: {text:?}");
     }
 }
 
-/// What holds for markup: every escape whole, every mark in angle brackets one of ours.
-fn mrkdwn(text: &str, chars_max: usize, place: &str, delivery: &Delivery) {
-    plain(text, chars_max, place);
-    for (index, _) in text.match_indices('&') {
-        let rest = text.get(index..).unwrap_or_default();
-        let whole = ["&amp;", "&lt;", "&gt;"].iter().any(|escape| rest.starts_with(escape));
-        assert!(
-            whole,
-            "{place}: a broken escape at {:?}",
-            rest.chars().take(12).collect::<String>()
+/// All texts of a message of one event, one after another.
+fn texts_of(data: &Value) -> Vec<String> {
+    let delivery = hostile::delivery(hostile::event("execution.failed", data), 1);
+    let fixture = fixtures().swap_remove(0);
+    let request = first_request(&*fixture.target(), &delivery);
+    let body = message(&request, &delivery, Marks::Ours);
+    let mut texts = vec![body["text"].as_str().unwrap_or_default().to_owned()];
+    for block in body["blocks"].as_array().into_iter().flatten() {
+        let inner = [&block["text"]]
+            .into_iter()
+            .chain(block["fields"].as_array().into_iter().flatten());
+        texts.extend(inner.filter_map(|text| Some(text["text"].as_str()?.to_owned())));
+    }
+    texts
+}
+
+fn unescaped(text: &str) -> String {
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+}
+
+#[test]
+fn a_reader_sees_what_was_written() {
+    for written in [
+        "a < b && c > d",
+        "&amp; &lt;!channel&gt; &nbsp;",
+        "<https://example.com|here> <!here> <@U012ABCDEF> @channel #general",
+        "שלום עולם <b>",
+        "two\nlines",
+    ] {
+        let texts = texts_of(&json!({ "message": written, "note": written }));
+        let shown = |place: &str, text: Option<&String>| {
+            let text = unescaped(text.unwrap_or_else(|| panic!("no {place} in {texts:?}")));
+            assert!(text.contains(written), "{place}: {text:?} does not show {written:?}");
+        };
+        shown("notification", texts.first());
+        shown(
+            "message",
+            texts
+                .iter()
+                .find(|text| text.starts_with("<!channel>") && text.contains('\n')),
         );
+        shown("field", texts.iter().find(|text| text.starts_with("*Note*")));
     }
-    let mut rest = text;
-    while let Some(begin) = rest.find(['<', '>']) {
-        let mark = rest.get(begin..).unwrap_or_default();
-        assert!(mark.starts_with('<'), "{place}: a bare > in {text:?}");
-        let end = mark
-            .find('>')
-            .unwrap_or_else(|| panic!("{place}: an open mark in {text:?}"));
-        let inner = mark.get(1..end).unwrap_or_default();
-        let bad_news = ["<!channel>", "<!here>", "<@U012ABCDEF>", "<!subteam^S012ABCDEF>"];
-        let ours = inner.starts_with("!date^")
-            || inner.starts_with("https://")
-            || inner.starts_with("http://")
-            || bad_news.contains(&&*format!("<{inner}>"));
-        assert!(ours, "{place}: <{inner}> of {:?}", delivery.event().event.event_type);
-        assert!(!inner.contains('<'), "{place}: a mark inside a mark: {inner}");
-        rest = mark.get(end + 1..).unwrap_or_default();
+}
+
+/// Signs of one and of many code points, and what an escape stands for: whatever a limit is, whole ones are kept.
+#[test]
+fn a_cut_leaves_whole_signs_and_whole_escapes() {
+    for sign in [
+        "&",
+        "<",
+        ">",
+        "👩\u{200d}👩\u{200d}👧\u{200d}👦",
+        "🇩🇪",
+        "👍🏽",
+        "e\u{301}\u{323}",
+        "🏳\u{fe0f}\u{200d}🌈",
+        "𝕳",
+    ] {
+        // Each prefix moves the border to another place inside a sign.
+        for prefix in ["", "x", "xx", "xxx", "xxxx", "xxxxx", "xxxxxx"] {
+            let written = format!("{prefix}{}", sign.repeat(3_000));
+            let mut cuts = 0;
+            for text in texts_of(&json!({ "title": written, "message": written, "error": written, "long": written })) {
+                for part in unescaped(&text).split(['\n', ' ', '*']) {
+                    let Some(kept) = part.strip_suffix('…').and_then(|kept| kept.strip_prefix(prefix)) else {
+                        continue;
+                    };
+                    cuts += 1;
+                    let rest = kept.replace(sign, "");
+                    assert!(
+                        rest.is_empty(),
+                        "{sign:?} behind {prefix:?}: {rest:?} is left of {part:?}"
+                    );
+                }
+            }
+            assert!(cuts >= 4, "{sign:?} behind {prefix:?}: {cuts} cuts");
+        }
     }
+}
+
+/// Each text has room of its own, and all of them together have less.
+#[test]
+fn much_text_keeps_to_what_a_message_may_hold() {
+    for sign in ["x", "𝕳", "<"] {
+        let fields = (0..60).map(|n| (format!("field_{n}"), Value::from(sign.repeat(800))));
+        let mut data: serde_json::Map<String, Value> = fields.collect();
+        data.insert("message".to_owned(), sign.repeat(2_000).into());
+        let event = hostile::event("execution.failed", &data.into());
+        let mut delivery = hostile::delivery(event, 1);
+        for _ in 0..2 {
+            for fixture in fixtures() {
+                (fixture.accepts)(&first_request(&*fixture.target(), &delivery), &delivery);
+            }
+            let one = delivery.event().clone();
+            delivery.events.extend(std::iter::repeat_n(one, 99));
+        }
+    }
+}
+
+/// The title of a registered type may be long; characters outside the first plane count twice.
+#[test]
+fn a_title_of_any_length_stands_in_the_header() {
+    for sign in ["𝕳", "&", "👩\u{200d}👩\u{200d}👧\u{200d}👦", "ש", "<!here>"] {
+        let mut own = hostile::event("own.type", &json!({}));
+        own.look = Some(types::Look {
+            title: Some(sign.repeat(500)),
+            emoji: None,
+            tone: None,
+        });
+        let delivery = hostile::delivery(own, 1);
+        for fixture in fixtures() {
+            (fixture.accepts)(&first_request(&*fixture.target(), &delivery), &delivery);
+        }
+    }
+}
+
+/// A link that fits into no section is shown as text, and parts no limit.
+#[test]
+fn a_link_of_any_length_in_a_template_keeps_to_the_limits() {
+    for length in [
+        100, 480, 950, 1_000, 2_900, 2_960, 2_970, 2_980, 2_990, 3_000, 3_050, 3_080, 9_000,
+    ] {
+        let body = "<https://example.com/{{ event.data.path }}|the run> ".to_owned() + &"and more ".repeat(900);
+        let mut fixture = fixtures().swap_remove(2);
+        fixture.template = Some(Template {
+            title: Some("<https://example.com/{{ event.data.path|truncate(950, true) }}|run>".to_owned()),
+            body: Some(body),
+        });
+        let data = json!({ "path": "a".repeat(length) });
+        let delivery = hostile::delivery(hostile::event("execution.failed", &data), 1);
+        accepts_template(&first_request(&*fixture.target(), &delivery), &delivery);
+    }
+}
+
+/// Code that one event opens would swallow the lines of others.
+#[test]
+fn no_event_of_a_digest_writes_into_the_lines_of_others() {
+    let data = json!({ "title": "```", "message": "``` and ```\n\u{2028}*more*" });
+    let mut delivery = hostile::delivery(hostile::event("alert.resolved", &data), 1);
+    for _ in 0..3 {
+        delivery.events.push(delivery.event().clone());
+    }
+    let request = first_request(&*fixtures().swap_remove(0).target(), &delivery);
+    let body = message(&request, &delivery, Marks::Ours);
+    let lines = body["blocks"][2]["text"]["text"].as_str().expect("the lines");
+    assert_eq!(lines.lines().count(), 4, "one line for each event: {lines:?}");
+    assert!(!lines.contains("```"), "{lines:?}");
+}
+
+#[test]
+fn no_value_in_a_template_calls_anybody() {
+    let fixture = fixtures().swap_remove(2);
+    for written in [
+        "!channel",
+        "!here|x",
+        "@U012ABCDEF",
+        "#C012ABCDEF",
+        "!subteam^S012ABCDEF",
+        "\u{feff}!channel",
+        "\u{0}!here",
+        "\u{202e}@U012ABCDEF",
+        "\u{1b}\u{85}!everyone",
+        " !channel",
+        "\t\u{2066}!channel",
+        "\n!channel",
+        "\u{a0}!channel",
+    ] {
+        let data = json!({ "title": written, "message": written, "error": written, "reason": written });
+        let delivery = hostile::delivery(hostile::event("alert.resolved", &data), 1);
+        let request = first_request(&*fixture.target(), &delivery);
+        accepts_template(&request, &delivery);
+    }
+    let data = json!({ "message": "!channel" });
+    let delivery = hostile::delivery(hostile::event("alert.resolved", &data), 1);
+    let request = first_request(&*fixture.target(), &delivery);
+    let body = String::from_utf8_lossy(&request.body).into_owned();
+    assert!(body.contains(&format!("<{JOINER}!channel>")), "{body}");
 }
 
 fn webhook_answers() -> Vec<Answer> {
@@ -219,6 +569,15 @@ fn webhook_answers() -> Vec<Answer> {
         answer(429, "rate_limited", Retry),
         answer(500, "rollup_error", Retry),
         answer(503, "", Retry),
+        answer(200, "", Delivered),
+        answer(204, "", Delivered),
+        answer(200, "<html>sign in</html>", Retry),
+        answer(302, "", Suspend),
+        answer(302, "ok", Suspend),
+        answer(410, "", Suspend),
+        answer(429, "<html>slow down</html>", Retry),
+        answer(500, "invalid_payload", Retry),
+        answer(400, "ok", Reject),
     ]
 }
 
@@ -227,7 +586,13 @@ fn message_answers() -> Vec<Answer> {
     let mut answers = vec![
         answer(200, r#"{"ok":true,"channel":"C1","ts":"1.2"}"#, Delivered),
         answer(429, r#"{"ok":false,"error":"ratelimited"}"#, Retry),
+        answer(429, r#"{"ok":false,"error":"invalid_auth"}"#, Retry),
         answer(500, "", Retry),
+        answer(503, r#"{"ok":false,"error":"invalid_blocks"}"#, Retry),
+        answer(200, "", Retry),
+        answer(200, "<html>sign in</html>", Retry),
+        answer(200, r#"{"ok":false,"error":"a_word_of_tomorrow"}"#, Reject),
+        answer(302, r#"{"ok":true}"#, Suspend),
     ];
     for body in [
         r#"{"ok":false,"error":"internal_error"}"#,

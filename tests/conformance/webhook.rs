@@ -16,6 +16,7 @@ pub(crate) fn fixtures() -> Vec<Fixture> {
             "headers": { "x-team": "header-secret-4711" },
         }),
         credentials,
+        template: None,
         secrets: vec![
             "T0KEN-in-the-path",
             "header-secret-4711",

@@ -19,7 +19,10 @@ use crate::harness::{
     process::{Settings, signalbox},
 };
 
+mod numbers;
 mod past;
+mod storm;
+mod unwell;
 
 const SOON: Duration = Duration::from_secs(30);
 /// A killed keeper's leases and what it held run out after at most this.

@@ -381,3 +381,55 @@ async fn the_next_oldest_becomes_the_probe_when_the_probe_is_given_up_and_can_be
     assert_eq!(target.count("/gone"), 3);
     up.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_worker_takes_in_hand_while_others_are_given_up_is_left_to_it() {
+    const EVENTS: usize = 24;
+    let mut cluster = Cluster::start().await;
+    let target = Target::start().await;
+    let client = cluster.client().clone();
+    client.apply(json!([integration(&target, "lane")])).await;
+    target.script("/lane", [Answer::status(200).after(Duration::from_secs(7))]);
+    cluster.role("delivery").stop().await;
+    for number in 0..EVENTS {
+        publish(&client, "lane", &format!("lane-{number}")).await;
+    }
+    eventually(SOON, "the lane is filled", async || {
+        match client.waiting("lane").await? {
+            (24, 0, 0) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let act = client
+        .post("/v1/deliveries/discard", json!({ "all": true, "rate": 2 }))
+        .await;
+    let path = format!("/v1/acts/{}", act["id"].as_str().unwrap_or_default());
+    eventually(SOON, "it has begun", async || match client.get(&path).await["done"].as_u64() {
+        Some(done) if done > 0 => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    // Now all that is left is sent at once, and each takes a while.
+    cluster.role("delivery").restart().await;
+    let act = eventually(SOON, "the act is done", async || {
+        let act = client.get(&path).await;
+        if act["status"] == "done" { Ok(act) } else { Err(act.to_string()) }
+    })
+    .await;
+    let ledger = client.settled(SOON).await;
+    let delivered = target.by_event("/lane").len();
+    assert!(delivered > EVENTS / 2, "most were in hand: {delivered}");
+    assert_eq!(
+        (&act["done"], &ledger["discarded"], &ledger["delivered"]),
+        (&json!(EVENTS - delivered), &json!(EVENTS - delivered), &json!(delivered)),
+        "{act}: {ledger}"
+    );
+    assert_eq!(
+        client.dead_letters("?limit=200").await.len(),
+        EVENTS - delivered,
+        "what arrived is no dead letter"
+    );
+    assert_eq!(target.count("/lane"), delivered, "each was sent once");
+    cluster.assert_alive();
+}

@@ -645,3 +645,54 @@ async fn killing_ingest_in_the_midst_of_batches_loses_no_event_and_doubles_none(
     assert_eq!(letters.len(), BATCHES, "each bad event is one dead letter");
     cluster.assert_alive();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_comes_again_after_its_ids_are_forgotten_doubles_nothing() {
+    const EVENTS: usize = 30;
+    let mut cluster = Cluster::start().await;
+    let client = cluster.client().clone();
+    let nats = async_nats::connect(client.nats_url()).await;
+    let jetstream = async_nats::jetstream::new(nats.expect("NATS takes a connection"));
+    let change = async |name: &str, max_messages| {
+        let mut stream = jetstream.get_stream(name).await.expect("the stream is there");
+        let mut config = stream.info().await.expect("it can be asked").config.clone();
+        // The least that a server takes: what comes again a moment later is new to it.
+        config.duplicate_window = Duration::from_millis(100);
+        config.max_messages = max_messages;
+        jetstream.update_stream(config).await.expect("it can be changed");
+    };
+    change("DEAD", -1).await;
+    change("EVENTS", 20).await;
+    let event = |n: usize| {
+        // Each seventh is none.
+        let event_type = if n % 7 == 3 { "tock" } else { "tick" };
+        json!({ "specversion": "1.0", "id": format!("e-{n}"), "source": "/s", "type": event_type })
+    };
+    let body: Vec<Value> = (0..EVENTS).map(event).collect();
+    let bad = body.iter().filter(|event| event["type"] == "tock").count() as u64;
+    let batch = Publish::to("signalbox.in.default.tick", json!(body).to_string());
+    client.publish(batch.header("content-type", BATCH)).await;
+    let settled = async |events: u64, letters: u64| {
+        eventually(AFTER_CRASH, "so much is settled", async || {
+            let (stored, letters_now) = (client.messages("EVENTS").await?, client.messages("DEAD").await?);
+            match (stored, letters_now) {
+                now if now == (events, letters) => Ok(()),
+                now => Err(format!("{now:?}")),
+            }
+        })
+        .await;
+    };
+    settled(20, bad).await;
+    cluster.role("ingest").kill().await;
+    change("EVENTS", -1).await;
+    cluster.role("ingest").restart().await;
+    eventually(AFTER_CRASH, "the batch is acknowledged", async || {
+        match client.messages("INGEST").await? {
+            0 => Ok(()),
+            waiting => Err(format!("{waiting} wait")),
+        }
+    })
+    .await;
+    settled(EVENTS as u64 - bad, bad).await;
+    cluster.assert_alive();
+}

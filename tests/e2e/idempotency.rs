@@ -10,7 +10,7 @@ use signalbox_proto::{
     subjects, wire,
 };
 
-use crate::harness::{Client, Up, client::Response, eventually};
+use crate::harness::{Client, Cluster, Seed, Up, client::Response, eventually, pause};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -166,5 +166,121 @@ async fn a_request_that_did_not_come_to_its_end_is_taken_over_and_only_what_is_m
     assert_eq!(stored(client).await, 3, "only the missing one is stored again");
     assert_eq!(ids(&publish(client, "crashed", &body).await), first);
     assert_eq!(stored(client).await, 3);
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_ingest_in_the_midst_of_requests_with_keys_stores_each_of_their_events_once() {
+    const ROUNDS: usize = 3;
+    const REQUESTS: usize = 24;
+    const EVENTS: usize = 40;
+    let mut seed = Seed::of("kill -9 of ingest in the midst of requests with a key");
+    // So long a hold only, beyond the five seconds that are always there.
+    let mut cluster = Cluster::start_with(&[("SIGNALBOX_INGEST__HTTP_TIMEOUT_MS", "1000")]).await;
+    let client = cluster.client().clone();
+    let known = json!({ "type": "a.b", "id": "known" });
+    assert_eq!(publish(&client, "known", &known).await.status, 202);
+    // One alone, a list that is stored as one, and a list that is not, as an event of it is known.
+    let body = |number: usize| {
+        let mut events = vec![json!({ "type": "a.b", "data": { "number": number } }); EVENTS];
+        match number % 3 {
+            0 => return json!({ "type": "a.b" }),
+            1 => {}
+            _ => events.push(known.clone()),
+        }
+        json!(events)
+    };
+    let mut wanted = 1;
+    for round in 0..ROUNDS {
+        let before = stored(&client).await;
+        let mut first = tokio::task::JoinSet::new();
+        for number in 0..REQUESTS {
+            let (client, key, body) = (client.clone(), format!("{round}-{number}"), body(number).to_string());
+            wanted += if number % 3 == 0 { 1 } else { EVENTS as u64 };
+            first.spawn(async move {
+                let headers = [("content-type", "application/json"), ("idempotency-key", &*key)];
+                let answer = client.try_post_event("", &headers, body.into_bytes()).await;
+                (number, answer)
+            });
+        }
+        pause(seed.millis(5..120)).await;
+        cluster.role("ingest").kill().await;
+        let answers = first.join_all().await;
+        eprintln!(
+            "killed with {} of {} events of the round stored, and {} of {REQUESTS} requests answered",
+            stored(&client).await - before,
+            wanted - before,
+            answers.iter().filter(|(_, answer)| answer.is_ok()).count()
+        );
+        cluster.role("ingest").restart().await;
+        for (number, first) in answers {
+            let (key, body) = (format!("{round}-{number}"), body(number));
+            let mut given = Vec::new();
+            eventually(SOON, "the request is taken", async || {
+                let answer = publish(&client, &key, &body).await;
+                if answer.status == 202 {
+                    given = ids(&answer);
+                    return Ok(());
+                }
+                assert!(matches!(answer.status, 409 | 503), "{}", answer.text());
+                Err(answer.text())
+            })
+            .await;
+            if let Ok(first) = first
+                && first.status == 202
+            {
+                assert_eq!(ids(&first), given, "{key}: it is answered as before");
+            }
+        }
+        assert_eq!(stored(&client).await, wanted);
+    }
+    cluster.assert_alive();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_found_no_room_can_be_sent_again_at_once() {
+    let up = Up::start().await;
+    let client = up.client();
+    assert_eq!(
+        publish(client, "known", &json!({ "type": "a.b", "id": "known" }))
+            .await
+            .status,
+        202
+    );
+    let nats = async_nats::connect(client.nats_url())
+        .await
+        .expect("NATS takes a connection");
+    let jetstream = jetstream::new(nats);
+    let mut events = jetstream.get_stream(subjects::EVENTS).await.expect("EVENTS");
+    let before = events.info().await.expect("EVENTS answers").config.clone();
+    let room = async |max_messages| {
+        let config = jetstream::stream::Config {
+            max_messages,
+            ..before.clone()
+        };
+        jetstream.update_stream(config).await.expect("EVENTS can be changed");
+    };
+    room(2).await;
+    let list = json!([{ "type": "a.b", "id": "known" }, { "type": "a.c" }, { "type": "a.d" }]);
+    for (key, body) in [
+        ("part", &list),
+        ("list", &json!([{ "type": "a.b" }, { "type": "a.b" }])),
+        ("one", &json!({ "type": "a.b" })),
+    ] {
+        // Nothing of it is under way, so each repeat is a try of its own.
+        for _ in 0..3 {
+            assert_eq!(publish(client, key, body).await.problem(503), "unavailable", "{key}");
+        }
+    }
+    assert_eq!(stored(client).await, 2, "of the first list one more had room");
+    room(before.max_messages).await;
+    let first = ids(&publish(client, "part", &list).await);
+    assert_eq!(stored(client).await, 3, "only the missing one is stored");
+    assert_eq!(ids(&publish(client, "part", &list).await), first);
+    assert_eq!(
+        ids(&publish(client, "list", &json!([{ "type": "a.b" }, { "type": "a.b" }])).await).len(),
+        2
+    );
+    assert_eq!(stored(client).await, 5);
     up.stop().await;
 }

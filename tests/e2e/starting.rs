@@ -50,3 +50,28 @@ async fn roles_start_in_any_order_before_nats_and_say_what_they_wait_for() {
     target.wait_for("/all", 1, SOON).await;
     cluster.assert_alive();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_role_is_ready_alone_on_a_server_that_holds_nothing_yet() {
+    for alone in ROLES {
+        let mut cluster = Cluster::without_server(ROLES).await;
+        for other in ROLES.into_iter().filter(|other| *other != alone) {
+            cluster.role(other).kill().await;
+        }
+        // It was waiting already, and what the others would have made is not there.
+        cluster.server.restart().await;
+        let role = cluster.role(alone);
+        eventually(SOON, &format!("{alone} is ready alone"), async || {
+            role.assert_alive();
+            let ready = role.ask("/readyz").await?;
+            if ready.status == 200 {
+                Ok(())
+            } else {
+                Err(format!("{}: {}", ready.text(), role.log()))
+            }
+        })
+        .await;
+        let stopped = role.stop().await;
+        assert!(stopped.success(), "{alone} ended with {stopped}");
+    }
+}

@@ -3,6 +3,7 @@
 use std::{process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
+use signalbox_proto::subjects;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
@@ -11,7 +12,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::harness::{Answer, Client, Publish, Target, Up, eventually, process};
+use crate::harness::{Answer, Client, Publish, Target, Up, client::try_request, eventually, process};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -301,11 +302,20 @@ async fn neither_tails_nor_waits_hold_a_stop_up() {
 
 /// A tail over a connection of its own, once its answer has begun.
 async fn open(client: &Client) -> TcpStream {
+    open_tail(client, "events").await
+}
+
+async fn open_tail(client: &Client, what: &str) -> TcpStream {
+    open_with(client, what, "").await
+}
+
+/// With further headers, a line each.
+async fn open_with(client: &Client, what: &str, headers: &str) -> TcpStream {
     let (url, key) = client.publishing();
     let mut stream = TcpStream::connect(url.trim_start_matches("http://").trim_end_matches('/'))
         .await
         .expect("the API takes a connection");
-    let request = format!("GET /v1/tail/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\r\n");
+    let request = format!("GET /v1/tail/{what} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.expect("the API reads");
     let mut begin = [0; 12];
     let read = timeout(SOON, stream.read_exact(&mut begin)).await;
@@ -335,5 +345,165 @@ async fn tails_are_counted_and_one_that_ends_makes_room() {
     })
     .await;
     drop(tails);
+    up.stop().await;
+}
+
+/// Consumers of the streams that tails follow.
+async fn consumers(client: &Client) -> usize {
+    let nats = async_nats::connect(client.nats_url()).await.expect("a connection");
+    let jetstream = async_nats::jetstream::new(nats);
+    let mut count = 0;
+    for stream in [subjects::EVENTS, subjects::OUTCOMES, subjects::DEAD] {
+        let stream = jetstream.get_stream(stream).await.expect("a stream");
+        count += stream.cached_info().state.consumer_count;
+    }
+    count
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_consumer_of_a_reader_that_went_is_left_on_the_server() {
+    let up = Up::start().await;
+    let client = up.client();
+    let before = consumers(client).await;
+    for _ in 0..3 {
+        let mut tails = Vec::new();
+        for what in ["events", "deliveries", "dead"].into_iter().cycle().take(30) {
+            tails.push(open_tail(client, what).await);
+        }
+        assert_eq!(consumers(client).await, before + 30);
+        drop(tails);
+        eventually(SOON, "the server has forgotten them", async || {
+            match consumers(client).await {
+                left if left == before => Ok(()),
+                left => Err(format!("{left} consumers, {before} before")),
+            }
+        })
+        .await;
+    }
+    // One whose request is refused leaves none either.
+    for refused in ["/v1/tail/events?integration=nobody", "/v1/tail/events?type=a.**"] {
+        let answer = client.request("GET", refused, None).await;
+        assert!(answer.status >= 400, "{}", answer.text());
+    }
+    assert_eq!(consumers(client).await, before);
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_stops_for_a_while_holds_nobody_up_and_misses_nothing() {
+    const EVENTS: usize = 100;
+    let up = Up::start().await;
+    let client = up.client();
+    // It reads nothing at first, and what is meant for it is more than sockets and buffers hold.
+    let mut slow = open_tail(client, "events").await;
+    let mut quick = Tail::start(client, &["events", "--since", "1m", "--output", "json"]);
+    let data = json!({ "text": "x".repeat(200_000) });
+    for number in 0..EVENTS {
+        let id = format!("e-{number}");
+        client.publish(Publish::of("a.one", &data).id(&id)).await;
+    }
+    for number in 0..EVENTS {
+        assert_eq!(quick.json().await["id"], format!("e-{number}"));
+    }
+    let mut read = String::new();
+    let mut buffer = vec![0; 1 << 20];
+    let last = format!("\"id\":\"e-{}\"", EVENTS - 1);
+    let whole = timeout(SOON, async {
+        while !read.ends_with("\n\n\r\n") || !read.contains(&last) {
+            let count = slow.read(&mut buffer).await.expect("the API writes");
+            assert!(count > 0, "the tail ended");
+            read.push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()));
+        }
+    });
+    whole.await.expect("all comes in time");
+    let ids: Vec<&str> = read
+        .split("\"id\":\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let wanted: Vec<String> = (0..EVENTS).map(|number| format!("e-{number}")).collect();
+    assert_eq!(ids, wanted);
+    quick.stop().await;
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_goes_on_behind_any_place_that_it_gave_and_takes_no_other() {
+    let (up, target) = (Up::start().await, Target::start().await);
+    let client = up.client();
+    client.apply(json!([integration(&target, "ok", &[">"])])).await;
+    for number in 0..3 {
+        client
+            .publish(Publish::of("a.one", &json!({})).id(&format!("e-{number}")))
+            .await;
+    }
+    let mut all = Tail::start(client, &["events", "--since", "1m", "--output", "json"]);
+    let mut sequences = Vec::new();
+    for _ in 0..3 {
+        sequences.push(all.json().await["sequence"].as_u64().expect("a sequence"));
+    }
+    all.stop().await;
+    let mut behind = open_with(client, "events", &format!("last-event-id: {}\r\n", sequences[0])).await;
+    let mut read = String::new();
+    let mut buffer = [0; 4096];
+    let both = timeout(SOON, async {
+        while !read.contains("\"id\":\"e-2\"") {
+            let count = behind.read(&mut buffer).await.expect("the API writes");
+            read.push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()));
+        }
+    });
+    both.await.expect("what comes behind it");
+    assert!(
+        !read.contains("\"id\":\"e-0\"") && read.contains("\"id\":\"e-1\""),
+        "{read}"
+    );
+    assert!(read.contains(&format!("id: {}", sequences[2])), "{read}");
+
+    // What the stream has let go of is said, not passed by in silence.
+    let nats = async_nats::connect(client.nats_url()).await.expect("a connection");
+    let stream = async_nats::jetstream::new(nats).get_stream(subjects::EVENTS).await;
+    let stream = stream.expect("the stream EVENTS");
+    stream.purge().sequence(sequences[2]).await.expect("a purge");
+    let mut gap = open_with(client, "events", &format!("last-event-id: {}\r\n", sequences[0])).await;
+    let mut read = String::new();
+    let told = timeout(SOON, async {
+        while !read.contains("\"id\":\"e-2\"") {
+            let count = gap.read(&mut buffer).await.expect("the API writes");
+            read.push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()));
+        }
+    });
+    told.await.expect("what is left");
+    assert!(read.contains("event: gap") && read.contains("\"messages\":1"), "{read}");
+
+    let (url, key) = client.publishing();
+    let authorization = format!("Bearer {key}");
+    for wrong in ["x", "7.", "-1", "1.x", "99999999999999999999"] {
+        let headers = [("authorization", authorization.as_str()), ("last-event-id", wrong)];
+        let answer = try_request(url, "GET", "/v1/tail/events", &headers, Vec::new()).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.problem(400), "invalid", "{wrong}");
+        assert_eq!(answer.json()["field"], "last-event-id");
+    }
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_tail_says_that_it_stands_and_how_far_it_has_looked() {
+    let up = Up::start().await;
+    let client = up.client();
+    let mut tail = open_with(client, "dead", "").await;
+    let mut read = String::new();
+    let mut buffer = [0; 4096];
+    let stands = timeout(SOON, async {
+        // Once at the beginning, and again while nothing comes.
+        while read.matches(": still here").count() < 2 {
+            let count = tail.read(&mut buffer).await.expect("the API writes");
+            assert!(count > 0, "the tail ended: {read}");
+            read.push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()));
+        }
+    });
+    stands.await.expect("a quiet tail is no dead one");
+    assert!(read.contains("content-type: text/event-stream"), "{read}");
+    assert!(read.contains("id: 0"), "a place to come back to: {read}");
     up.stop().await;
 }

@@ -1,5 +1,7 @@
 //! Texts of owners, previews of requests, and tests of integrations: what is shown is what is sent.
 
+mod slack;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},

@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use serde_json::{Value, json};
 use signalbox_proto::{Accepted, Delivery, Event, Lane, Timestamp, subjects, wire};
 
-use crate::harness::{Answer, Client, Publish, Target, Up, eventually};
+use crate::harness::{Answer, Client, Cluster, Publish, Target, Up, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -416,5 +416,167 @@ async fn what_was_never_accepted_or_has_left_is_said_so() {
     );
     assert_eq!(gone["event"]["type"], "execution.failed");
     assert_eq!(of(&gone["deliveries"], "hook")["status"], "delivered", "{gone}");
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_on_its_way_is_said_to_be_where_it_is() {
+    let (mut cluster, target) = (Cluster::start().await, Target::start().await);
+    let client = cluster.client().clone();
+    client.apply(json!([integration(&target, "hook", &json!({}))])).await;
+
+    cluster.role("ingest").stop().await;
+    client
+        .publish(Publish::of("execution.failed", &json!({})).id("in"))
+        .await;
+    let waits = client.request("GET", "/v1/events/in", None).await;
+    assert_eq!(waits.problem(404), "not_accepted_yet");
+    assert_says(&waits.json(), "detail", &["is in INGEST since 2", "signalbox doctor"]);
+    // Only of its own org, and only its own id.
+    for other in ["in?org=acme", "inn"] {
+        let answer = client.request("GET", &format!("/v1/events/{other}"), None).await;
+        assert_eq!(answer.problem(404), "not_found");
+    }
+
+    cluster.role("router").stop().await;
+    cluster.role("ingest").restart().await;
+    let accepted = eventually(SOON, "the event is accepted", async || {
+        client.trace("in").await.map_err(|error| error.clone())
+    })
+    .await;
+    assert_eq!(accepted["status"], "accepted", "{accepted}");
+    assert_says(&accepted, "why", &["no router"]);
+
+    cluster.role("delivery").stop().await;
+    cluster.role("router").restart().await;
+    let pending = client.delivery("in", "pending", SOON).await;
+    assert_says(&pending, "why", &["has not been sent yet"]);
+    assert_says(&pending, "next", &["when a worker of webhook takes it"]);
+
+    // The provider's stream does not answer: nothing is known, and nothing else is said.
+    let jetstream = context(&client).await;
+    let stream = subjects::deliver_stream(&"webhook".parse().expect("a name"));
+    let answers = async |yes: bool| {
+        let stream = jetstream.get_stream(&stream).await.expect("the provider's stream");
+        let mut config = stream.cached_info().config.clone();
+        config.allow_direct = yes;
+        jetstream.update_stream(config).await.expect("a changed stream");
+    };
+    answers(false).await;
+    let silent = client.trace("in").await.expect("a trace");
+    assert_eq!(
+        (&silent["status"], &silent["unread"], &silent["deliveries"]),
+        (&json!("unknown"), &json!([stream]), &json!([])),
+        "{silent}"
+    );
+    assert_says(&silent, "why", &["not known", &stream, "did not answer"]);
+    let hook = of(&silent["not_matched"], "hook");
+    assert_eq!(hook["reason"], "unknown", "{hook}");
+    assert_says(hook, "why", &[&stream, "did not answer"]);
+    let (_, tree) = client.command(&["trace", "in"]).await;
+    assert!(tree.contains(&format!("not known: what waits in {stream}")), "{tree}");
+
+    // Another integration's end is known all the same.
+    answers(true).await;
+    cluster.role("delivery").restart().await;
+    client.delivery("in", "delivered", SOON).await;
+    answers(false).await;
+    let known = client.trace("in").await.expect("a trace");
+    assert_eq!(known["status"], "routed", "{known}");
+    assert_says(&known, "why", &["1 of 1 integrations", "if not more", &stream]);
+    assert_eq!(of(&known["deliveries"], "hook")["status"], "delivered", "{known}");
+    answers(true).await;
+    cluster.assert_alive();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_became_of_an_event_is_told_though_its_integrations_went_and_it_was_sent_again() {
+    let (up, target) = (Up::start().await, Target::start().await);
+    let client = up.client();
+    target.script("/gone", [Answer::status(422)]);
+    target.script(
+        "/again",
+        [Answer::status(400), Answer::status(400), Answer::status(200)],
+    );
+    client
+        .apply(json!([
+            integration(&target, "gone", &json!({})),
+            integration(&target, "again", &json!({})),
+        ]))
+        .await;
+    client
+        .publish(Publish::of("execution.failed", &json!({})).id("e-1"))
+        .await;
+    let trace = eventually(SOON, "both have ended", async || {
+        let trace = client.trace("e-1").await?;
+        let list = trace["deliveries"].as_array().cloned().unwrap_or_default();
+        let dead = list.iter().filter(|one| one["status"] == "dead");
+        if dead.count() == 2 {
+            Ok(trace)
+        } else {
+            Err(trace.to_string())
+        }
+    })
+    .await;
+    let letter = text(of(&trace["deliveries"], "again"), "dead_letter_id").to_owned();
+    client.act("/v1/dead-letters/replay", json!({ "ids": [letter] })).await;
+    let again = eventually(SOON, "the replay has died, too", async || {
+        let trace = client.trace("e-1").await?;
+        let again = of(&trace["deliveries"], "again").clone();
+        if again["status"] == "dead" && again["generation"] != 0 {
+            Ok(again)
+        } else {
+            Err(trace.to_string())
+        }
+    })
+    .await;
+    assert_ne!(text(&again, "dead_letter_id"), letter, "its newest");
+    assert_says(&again, "next", &[text(&again, "dead_letter_id")]);
+    let letter = text(&again, "dead_letter_id").to_owned();
+    client.act("/v1/dead-letters/replay", json!({ "ids": [letter] })).await;
+    let last = client.request("DELETE", "/v1/integrations/gone", None).await;
+    assert!((200..300).contains(&last.status), "{}", last.text());
+
+    let trace = eventually(SOON, "the second replay is delivered", async || {
+        let trace = client.trace("e-1").await?;
+        match of(&trace["deliveries"], "again")["status"].as_str() {
+            Some("delivered") => Ok(trace),
+            _ => Err(trace.to_string()),
+        }
+    })
+    .await;
+    let again = of(&trace["deliveries"], "again");
+    assert_says(again, "why", &["answered 200", "after it was replayed"]);
+    assert_says(again, "next", &["nothing more"]);
+    assert_eq!(again["replays"].as_array().map(Vec::len), Some(2), "{again}");
+    assert_eq!(again["history"].as_array().map(Vec::len), Some(3), "{again}");
+    // A deleted integration is still one of those that have it.
+    assert_says(&trace, "why", &["2 of 2 integrations"]);
+    let gone = of(&trace["deliveries"], "gone");
+    assert_says(gone, "why", &["never take it"]);
+    assert_says(gone, "next", &["was deleted", "--to INTEGRATION"]);
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_of_several_sources_is_a_question() {
+    let up = Up::start().await;
+    let client = up.client();
+    for source in ["/a", "/b"] {
+        let publish = Publish::of("tick", &json!({})).id("same").header("ce-source", source);
+        client.publish(publish).await;
+    }
+    let several = eventually(SOON, "both are accepted", async || {
+        let answer = client.request("GET", "/v1/events/same", None).await;
+        match answer.status {
+            409 => Ok(answer),
+            _ => Err(answer.text()),
+        }
+    })
+    .await;
+    assert_eq!(several.problem(409), "several_events");
+    assert_eq!(several.json()["sources"], json!(["/a", "/b"]));
+    let one = client.get("/v1/events/same?source=/b").await;
+    assert_eq!(one["event"]["source"], "/b", "{one}");
     up.stop().await;
 }

@@ -29,6 +29,12 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value:
     assert_eq!(text, golden, "{name}: SIGNALBOX_GOLDEN_UPDATE=1 writes it anew");
 }
 
+/// The bytes of a golden file.
+pub(crate) fn bytes(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/{name}.hex"));
+    to_bytes(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
 /// Hexadecimal digits, and in a second column what of it can be read.
 fn to_text(bytes: &[u8]) -> String {
     let mut text = String::new();

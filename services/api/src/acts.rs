@@ -4,11 +4,7 @@ mod events;
 mod letters;
 mod waiting;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 use signalbox_broker::Error as BrokerError;
 use signalbox_proto::{
@@ -22,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     App, Shared, problems,
     problems::invalid,
-    request::{Query, time},
+    request::{Path, Query, time},
 };
 
 pub(crate) use events::replay as replay_events;
@@ -52,7 +48,7 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
     if let Some(cursor) = &page.cursor
         && Uuid::parse_str(cursor).is_err()
     {
-        return Err(invalid("cursor", "is not a cursor that this API gave"));
+        return Err(problems::no_cursor());
     }
     let mut acts: Vec<Act> = shared
         .broker
@@ -75,19 +71,19 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
     Ok(Json(json!({ "items": items, "next_cursor": next })))
 }
 
-pub(crate) async fn show(State(shared): App, Path(id): Path<String>, query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn show(State(shared): App, Path(id): Path, query: Query) -> Result<Json<Value>, Problem> {
     query.end()?;
     Ok(Json(shared.view_act(&shared.read_act(&id).await?.0)))
 }
 
-pub(crate) async fn cancel(State(shared): App, Path(id): Path<String>, query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn cancel(State(shared): App, Path(id): Path, query: Query) -> Result<Json<Value>, Problem> {
     query.end()?;
     let act = shared.turn(&id, cancelled).await?;
     tracing::info!(act.id = id, status = word(act.status), "an act was asked to stop");
     Ok(Json(shared.view_act(&act)))
 }
 
-pub(crate) async fn resume(State(shared): App, Path(id): Path<String>, query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn resume(State(shared): App, Path(id): Path, query: Query) -> Result<Json<Value>, Problem> {
     query.end()?;
     let act = shared.turn(&id, resumed).await?;
     tracing::info!(act.id = id, cursor = act.cursor, "an act was asked to go on");

@@ -6,12 +6,10 @@
 use std::{
     collections::{HashMap, HashSet},
     ops::ControlFlow,
+    time::Instant,
 };
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde_json::{Value, json};
 use signalbox_broker::browse::{Marks, Stored, dead_letter_id, dead_letter_seq};
 use signalbox_proto::{DeadLetter, DeadReason, Name, Stage, Timestamp, act::DeadFilter, subjects, wire};
@@ -20,7 +18,7 @@ use signalbox_runtime::Problem;
 use crate::{
     App, Shared, problems,
     problems::invalid,
-    request::{self, Page, Query},
+    request::{self, Page, Path, Query},
     view,
 };
 
@@ -28,6 +26,8 @@ use crate::{
 const GROUPS_MAX: usize = 10_000;
 /// Dead letters of a group that are named: the newest.
 const EXAMPLES_MAX: usize = 3;
+/// Dead letters that are looked at for groups before a rest as long as the look.
+const PART: usize = 200;
 
 pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
     let filter = filter(&shared, &mut query)?;
@@ -45,7 +45,7 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
     }
 }
 
-pub(crate) async fn show(State(shared): App, Path(id): Path<String>, mut query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn show(State(shared): App, Path(id): Path, mut query: Query) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
     query.end()?;
     let missing = || problems::not_found("dead letter", &id);
@@ -71,6 +71,7 @@ pub(crate) async fn show(State(shared): App, Path(id): Path<String>, mut query: 
 fn filter(shared: &Shared, query: &mut Query) -> Result<DeadFilter, Problem> {
     let now = Timestamp::now();
     let org = query.org()?;
+    let (since, until) = query.span(now)?;
     let mut filter = DeadFilter {
         integration: query.take("integration"),
         provider: query.provider("provider")?.map(str::to_owned),
@@ -82,8 +83,8 @@ fn filter(shared: &Shared, query: &mut Query) -> Result<DeadFilter, Problem> {
             .map(|text| request::event_type("event_type", &text))
             .transpose()?
             .map(|event_type| event_type.to_string()),
-        since: query.time("since", now)?,
-        until: query.time("until", now)?,
+        since,
+        until,
         ..DeadFilter::default()
     };
     complete(shared, &mut filter, &org)?;
@@ -169,17 +170,25 @@ impl<'a> Matcher<'a> {
 }
 
 impl Shared {
-    /// Looks at the dead letters that match, newest first, until `each` has enough.
+    /// Looks at the dead letters that match, newest first, until `each` has enough, or until so many were looked at: the
+    /// place at which it goes on then.
     pub(crate) async fn matching(
         &self,
         matcher: &Matcher<'_>,
         before: Option<u64>,
+        most: usize,
         mut each: impl FnMut(u64, DeadLetter) -> ControlFlow<()>,
-    ) -> Result<(), Problem> {
+    ) -> Result<Option<u64>, Problem> {
+        let (mut looked_at, mut goes_on) = (0, None);
         let look = |stored: Stored| {
             if matcher.is_past(stored.at) {
                 return ControlFlow::Break(());
             }
+            if looked_at == most {
+                goes_on = Some(stored.seq + 1);
+                return ControlFlow::Break(());
+            }
+            looked_at += 1;
             match wire::decode::<DeadLetter>(&stored.body) {
                 Ok(letter) if matcher.matches(stored.seq, stored.at, &letter) => each(stored.seq, letter),
                 Ok(_) => ControlFlow::Continue(()),
@@ -192,16 +201,18 @@ impl Shared {
         self.broker
             .read_back(subjects::DEAD, &matcher.subjects(), before, look)
             .await
-            .map_err(problems::broker)
+            .map_err(problems::broker)?;
+        Ok(goes_on)
     }
 
     async fn page(&self, filter: &DeadFilter, page: &Page) -> Result<Value, Problem> {
         let matcher = Matcher::new(filter)?;
-        let before = page.cursor.as_deref().map(|cursor| {
-            dead_letter_seq(cursor).ok_or_else(|| invalid("cursor", "is not a cursor that this API gave"))
-        });
+        let before = page
+            .cursor
+            .as_deref()
+            .map(|cursor| dead_letter_seq(cursor).ok_or_else(problems::no_cursor));
         let mut found = Vec::new();
-        self.matching(&matcher, before.transpose()?, |seq, letter| {
+        self.matching(&matcher, before.transpose()?, usize::MAX, |seq, letter| {
             found.push((seq, letter));
             if found.len() > page.limit {
                 ControlFlow::Break(())
@@ -232,11 +243,20 @@ impl Shared {
         let matcher = Matcher::new(filter)?;
         let marks = self.broker.marks().await.map_err(problems::broker)?;
         let mut groups = Groups::new(GROUPS_MAX);
-        self.matching(&matcher, None, |seq, letter| {
-            groups.add(seq, letter, marks.is_settled(seq));
-            ControlFlow::Continue(())
-        })
-        .await?;
+        let mut before = None;
+        loop {
+            let began = Instant::now();
+            let add = |seq, letter| {
+                groups.add(seq, letter, marks.is_settled(seq));
+                ControlFlow::Continue(())
+            };
+            before = self.matching(&matcher, before, PART, add).await?;
+            if before.is_none() {
+                break;
+            }
+            // Live traffic goes through the same server.
+            tokio::time::sleep(began.elapsed()).await;
+        }
         let name = |id: &str| Some(self.directory.by_id(id)?.name.clone());
         Ok(groups.view(limit, name))
     }

@@ -14,17 +14,14 @@ mod retry;
 
 use std::collections::BTreeMap;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde_json::{Map, Value, json};
 use signalbox_proto::Timestamp;
 use signalbox_runtime::Problem;
 
 use crate::{
     App, Shared,
-    request::{Page, Query},
+    request::{Page, Path, Query},
     story::Story,
     why::{self, Why},
 };
@@ -41,15 +38,11 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
     shared.list_deliveries(given, query).await
 }
 
-pub(crate) async fn of_integration(
-    State(shared): App,
-    Path(id): Path<String>,
-    query: Query,
-) -> Result<Json<Value>, Problem> {
+pub(crate) async fn of_integration(State(shared): App, Path(id): Path, query: Query) -> Result<Json<Value>, Problem> {
     shared.list_deliveries(Some(id), query).await
 }
 
-pub(crate) async fn show(State(shared): App, Path(id): Path<String>, mut query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn show(State(shared): App, Path(id): Path, mut query: Query) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
     let given = query.take("integration");
     query.end()?;

@@ -6,7 +6,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -23,7 +23,7 @@ use signalbox_runtime::Problem;
 use crate::{
     App, Shared,
     problems::{self, invalid},
-    request::{self, Body, Query},
+    request::{self, Body, Path, Query},
 };
 
 /// Types that an org may register: ingest keeps them all, schemas compiled.
@@ -34,10 +34,15 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
     let built_in = query.one_of("built_in", &["true", "false"])?.map(|word| word == "true");
     let page = query.page()?;
     query.end()?;
+    let cursor: Option<EventType> = page
+        .cursor
+        .as_deref()
+        .map(|text| text.parse().map_err(|_| problems::no_cursor()))
+        .transpose()?;
     let own = shared.broker.event_types(&org).await.map_err(problems::broker)?;
     let mut found: Vec<(&str, Value)> = merged(&own)
         .into_iter()
-        .filter(|(name, _)| page.cursor.as_deref().is_none_or(|cursor| *name > cursor))
+        .filter(|(name, _)| cursor.as_ref().is_none_or(|cursor| *name > cursor.as_str()))
         .filter(|(name, _)| built_in.is_none_or(|wanted| wanted == types::built_in(name).is_some()))
         .map(|(name, own)| (name, view(name, own)))
         .take(page.limit + 1)
@@ -77,11 +82,7 @@ fn view(name: &str, own: Option<&Registered>) -> Value {
     })
 }
 
-pub(crate) async fn show(
-    State(shared): App,
-    Path(name): Path<String>,
-    mut query: Query,
-) -> Result<Json<Value>, Problem> {
+pub(crate) async fn show(State(shared): App, Path(name): Path, mut query: Query) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
     query.end()?;
     let name = request::event_type("type", &name)?;
@@ -183,7 +184,7 @@ pub(crate) async fn create(
 
 pub(crate) async fn put(
     State(shared): App,
-    Path(name): Path<String>,
+    Path(name): Path,
     mut query: Query,
     Body(given): Body<Given>,
 ) -> Result<Response, Problem> {
@@ -213,11 +214,7 @@ pub(crate) async fn put(
     Ok(answer(status, &registered))
 }
 
-pub(crate) async fn delete(
-    State(shared): App,
-    Path(name): Path<String>,
-    mut query: Query,
-) -> Result<Json<Value>, Problem> {
+pub(crate) async fn delete(State(shared): App, Path(name): Path, mut query: Query) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
     query.end()?;
     let name = request::event_type("type", &name)?;

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use signalbox_broker::holding::Drain;
@@ -15,7 +12,7 @@ use signalbox_runtime::{Problem, duration};
 use crate::{
     App, problems,
     problems::invalid,
-    request::{Body, Query},
+    request::{Body, Path, Query},
     view,
 };
 
@@ -29,11 +26,14 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
     let status = query.one_of("status", &view::STATUSES)?;
     let page = query.page()?;
     query.end()?;
+    let cursor: Option<Name> = page
+        .cursor
+        .as_deref()
+        .map(|text| text.parse().map_err(|_| problems::no_cursor()))
+        .transpose()?;
     shared.directory.complete()?;
     let wanted = |integration: &Arc<Integration>| {
-        page.cursor
-            .as_deref()
-            .is_none_or(|cursor| integration.name.as_str() > cursor)
+        cursor.as_ref().is_none_or(|cursor| integration.name > *cursor)
             && provider.is_none_or(|provider| integration.provider.as_str() == provider)
             && kind.is_none_or(|kind| view::kind(integration) == Some(kind))
             && status.is_none_or(|status| view::status(integration, &shared.directory.state(&integration.id)) == status)
@@ -53,18 +53,14 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
     Ok(Json(json!({ "items": items, "next_cursor": next })))
 }
 
-pub(crate) async fn show(State(shared): App, Path(id): Path<String>, mut query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn show(State(shared): App, Path(id): Path, mut query: Query) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
     query.end()?;
     let integration = shared.find(&org, &id)?;
     Ok(Json(shared.view(&integration)))
 }
 
-pub(crate) async fn delete(
-    State(shared): App,
-    Path(id): Path<String>,
-    mut query: Query,
-) -> Result<Json<Value>, Problem> {
+pub(crate) async fn delete(State(shared): App, Path(id): Path, mut query: Query) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
     let discard = query.flag("discard")?;
     query.end()?;
@@ -91,7 +87,7 @@ pub(crate) struct Nothing {}
 
 pub(crate) async fn pause(
     State(shared): App,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
     Body(Nothing {}): Body<Nothing>,
 ) -> Result<Json<Value>, Problem> {
@@ -119,7 +115,7 @@ pub(crate) struct Resume {
 
 pub(crate) async fn resume(
     State(shared): App,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
     Body(resume): Body<Resume>,
 ) -> Result<Json<Value>, Problem> {

@@ -179,3 +179,6 @@ async fn authenticate(State(shared): App, request: Request, next: Next) -> Respo
         Err(problem) => problem.into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,11 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    Json,
-    body::Bytes,
-    extract::{Path, State},
-};
+use axum::{Json, body::Bytes, extract::State};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
@@ -31,7 +27,7 @@ use crate::{
     apply::refuse,
     problems,
     problems::invalid,
-    request::{Body, Query},
+    request::{Body, Path, Query},
     story::Wanted,
     trace::one_source,
     view, why,
@@ -97,7 +93,7 @@ struct Sent {
 
 pub(crate) async fn preview(
     State(shared): App,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
     Body(asked): Body<Asked>,
 ) -> Result<Json<Answer>, Problem> {

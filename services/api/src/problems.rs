@@ -67,6 +67,14 @@ pub(crate) fn invalid(field: &str, detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid", detail).field(field)
 }
 
+/// A cursor that no list ends with.
+pub(crate) fn no_cursor() -> Problem {
+    invalid(
+        "cursor",
+        "is not a cursor that this API gave: take next_cursor of the page before, or leave it out for the first page",
+    )
+}
+
 /// A field that names no provider of this version.
 pub(crate) fn no_provider(field: &str) -> Problem {
     let known: Vec<&str> = signalbox_providers::registry().iter().map(|entry| entry.name).collect();

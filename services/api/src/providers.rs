@@ -1,11 +1,14 @@
 //! The kinds of targets that this version delivers to.
 
-use axum::{Json, extract::Path};
+use axum::Json;
 use serde_json::{Value, json};
 use signalbox_providers::Entry;
 use signalbox_runtime::Problem;
 
-use crate::{problems, request::Query};
+use crate::{
+    problems,
+    request::{Path, Query},
+};
 
 pub(crate) async fn list(query: Query) -> Result<Json<Value>, Problem> {
     query.end()?;
@@ -13,7 +16,7 @@ pub(crate) async fn list(query: Query) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({ "items": items, "next_cursor": null })))
 }
 
-pub(crate) async fn show(Path(name): Path<String>, query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn show(Path(name): Path, query: Query) -> Result<Json<Value>, Problem> {
     query.end()?;
     let entry = signalbox_providers::find(&name).ok_or_else(|| problems::not_found("provider", &name))?;
     Ok(Json(view(entry)))

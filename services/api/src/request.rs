@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{self, FromRequest, FromRequestParts, Request},
     http::{StatusCode, request::Parts},
 };
 use serde::de::DeserializeOwned;
 use signalbox_proto::{EventType, Name, Timestamp, names::InvalidName};
 use signalbox_runtime::{Problem, duration};
 
-use crate::problems::{invalid, no_provider};
+use crate::problems::{self, invalid, no_provider};
 
 /// Entries of a page where a request names no number.
 const LIMIT: usize = 50;
@@ -20,6 +20,25 @@ const LIMIT_MAX: usize = 200;
 
 /// The parameters of a URL. Each is taken by its reader; [`Query::end`] refuses what nobody took.
 pub(crate) struct Query(BTreeMap<String, String>);
+
+/// What a path names: the one part of it that a route leaves open.
+pub(crate) struct Path(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Path {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match extract::Path::from_request_parts(parts, state).await {
+            Ok(extract::Path(name)) => Ok(Self(name)),
+            Err(rejection) if rejection.status().is_client_error() => Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "invalid",
+                "the path is not UTF-8: write its bytes as %xx of UTF-8",
+            )),
+            Err(rejection) => Err(problems::internal(&rejection)),
+        }
+    }
+}
 
 /// Which part of a list is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,12 +124,28 @@ impl Query {
         self.take(name).map(|text| time(name, &text, now)).transpose()
     }
 
+    /// Takes `since` and `until`, which is to lie behind it.
+    pub(crate) fn span(&mut self, now: Timestamp) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
+        let (since, until) = (self.time("since", now)?, self.time("until", now)?);
+        match (since, until) {
+            (Some(since), Some(until)) if until <= since => Err(invalid(
+                "until",
+                format!("is {until}, not after since, {since}: nothing lies between"),
+            )),
+            span => Ok(span),
+        }
+    }
+
     /// Takes `limit` and `cursor`.
     pub(crate) fn page(&mut self) -> Result<Page, Problem> {
-        let limit = self.parse("limit")?.unwrap_or(LIMIT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(invalid("limit", format!("is outside 1 to {LIMIT_MAX}")));
-        }
+        let limit = match self.take("limit") {
+            None => LIMIT,
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|limit| (1..=LIMIT_MAX).contains(limit))
+                .ok_or_else(|| invalid("limit", format!("is no whole number of 1 to {LIMIT_MAX}")))?,
+        };
         Ok(Page {
             limit,
             cursor: self.take("cursor"),
@@ -177,7 +212,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 }
 
 /// Reads a JSON text and says which field does not fit.
+///
+/// Only for objects: fields by their place in a list would be read, too, and nobody means that.
 pub(crate) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalid",
+            "the body is a list, not an object with fields",
+        ));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();

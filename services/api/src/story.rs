@@ -42,6 +42,8 @@ pub(crate) struct Stories<'a> {
     pub(crate) unmade: BTreeMap<u64, (u64, String)>,
     /// Streams of providers that could not be read: what waits there is not known.
     pub(crate) unread: Vec<String>,
+    /// Whether a stream holds more than one request reads: what lies behind the bound is not known.
+    pub(crate) is_cut: bool,
 }
 
 /// All that is known of one delivery.
@@ -104,6 +106,7 @@ impl<'a> Stories<'a> {
             buried: HashMap::new(),
             unmade: BTreeMap::new(),
             unread: Vec::new(),
+            is_cut: false,
         }
     }
 

@@ -11,7 +11,7 @@ use std::{convert::Infallible, str::FromStr, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::{
         IntoResponse as _, Response,
@@ -31,7 +31,12 @@ use signalbox_proto::{
 use signalbox_runtime::{Problem, Shutdown};
 use tokio::{sync::mpsc, time::Instant};
 
-use crate::{App, Shared, dead, problems, problems::invalid, request::Query, story, view};
+use crate::{
+    App, Shared, dead, problems,
+    problems::invalid,
+    request::{Path, Query},
+    story, view,
+};
 
 /// Tails that a process serves at the same time.
 pub(crate) const TAILS_MAX: usize = 64;
@@ -112,7 +117,7 @@ impl std::fmt::Display for Place {
 pub(crate) async fn tail(
     State(shared): App,
     Extension(shutdown): Extension<Shutdown>,
-    Path(kind): Path<String>,
+    Path(kind): Path,
     headers: HeaderMap,
     mut query: Query,
 ) -> Result<Response, Problem> {

@@ -11,11 +11,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Map, Value, json};
 use signalbox_broker::browse::dead_letter_id;
 use signalbox_matching::{EventView, explain_view};
@@ -27,7 +23,7 @@ use signalbox_runtime::Problem;
 use crate::{
     App, Shared, problems,
     problems::invalid,
-    request::Query,
+    request::{Path, Query},
     story::{Replay, Stories, Story, Wanted},
     view,
     why::{self, Unmatched, Why},
@@ -42,11 +38,7 @@ const DELIVERIES_MAX: usize = 1_000;
 /// Integrations that are listed as not matched, those whose filter alone decided first.
 const NOT_MATCHED_MAX: usize = 100;
 
-pub(crate) async fn trace(
-    State(shared): App,
-    Path(id): Path<String>,
-    mut query: Query,
-) -> Result<Json<Value>, Problem> {
+pub(crate) async fn trace(State(shared): App, Path(id): Path, mut query: Query) -> Result<Json<Value>, Problem> {
     let org = query.org()?;
     let source = query.take("source");
     let now = Timestamp::now();
@@ -155,20 +147,29 @@ impl Read<'_> {
             .map(|story| story.integration.clone())
             .collect();
         let integrations = shared.directory.of_org(&org);
-        let count = integrations.len();
+        // Those that have it and were deleted since count, too.
+        let gone = delivered
+            .iter()
+            .filter(|id| !integrations.iter().any(|one| one.id == **id));
+        let count = integrations.len() + gone.count();
+        let gaps = self.gaps();
+        let gap = gaps.clone();
         // Asking compiles conditions, which takes its time for thousands of them.
         let asked = accepted.clone();
-        let (not_matched, more) = tokio::task::spawn_blocking(move || not_matched(&integrations, &delivered, &asked))
-            .await
-            .map_err(|error| problems::internal(&error))?;
+        let (not_matched, more) =
+            tokio::task::spawn_blocking(move || not_matched(&integrations, &delivered, &asked, gap.as_deref()))
+                .await
+                .map_err(|error| problems::internal(&error))?;
         let deliveries = self.deliveries(&accepted.event.id, Some(accepted.at));
         let matched = self.stories.deliveries().len();
+        let routed_to = self.routed_to(accepted.seq);
         let unmade = self.stories.unmade.get(&accepted.seq);
         let kept = self.records_from.is_none_or(|from| from <= accepted.at);
         let status = match (matched, unmade, self.no_route) {
             (1.., _, _) => "routed",
             (0, Some(_), _) => "dead",
             (0, None, true) => "no_route",
+            (0, None, false) if gaps.is_some() => "unknown",
             (0, None, false) if kept => "accepted",
             (0, None, false) => "unknown",
         };
@@ -181,7 +182,16 @@ impl Read<'_> {
                 }
             }
             ("routed", _) => Why {
-                why: format!("{matched} of {count} integrations of org {org} have it"),
+                why: match gaps {
+                    Some(gaps) => {
+                        format!("{matched} of {count} integrations of org {org} have it, if not more: {gaps}")
+                    }
+                    None if routed_to > matched => format!(
+                        "{matched} of {count} integrations of org {org} have it; it matched {routed_to}, and what became \
+                         of the others is on its way or older than what the streams keep"
+                    ),
+                    None => format!("{matched} of {count} integrations of org {org} have it"),
+                },
                 next: "see its deliveries".to_owned(),
             },
             ("no_route", _) => Why {
@@ -198,6 +208,10 @@ impl Read<'_> {
             ("accepted", _) => Why {
                 why: "no router has been through with it yet".to_owned(),
                 next: "look again in a moment; `signalbox doctor` says whether a router runs".to_owned(),
+            },
+            _ if let Some(gaps) = gaps => Why {
+                why: format!("what became of it is not known: {gaps}"),
+                next: "look again in a moment; `signalbox doctor` says what is wrong with the streams".to_owned(),
             },
             _ => Why {
                 why: "what became of it is older than what the streams keep".to_owned(),
@@ -216,6 +230,7 @@ impl Read<'_> {
             "deliveries": deliveries,
             "deliveries_more": self.deliveries_more(),
             "unread": self.stories.unread,
+            "truncated": self.stories.is_cut,
             "not_matched": not_matched,
             "not_matched_more": more,
         }))
@@ -246,6 +261,7 @@ impl Read<'_> {
             "deliveries": self.deliveries(&event.id, kept.map(|accepted| accepted.at)),
             "deliveries_more": self.deliveries_more(),
             "unread": self.stories.unread,
+            "truncated": self.stories.is_cut,
             // Without its data nobody can say why others did not match.
             "not_matched": [],
             "not_matched_more": 0,
@@ -270,6 +286,29 @@ impl Read<'_> {
         list.into_iter().map(|(_, delivery)| delivery).collect()
     }
 
+    /// What could not be read, in words.
+    fn gaps(&self) -> Option<String> {
+        let silent = &self.stories.unread;
+        match (silent.as_slice(), self.stories.is_cut) {
+            ([], false) => None,
+            ([], true) => Some("the streams hold more than one request reads".to_owned()),
+            ([_, ..], false) => Some(format!("{} did not answer", silent.join(", "))),
+            ([_, ..], true) => Some(format!(
+                "{} did not answer, and others hold more than one request reads",
+                silent.join(", ")
+            )),
+        }
+    }
+
+    /// How many integrations the router matched, by what the deliveries of the event say.
+    fn routed_to(&self, seq: u64) -> usize {
+        let events = self.stories.deliveries().flat_map(|story| &story.events);
+        let matched = events.filter(|event| event.seq == seq).map(|event| event.matched);
+        matched
+            .max()
+            .map_or(0, |matched| usize::try_from(matched).unwrap_or(usize::MAX))
+    }
+
     /// How many deliveries are not listed.
     fn deliveries_more(&self) -> usize {
         self.stories.deliveries().len().saturating_sub(DELIVERIES_MAX)
@@ -283,7 +322,13 @@ impl Read<'_> {
         integration: Option<&Integration>,
     ) -> Value {
         let state = self.shared.directory.state(&story.integration);
-        let Why { why, next } = why::delivery(story, &state, integration, self.now);
+        let Why { mut why, next } = why::delivery(story, &state, integration, self.now);
+        if let Some(gaps) = self
+            .gaps()
+            .filter(|_| story.moving().is_none() && story.ended().is_none())
+        {
+            why = format!("{why}; what came then is not known: {gaps}");
+        }
         let (step, steps) = why::step(story, integration).unzip();
         let mut view: Map<String, Value> = story.view(&state, integration);
         let mut put = |name: &str, value: Value| view.insert(name.to_owned(), value);
@@ -327,6 +372,7 @@ fn not_matched(
     integrations: &[Arc<Integration>],
     delivered: &HashSet<String>,
     accepted: &Accepted,
+    gaps: Option<&str>,
 ) -> (Vec<Value>, usize) {
     // Read once, however many ask.
     let (view, shown) = (EventView::new(accepted), view::accepted(accepted));
@@ -335,7 +381,7 @@ fn not_matched(
         .take(ASKED_MAX)
         .map(|one| {
             let verdict = explain_view(one, accepted, &view);
-            (one.as_ref(), why::unmatched_of(one, accepted, &verdict, &shown))
+            (one.as_ref(), why::unmatched_of(one, accepted, &verdict, &shown, gaps))
         })
         .collect();
     // Stable: those that are alike stay in the order of their names.

@@ -47,7 +47,8 @@ fn named(integration: Option<&Integration>, id: &str) -> String {
     }
 }
 
-fn org_flag(org: &Name) -> String {
+/// What a command needs to know the org.
+pub(crate) fn org_flag(org: &Name) -> String {
     if *org == Name::default_org() {
         String::new()
     } else {
@@ -67,6 +68,10 @@ fn at(time: Timestamp) -> String {
 /// Why a delivery stands as it does, and what comes next.
 pub(crate) fn delivery(story: &Story, state: &State, integration: Option<&Integration>, now: Timestamp) -> Why {
     match (story.moving(), story.ended()) {
+        (Some(_), _) if integration.is_some_and(|one| one.status == Status::Deleted) => Why::new(
+            "its integration was deleted",
+            format!("it is given up when a worker of {} takes it", story.provider),
+        ),
         (Some((delivery, place)), _) => waits(story, delivery, place, state, integration, now),
         (None, Some(ended)) => ends(story, ended, integration),
         (None, None) => between(story, state, integration, now),
@@ -192,10 +197,14 @@ fn ends(story: &Story, ended: Final, integration: Option<&Integration>) -> Why {
     let again = |lead: &str| match (dead, replayed) {
         (_, Some((act, time))) => format!("act {act} replayed it at {}", at(*time)),
         (Some((seq, _)), None) => {
-            let (id, org) = (
-                dead_letter_id(seq),
-                integration.map_or_else(String::new, |one| org_flag(&one.org)),
-            );
+            let id = dead_letter_id(seq);
+            let org = integration.map_or_else(String::new, |one| org_flag(&one.org));
+            if integration.is_some_and(|one| one.status == Status::Deleted) {
+                return format!(
+                    "{lead}dead letter {id}; its integration was deleted, so replay it to another one with \
+                     `signalbox dead replay {id} --to INTEGRATION{org}`"
+                );
+            }
             format!("{lead}dead letter {id}: replay with `signalbox dead replay {id}{org}`")
         }
         (None, None) => "its dead letter is older than what DEAD keeps".to_owned(),
@@ -213,7 +222,9 @@ fn ends(story: &Story, ended: Final, integration: Option<&Integration>) -> Why {
             Why::new(why, "nothing more")
         }
         Final::Expired => {
-            let after = integration.map_or_else(String::new, |one| {
+            // What it is now says nothing of then, where the integration was changed since.
+            let same = |one: &&Integration| dead.is_some_and(|(_, buried)| one.updated_at <= buried.letter.last_at);
+            let after = integration.filter(same).map_or_else(String::new, |one| {
                 format!(" ({})", duration::format(one.expire_after()))
             });
             Why::new(format!("it waited longer than expire_after{after}"), again(""))
@@ -254,7 +265,12 @@ fn delivered(story: &Story) -> Why {
             let code = last
                 .response_code
                 .map_or_else(|| "took it".to_owned(), |code| format!("answered {code}"));
-            format!("the target {code}, {}", ordinal(last.attempt))
+            let again = if last.generation > 0 {
+                " after it was replayed"
+            } else {
+                ""
+            };
+            format!("the target {code}, {}{again}", ordinal(last.attempt))
         }
         None => "the target took it".to_owned(),
     };
@@ -303,15 +319,17 @@ pub(crate) struct Unmatched {
 
 /// Why an event has no delivery to an integration, by what the integration is today.
 pub(crate) fn unmatched(integration: &Integration, accepted: &Accepted, verdict: &Verdict) -> Unmatched {
-    unmatched_of(integration, accepted, verdict, &crate::view::accepted(accepted))
+    unmatched_of(integration, accepted, verdict, &crate::view::accepted(accepted), None)
 }
 
-/// As [`unmatched`], for who asks about many integrations: `shown` is the event as answers show it.
+/// As [`unmatched`], for who asks about many integrations: `shown` is the event as answers show it, `gaps` says what of
+/// the streams could not be read.
 pub(crate) fn unmatched_of(
     integration: &Integration,
     accepted: &Accepted,
     verdict: &Verdict,
     shown: &Value,
+    gaps: Option<&str>,
 ) -> Unmatched {
     let event = &accepted.event;
     let (reason, why, next) = match verdict {
@@ -327,6 +345,11 @@ pub(crate) fn unmatched_of(
                 at(integration.updated_at)
             ),
             replay(integration, accepted),
+        ),
+        Verdict::Match if let Some(gaps) = gaps => (
+            "unknown",
+            format!("it matches, and whether it has a delivery is not known: {gaps}"),
+            "look again in a moment; `signalbox doctor` says what is wrong with the streams".to_owned(),
         ),
         Verdict::Match => (
             "unknown",
@@ -385,8 +408,12 @@ pub(crate) fn unmatched_of(
             "mend its `filter.where`".to_owned(),
         ),
     };
-    let changed = integration.updated_at > accepted.at && !matches!(reason, "created_later" | "changed_later");
-    let why = if changed {
+    let told = matches!(reason, "created_later" | "changed_later");
+    let why = if told {
+        why
+    } else if integration.created_at > accepted.at {
+        format!("{why} (it was made at {}, after the event)", at(integration.created_at))
+    } else if integration.updated_at > accepted.at {
         format!(
             "{why} (as it is since {}; when the event came it may have been another way)",
             at(integration.updated_at)

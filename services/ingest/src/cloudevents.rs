@@ -13,7 +13,7 @@ use signalbox_proto::event::BYTES_MAX;
 
 use crate::{
     facts,
-    input::{Draft, Headers, Rejection, TRACE_HEADERS, is_json, media_type},
+    input::{Draft, Headers, Rejection, TRACE_HEADERS, is_json, media_type, quoted},
     msgpack::{self, is_msgpack},
 };
 
@@ -134,7 +134,7 @@ fn require_version(specversion: Option<&str>) -> Result<(), Rejection> {
         Some("1.0") => Ok(()),
         Some(other) => Err(Rejection::invalid(
             "specversion",
-            format!("{other:?} is not supported; send \"1.0\""),
+            format!("{:?} is not supported; send \"1.0\"", quoted(other)),
         )),
         None => Err(Rejection::invalid(
             "specversion",
@@ -163,9 +163,8 @@ fn set(draft: &mut Draft, name: &str, text: String) -> Result<(), Rejection> {
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
             if !valid {
-                let shown: String = name.chars().take(64).collect();
                 return Err(Rejection::invalid(
-                    &shown,
+                    name,
                     "an extension's name has 1 to 64 of a-z, 0-9, _ and -",
                 ));
             }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use signalbox_proto::{Event, EventType, Name, RawJson, Severity, Timestamp, names, types};
+use signalbox_proto::{Event, EventType, Name, RawJson, Severity, Timestamp, names, time::InvalidTime, types};
 
 use crate::{
     batch, cloudevents,
@@ -18,6 +18,10 @@ use crate::{
 pub const ATTRIBUTE_BYTES_MAX: usize = 1_024;
 /// Most attributes of a producer's own.
 pub const METADATA_MAX: usize = 64;
+/// Characters that are shown of what a producer wrote, when a rejection quotes it.
+const QUOTED_CHARS_MAX: usize = 64;
+/// Characters that are shown of the name of a field, which may be a way into the data.
+const FIELD_CHARS_MAX: usize = 256;
 /// Headers of W3C Trace Context, kept with an event.
 pub(crate) const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
@@ -67,9 +71,10 @@ impl Rejection {
         }
     }
 
+    /// `field` may be a producer's own name for it, and is cut.
     pub(crate) fn invalid(field: &str, message: impl Into<String>) -> Self {
         Self {
-            field: Some(field.to_owned()),
+            field: Some(cut(field, FIELD_CHARS_MAX)),
             message: message.into(),
             kind: Wrong::Invalid,
         }
@@ -79,8 +84,9 @@ impl Rejection {
         Self {
             field: Some("content-type".into()),
             message: format!(
-                "content type {content_type:?} is not taken; send application/json, application/msgpack, \
-                 application/cloudevents+json, application/cloudevents-batch+json, or any type in CloudEvents binary mode"
+                "content type {:?} is not taken; send application/json, application/msgpack, \
+                 application/cloudevents+json, application/cloudevents-batch+json, or any type in CloudEvents binary mode",
+                quoted(content_type)
             ),
             kind: Wrong::Unsupported,
         }
@@ -149,6 +155,9 @@ pub enum Body {
 pub fn read_message(subject: &str, headers: &dyn Headers, body: Bytes) -> Result<Message, Rejection> {
     let (org, event_type) = signalbox_proto::subjects::read_input(subject)
         .map_err(|error| Rejection::invalid("subject", error.to_string()))?;
+    if let Some(coding) = headers.get(CONTENT_ENCODING) {
+        check_coding(CONTENT_ENCODING, coding)?;
+    }
     let content_type = headers.get("content-type").unwrap_or("application/json");
     let media = media_type(content_type);
     let body = match media.as_str() {
@@ -228,7 +237,10 @@ impl Draft {
         {
             return Err(Rejection {
                 field: Some("org".into()),
-                message: format!("the event names org {given:?}, but it came in for org \"{org}\""),
+                message: format!(
+                    "the event names org {:?}, but it came in for org \"{org}\"",
+                    quoted(given)
+                ),
                 kind: Wrong::ForeignOrg,
             });
         }
@@ -236,7 +248,10 @@ impl Draft {
             (Some(given), Some(truth)) if given != truth.as_str() => {
                 return Err(Rejection::invalid(
                     "type",
-                    format!("the event is of type {given:?}, but its subject says \"{truth}\""),
+                    format!(
+                        "the event is of type {:?}, but its subject says \"{truth}\"",
+                        quoted(given)
+                    ),
                 ));
             }
             (_, Some(truth)) => truth.clone(),
@@ -256,7 +271,7 @@ impl Draft {
             .time
             .map(|text| text.parse::<Timestamp>())
             .transpose()
-            .map_err(|error| Rejection::invalid("time", error.to_string()))?;
+            .map_err(|InvalidTime(text)| Rejection::invalid("time", InvalidTime(quoted(&text)).to_string()))?;
         let source = self.source.unwrap_or_else(|| Event::default_source(org));
         let facts = match self.facts {
             Some(facts) => facts,
@@ -275,7 +290,13 @@ impl Draft {
             check_text(field, value)?;
         }
         let mut metadata = self.metadata;
-        if metadata.len() > METADATA_MAX {
+        // Trace context is for those who trace, and often added on the way: whatever is in it, it refuses no event.
+        metadata.retain(|name, value| !TRACE_HEADERS.contains(&name.as_str()) || is_text(value));
+        let of_trace = TRACE_HEADERS
+            .iter()
+            .filter(|name| metadata.contains_key(**name))
+            .count();
+        if metadata.len() - of_trace > METADATA_MAX {
             return Err(Rejection::invalid(
                 "metadata",
                 format!("more than {METADATA_MAX} attributes"),
@@ -318,18 +339,52 @@ impl Draft {
 }
 
 fn check_text(field: &str, value: Option<&String>) -> Result<(), Rejection> {
-    let Some(value) = value else { return Ok(()) };
+    let Some(value) = value.filter(|value| !is_text(value)) else {
+        return Ok(());
+    };
     if value.is_empty() || value.len() > ATTRIBUTE_BYTES_MAX {
         return Err(Rejection::invalid(
             field,
             format!("must have 1 to {ATTRIBUTE_BYTES_MAX} bytes, has {}", value.len()),
         ));
     }
+    Err(Rejection::invalid(field, "must not contain control characters"))
+}
+
+/// Whether a value can be an attribute's.
+fn is_text(value: &str) -> bool {
     // CloudEvents 1.0.2, type system: strings hold no control characters. They also end in headers.
-    if value.chars().any(char::is_control) {
-        return Err(Rejection::invalid(field, "must not contain control characters"));
+    (1..=ATTRIBUTE_BYTES_MAX).contains(&value.len()) && !value.chars().any(char::is_control)
+}
+
+/// The beginning of what a producer wrote, to be shown in a rejection.
+pub(crate) fn quoted(text: &str) -> String {
+    cut(text, QUOTED_CHARS_MAX)
+}
+
+fn cut(text: &str, chars_max: usize) -> String {
+    let mut rest = text.chars();
+    let head: String = rest.by_ref().take(chars_max).collect();
+    if rest.next().is_some() { head + "…" } else { head }
+}
+
+/// The header that says how a body is packed.
+pub(crate) const CONTENT_ENCODING: &str = "content-encoding";
+
+/// Refuses a body that is packed: read as it is, it would be nonsense, or data that nobody can tell from nonsense.
+pub(crate) fn check_coding(header: &str, codings: &str) -> Result<(), Rejection> {
+    let is_plain = |coding: &str| {
+        let coding = coding.trim().to_ascii_lowercase();
+        matches!(coding.as_str(), "" | "identity") || (header == "transfer-encoding" && coding == "chunked")
+    };
+    if codings.split(',').all(is_plain) {
+        return Ok(());
     }
-    Ok(())
+    Err(Rejection {
+        field: Some(header.to_owned()),
+        message: format!("{:?} is not taken; send the body unpacked", quoted(codings)),
+        kind: Wrong::Unsupported,
+    })
 }
 
 /// The media type of a content type, without parameters, in lower case.

@@ -41,12 +41,17 @@ pub(crate) async fn file(broker: &Broker, original: Original, reason: DeadReason
         body: original.body,
     };
     let letter = DeadLetter::of_input(Stage::Ingest, reason, why, org, input, original.at);
-    let mut stream = format!("{}@{}", subjects::INGEST, original.incarnation.nanos());
-    if let Some(index) = original.index {
+    let id = id(original.incarnation, original.seq, original.index, reason);
+    broker.bury(&letter, &id).await
+}
+
+/// The message id of a dead letter, made of the place of its input. `index` is that in a batch.
+pub(crate) fn id(incarnation: Timestamp, seq: u64, index: Option<usize>, reason: DeadReason) -> String {
+    let mut stream = format!("{}@{}", subjects::INGEST, incarnation.nanos());
+    if let Some(index) = index {
         stream.push_str(&format!("[{index}]"));
     }
-    let id = Broker::dead_id(&stream, original.seq, reason.as_str());
-    broker.bury(&letter, &id).await
+    Broker::dead_id(&stream, seq, reason.as_str())
 }
 
 /// The tenant that a subject names, whatever is wrong with the type behind it.

@@ -53,9 +53,8 @@ pub(crate) fn read(body: &Bytes) -> Result<Draft, Rejection> {
                     .unwrap_or_default();
             }
             other => {
-                let shown: String = other.chars().take(64).collect();
                 return Err(Rejection::invalid(
-                    &shown,
+                    other,
                     format!("an event has no such field; it may have {FIELDS}"),
                 ));
             }

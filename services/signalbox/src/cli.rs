@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, parser::ValueSource};
 
 use crate::{bench, demo, roles, up};
 
@@ -25,6 +25,7 @@ mod publish;
 mod replay;
 mod tail;
 mod trace;
+mod usage;
 
 pub(crate) use apply::{Wanted, apply_file};
 pub(crate) use client::Client;
@@ -68,7 +69,7 @@ pub(crate) struct Global {
         help_heading = "Everywhere"
     )]
     pub url: String,
-    /// The admin key [default: the file admin.key of the data dir].
+    /// The admin key [default: the file admin.key of the data dir]. A --data-dir here counts more than the variable.
     #[arg(
         long,
         global = true,
@@ -118,27 +119,53 @@ enum Command {
     /// Print the integrations as a file, secrets masked.
     Export(apply::ExportArgs),
     /// Look at integrations, hold and release them, delete them.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  signalbox integrations list
+  signalbox integrations test oncall
+  signalbox integrations pause oncall"
+    )]
     Integrations(integrations::Command),
     /// Hold deliveries: they wait until they are resumed or expire.
     Pause(holding::PauseArgs),
     /// Let held deliveries go, the oldest first.
     Resume(holding::ResumeArgs),
     /// Look at deliveries, try one now, give up what waits.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  signalbox deliveries list --status waiting
+  signalbox deliveries retry --integration oncall"
+    )]
     Deliveries(deliveries::Command),
     /// Look at dead letters, replay them, give them up.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  signalbox dead list --group
+  signalbox dead replay --integration oncall --dry-run
+  signalbox dead replay --integration oncall"
+    )]
     Dead(dead::Command),
     /// Send accepted events of the past to one integration.
     Replay(replay::Args),
     /// Look at bulk acts, stop them, let them go on.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  signalbox acts list --status running")]
     Acts(acts::Command),
     /// List the kinds of targets, or show what one of them takes.
     Providers(providers::Args),
     /// Look at event types; register your own with title, emoji, severity, tone and a JSON Schema.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  signalbox event-types list
+  signalbox event-types put deploy.done --title 'Deployed' --emoji 🚀 --tone good"
+    )]
     EventTypes(event_types::Command),
     /// Print what happens as it happens: events, deliveries or dead letters.
     Tail(tail::Args),
@@ -156,12 +183,21 @@ enum Command {
 
 /// Reads the command line, does what it says, and tells how that went.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let arguments: Vec<String> = std::env::args_os()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect();
+            return usage::report(&error, &arguments);
+        }
+    };
+    let format = cli.global.output;
     // The only failure is that one is installed already.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::from(anyhow::Error::new(error).context("cannot start")).report(),
+        Err(error) => return Failure::from(anyhow::Error::new(error).context("cannot start")).report(format),
     };
     // Roles share this thread, so they need not be able to move to another.
     let result = tokio::task::LocalSet::new().block_on(&runtime, dispatch(cli));
@@ -169,8 +205,20 @@ pub(crate) fn main() -> ExitCode {
     runtime.shutdown_background();
     match result {
         Ok(code) => code,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(format),
     }
+}
+
+/// Reads a command line. What stands on it counts more than the environment: the data dir that it names has the key,
+/// whatever `SIGNALBOX_KEY` says.
+fn read(arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    let source = |name| matches.value_source(name);
+    if source("data_dir") == Some(ValueSource::CommandLine) && source("key") == Some(ValueSource::EnvVariable) {
+        cli.global.key = None;
+    }
+    Ok(cli)
 }
 
 async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {

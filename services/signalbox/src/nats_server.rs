@@ -155,6 +155,13 @@ impl NatsServer {
         let program = find_program(options.server_path.as_deref(), &search_path())?;
         let files = Files::make(&options.data_dir)?;
         stop_orphans(&files).await?;
+        // A taken port is told here, with its remedy, rather than by the end of the server's log. Port 0 is always free.
+        drop(std::net::TcpListener::bind(options.listen).with_context(|| {
+            format!(
+                "cannot listen on {} for NATS; name another address with --nats-listen (port 0 picks a free one)",
+                options.listen
+            )
+        })?);
         if !options.listen.ip().is_loopback() {
             tracing::warn!(listen = %options.listen, "nats-server listens beyond this machine without any authentication");
         }

@@ -4,7 +4,6 @@ use std::{
     fs,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use anyhow::Context as _;
@@ -15,16 +14,16 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     /// Makes it among the system's temporary files, for its owner alone.
     pub(crate) fn make(purpose: &str) -> anyhow::Result<Self> {
-        let nanos = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_nanos();
-        let path = std::env::temp_dir().join(format!("signalbox-{purpose}-{}-{nanos}", std::process::id()));
-        // Others on this machine shall neither read nor foresee it: it will hold a key.
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .with_context(|| format!("cannot make {}", path.display()))?;
+        // Short, since people copy it; the end of such an id is random.
+        let random: String = uuid::Uuid::now_v7().simple().to_string().chars().skip(24).collect();
+        let path = std::env::temp_dir().join(format!("signalbox-{purpose}-{random}"));
+        // Others on this machine shall not read it: it will hold a key. One that is there already is not taken.
+        fs::DirBuilder::new().mode(0o700).create(&path).with_context(|| {
+            format!(
+                "cannot make {}; TMPDIR names the folder for temporary files",
+                path.display()
+            )
+        })?;
         Ok(Self(path))
     }
 

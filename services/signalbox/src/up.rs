@@ -30,9 +30,10 @@ When all is ready one line is printed, with the addresses, and the admin key if 
 
 Examples:
   signalbox up
-  signalbox up -f integrations.yaml --data-dir /var/lib/signalbox
-  signalbox up --listen 127.0.0.1:0 --nats-listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --output json
-  SIGNALBOX_EGRESS__ALLOW=127.0.0.0/8 signalbox up -f integrations.yaml      targets on this machine are allowed")]
+  signalbox up -f integrations.yaml --data-dir ~/signalbox
+  signalbox up --listen 127.0.0.1:8081 --nats-listen 127.0.0.1:4223 --admin-listen 127.0.0.1:9465
+  SIGNALBOX_EGRESS__ALLOW=127.0.0.0/8 signalbox up -f integrations.yaml
+      targets on this machine are allowed, which they are not else")]
 pub(crate) struct Args {
     /// A file of integrations to apply at this start.
     #[arg(short, long)]
@@ -98,6 +99,9 @@ pub(crate) struct Up {
 
 pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let loaded = Loaded::new(&settings::load(global.settings.as_deref())?)?;
+    if let Some(wanted) = args.wanted() {
+        wanted.check()?;
+    }
     let format = global.output;
     let kept = global.data_dir.join(settings::ADMIN_KEY_FILE);
     serve(&args, &global.data_dir, loaded, async |up: &Up| {

@@ -1,4 +1,4 @@
-//! Acts in the bucket STATE: listed, numbered, forgotten.
+//! Acts in the bucket STATE: listed, numbered, forgotten; and the end of what they read.
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -14,6 +14,8 @@ use crate::{Broker, Error, kv::Entry, topology::From};
 
 /// Times that a generation is drawn again because another drew one meanwhile.
 const DRAW_TRIES: usize = 64;
+/// The server's code for a stream that has no such message.
+const NO_MESSAGE: u64 = 10_037;
 /// How long followers of the bucket can see that an act was forgotten.
 const FORGOTTEN_TTL: Duration = Duration::from_secs(60);
 
@@ -57,6 +59,23 @@ impl Broker {
             }
         }
         Err(Error::Conflict { key: key.to_owned() })
+    }
+
+    /// The sequence of the next message of a stream on these subjects, from a sequence on, asked of the stream's leader.
+    ///
+    /// What reads a stream in parts asks any replica, and one that is behind says that there is nothing more: only the
+    /// leader knows the end.
+    pub async fn next_at_leader(&self, stream: &str, subject: &str, seq: u64) -> Result<Option<u64>, Error> {
+        let body = serde_json::json!({ "seq": seq.max(1), "next_by_subj": subject });
+        let answer = self.api(&format!("STREAM.MSG.GET.{stream}"), &body).await?;
+        match (answer["message"]["seq"].as_u64(), answer["error"]["err_code"].as_u64()) {
+            (Some(seq), _) => Ok(Some(seq)),
+            (None, Some(NO_MESSAGE)) => Ok(None),
+            (None, _) => Err(Error::Request {
+                what: format!("messages of {stream}"),
+                reason: answer["error"]["description"].as_str().unwrap_or("an answer without a message").to_owned(),
+            }),
+        }
     }
 
     /// Forgets an act as it is at this revision; [`Error::Conflict`] where it moved on.

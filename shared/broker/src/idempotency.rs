@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use async_nats::{header::NATS_MESSAGE_ID, jetstream::kv::Operation};
+use async_nats::{
+    header::NATS_MESSAGE_ID,
+    jetstream::{kv::Operation, stream::Stream},
+};
 use signalbox_proto::{
     Name, Timestamp,
     idempotency::{Record, Try},
@@ -84,33 +87,72 @@ impl Broker {
             filters = BTreeSet::from([subjects::events_of(org, None)]);
         }
         for span in tries {
-            let from = From::Time(span.from - MARGIN);
             let filters = filters.iter().cloned().collect();
-            let consumer = Consumer::follow(self, subjects::EVENTS, filters, from).headers_only();
-            let mut puller = Puller::open(self, consumer).await?;
-            while found.len() < ids.len()
-                && let Some(message) = puller.next_left(BATCH).await
-                && message.place.at <= span.until + MARGIN
-            {
-                if let Some(id) = message.header(NATS_MESSAGE_ID.as_ref()).and_then(|id| ids.get(id)) {
-                    found.insert((*id).to_owned());
-                }
-            }
-            puller.close().await;
+            self.search(subjects::EVENTS, filters, &ids, *span, &mut found).await?;
         }
         Ok(Search::Found(found))
     }
 
+    /// Which of these message ids a stream has stored since a time, if its duplicate window does not reach back so far:
+    /// the stream would store them again. None where it does, as the stream knows them by itself then.
+    pub async fn search_forgotten(
+        &self,
+        stream: &str,
+        filter: String,
+        ids: &BTreeSet<String>,
+        since: Timestamp,
+    ) -> Result<BTreeSet<String>, Error> {
+        let mut found = BTreeSet::new();
+        let now = Timestamp::now();
+        if ids.is_empty() || now.since(since) + MARGIN < self.duplicate_window(stream).await? {
+            return Ok(found);
+        }
+        let ids = ids.iter().map(String::as_str).collect();
+        let span = Try {
+            from: since,
+            until: now,
+        };
+        self.search(stream, vec![filter], &ids, span, &mut found).await?;
+        Ok(found)
+    }
+
+    async fn search(
+        &self,
+        stream: &str,
+        filters: Vec<String>,
+        ids: &BTreeSet<&str>,
+        span: Try,
+        found: &mut BTreeSet<String>,
+    ) -> Result<(), Error> {
+        let from = From::Time(span.from - MARGIN);
+        let consumer = Consumer::follow(self, stream, filters, from).headers_only();
+        let mut puller = Puller::open(self, consumer).await?;
+        while found.len() < ids.len()
+            && let Some(message) = puller.next_left(BATCH).await
+            && message.place.at <= span.until + MARGIN
+        {
+            if let Some(id) = message.header(NATS_MESSAGE_ID.as_ref()).and_then(|id| ids.get(id)) {
+                found.insert((*id).to_owned());
+            }
+        }
+        puller.close().await;
+        Ok(())
+    }
+
+    async fn duplicate_window(&self, stream: &str) -> Result<Duration, Error> {
+        Ok(self.stream(stream).await?.cached_info().config.duplicate_window)
+    }
+
+    async fn stream(&self, name: &str) -> Result<Stream, Error> {
+        self.jetstream().get_stream(name).await.map_err(|error| Error::Request {
+            what: format!("stream {name}"),
+            reason: error.to_string(),
+        })
+    }
+
     /// Whether EVENTS may have let go of something that it stored at or after this time.
     async fn events_let_go_since(&self, time: Timestamp) -> Result<bool, Error> {
-        let stream = self
-            .jetstream()
-            .get_stream(subjects::EVENTS)
-            .await
-            .map_err(|error| Error::Request {
-                what: format!("stream {}", subjects::EVENTS),
-                reason: error.to_string(),
-            })?;
+        let stream = self.stream(subjects::EVENTS).await?;
         let state = &stream.cached_info().state;
         let begins_late = state.messages == 0 || Timestamp::from(state.first_timestamp) > time;
         Ok(state.first_sequence > 1 && begins_late)

@@ -27,6 +27,7 @@ use super::wait::eventually;
 pub(crate) struct Answer {
     kind: Kind,
     headers: Vec<(String, Header)>,
+    body: String,
     delay: Duration,
 }
 
@@ -53,6 +54,7 @@ impl Answer {
         Self {
             kind,
             headers: Vec::new(),
+            body: String::new(),
             delay: Duration::ZERO,
         }
     }
@@ -75,6 +77,12 @@ impl Answer {
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), Header::Text(value.to_owned())));
+        self
+    }
+
+    /// What the answer says, where it has a status.
+    pub(crate) fn body(mut self, body: &str) -> Self {
+        self.body = body.to_owned();
         self
     }
 
@@ -290,7 +298,9 @@ async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         };
         match answer.kind {
             Kind::Status(status) => {
-                stream.write_all(head(status, "Content-Length: 0").as_bytes()).await?;
+                let length = format!("Content-Length: {}", answer.body.len());
+                let whole = head(status, &length) + &answer.body;
+                stream.write_all(whole.as_bytes()).await?;
                 stream.flush().await?;
             }
             Kind::Reset => {

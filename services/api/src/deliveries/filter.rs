@@ -80,10 +80,12 @@ impl Key {
     pub(super) fn parse(cursor: &str) -> Result<Self, Problem> {
         let parts = cursor
             .split_once('.')
-            .and_then(|(seq, id)| Some((seq.parse().ok()?, id)));
+            .and_then(|(seq, id)| Some((seq.parse().ok()?, id)))
+            // One place has one form: `+7` and `07` were not given by us.
+            .filter(|(seq, id): &(u64, &str)| cursor == format!("{seq}.{id}"));
         match parts {
             Some((seq, id)) if is_id(id) => Ok(Self { seq, id: id.to_owned() }),
-            _ => Err(invalid("cursor", "is not a cursor that this API gave")),
+            _ => Err(problems::no_cursor()),
         }
     }
 }
@@ -158,14 +160,15 @@ impl Filter {
             .take("event_type")
             .map(|text| request::event_type("event_type", &text))
             .transpose()?;
+        let (since, until) = query.span(now)?;
         Ok(Self {
             org: query.org()?,
             integration: None,
             provider: provider.and_then(|name| name.parse().ok()),
             event_type: event_type.map(|event_type| event_type.to_string()),
             statuses: Statuses(query.one_of("status", &STATUSES)?),
-            since: query.time("since", now)?,
-            until: query.time("until", now)?,
+            since,
+            until,
             before: None,
         })
     }

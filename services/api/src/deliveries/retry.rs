@@ -3,11 +3,7 @@
 //! The attempt counts as the one that was scheduled: should it fail, the schedule goes on from there. What is held for
 //! its integration (paused, refused by its target) is not sent past the others: the answer says how to let all go.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde_json::Value;
 use signalbox_broker::hasten::Hastened;
 use signalbox_proto::{Delivery, Name, Phase, Timestamp, ledger::Final, wire};
@@ -19,20 +15,21 @@ use super::{
 };
 use crate::{
     App, Shared, problems,
-    request::Query,
+    request::{Path, Query},
     story::{Place, Story},
+    why::org_flag,
 };
 
 pub(crate) async fn retry(
     State(shared): App,
-    Path(id): Path<String>,
+    Path(id): Path,
     mut query: Query,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let org = query.org()?;
     let given = query.take("integration");
     query.end()?;
     shared.directory.complete()?;
-    let filter = Filter::of_one(&shared, org, given.as_deref())?;
+    let filter = Filter::of_one(&shared, org.clone(), given.as_deref())?;
     let ids = filter::one_id(&id)?;
     let mut reading = Reading::of_one(&shared, &filter, &ids);
     let stored = reading.waiting_one(&id).await?;
@@ -44,7 +41,7 @@ pub(crate) async fn retry(
         return Err(reading.missing(&id));
     };
     let Some((_, place)) = story.moving() else {
-        return Err(ended(story));
+        return Err(ended(story, &org));
     };
     let mut answer = shared.delivery_in_full(story).await?;
     match place {
@@ -52,7 +49,7 @@ pub(crate) async fn retry(
             let delivery = stored.as_ref().map(|stored| wire::decode_delivery(&stored.body));
             let delivery = delivery.transpose().map_err(|error| problems::internal(&error))?;
             let (Some(stored), Some(delivery)) = (stored, delivery) else {
-                return Err(ended(story));
+                return Err(ended(story, &org));
             };
             shared.may_go(&delivery).await?;
             let now = Timestamp::now();
@@ -95,10 +92,7 @@ impl Shared {
     fn held(&self, integration: &str, phase: Phase) -> Problem {
         let known = self.directory.by_id(integration);
         let name = known.as_ref().map_or(integration, |known| known.name.as_str());
-        let org = match &known {
-            Some(known) if known.org != Name::default_org() => format!(" --org {}", known.org),
-            _ => String::new(),
-        };
+        let org = known.as_ref().map_or_else(String::new, |known| org_flag(&known.org));
         let resume = format!("signalbox resume --integration {name}{org}");
         let (code, why) = match phase {
             Phase::Suspended => (
@@ -122,21 +116,22 @@ impl Shared {
 }
 
 /// Why a delivery that does not wait is not tried.
-fn ended(story: &Story) -> Problem {
+fn ended(story: &Story, org: &Name) -> Problem {
+    let org = org_flag(org);
     let conflict = |code, why: String| Problem::new(StatusCode::CONFLICT, code, why);
     match (story.ended(), story.last_dead()) {
         (Some(Final::Delivered), _) => conflict("delivered", "it was delivered: its target has it".to_owned()),
         (Some(state), Some((seq, _))) => {
             let letter = signalbox_broker::browse::dead_letter_id(seq);
             let why = format!(
-                "it is {}: replay it with `signalbox dead replay {letter}`",
+                "it is {}: replay it with `signalbox dead replay {letter}{org}`",
                 state.as_str()
             );
             conflict("ended", why).with("dead_letter_id", letter)
         }
         (Some(state), None) => {
             let why = format!(
-                "it is {}: replay it from the dead letters, `signalbox dead list`",
+                "it is {}: replay it from the dead letters, `signalbox dead list{org}`",
                 state.as_str()
             );
             conflict("ended", why)

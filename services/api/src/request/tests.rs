@@ -86,6 +86,27 @@ fn a_time_is_a_point_or_a_way_back() {
     assert!(time("since", "yesterday", now()).is_err());
 }
 
+#[test]
+fn a_span_of_time_has_something_between_its_ends() {
+    let span = |text: &str| Query::read(text).expect("parameters").span(now());
+    assert!(span("since=2h&until=1h").is_ok());
+    assert!(span("").is_ok() && span("since=1h").is_ok() && span("until=1h").is_ok());
+    for text in ["since=1h&until=2h", "since=1h&until=1h"] {
+        let problem = span(text).expect_err("refused");
+        assert_eq!(problem.field.as_deref(), Some("until"), "{problem}");
+    }
+}
+
+#[test]
+fn a_limit_that_is_none_is_told_what_it_may_be() {
+    let page = |text: &str| Query::read(text).expect("parameters").page();
+    assert_eq!(page("limit=200").expect("a page").limit, 200);
+    for text in ["limit=0", "limit=201", "limit=-1", "limit=x", "limit=1.5"] {
+        let problem = page(text).expect_err("refused");
+        assert!(problem.detail.contains("1 to 200"), "{text}: {problem}");
+    }
+}
+
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
@@ -102,6 +123,9 @@ fn a_body_is_read_strictly() {
     assert_eq!(problem(b"{").code, "not_json");
     assert_eq!(problem(b"{} {}").code, "not_json");
     assert_eq!(problem(b"{\"rate\": \"x\"}").field.as_deref(), Some("rate"));
+    // A struct's fields by their place in a list.
+    let list = problem(b" [3]");
+    assert!(list.detail.contains("not an object"), "{list}");
     let unknown = problem(b"{\"rat\": 3}");
     assert!(unknown.detail.contains("unknown field `rat`"), "{unknown}");
 }

@@ -1,13 +1,24 @@
-//! Reading the places that know of deliveries, from a time on.
+//! Reading the places that know of deliveries, from a time on, and no more of each than is allowed.
+//!
+//! Where a bound is met the answer says so ([`Stories::is_cut`]): what lies behind it is not known.
 
 use std::ops::ControlFlow;
 
-use signalbox_broker::{Message, browse::Stored, topology::From};
+use signalbox_broker::{Error as BrokerError, Message, topology::From};
 use signalbox_proto::{Name, Record, Timestamp, subjects, wire};
 use signalbox_runtime::Problem;
 
 use super::{Place, Stories};
 use crate::{Shared, problems};
+
+/// Most messages of one queue that are read.
+const QUEUE_READ_MAX: usize = 200_000;
+/// Most records of OUTCOMES that are read, a message counting as one, too.
+const RECORDS_READ_MAX: usize = 1_000_000;
+/// Most messages of DEAD that are read.
+const DEAD_READ_MAX: usize = 200_000;
+/// Messages of a queue asked for at a time.
+const BATCH: usize = 1_000;
 
 impl Shared {
     /// Reads the providers' streams and PARKED. Nothing stored before `since` is read, here and below.
@@ -20,25 +31,54 @@ impl Shared {
         for provider in providers {
             let stream = subjects::deliver_stream(&provider);
             for filter in subjects::waiting_of(&provider, wanted.org(), wanted.integration()) {
-                let each = |stored: Stored| {
-                    let retry = subjects::is_retry(&stored.subject);
-                    stories.wait_stored(&stored, if retry { Place::Schedule } else { Place::Lane });
-                };
                 // One provider's stream without a leader must not hide what is known of all others.
-                if let Err(error) = self.broker.scan_queue_since(&stream, &filter, since, each).await {
-                    tracing::warn!(%error, stream, "cannot read what waits in a stream");
+                if let Err(error) = self.read_queue(stories, &stream, &filter, since).await {
+                    tracing::warn!(
+                        error = problems::chain(&error),
+                        stream,
+                        "cannot read what waits in a stream"
+                    );
                     stories.unread.push(stream);
                     break;
                 }
             }
         }
         let filter = subjects::parked(wanted.org(), wanted.integration().unwrap_or("*"));
-        self.broker
-            .scan_queue_since(subjects::PARKED, &filter, since, |stored| {
-                stories.wait_stored(&stored, Place::Parked);
-            })
+        self.read_queue(stories, subjects::PARKED, &filter, since)
             .await
             .map_err(problems::broker)
+    }
+
+    async fn read_queue(
+        &self,
+        stories: &mut Stories<'_>,
+        stream: &str,
+        filter: &str,
+        since: Timestamp,
+    ) -> Result<(), BrokerError> {
+        let Some(mut next) = self.broker.first_at(stream, filter, since).await? else {
+            return Ok(());
+        };
+        let mut read = 0;
+        loop {
+            // The server ends a part before `BATCH` where its bytes are many: only an empty one is the end.
+            let part = self.broker.read_from(stream, filter, next, BATCH).await?;
+            let Some(last) = part.last() else { return Ok(()) };
+            if read >= QUEUE_READ_MAX {
+                stories.is_cut = true;
+                return Ok(());
+            }
+            next = last.seq + 1;
+            read += part.len();
+            for stored in part {
+                let place = match (stream, subjects::is_retry(&stored.subject)) {
+                    (subjects::PARKED, _) => Place::Parked,
+                    (_, true) => Place::Schedule,
+                    (_, false) => Place::Lane,
+                };
+                stories.wait_stored(&stored, place);
+            }
+        }
     }
 
     /// Reads OUTCOMES; `no_route` sees the ranges of events that matched nothing.
@@ -48,9 +88,16 @@ impl Shared {
         since: Timestamp,
         mut no_route: impl FnMut(&[(u64, u64)]),
     ) -> Result<(), Problem> {
+        let mut left = RECORDS_READ_MAX;
         let each = |message: Message| {
+            if left == 0 {
+                stories.is_cut = true;
+                return ControlFlow::Break(());
+            }
+            left -= 1;
             match wire::decode_records(&message.body) {
                 Ok((records, _)) => {
+                    left = left.saturating_sub(records.len());
                     for record in records {
                         match record {
                             Record::Attempt(attempt) => stories.record(attempt),
@@ -80,7 +127,13 @@ impl Shared {
             wanted.integration(),
         );
         let filters = vec![letters, subjects::DEAD_MARKS.to_owned()];
+        let mut left = DEAD_READ_MAX;
         let each = |message: Message| {
+            if left == 0 {
+                stories.is_cut = true;
+                return ControlFlow::Break(());
+            }
+            left -= 1;
             stories.dead_message(&message);
             ControlFlow::Continue(())
         };

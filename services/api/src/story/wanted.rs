@@ -45,6 +45,19 @@ impl Wanted<'_> {
         }
     }
 
+    /// The id of the event that is wanted, where it is one.
+    pub(crate) fn event_id(&self) -> Option<&str> {
+        match self {
+            Self::Event { id, .. } => Some(id),
+            Self::Ids { .. } | Self::Of { .. } => None,
+        }
+    }
+
+    /// Whether the event's source is named.
+    pub(crate) fn is_of_one_source(&self) -> bool {
+        matches!(self, Self::Event { source: Some(_), .. })
+    }
+
     /// Whether an event is the one.
     pub(crate) fn names(&self, event_id: &str, event_source: &str) -> bool {
         match self {

@@ -340,3 +340,71 @@ fn an_integration_of_today_may_not_be_that_of_then() {
          --to oncall --org acme`"
     );
 }
+
+#[test]
+fn an_integration_that_was_made_later_was_not_another_one_then() {
+    let mut later = integration();
+    (later.created_at, later.updated_at) = (Timestamp::from_secs(NOW), Timestamp::from_secs(NOW));
+    let none = Verdict::Type { patterns: Vec::new() };
+    let words = unmatched(&later, &accepted(), &none).words;
+    assert!(
+        words
+            .why
+            .ends_with("(it was made at 1970-01-12T13:46:40Z, after the event)"),
+        "{words:?}"
+    );
+}
+
+#[test]
+fn what_could_not_be_read_is_not_told_as_what_is_not_there() {
+    let shown = crate::view::accepted(&accepted());
+    let matches = |gaps| unmatched_of(&integration(), &accepted(), &Verdict::Match, &shown, gaps);
+    let silent = matches(Some("DELIVER_SLACK did not answer"));
+    assert_eq!(silent.reason, "unknown");
+    assert_eq!(
+        silent.words.why,
+        "it matches, and whether it has a delivery is not known: DELIVER_SLACK did not answer"
+    );
+    assert!(matches(None).words.why.contains("it is on its way"));
+}
+
+#[test]
+fn what_was_changed_or_deleted_since_is_not_taken_for_what_was() {
+    let org: Name = "acme".parse().expect("a name");
+    let told = |reason: DeadReason, integration: &Integration| {
+        let mut stories = Stories::new(Wanted::Of {
+            org: &org,
+            integration: None,
+            provider: None,
+        });
+        let letter = DeadLetter::of_delivery(Stage::Delivery, reason, "m", owed(), Timestamp::from_secs(NOW));
+        stories.bury(17, letter);
+        let story = stories.deliveries().next().expect("a story");
+        delivery(story, &State::default(), Some(integration), Timestamp::from_secs(NOW))
+    };
+    let mut changed = integration();
+    changed.updated_at = Timestamp::from_secs(NOW + 1);
+    changed.expire_after_secs = Some(60);
+    assert_eq!(
+        told(DeadReason::Expired, &changed).why,
+        "it waited longer than expire_after",
+        "an hour then, a minute now"
+    );
+    let mut deleted = integration();
+    deleted.status = Status::Deleted;
+    let next = told(DeadReason::Rejected, &deleted).next;
+    assert!(
+        next.contains("was deleted") && next.contains("dead replay dl_17 --to INTEGRATION --org acme"),
+        "{next}"
+    );
+    let mut stories = Stories::new(Wanted::Of {
+        org: &org,
+        integration: None,
+        provider: None,
+    });
+    stories.wait(owed(), Place::Parked);
+    let story = stories.deliveries().next().expect("a story");
+    let words = delivery(story, &state(Phase::Paused), Some(&deleted), Timestamp::from_secs(NOW));
+    assert_eq!(words.why, "its integration was deleted");
+    assert!(words.next.contains("given up"), "{words:?}");
+}

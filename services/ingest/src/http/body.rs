@@ -1,10 +1,10 @@
 //! The bytes of a request, with a bound on how many large ones are held at a time.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    body::Body,
-    http::{HeaderMap, StatusCode},
+    body::{Body, BodyDataStream},
+    http::{HeaderMap, StatusCode, header},
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -23,6 +23,12 @@ pub(super) const SLACK_BYTES: usize = 64 * 1024;
 const LARGE_MAX: usize = 8;
 /// Bodies larger than this are read on a thread of their own, so that nothing else waits for them.
 const READ_HERE_BYTES_MAX: usize = 512 * 1024;
+
+/// Bytes of a body that is too large which are still read and dropped: a sender that does not look for the answer
+/// before it has sent all would see a broken connection instead.
+const DROPPED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long that may take.
+const DROPPED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The places of large bodies.
 pub(super) struct Bodies {
@@ -62,6 +68,13 @@ impl Bodies {
         let mut bytes = BytesMut::new();
         let mut place = None;
         let mut chunks = body.into_data_stream();
+        if announced(headers).is_some_and(|length| length > bytes_max) {
+            // Who asks first sends nothing then.
+            if !headers.contains_key(header::EXPECT) {
+                pass_by(chunks).await;
+            }
+            return Err(problem::body_too_large(bytes_max));
+        }
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| {
                 let detail = "the body could not be received to its end";
@@ -69,6 +82,8 @@ impl Bodies {
             })?;
             let length = bytes.len() + chunk.len();
             if length > bytes_max {
+                drop((bytes, place));
+                pass_by(chunks).await;
                 return Err(problem::body_too_large(bytes_max));
             }
             if length > small && place.is_none() {
@@ -82,6 +97,26 @@ impl Bodies {
             bytes: bytes.freeze(),
             _place: place,
         })
+    }
+}
+
+/// How long a request says its body is.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Reads what is left of a body, within bounds, and keeps none of it.
+async fn pass_by(mut chunks: BodyDataStream) {
+    let reading = async {
+        let mut length = 0;
+        while length <= DROPPED_BYTES_MAX
+            && let Some(Ok(chunk)) = chunks.next().await
+        {
+            length += chunk.len();
+        }
+    };
+    if tokio::time::timeout(DROPPED_TIMEOUT, reading).await.is_err() {
+        tracing::debug!("a body that is too large is not read on");
     }
 }
 

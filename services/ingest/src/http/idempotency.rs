@@ -148,6 +148,8 @@ pub(super) struct Claim {
     seed: Uuid,
     record: Record,
     revision: u64,
+    /// Before which nothing was stored under it.
+    written: Timestamp,
 }
 
 impl Claim {
@@ -180,6 +182,7 @@ impl Claim {
                     seed,
                     record,
                     revision,
+                    written: Timestamp::now(),
                 }))
             }
         }
@@ -216,6 +219,7 @@ impl Claim {
     /// them may take.
     pub(super) async fn write(&mut self) -> Result<Duration, Problem> {
         let until = Instant::now() + self.timeout;
+        self.written = Timestamp::now();
         let writing = self.broker.set_idempotency(&self.key, &self.record, self.revision);
         match in_time(self.timeout, writing).await? {
             Ok(revision) => self.revision = revision,
@@ -229,11 +233,22 @@ impl Claim {
     /// Notes that all is stored. Where this fails the next request finds it out by itself.
     pub(super) async fn done(self, ids: &[String]) {
         let record = self.record.done(ids.to_vec());
+        self.note(record).await;
+    }
+
+    /// Lets the next request take over at once: the server has said no, so nothing of this one is under way.
+    pub(super) async fn give_up(self) {
+        // A part of a list may be stored since the claim was written.
+        let record = self.record.taken_over(self.written, Timestamp::now(), 0);
+        self.note(record).await;
+    }
+
+    async fn note(self, record: Record) {
         let noting = self.broker.set_idempotency(&self.key, &record, self.revision);
         match tokio::time::timeout(NOTE_TIMEOUT, noting).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "cannot note that a request with an idempotency key is done"),
-            Err(_) => tracing::warn!("cannot note in time that a request with an idempotency key is done"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot note what became of a request with an idempotency key"),
+            Err(_) => tracing::warn!("cannot note in time what became of a request with an idempotency key"),
         }
     }
 }
@@ -265,7 +280,7 @@ fn reused() -> Problem {
 }
 
 fn under_way() -> Problem {
-    let detail = "a request with this key is under way: send the same again in a moment";
+    let detail = "a request with this key is under way, or broke off a moment ago: send the same again in a moment";
     Problem::new(StatusCode::CONFLICT, "idempotency_in_progress", detail)
         .field(HEADER)
         .header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS))

@@ -11,7 +11,7 @@ mod read;
 mod store;
 mod wait;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -24,7 +24,7 @@ use signalbox_broker::{Broker, Publish};
 use signalbox_proto::{Event, Name};
 use signalbox_runtime::{AdminKey, Problem, Shutdown};
 
-use crate::{Config, Types, accept::Acceptance};
+use crate::{Config, Types, accept::Acceptance, input};
 use idempotency::{Claim, Look};
 use read::Inputs;
 
@@ -66,7 +66,7 @@ pub fn routes(broker: Broker, config: &Config, key: AdminKey, types: Types) -> R
 
 async fn publish(
     State(door): State<Arc<Door>>,
-    Query(query): Query<HashMap<String, String>>,
+    Query(query): Query<Vec<(String, String)>>,
     request: Request,
 ) -> Response {
     match door.publish(&query, request).await {
@@ -76,7 +76,7 @@ async fn publish(
 }
 
 impl Door {
-    async fn publish(&self, query: &HashMap<String, String>, request: Request) -> Result<Response, Problem> {
+    async fn publish(&self, query: &[(String, String)], request: Request) -> Result<Response, Problem> {
         let (parts, body) = request.into_parts();
         self.key.check(&parts.headers)?;
         let key = idempotency::key_of(&parts.headers)?;
@@ -113,7 +113,15 @@ impl Door {
             Some(claim) => claim.write().await?,
             None => timeout,
         };
-        let acks = store::all(&self.broker, &ready, timeout).await?;
+        let acks = match store::all(&self.broker, &ready, timeout).await {
+            Ok(acks) => acks,
+            Err(store::NotStored { problem, may_follow }) => {
+                if let Some(claim) = claim.filter(|_| !may_follow) {
+                    claim.give_up().await;
+                }
+                return Err(problem);
+            }
+        };
         if let Some(claim) = claim {
             claim.done(&ids).await;
         }
@@ -182,19 +190,21 @@ fn accepted(ids: &[String]) -> Response {
         .into_response()
 }
 
-fn org_of(query: &HashMap<String, String>) -> Result<Name, Problem> {
-    if let Some(unknown) = query.keys().find(|name| *name != "org") {
+fn org_of(query: &[(String, String)]) -> Result<Name, Problem> {
+    if let Some((unknown, _)) = query.iter().find(|(name, _)| name != "org") {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "unknown_parameter",
             "the only parameter here is `org`",
         )
-        .field(unknown));
+        .field(input::quoted(unknown)));
     }
-    match query.get("org") {
-        None => Ok(Name::default_org()),
-        Some(org) => org.parse().map_err(|error: signalbox_proto::names::InvalidName| {
-            Problem::new(StatusCode::BAD_REQUEST, "invalid", error.to_string()).field("org")
-        }),
+    let refused = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "invalid", detail).field("org");
+    match query {
+        [] => Ok(Name::default_org()),
+        [(_, org)] => org
+            .parse()
+            .map_err(|error: signalbox_proto::names::InvalidName| refused(error.to_string())),
+        _ => Err(refused("give one org".into())),
     }
 }

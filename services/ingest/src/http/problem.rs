@@ -73,12 +73,32 @@ pub(super) fn of_storing(error: &PublishError) -> Problem {
             FULL_RETRY_AFTER_SECS,
         ),
         PublishError::TimedOut | PublishError::Closed | PublishError::Stale { .. } => Problem::unavailable(
-            "events cannot be stored just now; sending the same again is safe where each event has an `id` of its own, \
-             or with an Idempotency-Key",
+            "events cannot be stored just now, and whether some were is not known; sending the same again is safe where \
+             each event has an `id` of its own, or with an Idempotency-Key",
             RETRY_AFTER_SECS,
         ),
         PublishError::Refused { .. } => Problem::internal(),
     }
+}
+
+/// The problem of a list of which a part is stored: `events` says of each, in the order of the request, its id and
+/// whether it is.
+pub(super) fn of_storing_a_part(error: &PublishError, events: &[(&str, bool)]) -> Problem {
+    let stored = events.iter().filter(|(_, stored)| *stored).count();
+    let detail = format!(
+        "{stored} of {} events are stored, the others could not be just now: send those again that `events` calls not \
+         stored, or all of them where each has an `id` of its own, or with an Idempotency-Key",
+        events.len()
+    );
+    let events: Vec<Value> = events
+        .iter()
+        .map(|(id, stored)| json!({ "id": id, "stored": stored }))
+        .collect();
+    Problem {
+        detail,
+        ..of_storing(error)
+    }
+    .with("events", events)
 }
 
 fn field_of(index: usize, rejection: &Rejection) -> String {

@@ -2,12 +2,14 @@
 //!
 //! Forms are told apart by content type and, for binary mode, by `ce-specversion`.
 
+use std::borrow::Cow;
+
 use axum::http::HeaderMap;
 use bytes::Bytes;
 
 use crate::{
     batch, cloudevents,
-    input::{Draft, Headers, Rejection, TRACE_HEADERS, is_json, media_type},
+    input::{CONTENT_ENCODING, Draft, Headers, Rejection, TRACE_HEADERS, check_coding, is_json, media_type},
     msgpack::{self, is_msgpack},
     plain,
 };
@@ -53,7 +55,12 @@ pub(super) enum Form {
 
 impl Form {
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Rejection> {
-        let content_type = content_type(headers);
+        for header in [CONTENT_ENCODING, "transfer-encoding"] {
+            for codings in headers.get_all(header) {
+                check_coding(header, &String::from_utf8_lossy(codings.as_bytes()))?;
+            }
+        }
+        let content_type = &*content_type(headers);
         let media = media_type(content_type);
         // The content type tells structured mode from binary, as the HTTP binding asks.
         match media.as_str() {
@@ -120,8 +127,11 @@ impl Inputs {
     }
 }
 
-fn content_type(headers: &HeaderMap) -> &str {
-    Headers::get(headers, "content-type").unwrap_or("application/json")
+fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
+    match HeaderMap::get(headers, "content-type") {
+        Some(value) => String::from_utf8_lossy(value.as_bytes()),
+        None => Cow::Borrowed("application/json"),
+    }
 }
 
 /// An event in binary mode.
@@ -140,8 +150,9 @@ fn binary(headers: &HeaderMap, body: Bytes) -> Result<Draft, Rejection> {
             ));
         }
     }
-    if !(body.is_empty() && is_json(&media_type(content_type(headers)))) {
-        cloudevents::foreign_data(&mut draft, content_type(headers), body)?;
+    let content_type = content_type(headers);
+    if !(body.is_empty() && is_json(&media_type(&content_type))) {
+        cloudevents::foreign_data(&mut draft, &content_type, body)?;
     }
     Ok(draft)
 }

@@ -329,3 +329,88 @@ fn headers_of_a_batch_hold_for_all_its_events_but_an_id_is_of_one_alone() {
         ]
     );
 }
+
+#[test]
+fn a_packed_body_is_refused_and_never_taken_for_data() {
+    let binary = |coding| {
+        vec![
+            ("content-type", "text/plain"),
+            ("ce-specversion", "1.0"),
+            ("content-encoding", coding),
+        ]
+    };
+    for coding in ["gzip", "GZIP", "identity, br", "deflate", "x-unknown"] {
+        let rejection = take_bytes(SUBJECT, binary(coding), b"\x1f\x8b\x08\x00").unwrap_err();
+        assert_eq!(
+            (rejection.field.as_deref(), rejection.kind),
+            (Some("content-encoding"), Wrong::Unsupported),
+            "{coding}"
+        );
+    }
+    for coding in ["", "identity", "Identity"] {
+        assert!(take(SUBJECT, binary(coding), "text").is_ok(), "{coding}");
+    }
+}
+
+#[test]
+fn whatever_is_in_a_trace_context_it_refuses_no_event() {
+    let long: &'static str = "a=b,".repeat(300).leak();
+    for value in ["", long, "a=1,\tb=2"] {
+        let event = take(SUBJECT, vec![("tracestate", value), ("traceparent", "kept")], "{}").unwrap();
+        assert_eq!(event.metadata.get("tracestate"), None, "{value}");
+        assert_eq!(event.metadata["traceparent"], "kept");
+    }
+    let mut draft = Draft {
+        metadata: (0..METADATA_MAX).map(|n| (n.to_string(), "x".to_owned())).collect(),
+        ..Draft::default()
+    };
+    for name in TRACE_HEADERS {
+        draft.metadata.insert(name.to_owned(), "x".to_owned());
+    }
+    let event_type = "a.b".parse().unwrap();
+    let org = Name::default_org();
+    let finish = |draft: Draft| draft.finish(&org, Some(&event_type), || "1".into());
+    assert!(
+        finish(draft.clone()).is_ok(),
+        "it takes no place of a producer's own attributes"
+    );
+    draft.metadata.insert("more".into(), "x".into());
+    assert_eq!(finish(draft).unwrap_err().field.as_deref(), Some("metadata"));
+}
+
+#[test]
+fn a_rejection_quotes_only_the_beginning_of_what_was_sent() {
+    let long = "x".repeat(100_000);
+    let plain = |field: &str, value: &str| {
+        let body = serde_json::json!({ "type": "a.b", field: value }).to_string().into();
+        crate::plain::read(&body).and_then(|draft| draft.finish(&Name::default_org(), None, || "1".into()))
+    };
+    let cloudevent = |field: &str, value: &serde_json::Value| {
+        let body = serde_json::json!({ "specversion": "1.0", "id": "1", "source": "/s", "type": "a.b", field: value });
+        crate::plain::read(&body.to_string().into())
+            .and_then(|draft| draft.finish(&Name::default_org(), None, || "1".into()))
+    };
+    let text = serde_json::Value::from(&*long);
+    for rejection in [
+        plain("time", &long),
+        plain("org", &long),
+        plain("type", &long),
+        plain("id", &long),
+        plain(&long, "x"),
+        cloudevent("specversion", &text),
+        cloudevent("time", &text),
+        cloudevent("data_base64", &text),
+        cloudevent(&long, &serde_json::json!("x")),
+        cloudevent(&long, &serde_json::json!({})),
+        Err(Rejection::unsupported(&long)),
+        check_coding(CONTENT_ENCODING, &long).and_then(|()| plain("id", "1")),
+    ] {
+        let rejection = rejection.unwrap_err();
+        assert!(rejection.to_string().len() < 1_000, "{rejection}");
+    }
+    let time = plain("time", "2026-01-01").unwrap_err().message;
+    assert!(time.starts_with("\"2026-01-01\" is not an RFC 3339 time"), "{time}");
+    let subject = take(SUBJECT, vec![("ce-type", long.leak())], "{}").unwrap_err();
+    assert!(subject.message.len() < 300, "{subject}");
+    assert!(subject.message.contains("execution.failed"), "{subject}");
+}

@@ -1,13 +1,14 @@
 //! A batch of events in one message: event by event, each becomes an event or a dead letter of its own.
 //!
 //! **Invariant:** a step with a batch ends well only when EVENTS or DEAD has acknowledged each of its events. A
-//! crash before that repeats the message: every event has the same message id then, and so has every dead letter.
+//! crash before that repeats the message: every event has the same message id then, and so has every dead letter. A
+//! message that comes again so late that the streams have forgotten those ids is compared with what they hold.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{StreamExt, stream};
 use signalbox_broker::{Broker, Error, Message, PublishError};
-use signalbox_proto::{DeadReason, subjects};
+use signalbox_proto::{DeadReason, Stage, subjects};
 use signalbox_runtime::{Shutdown, health::ComponentHandle};
 
 use super::{
@@ -50,7 +51,7 @@ impl Settling {
     /// Where a stream has no room, what is left is tried again here and not with the whole message: what is
     /// stored already would be stored twice once the duplicate window is over.
     pub(super) async fn run(mut self) -> Result<Settled, Error> {
-        let mut left: Vec<usize> = (0..self.batch.elements.len()).collect();
+        let mut left = self.unsettled().await?;
         loop {
             let (mut again, rejected) = self.store(&left).await?;
             again.extend(self.bury(rejected).await?);
@@ -61,6 +62,62 @@ impl Settling {
             left = again;
             self.wait(left.len()).await?;
         }
+    }
+
+    /// The places of the events that no earlier delivery of the message has settled, as far as their streams would not
+    /// know them by themselves.
+    async fn unsettled(&mut self) -> Result<Vec<usize>, Error> {
+        let all = 0..self.batch.elements.len();
+        let place = self.message.place;
+        if place.delivered <= 1 {
+            return Ok(all.collect());
+        }
+        // Of each its message id, and whether it is an event.
+        let mut ids = Vec::with_capacity(all.len());
+        let mut subject = None;
+        for index in all {
+            ids.push(match self.reader.read_element(&self.message, &self.batch, index) {
+                Ok(publish) => {
+                    subject = Some(publish.subject.to_string());
+                    (publish.id.unwrap_or_default(), true)
+                }
+                Err(_) => {
+                    let incarnation = self.reader.incarnation;
+                    let id = letter::id(incarnation, place.seq, Some(index), DeadReason::Invalid);
+                    (id, false)
+                }
+            });
+        }
+        let of_kind = |wanted| -> BTreeSet<String> {
+            let ids = ids.iter().filter(|(_, is_event)| *is_event == wanted);
+            ids.map(|(id, _)| id.clone()).collect()
+        };
+        let mut settled = BTreeSet::new();
+        if let Some(subject) = subject {
+            let events = of_kind(true);
+            let search = self
+                .broker
+                .search_forgotten(subjects::EVENTS, subject, &events, place.at);
+            settled.append(&mut search.await?);
+        }
+        let subject = subjects::dead(Stage::Ingest, Some(&self.batch.org), None, None);
+        let letters = of_kind(false);
+        let search = self
+            .broker
+            .search_forgotten(subjects::DEAD, subject, &letters, place.at);
+        settled.append(&mut search.await?);
+        let mut left = Vec::with_capacity(ids.len());
+        for (index, (id, is_event)) in ids.iter().enumerate() {
+            if !settled.contains(id) {
+                left.push(index);
+            } else if *is_event {
+                self.settled.events += 1;
+                self.settled.repeats += 1;
+            } else {
+                self.settled.rejected += 1;
+            }
+        }
+        Ok(left)
     }
 
     /// Publishes the events of these places in their order; answers which have to be tried again, and which are

@@ -19,7 +19,11 @@ use signalbox_broker::{
     hops::{self, Hop},
 };
 use signalbox_proto::{
-    DeadLetter, Delivery, Integration, Lane, Name, Timestamp, act, act::Did, delivery, ledger::Final, subjects, wire,
+    DeadLetter, Delivery, Integration, Lane, Name, Timestamp,
+    act::{self, DeadFilter, Did},
+    delivery,
+    ledger::Final,
+    subjects, wire,
 };
 
 use super::{
@@ -40,27 +44,41 @@ const DISCARDED: &str = "discarded by a person";
 /// Delivers dead letters again, to their own integration or another.
 pub(super) async fn replay(work: &mut Work<'_>, to: Option<&str>) -> Result<Ended, Error> {
     let mut letters = Letters::open(work).await?;
-    while let Some(part) = letters.next_part().await? {
+    loop {
+        let look = letters.work.look();
+        let Some(part) = letters.next_part().await? else {
+            return Ok(Ended::Done);
+        };
         for chunk in part.chunks(letters.work.chunk_max()) {
-            if !letters.replay(chunk, to).await? || letters.work.is_over() {
+            if !letters.replay(chunk, to).await? {
                 return Ok(letters.work.paused());
             }
+            if letters.work.is_over() {
+                return letters.pause().await;
+            }
         }
+        letters.work.rest(look).await;
     }
-    Ok(Ended::Done)
 }
 
 /// Gives dead letters up.
 pub(super) async fn discard(work: &mut Work<'_>) -> Result<Ended, Error> {
     let mut letters = Letters::open(work).await?;
-    while let Some(part) = letters.next_part().await? {
+    loop {
+        let look = letters.work.look();
+        let Some(part) = letters.next_part().await? else {
+            return Ok(Ended::Done);
+        };
         for chunk in part.chunks(letters.work.chunk_max()) {
-            if !letters.discard(chunk).await? || letters.work.is_over() {
+            if !letters.discard(chunk).await? {
                 return Ok(letters.work.paused());
             }
+            if letters.work.is_over() {
+                return letters.pause().await;
+            }
         }
+        letters.work.rest(look).await;
     }
-    Ok(Ended::Done)
 }
 
 /// What is done about a dead letter of a replay.
@@ -108,6 +126,13 @@ impl<'w, 'a> Letters<'w, 'a> {
         Ok(Self { work, seen, wanted })
     }
 
+    /// Ends a turn, with what was skipped since the last save.
+    async fn pause(&mut self) -> Result<Ended, Error> {
+        let cursor = self.work.act.cursor;
+        self.work.save(cursor).await?;
+        Ok(self.work.paused())
+    }
+
     /// The next dead letters behind the cursor that the act may be about; `None` at the end.
     async fn next_part(&mut self) -> Result<Option<Vec<Stored>>, Error> {
         let broker = &self.work.keeper.broker;
@@ -116,16 +141,22 @@ impl<'w, 'a> Letters<'w, 'a> {
         match &mut self.wanted {
             // Without ids, one reading of the stream; with them, one reading each.
             None => {
-                part = broker
-                    .read_from(subjects::DEAD, &act.filter.subject(), act.cursor + 1, READ)
-                    .await?;
+                let (subject, next) = (act.filter.subject(), act.cursor + 1);
+                part = broker.read_from(subjects::DEAD, &subject, next, READ).await?;
+                if part.is_empty() && next <= act.through {
+                    self.work.check_end(subjects::DEAD, &subject, next).await?;
+                }
             }
             Some(wanted) => {
                 while part.is_empty() && !wanted.is_empty() {
                     let some = wanted.drain(..wanted.len().min(self.work.chunk_max()));
                     for seq in some {
                         let found = broker.read_from(subjects::DEAD, subjects::DEAD_ALL, seq, 1).await?;
-                        part.extend(found.into_iter().filter(|stored| stored.seq == seq));
+                        let found = found.into_iter().find(|stored| stored.seq == seq);
+                        if found.is_none() {
+                            self.work.check_none(subjects::DEAD, subjects::DEAD_ALL, seq..=seq).await?;
+                        }
+                        part.extend(found);
                     }
                 }
             }
@@ -134,17 +165,18 @@ impl<'w, 'a> Letters<'w, 'a> {
         Ok((!part.is_empty()).then_some(part))
     }
 
-    /// Those of a chunk that the act is about.
-    fn read(&mut self, chunk: &[Stored]) -> Vec<(u64, DeadLetter)> {
+    /// Those of a chunk that the act is about; of one that cannot be read, why.
+    fn read(&self, chunk: &[Stored]) -> Vec<(u64, Result<DeadLetter, String>)> {
+        let filter = &self.work.act.filter;
         let mut letters = Vec::with_capacity(chunk.len());
         for stored in chunk {
             match wire::decode::<DeadLetter>(&stored.body) {
-                Ok(letter) if self.work.act.filter.covers(stored.at, &letter) => letters.push((stored.seq, letter)),
+                Ok(letter) if filter.covers(stored.at, &letter) => letters.push((stored.seq, Ok(letter))),
                 Ok(_) => {}
-                Err(error) => {
-                    let reason = format!("cannot read this dead letter: {error}");
-                    self.work.fail(&dead_letter_id(stored.seq), &reason);
+                Err(error) if is_meant_unread(filter, stored) => {
+                    letters.push((stored.seq, Err(format!("cannot read this dead letter: {error}"))));
                 }
+                Err(error) => tracing::error!(%error, id = dead_letter_id(stored.seq), "cannot read a dead letter"),
             }
         }
         letters
@@ -165,9 +197,17 @@ impl<'w, 'a> Letters<'w, 'a> {
         let mut records = Vec::new();
         let mut before = self.work.act.cursor;
         for (seq, letter) in self.read(chunk) {
+            let letter = match letter {
+                Ok(letter) => letter,
+                Err(reason) => {
+                    self.work.fail(&dead_letter_id(seq), &reason);
+                    before = seq;
+                    continue;
+                }
+            };
             if self.seen.marks.is_settled(seq) {
                 self.skip(seq);
-            } else if self.work.next_send().await {
+            } else if self.work.next_send().await? {
                 let delivery = letter.delivery.as_deref();
                 records.extend(
                     delivery.map(|delivery| settle::ended(delivery, Final::Discarded, DISCARDED, Timestamp::now())),
@@ -183,13 +223,18 @@ impl<'w, 'a> Letters<'w, 'a> {
         if !records.is_empty() {
             settle::record(self.work.keeper, &records).await?;
         }
+        let quiet = goes_on && given_up.is_empty();
         doubts::mark(self.work, &mut self.seen, Did::Discarded, given_up, None).await?;
-        Ok(self.work.save(cursor).await? && goes_on)
+        let saved = if quiet {
+            self.work.advance(cursor).await?
+        } else {
+            self.work.save(cursor).await?
+        };
+        Ok(saved && goes_on)
     }
 
     /// Sends some again: intention, effects, mark. False where a person stopped the act.
     async fn replay(&mut self, chunk: &[Stored], to: Option<&str>) -> Result<bool, Error> {
-        let failed_before = (self.work.act.failed, self.work.act.skipped);
         let plans = self.plan(chunk, to).await?;
         let mut targets: BTreeMap<(Name, String), u64> = BTreeMap::new();
         let mut intended = Vec::new();
@@ -207,8 +252,7 @@ impl<'w, 'a> Letters<'w, 'a> {
         }
         self.work.room(&targets).await?;
         if self.work.is_stopped() {
-            // Nothing of this chunk has begun: it is counted when it does.
-            (self.work.act.failed, self.work.act.skipped) = failed_before;
+            // Nothing of this chunk has begun.
             let cursor = self.work.act.cursor;
             self.work.save(cursor).await?;
             return Ok(false);
@@ -216,9 +260,10 @@ impl<'w, 'a> Letters<'w, 'a> {
         doubts::mark(self.work, &mut self.seen, Did::Intend, intended, to).await?;
         let mut begun = Vec::with_capacity(plans.len());
         let mut withdrawn = Vec::new();
+        let mut is_stuck = false;
         for (seq, plan) in plans {
             let sends = matches!(plan, Plan::Deliver(_) | Plan::SendIn(_));
-            if !withdrawn.is_empty() || (sends && !self.work.next_send().await) {
+            if is_stuck || !withdrawn.is_empty() || (sends && !self.work.next_send().await?) {
                 withdrawn.push((seq, sends));
                 continue;
             }
@@ -228,6 +273,8 @@ impl<'w, 'a> Letters<'w, 'a> {
                 Plan::Deliver(next) => self.publish(&next).await,
                 Plan::SendIn(again) => Begun::Ended(self.send_in(&again).await),
             };
+            // Each of the others would wait as long for the same answer.
+            is_stuck = matches!(one, Begun::Ended(Err(_)));
             begun.push((seq, one));
         }
         let goes_on = withdrawn.is_empty();
@@ -268,8 +315,10 @@ impl<'w, 'a> Letters<'w, 'a> {
                 cursor = seq;
             }
         }
+        let quiet = end.is_some() && replayed.is_empty();
         doubts::mark(self.work, &mut self.seen, Did::Replayed, replayed, None).await?;
         match stopped {
+            None if quiet => self.work.advance(end.unwrap_or(cursor)).await,
             None => self.work.save(end.unwrap_or(cursor)).await,
             // What went before it is done: only this one and what failed with it is in doubt when the act goes on.
             Some(error) => {
@@ -283,6 +332,13 @@ impl<'w, 'a> Letters<'w, 'a> {
         let mut known: BTreeMap<String, Result<Integration, String>> = BTreeMap::new();
         let mut plans = Vec::with_capacity(chunk.len());
         for (seq, letter) in self.read(chunk) {
+            let letter = match letter {
+                Ok(letter) => letter,
+                Err(reason) => {
+                    plans.push((seq, Plan::Fail(reason)));
+                    continue;
+                }
+            };
             if self.seen.marks.is_settled(seq) {
                 plans.push((seq, Plan::Skip));
                 continue;
@@ -352,6 +408,20 @@ fn plan_input(seq: u64, input: Option<signalbox_proto::dead::Input>) -> Plan {
         Some(Err(reason)) => Plan::Fail(reason),
         None => Plan::Fail("this dead letter holds nothing that could be sent again".into()),
     }
+}
+
+/// Whether a dead letter that cannot be read is one of those that are meant: its place alone says so, and it is not
+/// asked for by what it says.
+fn is_meant_unread(filter: &DeadFilter, stored: &Stored) -> bool {
+    let says_more = filter.fingerprint.is_some() || filter.event_type.is_some() || filter.reason.is_some();
+    let default_org = Name::default_org();
+    let org = match stored.subject.split('.').nth(3) {
+        None | Some("-") => default_org.as_str(),
+        Some(org) => org,
+    };
+    let in_time =
+        filter.since.is_none_or(|since| stored.at >= since) && filter.until.is_none_or(|until| stored.at < until);
+    !says_more && in_time && filter.org.as_deref().is_none_or(|wanted| wanted == org)
 }
 
 /// Whether a stream has room for more, with some to spare.

@@ -43,7 +43,9 @@ pub(super) async fn read(keeper: &Keeper, act: &Act) -> Result<Seen, Error> {
             From::Seq(1),
             |message| {
                 match wire::decode::<Mark>(&message.body) {
-                    Ok(mark) => seen.add(mark, &act.id),
+                    // The server's time, not the one of the keeper that wrote it: what became of the letters is looked
+                    // for by the time at which the server stored it.
+                    Ok(mark) => seen.add(mark, message.place.at, &act.id),
                     Err(error) => tracing::error!(%error, "cannot read a mark in DEAD"),
                 }
                 ControlFlow::Continue(())
@@ -54,12 +56,13 @@ pub(super) async fn read(keeper: &Keeper, act: &Act) -> Result<Seen, Error> {
 }
 
 impl Seen {
-    fn add(&mut self, mark: Mark, own: &str) {
+    /// Adds a mark that was stored at this time.
+    fn add(&mut self, mark: Mark, at: Timestamp, own: &str) {
         self.marks.add(&mark);
         if mark.act == own && matches!(mark.did, Did::Replayed | Did::Discarded) {
             self.own.extend(&mark.seqs);
         }
-        self.doubts.add(mark);
+        self.doubts.add(Mark { at, ..mark });
     }
 }
 
@@ -105,7 +108,8 @@ async fn mark_for(
         if act == work.act.id && matches!(did, Did::Replayed | Did::Discarded) {
             work.act.done += part.len() as u64;
         }
-        seen.add(mark, &work.act.id);
+        let at = mark.at;
+        seen.add(mark, at, &work.act.id);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::ControlFlow,
+    time::Duration,
 };
 
 use signalbox_broker::{
@@ -36,6 +37,8 @@ use crate::{
 
 /// Events read at a time.
 const READ: usize = 128;
+/// How far the clocks of a keeper and of the servers may be apart.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 /// Sends events of the past to an integration.
 pub(super) async fn replay(work: &mut Work<'_>, to: &str) -> Result<Ended, Error> {
@@ -69,7 +72,11 @@ pub(super) async fn replay(work: &mut Work<'_>, to: &str) -> Result<Ended, Error
         ends: filter.until,
         subject,
     };
-    while let Some(part) = replay.next_part().await? {
+    loop {
+        let look = replay.work.look();
+        let Some(part) = replay.next_part().await? else {
+            return Ok(Ended::Done);
+        };
         for chunk in part.chunks(replay.work.chunk_max()) {
             if !replay.send(chunk).await? {
                 return Ok(replay.work.paused());
@@ -80,8 +87,8 @@ pub(super) async fn replay(work: &mut Work<'_>, to: &str) -> Result<Ended, Error
                 return Ok(replay.work.paused());
             }
         }
+        replay.work.rest(look).await;
     }
-    Ok(Ended::Done)
 }
 
 /// The place before the first event that may be meant.
@@ -105,7 +112,8 @@ async fn sent_before(work: &mut Work<'_>, integration: &Integration) -> Result<B
         return Ok(BTreeSet::new());
     };
     let broker = &work.keeper.broker;
-    let mut sought = Sought::since(ahead.at);
+    // It was written by a keeper's clock, and is compared with the server's.
+    let mut sought = Sought::since(ahead.at - CLOCKS_APART);
     let mut next = work.act.cursor + 1;
     // All events of the org, whatever the subscription says: it may have been another then.
     let org = subjects::events_of(&integration.org, None);
@@ -147,6 +155,9 @@ impl Replay<'_, '_, '_> {
         let mut part = broker
             .read_from(subjects::EVENTS, &self.subject, act.cursor + 1, READ)
             .await?;
+        if part.is_empty() && act.cursor < act.through {
+            self.work.check_end(subjects::EVENTS, &self.subject, act.cursor + 1).await?;
+        }
         let in_time = |stored: &Stored| self.ends.is_none_or(|until| stored.at < until);
         part.retain(|stored| stored.seq <= act.through && in_time(stored));
         Ok((!part.is_empty()).then_some(part))
@@ -166,7 +177,13 @@ impl Replay<'_, '_, '_> {
         if sends > 0 {
             let target = (self.integration.provider.clone(), self.integration.id.clone());
             self.work.room(&BTreeMap::from([(target, sends)])).await?;
-            if self.work.is_stopped() || !self.work.save_ahead(end).await? {
+            if self.work.is_stopped() {
+                // What was sent before is told, and nothing is left in doubt.
+                let cursor = self.work.act.cursor;
+                self.work.save(cursor).await?;
+                return Ok(false);
+            }
+            if !self.work.save_ahead(end).await? {
                 return Ok(false);
             }
         }
@@ -176,7 +193,7 @@ impl Replay<'_, '_, '_> {
             let sent = match chosen {
                 Chosen::SentBefore => Sent::Ended(Ok(Ok(()))),
                 Chosen::Fail(reason) => Sent::Ended(Ok(Err(reason))),
-                Chosen::Send(_) if !self.work.next_send().await => {
+                Chosen::Send(_) if !self.work.next_send().await? => {
                     goes_on = false;
                     break;
                 }
@@ -252,13 +269,20 @@ impl Replay<'_, '_, '_> {
             self.work.save(cursor).await?;
             return Err(error);
         }
-        // All that was begun is known.
-        self.work.act.ahead = None;
+        // All that was begun is known; what earlier work has sent behind it is still only said here.
+        if !reaches_behind(&self.sent_before, end.unwrap_or(cursor)) {
+            self.work.act.ahead = None;
+        }
         match end {
             None => self.work.save(cursor).await,
             Some(end) => self.work.advance(end).await,
         }
     }
+}
+
+/// Whether earlier work has sent anything behind this place.
+fn reaches_behind(sent_before: &BTreeSet<u64>, seq: u64) -> bool {
+    sent_before.last().is_some_and(|last| *last > seq)
 }
 
 /// What is done about an event that is meant.

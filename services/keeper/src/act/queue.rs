@@ -40,13 +40,13 @@ pub(crate) async fn follow(keeper: &Keeper, line: Line) -> Result<(), Error> {
     let mut at_work: Option<(Turn, BoxFuture<'_, Result<Ended, Error>>)> = None;
     loop {
         if at_work.is_none()
-            && let Some(id) = waiting.next(Instant::now())
+            && let Some((id, revision)) = waiting.next(Instant::now())
         {
             let turn = Turn::new(id.clone(), Instant::now() + TURN);
             turn.set_others(waiting.any());
             let working = {
                 let turn = turn.clone();
-                async move { work::work(keeper, &id, &turn).await }.boxed()
+                async move { work::work(keeper, &id, revision, &turn).await }.boxed()
             };
             at_work = Some((turn, working));
         }
@@ -54,8 +54,11 @@ pub(crate) async fn follow(keeper: &Keeper, line: Line) -> Result<(), Error> {
         tokio::select! {
             biased;
             message = puller.next(BATCH) => {
-                if let Some(act) = read(&message).filter(|act| line_of(&act.kind) == Some(line)) {
-                    waiting.take(&act, at_work.as_ref().map(|(turn, _)| turn));
+                if message.body.is_empty() {
+                    // Its record was forgotten.
+                    waiting.remove(message.subject.rsplit('.').next().unwrap_or_default());
+                } else if let Some(act) = read(&message).filter(|act| line_of(&act.kind) == Some(line)) {
+                    waiting.take(&act, message.place.seq, at_work.as_ref().map(|(turn, _)| turn));
                 }
             }
             (id, ended) = working(&mut at_work) => {
@@ -83,9 +86,6 @@ async fn working(at_work: &mut Option<(Turn, BoxFuture<'_, Result<Ended, Error>>
 }
 
 fn read(message: &Message) -> Option<Act> {
-    if message.body.is_empty() {
-        return None;
-    }
     match wire::decode::<Act>(&message.body) {
         Ok(act) => Some(act),
         Err(error) => {
@@ -100,15 +100,24 @@ fn read(message: &Message) -> Option<Act> {
 struct Waiting {
     ready: VecDeque<String>,
     later: BTreeMap<String, Instant>,
+    /// The last revision in which each was seen to be at work.
+    revisions: BTreeMap<String, u64>,
 }
 
 impl Waiting {
-    /// Takes what the bucket says of an act.
-    fn take(&mut self, act: &Act, at_work: Option<&Turn>) {
+    /// Takes what the bucket says of an act, at this revision.
+    fn take(&mut self, act: &Act, revision: u64, at_work: Option<&Turn>) {
         let own = at_work.filter(|turn| turn.act() == act.id);
+        if act.status == ActStatus::Running {
+            self.revisions.insert(act.id.clone(), revision);
+        } else {
+            self.revisions.remove(&act.id);
+        }
         match (act.status, own) {
             // What the work on it wrote itself, unless it was stopped and asked for again meanwhile.
             (ActStatus::Running, Some(turn)) if !turn.is_stopped() => {}
+            // What the work on it wrote before an error stopped it is no reason to go on at once.
+            (ActStatus::Running, None) if self.later.contains_key(&act.id) => {}
             (ActStatus::Running, _) => self.push(&act.id),
             (_, Some(turn)) => turn.stop(),
             (_, None) => self.remove(&act.id),
@@ -134,6 +143,7 @@ impl Waiting {
     fn remove(&mut self, id: &str) {
         self.ready.retain(|known| known != id);
         self.later.remove(id);
+        self.revisions.remove(id);
     }
 
     /// Whether any waits that could go now.
@@ -146,7 +156,8 @@ impl Waiting {
         self.later.values().min().copied()
     }
 
-    fn next(&mut self, now: Instant) -> Option<String> {
+    /// The next one, and the revision that it is known to have had.
+    fn next(&mut self, now: Instant) -> Option<(String, u64)> {
         let due: Vec<String> = self
             .later
             .iter()
@@ -154,7 +165,9 @@ impl Waiting {
             .map(|(id, _)| id.clone())
             .collect();
         due.iter().for_each(|id| self.push(id));
-        self.ready.pop_front()
+        let id = self.ready.pop_front()?;
+        let revision = self.revisions.get(&id).copied().unwrap_or_default();
+        Some((id, revision))
     }
 }
 

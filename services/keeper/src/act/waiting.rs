@@ -1,19 +1,19 @@
 //! Acts on deliveries that wait: giving them up, or trying now what waits for its next attempt.
 //!
-//! Giving up: **the dead letter and the record are stored before the message is removed.** A crash in between leaves a
-//! delivery that is a dead letter and waits as well; the act finds it again, knows its dead letter by delivery and
-//! generation, and only removes it.
+//! Giving up: **the dead letter and the record are stored before the message is removed**, and it is counted in between.
+//! A crash leaves a delivery that is a dead letter and waits as well; the act finds it again, knows its dead letter by
+//! delivery and generation, and only removes it. The act's cursor is the last dead letter that is counted.
 //!
 //! The queues are read again until nothing more is found, because a delivery may move on while they are read: from
-//! PARKED to a lane, or as a retry behind the place that was reached. What a worker has in hand is left to it for as
-//! long as a request can take: it arrives, or it waits again and is given up then. One that is taken in hand in the
-//! moment in which it is given up may still arrive: the ledger takes `delivered` before `discarded`.
+//! PARKED to a lane, or as a retry behind the place that was reached. What a worker has in hand just before is left to it
+//! for as long as a request can take: it arrives, or it waits again and is given up then. One that is taken in hand in
+//! the moment in which it is given up may still arrive: the ledger takes `delivered` before `discarded`.
 //!
 //! Trying now: each schedule is replaced by one that is due at once (`broker::hasten`). The new one is younger than the
 //! act, so that it is not met again, nor is the schedule after it should the attempt fail.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::ControlFlow,
     time::Duration,
 };
@@ -40,7 +40,8 @@ use crate::{Keeper, probe, settle};
 const READ: usize = 500;
 /// Requests to the server at a time.
 const AT_ONCE: usize = 16;
-/// How long what a worker has in hand is left to it: the longest timeout of a request, and its filing.
+/// How long what a worker has in hand is left to it when all else is given up: the longest timeout of a request, and
+/// its filing.
 const IN_HAND_MAX: Duration = Duration::from_secs(75);
 /// The pause before the queues are read again for what was in hand.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -54,17 +55,52 @@ struct Waiting {
     delivery: Delivery,
 }
 
+impl Known {
+    fn has(&self, waiting: &Waiting) -> bool {
+        self.given_up.contains_key(&identity(&waiting.delivery))
+    }
+}
+
+impl Waiting {
+    /// Its queue and its sequence there.
+    fn place(&self) -> (String, u64) {
+        (self.queue.clone(), self.stored.seq)
+    }
+
+    /// The lane in which a worker would take it; `None` for one that is parked or scheduled.
+    fn lane(&self) -> Option<Lane> {
+        let subject = &self.stored.subject;
+        if self.queue == subjects::PARKED || subjects::is_retry(subject) {
+            return None;
+        }
+        subjects::lane_of(subject)
+    }
+}
+
+/// What was given up by such an act, and whether it is counted.
+type GivenUp = HashMap<[u8; 16], bool>;
+
+/// What is known while deliveries are given up.
+#[derive(Default)]
+struct Known {
+    given_up: GivenUp,
+    /// Those that can never be filed: their places. They are met again whenever the queues are read.
+    hopeless: HashSet<(String, u64)>,
+    /// Probes that were given up, by integration.
+    probes: BTreeMap<String, String>,
+}
+
 /// Gives up what waits.
 pub(super) async fn discard(work: &mut Work<'_>) -> Result<Ended, Error> {
     let Some(filter) = work.act.waiting.clone() else {
         return Ok(Ended::Done);
     };
-    let mut given_up = given_up(work.keeper, &filter, work.act.through).await?;
-    // The dead letters are the truth: a crash may have come between them and the save.
-    work.act.done = work.act.done.max(given_up.len() as u64);
-    let mut probes = BTreeMap::new();
-    let discarded = discard_all(work, &filter, &mut given_up, &mut probes).await;
-    for (integration, lost) in probes {
+    let mut known = Known {
+        given_up: given_up(work.keeper, &filter, work.act.through, work.act.cursor).await?,
+        ..Known::default()
+    };
+    let discarded = discard_all(work, &filter, &mut known).await;
+    for (integration, lost) in known.probes {
         // Where this fails, the keeper's own look finds the probe lost, later.
         if let Err(error) = probe::replace(work.keeper, &integration, &lost).await {
             let error = settle::why(&error);
@@ -74,17 +110,13 @@ pub(super) async fn discard(work: &mut Work<'_>) -> Result<Ended, Error> {
     discarded
 }
 
-async fn discard_all(
-    work: &mut Work<'_>,
-    filter: &WaitingFilter,
-    given_up: &mut HashSet<[u8; 16]>,
-    probes: &mut BTreeMap<String, String>,
-) -> Result<Ended, Error> {
+async fn discard_all(work: &mut Work<'_>, filter: &WaitingFilter, known: &mut Known) -> Result<Ended, Error> {
     loop {
         let (mut found, mut in_hand) = (0, 0);
         for (queue, subject) in work.keeper.broker.queues_of(filter, false).await? {
             let mut next = 1;
             loop {
+                let look = work.look();
                 let part = work.keeper.broker.read_from(&queue, &subject, next, READ).await?;
                 let Some(last) = part.last() else { break };
                 next = last.seq + 1;
@@ -92,19 +124,21 @@ async fn discard_all(
                     .into_iter()
                     .filter_map(|stored| read(&queue, stored, filter))
                     .collect();
-                if Timestamp::now() < work.act.created_at + IN_HAND_MAX {
-                    let hands = Hands::of(work.keeper, &queue, &part).await?;
-                    let all = part.len();
-                    part.retain(|waiting| !hands.hold(waiting));
-                    in_hand += all - part.len();
-                }
+                part.retain(|waiting| !known.hopeless.contains(&waiting.place()));
+                let all = part.len();
+                leave_in_hand(work, &mut part).await?;
+                in_hand += all - part.len();
                 found += part.len();
                 let mut part = part.into_iter().peekable();
                 while part.peek().is_some() {
                     let chunk = part.by_ref().take(work.chunk_max()).collect();
-                    if !discard_some(work, chunk, given_up, probes).await? || work.is_over() {
+                    if !discard_some(work, chunk, known).await? || work.is_over() {
                         return Ok(work.paused());
                     }
+                }
+                work.rest(look).await;
+                if work.is_stopped() {
+                    return Ok(work.paused());
                 }
             }
         }
@@ -128,11 +162,26 @@ struct Hands {
     drains: BTreeMap<String, u64>,
 }
 
+/// Takes out of some that wait in one queue what a worker or a drain has in hand. Where nothing else was given up for
+/// long enough, nobody has.
+async fn leave_in_hand(work: &Work<'_>, part: &mut Vec<Waiting>) -> Result<(), Error> {
+    let Some(queue) = part.first().map(|waiting| waiting.queue.clone()) else {
+        return Ok(());
+    };
+    if Timestamp::now() < work.act.created_at.max(work.act.updated_at) + IN_HAND_MAX {
+        let hands = Hands::of(work.keeper, &queue, part).await?;
+        part.retain(|waiting| !hands.hold(waiting));
+    }
+    Ok(())
+}
+
 impl Hands {
     async fn of(keeper: &Keeper, queue: &str, part: &[Waiting]) -> Result<Self, Error> {
         let mut hands = Self::default();
         if let Some(provider) = subjects::provider_of_stream(queue) {
-            for lane in Lane::ALL {
+            let lanes = part.iter().filter_map(Waiting::lane);
+            let lanes: BTreeMap<&str, Lane> = lanes.map(|lane| (lane.as_str(), lane)).collect();
+            for lane in lanes.into_values() {
                 let progress = Consumer::lane(&provider, lane).progress(&keeper.broker).await?;
                 if progress.ack_pending > 0 {
                     hands.lanes.insert(lane.as_str(), progress.delivered);
@@ -157,72 +206,70 @@ impl Hands {
     }
 
     fn hold(&self, waiting: &Waiting) -> bool {
-        let Waiting {
-            queue,
-            stored,
-            delivery,
-        } = waiting;
-        let through = if queue == subjects::PARKED {
-            self.drains.get(&delivery.integration)
-        } else if subjects::is_retry(&stored.subject) {
-            None
+        let through = if waiting.queue == subjects::PARKED {
+            self.drains.get(&waiting.delivery.integration)
         } else {
-            subjects::lane_of(&stored.subject).and_then(|lane| self.lanes.get(lane.as_str()))
+            waiting.lane().and_then(|lane| self.lanes.get(lane.as_str()))
         };
-        through.is_some_and(|through| stored.seq <= *through)
+        through.is_some_and(|through| waiting.stored.seq <= *through)
     }
 }
 
-/// Gives some up: dead letters, records, removal. False where a person stopped the act.
-async fn discard_some(
-    work: &mut Work<'_>,
-    chunk: Vec<Waiting>,
-    given_up: &mut HashSet<[u8; 16]>,
-    probes: &mut BTreeMap<String, String>,
-) -> Result<bool, Error> {
+/// Gives some of one queue up: dead letters, records, removal. False where a person stopped the act.
+async fn discard_some(work: &mut Work<'_>, chunk: Vec<Waiting>, known: &mut Known) -> Result<bool, Error> {
     let mut begun = Vec::with_capacity(chunk.len());
     let mut goes_on = true;
     for waiting in chunk {
-        if !given_up.contains(&identity(&waiting.delivery)) && !work.next_send().await {
+        if !known.has(&waiting) && !work.next_send().await? {
             goes_on = false;
             break;
         }
         begun.push(waiting);
     }
     let keeper = work.keeper;
-    // They were read a while ago: what has gone on meanwhile is not given up here.
+    // They were read a while ago: what has gone on meanwhile is not given up here. First what is in hand, so that what
+    // is sent between the two looks is either there no more or was not in hand before.
+    leave_in_hand(work, &mut begun).await?;
     let there = at_once(begun.iter().map(|waiting| is_there(keeper, waiting))).await?;
     let left = begun.into_iter().zip(there);
     let left: Vec<Waiting> = left.filter_map(|(waiting, there)| there.then_some(waiting)).collect();
-    let known = |waiting: &Waiting| given_up.contains(&identity(&waiting.delivery));
-    let buried = at_once(left.iter().map(|waiting| bury(keeper, waiting, known(waiting)))).await?;
+    let buried = at_once(left.iter().map(|waiting| bury(keeper, waiting, known.has(waiting)))).await?;
     let mut records = Vec::new();
     let mut filed = Vec::with_capacity(left.len());
+    let (mut done, mut last) = (0, work.act.cursor);
     for (waiting, buried) in left.into_iter().zip(buried) {
         match buried {
-            Ok(()) => {
+            Ok(seq) => {
                 let delivery = &waiting.delivery;
                 records.push(settle::ended(delivery, Final::Discarded, GIVEN_UP, Timestamp::now()));
+                done += u64::from(known.given_up.insert(identity(delivery), true) != Some(true));
+                last = last.max(seq.unwrap_or_default());
                 filed.push(waiting);
             }
-            Err(reason) => work.fail(&waiting.delivery.id, &reason),
+            Err(reason) => {
+                work.fail(&waiting.delivery.id, &reason);
+                known.hopeless.insert(waiting.place());
+            }
         }
     }
     if !records.is_empty() {
         settle::record(keeper, &records).await?;
+    }
+    // Counted while they are still there: whoever finds them again knows by the cursor that they are.
+    work.act.done += done;
+    if (!filed.is_empty() || !goes_on) && !work.save(last).await? {
+        goes_on = false;
     }
     let removals = filed
         .iter()
         .map(|waiting| keeper.broker.remove(&waiting.queue, waiting.stored.seq));
     at_once(removals).await?;
     for Waiting { delivery, .. } in filed {
-        work.act.done += u64::from(given_up.insert(identity(&delivery)));
         if is_probe(&keeper.view.state(&delivery.integration), &delivery) {
-            probes.insert(delivery.integration, delivery.id);
+            known.probes.insert(delivery.integration, delivery.id);
         }
     }
-    let cursor = work.act.cursor;
-    Ok(work.save(cursor).await? && goes_on)
+    Ok(goes_on)
 }
 
 /// Does several things, some of them at a time, and gives what they give in their order.
@@ -232,16 +279,16 @@ async fn at_once<T>(each: impl Iterator<Item = impl Future<Output = Result<T, Er
     stream::iter(each).buffered(AT_ONCE).try_collect().await
 }
 
-/// Puts a delivery that waits into DEAD, unless it is known to be there. Its id is that of the next hop, so that a
-/// repeat is one dead letter. The inner error is what an owner is told.
-async fn bury(keeper: &Keeper, waiting: &Waiting, known: bool) -> Result<Result<(), String>, Error> {
+/// Puts a delivery that waits into DEAD, unless it is known to be there, and gives its place. Its id is that of the next
+/// hop, so that a repeat is one dead letter. The inner error is what an owner is told.
+async fn bury(keeper: &Keeper, waiting: &Waiting, known: bool) -> Result<Result<Option<u64>, String>, Error> {
     if known {
-        return Ok(Ok(()));
+        return Ok(Ok(None));
     }
     let next = waiting.delivery.next_hop();
     let id = next.hop_id();
     let letter = DeadLetter::of_delivery(Stage::Delivery, DeadReason::Discarded, GIVEN_UP, next, Timestamp::now());
-    refused(keeper.broker.bury(&letter, &id).await.map(|_| ()))
+    refused(keeper.broker.bury(&letter, &id).await.map(|ack| Some(ack.seq)))
 }
 
 /// A message of a queue that an act is about. One whose end is known already, and waits to be written down, is not.
@@ -267,9 +314,9 @@ fn identity(delivery: &Delivery) -> [u8; 16] {
     hash::digest([delivery.id.as_bytes(), &delivery.generation.to_be_bytes()])
 }
 
-/// What was given up by such an act since DEAD was at this sequence.
-async fn given_up(keeper: &Keeper, filter: &WaitingFilter, behind: u64) -> Result<HashSet<[u8; 16]>, Error> {
-    let mut found = HashSet::new();
+/// What was given up by such an act since DEAD was at this sequence; what lies up to the other is counted.
+async fn given_up(keeper: &Keeper, filter: &WaitingFilter, behind: u64, counted: u64) -> Result<GivenUp, Error> {
+    let mut found = GivenUp::new();
     let subject = subjects::dead_filter(
         Some(Stage::Delivery),
         Some(filter.org.as_str()),
@@ -282,7 +329,7 @@ async fn given_up(keeper: &Keeper, filter: &WaitingFilter, behind: u64) -> Resul
             && letter.message == GIVEN_UP
             && let Some(delivery) = &letter.delivery
         {
-            found.insert(identity(delivery));
+            found.insert(identity(delivery), message.place.seq <= counted);
         }
         ControlFlow::Continue(())
     };
@@ -306,21 +353,32 @@ pub(super) async fn retry(work: &mut Work<'_>) -> Result<Ended, Error> {
     };
     // Counted anew at each turn: what was sent has gone, what is held is met again.
     work.act.skipped = 0;
+    // What is sent now waits behind the place that was reached, and again if it fails. It is younger than the act, unless
+    // the clock by which the act was asked for is ahead of the server's.
+    let mut tried = HashSet::new();
     for (queue, subject) in work.keeper.broker.queues_of(&filter, true).await? {
         let mut next = 1;
         loop {
+            let look = work.look();
             let part = work.keeper.broker.read_from(&queue, &subject, next, READ).await?;
             let Some(last) = part.last() else { break };
             next = last.seq + 1;
             let asked_at = work.act.created_at;
             let part = part.into_iter().filter(|stored| stored.at < asked_at);
-            let part: Vec<Waiting> = part.filter_map(|stored| read(&queue, stored, &filter)).collect();
+            let part = part.filter_map(|stored| read(&queue, stored, &filter));
+            let part: Vec<Waiting> = part
+                .filter(|waiting| tried.insert(identity(&waiting.delivery)))
+                .collect();
             let mut part = part.into_iter().peekable();
             while part.peek().is_some() {
                 let chunk = part.by_ref().take(work.chunk_max()).collect();
                 if !retry_some(work, chunk).await? || work.is_over() {
                     return Ok(work.paused());
                 }
+            }
+            work.rest(look).await;
+            if work.is_stopped() {
+                return Ok(work.paused());
             }
         }
     }
@@ -337,7 +395,7 @@ async fn retry_some(work: &mut Work<'_>, chunk: Vec<Waiting>) -> Result<bool, Er
             work.act.message = format!("{} is held: resume its integration", delivery.id);
             continue;
         }
-        if !work.next_send().await {
+        if !work.next_send().await? {
             goes_on = false;
             break;
         }

@@ -25,6 +25,13 @@ const CHUNK_MAX: usize = 64;
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// The longest sleep without a look whether the act goes on.
 const NAP: Duration = Duration::from_millis(250);
+/// Without a save for this long nothing is sent: a process that stood still may have lost the act to another keeper,
+/// which has sent all that lies ahead. Well below the time for which the streams know a repeat.
+const PROOF_MAX: Duration = Duration::from_secs(30);
+/// How a message begins that says why an act does not go on just now.
+const WAITS: &str = "waits: ";
+/// Longest text that says why something failed, in characters.
+const MESSAGE_CHARS_MAX: usize = 500;
 
 /// How the work on an act ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,20 +96,32 @@ pub(crate) struct Work<'a> {
     pub(crate) keeper: &'a Keeper,
     pub(crate) act: Act,
     pub(crate) room: Room,
-    /// As it was last saved, and under which revision.
+    /// As it was last saved, under which revision, and when it was known to be still so.
     saved: Act,
     revision: u64,
+    proven: Instant,
     turn: &'a Turn,
     pace: Pace,
+    sends: u64,
 }
 
-/// Works on an act for a turn.
-pub(crate) async fn work(keeper: &Keeper, id: &str, turn: &Turn) -> Result<Ended, Error> {
+/// A look at a part of a stream.
+pub(crate) struct Look {
+    began: Instant,
+    sends: u64,
+}
+
+/// Works on an act for a turn. It is known to have had at least this revision.
+pub(crate) async fn work(keeper: &Keeper, id: &str, revision: u64, turn: &Turn) -> Result<Ended, Error> {
     let key = subjects::act_key(id);
     let entry = keeper.broker.get::<Act>(subjects::STATE, &key).await?;
-    let Some(entry) = entry.filter(|entry| entry.value.status == ActStatus::Running) else {
-        return Ok(Ended::Stopped);
+    // A replica may be behind: what it says of an act that was just asked for, or asked to go on, is not the end of it.
+    let Some(entry) = entry.filter(|entry| entry.revision >= revision) else {
+        return Err(Error::Conflict { key });
     };
+    if entry.value.status != ActStatus::Running {
+        return Ok(Ended::Stopped);
+    }
     let (cursor, through) = (entry.value.cursor, entry.value.through);
     tracing::debug!(act.id = id, cursor, through, "working on an act");
     let mut work = Work {
@@ -110,10 +129,15 @@ pub(crate) async fn work(keeper: &Keeper, id: &str, turn: &Turn) -> Result<Ended
         room: Room::default(),
         saved: entry.value.clone(),
         revision: entry.revision,
+        proven: Instant::now(),
         turn,
         pace: Pace::new(Some(entry.value.per_second), Instant::now()),
+        sends: 0,
         act: entry.value,
     };
+    if work.act.message.starts_with(WAITS) {
+        work.act.message.clear();
+    }
     match work_on(&mut work).await {
         Ok(Ended::Done) => {
             work.act.ahead = None;
@@ -135,7 +159,10 @@ pub(crate) async fn work(keeper: &Keeper, id: &str, turn: &Turn) -> Result<Ended
             tracing::error!(act.id = id, error = work.act.message, "an act cannot go on");
             work.give_up().await
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            work.tell(&error).await;
+            Err(error)
+        }
     }
 }
 
@@ -145,18 +172,65 @@ impl Work<'_> {
         (self.act.per_second as usize).clamp(1, CHUNK_MAX)
     }
 
-    /// Waits until the next one may be sent; false where a person stopped the act.
-    pub(crate) async fn next_send(&mut self) -> bool {
+    /// Waits until the next one may be sent; false where a person stopped the act. [`Error::Conflict`] where another
+    /// keeper has it.
+    pub(crate) async fn next_send(&mut self) -> Result<bool, Error> {
         let at = self.pace.take(Instant::now());
         loop {
             let now = Instant::now();
             if self.is_stopped() {
-                return false;
+                return Ok(false);
+            }
+            if now - self.proven >= PROOF_MAX {
+                if !self.save(self.act.cursor).await? {
+                    return Ok(false);
+                }
+                continue;
             }
             if at <= now {
-                return true;
+                self.sends += 1;
+                return Ok(true);
             }
             tokio::time::sleep_until(at.min(now + NAP)).await;
+        }
+    }
+
+    /// Begins a look at what may have to be sent.
+    pub(crate) fn look(&self) -> Look {
+        Look {
+            began: Instant::now(),
+            sends: self.sends,
+        }
+    }
+
+    /// Checks that a stream has nothing more for the act from a sequence on, when a part of it was found empty. An error
+    /// that passes by itself where a replica was behind.
+    pub(crate) async fn check_end(&self, stream: &str, subject: &str, seq: u64) -> Result<(), Error> {
+        self.check_none(stream, subject, seq..=self.act.through).await
+    }
+
+    /// As [`Self::check_end`], of some sequences.
+    pub(crate) async fn check_none(
+        &self,
+        stream: &str,
+        subject: &str,
+        seqs: std::ops::RangeInclusive<u64>,
+    ) -> Result<(), Error> {
+        let next = self.keeper.broker.next_at_leader(stream, subject, *seqs.start()).await?;
+        match next.filter(|next| seqs.contains(next)) {
+            Some(next) => Err(Error::Request {
+                what: format!("messages of {stream}"),
+                reason: format!("a replica is behind: it does not have {next} yet"),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Rests for as long as a look took in which nothing was sent, so that no rate held it back: live traffic goes
+    /// through the same server.
+    pub(crate) async fn rest(&self, look: Look) {
+        if self.sends == look.sends {
+            tokio::time::sleep(look.began.elapsed().min(NAP)).await;
         }
     }
 
@@ -182,8 +256,25 @@ impl Work<'_> {
     /// Counts one that could not be acted on.
     pub(crate) fn fail(&mut self, what: &str, reason: &str) {
         self.act.failed += 1;
-        self.act.message = format!("{what}: {reason}");
+        self.act.message = short(&format!("{what}: {reason}"));
         tracing::warn!(act.id = %self.act.id, what, reason, "an act could not do all it was asked for");
+    }
+
+    /// Says why the act does not go on just now, and nothing else: what is not saved of it is done again.
+    async fn tell(&self, error: &Error) {
+        let message = short(&format!("{WAITS}{}", settle::why(error)));
+        if matches!(error, Error::Conflict { .. }) || message == self.saved.message {
+            return;
+        }
+        let told = Act {
+            message,
+            ..self.saved.clone()
+        };
+        let key = subjects::act_key(&told.id);
+        let broker = &self.keeper.broker;
+        if let Err(error) = broker.update(subjects::STATE, &key, &told, self.revision).await {
+            tracing::debug!(%error, act.id = %told.id, "cannot say why an act waits");
+        }
     }
 
     /// Saves that what lies up to `through` may have been sent, before anything of it is; false where a person
@@ -244,9 +335,14 @@ impl Work<'_> {
             }
             Err(error) => return Err(error),
         }
+        self.proven = Instant::now();
         self.saved = self.act.clone();
         Ok(self.act.status == status)
     }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(MESSAGE_CHARS_MAX).collect()
 }
 
 /// What a write that met another's becomes: a person stopped the act, or stopped it and asked for it again, and what

@@ -30,14 +30,22 @@ const EVENTS_MAX: u64 = 100_000_000;
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = "\
 Examples:
-  signalbox bench                                     as fast as possible, 100,000 events
-  signalbox bench --rate 500 --events 10000           latency at 500 events a second
-  signalbox bench --rounds 5 --output json            medians of five interleaved rounds, for a script
-  signalbox bench --scenario fanout --fanout 10       each event reaches ten integrations
-  signalbox bench --scenario http                     published over HTTP, one event a request
-  signalbox bench --scenario accepted                 the same path without the cost of HTTP
-  signalbox bench --scenario hanging                  one target never answers; what its neighbour notices
-  signalbox bench --scenario routing                  100 against 100,000 integrations")]
+  signalbox bench
+      as fast as possible, 100,000 events
+  signalbox bench --rate 500 --events 10000
+      latency at 500 events a second
+  signalbox bench --rounds 5 --output json
+      medians of five interleaved rounds, for a script
+  signalbox bench --scenario fanout --fanout 10
+      each event reaches ten integrations
+  signalbox bench --scenario http
+      published over HTTP, one event a request
+  signalbox bench --scenario accepted
+      the same path without the cost of HTTP
+  signalbox bench --scenario hanging
+      one target never answers; what its neighbour notices
+  signalbox bench --scenario routing
+      100 against 100,000 integrations")]
 pub(crate) struct Args {
     /// What to measure.
     #[arg(long, value_enum, default_value_t)]

@@ -12,7 +12,7 @@ use signalbox_proto::Name;
 use super::{
     Client, Failure, Output,
     output::{items, text, time},
-    say,
+    say, usage,
 };
 
 /// How often a running act is asked how far it is.
@@ -52,7 +52,7 @@ pub(crate) struct ListArgs {
     #[arg(long)]
     status: Option<String>,
     /// Acts on a page, 1 to 200.
-    #[arg(long)]
+    #[arg(long, value_parser = usage::whole)]
     limit: Option<u32>,
     /// Where the page before ended.
     #[arg(long)]
@@ -120,6 +120,9 @@ async fn list(args: &ListArgs, client: &Client, out: &Output) -> Result<(), Fail
 }
 
 fn table(answer: &Value) -> String {
+    if items(answer).is_empty() {
+        return "there is no such bulk act".to_owned();
+    }
     let rows = items(answer).iter().map(|act| {
         vec![
             text(&act["id"]),
@@ -187,7 +190,7 @@ fn summary(act: &Value) -> String {
 pub(crate) async fn finish(act: Value, client: &Client, out: &Output) -> Result<(), Failure> {
     let id = text(&act["id"]);
     let answer = tokio::select! {
-        answer = wait(act, client) => answer?,
+        answer = wait(act, client, out) => answer?,
         interrupted = tokio::signal::ctrl_c() => {
             interrupted?;
             say(&left_behind(&id));
@@ -216,7 +219,7 @@ fn left_behind(id: &str) -> String {
     )
 }
 
-async fn wait(mut act: Value, client: &Client) -> Result<Value, Failure> {
+async fn wait(mut act: Value, client: &Client, out: &Output) -> Result<Value, Failure> {
     let id = text(&act["id"]);
     let meter = Meter::new(&act, Instant::now());
     let on_terminal = std::io::stderr().is_terminal();
@@ -225,14 +228,16 @@ async fn wait(mut act: Value, client: &Client) -> Result<Value, Failure> {
     let style = ProgressStyle::with_template("{bar:40} {msg}").unwrap_or(ProgressStyle::default_bar());
     bar.set_style(style);
     let mut said = Instant::now();
-    if !on_terminal {
+    // Programs that read JSON find the id in it.
+    let tells = !on_terminal && !out.is_json();
+    if tells {
         say(&format!("act {id} has begun; waiting for its end"));
     }
     let mut heard = Instant::now();
     while act["status"] == "running" {
         let line = meter.line(&act, Instant::now());
         bar.set_position(worked(&act));
-        if !on_terminal && said.elapsed() >= SAY_EVERY {
+        if tells && said.elapsed() >= SAY_EVERY {
             said = Instant::now();
             say(&line);
         }

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use serde_json::{Value, json};
 use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output,
+    failure::reason,
     output::{self, text},
     say,
 };
@@ -18,7 +19,8 @@ use crate::file::{self, File, Made};
 Examples:
   signalbox plan -f integrations.yaml
   signalbox plan -f integrations.yaml --prune --output json
-  signalbox plan -f specs.config.yaml --skip-unavailable       blocks by name, as in `slack: { channel: … }`")]
+  signalbox plan -f specs.config.yaml --skip-unavailable
+      a file of blocks by name, as in `slack: { channel: ops }`")]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     wanted: Wanted,
@@ -28,8 +30,10 @@ pub(crate) struct PlanArgs {
 #[command(after_help = "\
 Examples:
   signalbox apply -f integrations.yaml
-  SLACK_URL=https://… signalbox apply -f integrations.yaml     ${SLACK_URL} and ${file:/path} are resolved here
-  signalbox apply -f integrations.yaml --prune --discard       delete the others, with what waits for them")]
+  SLACK_URL=https://hooks.slack.com/services/T0/B0/x signalbox apply -f integrations.yaml
+      ${SLACK_URL} and ${file:/path} in the file are resolved here
+  signalbox apply -f integrations.yaml --prune --discard
+      the others are deleted, with what waits for them")]
 pub(crate) struct ApplyArgs {
     #[command(flatten)]
     wanted: Wanted,
@@ -78,6 +82,17 @@ impl Wanted {
             org: None,
             skip_unavailable: false,
         }
+    }
+
+    /// Reads the file, so that what is wrong with it is found out before anything is started.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        // What is no file, such as a pipe, can be read once alone.
+        let readable_twice = std::fs::metadata(&self.file).is_ok_and(|metadata| metadata.is_file());
+        let missing = self.file.as_os_str() != "-" && !self.file.exists();
+        if readable_twice || missing {
+            File::load(&self.file, self.skip_unavailable)?;
+        }
+        Ok(())
     }
 
     /// The same, without what later versions have.
@@ -236,7 +251,8 @@ pub(crate) async fn export(args: ExportArgs, client: &Client, out: &Output) -> R
     match args.file {
         None => out.line(written.trim_end()),
         Some(path) => {
-            std::fs::write(&path, written).with_context(|| format!("cannot write {}", path.display()))?;
+            std::fs::write(&path, written)
+                .map_err(|error| anyhow!("cannot write {}: {}", path.display(), reason(&error)))?;
             say(&format!("wrote {} integrations to {}", list.len(), path.display()));
             Ok(())
         }

@@ -1,6 +1,10 @@
 //! The API's client.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use reqwest::{Method, RequestBuilder, StatusCode, header, redirect::Policy};
@@ -10,7 +14,10 @@ use serde_json::Value;
 use signalbox_runtime::secret;
 use url::Url;
 
-use super::{Failure, Global, failure::Problem};
+use super::{
+    Failure, Global,
+    failure::{Problem, reason},
+};
 use crate::settings::ADMIN_KEY_FILE;
 
 /// How long a connection may take.
@@ -31,16 +38,27 @@ pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     key: Option<SecretString>,
+    /// The file in which the key was, or was looked for; none where it was given.
+    key_file: Option<PathBuf>,
 }
 
 impl Client {
-    /// A client by what the command line says.
+    /// A client by what the command line says. An empty key, as an empty variable gives it, is none.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
-        let key = match &global.key {
-            Some(key) => Some(key.as_str().into()),
-            None => key_of(&global.data_dir),
-        };
-        Self::of(&global.url, key)
+        if let Some(key) = global.key.as_deref().filter(|key| !key.is_empty()) {
+            if header::HeaderValue::from_str(key).is_err() {
+                return Err(Failure::Usage(
+                    "--key: holds a character that no key has, such as the end of a line".to_owned(),
+                ));
+            }
+            return Self::of(&global.url, Some(key.into()));
+        }
+        let path = global.data_dir.join(ADMIN_KEY_FILE);
+        let key = key_in(&path)?;
+        Ok(Self {
+            key_file: Some(path),
+            ..Self::of(&global.url, key)?
+        })
     }
 
     /// A client for an address.
@@ -64,7 +82,12 @@ impl Client {
             .user_agent(concat!("signalbox/", env!("CARGO_PKG_VERSION")))
             .build()
             .context("cannot make an HTTP client")?;
-        Ok(Self { http, base, key })
+        Ok(Self {
+            http,
+            base,
+            key,
+            key_file: None,
+        })
     }
 
     pub(crate) async fn get(&self, path: &[&str], query: Query<'_>) -> Result<Value, Failure> {
@@ -133,6 +156,12 @@ impl Client {
         query: Query<'_>,
         body: Option<&Value>,
     ) -> Result<RequestBuilder, Failure> {
+        // An address has no place for these: they would name something else.
+        if path.iter().any(|part| matches!(*part, "" | "." | "..")) {
+            return Err(Failure::Usage(
+                "a name or an id is empty, or nothing but dots: say which one is meant".to_owned(),
+            ));
+        }
         let mut url = self.base.clone();
         url.path_segments_mut()
             .map_err(|()| anyhow!("{} takes no path", self.base))?
@@ -157,14 +186,15 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<reqwest::Response, Failure> {
-        let sent = request.send().await.map_err(|error| {
-            let cause = anyhow::Error::new(error.without_url());
-            cause.context(format!(
-                "cannot reach the API at {}: start it with `signalbox up`, or say where it is with --url (SIGNALBOX_URL)",
-                self.base
-            ))
-        });
-        Ok(sent?)
+        let sent = request.send().await;
+        Ok(sent.map_err(|error| {
+            anyhow!(
+                "cannot reach the API at {}: {}: start it with `signalbox up`, or say where it is with --url \
+                 (SIGNALBOX_URL)",
+                self.address(),
+                why(&error, self.base.scheme())
+            )
+        })?)
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<Value, Failure> {
@@ -175,23 +205,86 @@ impl Client {
             return Err(self.refusal(status, &bytes));
         }
         let document = serde_json::from_slice::<Value>(&bytes);
-        Ok(document.with_context(|| format!("{} answers, but not as Signalbox does", self.base))?)
+        Ok(document.map_err(|_| self.stranger("with something else than JSON"))?)
     }
 
     fn refusal(&self, status: StatusCode, bytes: &[u8]) -> Failure {
         match serde_json::from_slice::<Value>(bytes) {
-            Ok(document) if document["code"].is_string() => Failure::Problem(Problem {
-                status: status.as_u16(),
-                document,
-            }),
-            _ => anyhow!("{} answers {status}, but not as Signalbox does", self.base).into(),
+            Ok(document) if document["code"].is_string() => {
+                let remedy = matches!(document["code"].as_str(), Some("unauthenticated" | "bad_key"));
+                Failure::Problem(Problem {
+                    status: status.as_u16(),
+                    document,
+                    remedy: remedy.then(|| self.key_remedy()),
+                })
+            }
+            _ => self.stranger(status.as_str()).into(),
+        }
+    }
+
+    /// Where the key came from, and where the right one can be.
+    fn key_remedy(&self) -> String {
+        let other = "give the admin key with --key or SIGNALBOX_KEY, or the folder with its admin.key with --data-dir";
+        match (&self.key_file, &self.key) {
+            (None, _) => {
+                "the key was given with --key or SIGNALBOX_KEY; that of `signalbox up` is in admin.key of its \
+                          data dir"
+                    .to_owned()
+            }
+            (Some(path), Some(_)) => format!("the key is that of {}: {other}", path.display()),
+            (Some(path), None) => format!("there is no {}: {other}", path.display()),
+        }
+    }
+
+    /// Something answers that is not the API.
+    fn stranger(&self, how: &str) -> anyhow::Error {
+        anyhow!(
+            "{} answers {how}, but not as Signalbox's API does: say where the API is with --url (SIGNALBOX_URL)",
+            self.address()
+        )
+    }
+
+    fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+}
+
+/// The key that `up` keeps; none where there is no such file.
+fn key_in(path: &Path) -> Result<Option<SecretString>, Failure> {
+    match fs::metadata(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(anyhow!(
+            "cannot read the key in {}: {}: give it with --key or SIGNALBOX_KEY",
+            path.display(),
+            reason(&error)
+        )
+        .into()),
+        Ok(_) => {
+            let key = secret::file_secret(path);
+            Ok(Some(key.context("give the admin key with --key or SIGNALBOX_KEY")?))
         }
     }
 }
 
-/// The key that `up` keeps, where it can be read.
-fn key_of(data_dir: &Path) -> Option<SecretString> {
-    secret::file_secret(&data_dir.join(ADMIN_KEY_FILE)).ok()
+/// Why the API was not reached, in the words of people where the cause is a usual one.
+fn why(error: &reqwest::Error, scheme: &str) -> String {
+    let mut innermost: &(dyn std::error::Error + 'static) = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    if let Some(error) = innermost.downcast_ref::<io::Error>()
+        && error.kind() == io::ErrorKind::ConnectionRefused
+    {
+        return "nothing listens there".to_owned();
+    }
+    if error.is_timeout() {
+        return format!("no answer in {} s", CONNECT_TIMEOUT.as_secs());
+    }
+    match (error.is_connect(), scheme) {
+        (true, "https") => format!("{innermost} (is it http:// that is spoken there?)"),
+        (true, _) => innermost.to_string(),
+        (false, _) => format!("what listens there is not an API over HTTP ({innermost})"),
+    }
 }
 
 /// Trusts what this system trusts. Without TLS nothing needs to be looked up.

@@ -8,7 +8,7 @@ use super::{Cli, Failure};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  signalbox completions bash > /etc/bash_completion.d/signalbox
+  signalbox completions bash > ~/.local/share/bash-completion/completions/signalbox
   signalbox completions zsh > \"${fpath[1]}/_signalbox\"
   signalbox completions fish > ~/.config/fish/completions/signalbox.fish")]
 pub(crate) struct Args {

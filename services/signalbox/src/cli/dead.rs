@@ -6,7 +6,7 @@ use signalbox_proto::Name;
 use super::{
     Client, Failure, Output, acts,
     output::{items, text, time},
-    replay,
+    replay, usage,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -16,7 +16,8 @@ pub(crate) enum Command {
 Examples:
   signalbox dead list
   signalbox dead list --integration oncall --reason exhausted --since 2h
-  signalbox dead list --group                  like errors together, with their counts")]
+  signalbox dead list --group
+      like errors together, with their counts")]
     List(ListArgs),
     /// Show one dead letter.
     #[command(after_help = "Example:\n  signalbox dead show dl_17")]
@@ -37,7 +38,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   signalbox dead discard dl_17
-  signalbox dead discard --fingerprint Xk2… --dry-run")]
+  signalbox dead discard --fingerprint Xk2pQv9cT4uW1yZr8sLm0A --dry-run")]
     Discard(DiscardArgs),
 }
 
@@ -80,7 +81,7 @@ pub(crate) struct ListArgs {
     #[arg(long)]
     group: bool,
     /// Dead letters or groups on a page, 1 to 200.
-    #[arg(long)]
+    #[arg(long, value_parser = usage::whole)]
     limit: Option<u32>,
     /// Where the page before ended.
     #[arg(long)]
@@ -109,7 +110,7 @@ struct Selection {
     #[arg(long)]
     dry_run: bool,
     /// Dead letters a second at most [default: 100; 10000 where they are given up].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = usage::whole)]
     rate: Option<u32>,
     /// Return as soon as it is written down, instead of when it is done.
     #[arg(long)]
@@ -174,11 +175,14 @@ async fn list(args: &ListArgs, client: &Client, out: &Output) -> Result<(), Fail
     if args.group {
         out.answer(&answer, |answer| groups(answer, &args.filter.org))
     } else {
-        out.answer(&answer, table)
+        out.answer(&answer, |answer| table(answer, &args.filter.org))
     }
 }
 
-fn table(answer: &Value) -> String {
+fn table(answer: &Value, org: &Name) -> String {
+    if items(answer).is_empty() {
+        return format!("org {org} has no such dead letters");
+    }
     let rows = items(answer).iter().map(|item| {
         let settled = match (&item["replayed_at"], &item["discarded_at"]) {
             (_, Value::String(_)) => "discarded",
@@ -299,9 +303,7 @@ fn body(selection: &Selection, to: Option<&str>) -> Result<Value, Failure> {
         .collect();
     let said = usize::from(!selection.ids.is_empty()) + usize::from(!filter.is_empty()) + usize::from(selection.all);
     if said != 1 {
-        return Err(Failure::Usage(
-            "say which dead letters: ids, or a filter such as --integration, or --all".to_owned(),
-        ));
+        return Err(which("dead letters", said));
     }
     let mut body = json!({ "dry_run": selection.dry_run, "all": selection.all });
     if !selection.ids.is_empty() {
@@ -320,6 +322,14 @@ fn body(selection: &Selection, to: Option<&str>) -> Result<Value, Failure> {
         body["by"] = user.into();
     }
     Ok(body)
+}
+
+/// Says that exactly one way of naming `what` is wanted, when there were so many.
+pub(super) fn which(what: &str, said: usize) -> Failure {
+    Failure::Usage(match said {
+        0 => format!("say which {what}: ids, or a filter such as --integration, or --all"),
+        _ => format!("say which {what} in one way: ids, or filters such as --integration, or --all alone"),
+    })
 }
 
 async fn act(

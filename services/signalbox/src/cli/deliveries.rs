@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 use signalbox_proto::Name;
 
 use super::{
-    Client, Failure, Output, acts,
+    Client, Failure, Output, acts, dead,
     output::{items, text, time},
     paint::{Paint, plain},
-    replay, trace,
+    replay, trace, usage,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -71,7 +71,7 @@ pub(crate) struct ListArgs {
     #[arg(long)]
     until: Option<String>,
     /// Deliveries on a page, 1 to 200.
-    #[arg(long)]
+    #[arg(long, value_parser = usage::whole)]
     limit: Option<u32>,
     /// Where the page before ended.
     #[arg(long)]
@@ -128,7 +128,7 @@ struct Selection {
     #[arg(long)]
     dry_run: bool,
     /// Deliveries a second at most [default: 100].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = usage::whole)]
     rate: Option<u32>,
     /// Return as soon as it is written down, instead of when it is done.
     #[arg(long)]
@@ -320,9 +320,7 @@ fn body(selection: &Selection, status: Option<&str>) -> Result<Value, Failure> {
     let filter = fields(&selection.filter, status);
     let said = usize::from(!selection.ids.is_empty()) + usize::from(!filter.is_empty()) + usize::from(selection.all);
     if said != 1 {
-        return Err(Failure::Usage(
-            "say which deliveries: ids, or a filter such as --integration, or --all".to_owned(),
-        ));
+        return Err(dead::which("deliveries", said));
     }
     let mut body = json!({ "dry_run": selection.dry_run, "all": selection.all });
     if !selection.ids.is_empty() {

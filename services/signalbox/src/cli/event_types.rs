@@ -6,7 +6,7 @@ use signalbox_proto::{EventType, Name};
 use super::{
     Client, Failure, Output,
     output::{items, text, time},
-    publish,
+    publish, usage,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -44,7 +44,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "true|false")]
     built_in: Option<bool>,
     /// Types on a page, 1 to 200.
-    #[arg(long)]
+    #[arg(long, value_parser = usage::whole)]
     limit: Option<u32>,
     /// Where the page before ended.
     #[arg(long)]
@@ -153,6 +153,9 @@ fn origin(item: &Value) -> &'static str {
 }
 
 fn table(answer: &Value) -> String {
+    if items(answer).is_empty() {
+        return "there are no such event types".to_owned();
+    }
     let rows = items(answer).iter().map(|item| {
         vec![
             text(&item["type"]),

@@ -1,10 +1,12 @@
 //! How a command fails: what it says on standard error, and its exit code.
+//!
+//! People read a sentence that names the remedy; with `--output json` it is a problem document as the API gives them.
 
 use std::{io, process::ExitCode};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::say;
+use super::{Format, say};
 use crate::file;
 
 /// Something failed.
@@ -36,6 +38,8 @@ pub(crate) enum Failure {
 pub(crate) struct Problem {
     pub status: u16,
     pub document: Value,
+    /// What the caller can do about it, where this side knows more than the API.
+    pub remedy: Option<String>,
 }
 
 impl Problem {
@@ -47,18 +51,64 @@ impl Problem {
 
 impl Failure {
     /// Says why on standard error and gives the exit code.
-    pub(crate) fn report(self) -> ExitCode {
-        let (code, message) = match self {
-            // Whoever reads our output has seen enough.
-            Self::Failed(error) if is_broken_pipe(&error) => return ExitCode::SUCCESS,
-            Self::Failed(error) => (FAILED, format!("{error:#}")),
-            Self::Usage(message) => (USAGE, message),
-            Self::NotFound(message) => (NOT_FOUND, message),
-            Self::Refused(message) => (REFUSED, message),
-            Self::Problem(problem) => (code_of(problem.status), text_of(&problem)),
+    pub(crate) fn report(self, format: Format) -> ExitCode {
+        // Whoever reads our output has seen enough.
+        if matches!(&self, Self::Failed(error) if is_broken_pipe(error)) {
+            return ExitCode::SUCCESS;
+        }
+        say(&match format {
+            Format::Table => format!("error: {}", self.text()),
+            Format::Json => self.document().to_string(),
+        });
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => FAILED,
+            Self::Usage(_) => USAGE,
+            Self::NotFound(_) => NOT_FOUND,
+            Self::Refused(_) => REFUSED,
+            Self::Problem(problem) => code_of(problem.status),
+        }
+    }
+
+    /// For people.
+    fn text(&self) -> String {
+        match self {
+            Self::Failed(error) => format!("{error:#}"),
+            Self::Usage(message) | Self::NotFound(message) | Self::Refused(message) => message.clone(),
+            Self::Problem(problem) => text_of(problem),
+        }
+    }
+
+    /// For programs, which find `code` and `detail` whoever refused.
+    fn document(&self) -> Value {
+        let code = match self {
+            Self::Failed(_) => "failed",
+            Self::Usage(_) => "usage",
+            Self::NotFound(_) => "not_found",
+            Self::Refused(_) => "refused",
+            Self::Problem(problem) => {
+                let mut document = problem.document.clone();
+                if let Some(remedy) = &problem.remedy {
+                    document["remedy"] = remedy.as_str().into();
+                }
+                return document;
+            }
         };
-        say(&format!("error: {message}"));
-        ExitCode::from(code)
+        json!({ "code": code, "detail": self.text() })
+    }
+}
+
+/// Why a file cannot be read or written, in the words of people.
+pub(crate) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file or folder".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not".to_owned(),
+        io::ErrorKind::InvalidData => "it is not text in UTF-8".to_owned(),
+        _ => error.to_string(),
     }
 }
 
@@ -87,10 +137,8 @@ fn text_of(problem: &Problem) -> String {
         Some(field) => format!("{field}: {detail}"),
         None => detail.to_owned(),
     };
-    if matches!(problem.code(), "unauthenticated" | "bad_key") {
-        text.push_str(
-            "\ngive the admin key with --key or SIGNALBOX_KEY, or the folder with its admin.key with --data-dir",
-        );
+    if let Some(remedy) = &problem.remedy {
+        text.push_str(&format!("\n{remedy}"));
     }
     for source in document["sources"]
         .as_array()
@@ -119,7 +167,7 @@ impl From<file::Error> for Failure {
     fn from(error: file::Error) -> Self {
         match error {
             file::Error::Unreadable(path, error) => {
-                Self::Failed(anyhow::Error::new(error).context(format!("cannot read {}", path.display())))
+                Self::Failed(anyhow::anyhow!("cannot read {}: {}", path.display(), reason(&error)))
             }
             file::Error::Invalid(invalid) => invalid.into(),
         }
@@ -131,3 +179,6 @@ impl From<file::Invalid> for Failure {
         Self::Refused(invalid.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,18 @@ pub(crate) async fn resume(args: ResumeArgs, client: &Client, out: &Output) -> R
     each(&args.which, "resume", &args.drain.body(), client, out).await
 }
 
+/// Nothing that is held or released fits.
+fn nobody(which: &Which) -> String {
+    let of = match &which.provider {
+        Some(provider) => format!(" of provider {provider} (`signalbox providers` lists those that there are)"),
+        None => String::new(),
+    };
+    match &which.org {
+        Some(org) => format!("org {org} has no integrations{of}"),
+        None => format!("there are no integrations{of}"),
+    }
+}
+
 async fn each(which: &Which, verb: &str, body: &Value, client: &Client, out: &Output) -> Result<(), Failure> {
     let wanted: Vec<(String, String)> = match &which.integration {
         Some(integration) => {
@@ -81,7 +93,7 @@ async fn each(which: &Which, verb: &str, body: &Value, client: &Client, out: &Ou
         }
     };
     if wanted.is_empty() {
-        return Err(Failure::NotFound("there is no such integration".to_owned()));
+        return Err(Failure::NotFound(nobody(which)));
     }
     let mut answers = Vec::with_capacity(wanted.len());
     for (org, integration) in &wanted {

@@ -8,7 +8,7 @@ use signalbox_proto::Name;
 use super::{
     Client, Failure, Output,
     output::{items, text, time},
-    publish,
+    publish, usage,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -51,7 +51,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   signalbox integrations delete oncall
-  signalbox integrations delete oncall --discard     what waits ends as discarded")]
+  signalbox integrations delete oncall --discard
+      what waits for it ends as discarded")]
     Delete(DeleteArgs),
 }
 
@@ -70,7 +71,7 @@ pub(crate) struct ListArgs {
     #[arg(long)]
     status: Option<String>,
     /// Integrations on a page, 1 to 200.
-    #[arg(long)]
+    #[arg(long, value_parser = usage::whole)]
     limit: Option<u32>,
     /// Where the page before ended.
     #[arg(long)]
@@ -161,7 +162,7 @@ impl PreviewArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Drain {
     /// Deliveries a second that are let go at most.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = usage::whole)]
     pub rate: Option<u32>,
     /// End what was accepted longer ago than this as discarded, such as 1h.
     #[arg(long, value_name = "T")]
@@ -204,7 +205,7 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
                 ("cursor", args.cursor.as_deref()),
             ];
             let answer = client.get(&["integrations"], &query).await?;
-            out.answer(&answer, table)
+            out.answer(&answer, |answer| table(answer, &args))
         }
         Command::Show(one) => {
             let answer = client
@@ -311,7 +312,18 @@ pub(crate) fn status(answer: &Value) -> String {
     )
 }
 
-fn table(answer: &Value) -> String {
+fn table(answer: &Value, args: &ListArgs) -> String {
+    if items(answer).is_empty() {
+        let filtered = args.provider.is_some() || args.kind.is_some() || args.status.is_some() || args.cursor.is_some();
+        return if filtered {
+            format!("org {} has no such integration", args.org)
+        } else {
+            format!(
+                "org {} has no integrations: `signalbox apply -f FILE` makes those that a file names",
+                args.org
+            )
+        };
+    }
     let rows = items(answer).iter().map(|item| {
         vec![
             text(&item["name"]),

@@ -6,12 +6,11 @@ use std::{
     path::Path,
 };
 
-use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 use signalbox_proto::Name;
 use signalbox_runtime::duration;
 
-use super::{Client, Failure, Output, output};
+use super::{Client, Failure, Output, failure::reason, output};
 
 /// Most bytes of data that are read before the API has a say.
 const DATA_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -180,25 +179,44 @@ fn delivery(delivery: &Value, names: &BTreeMap<String, String>) -> String {
 
 /// The JSON that an argument gives: itself, in a file (`@FILE`), or on standard input (`-`).
 pub(crate) fn json(argument: &str, given: &str) -> Result<Value, Failure> {
-    let (text, place) = match given.strip_prefix('@') {
-        _ if given == "-" => (
-            read(&mut std::io::stdin().lock(), "standard input")?,
-            "standard input".to_owned(),
-        ),
-        Some(path) => {
-            let mut file = std::fs::File::open(Path::new(path)).with_context(|| format!("cannot open {path}"))?;
-            (read(&mut file, path)?, path.to_owned())
-        }
-        None => (given.to_owned(), argument.to_owned()),
+    let cannot_read = |place: &str, error: &std::io::Error| {
+        Failure::Failed(anyhow::anyhow!("{argument}: cannot read {place}: {}", reason(error)))
     };
-    serde_json::from_str(&text).map_err(|error| Failure::Usage(format!("{place} is not JSON: {error}")))
+    let (text, place) = match given.strip_prefix('@') {
+        _ if given == "-" => {
+            let text = read(&mut std::io::stdin().lock()).map_err(|error| cannot_read("standard input", &error))?;
+            (text, "standard input")
+        }
+        Some("") => {
+            return Err(Failure::Usage(format!(
+                "{argument}: the file's name is missing behind @"
+            )));
+        }
+        Some(path) => {
+            let file = std::fs::File::open(Path::new(path));
+            let text = file.and_then(|mut file| read(&mut file));
+            (text.map_err(|error| cannot_read(path, &error))?, path)
+        }
+        None => (given.to_owned(), "what was given"),
+    };
+    if text.trim().is_empty() {
+        return Err(Failure::Usage(format!(
+            "{argument}: {place} is empty: write JSON such as '{{\"version\": \"1.4.2\"}}'"
+        )));
+    }
+    serde_json::from_str(&text).map_err(|error| {
+        // Shells take quotes away that are not in others.
+        let remedy = match place {
+            "what was given" => ": write it in single quotes, such as '{\"version\": \"1.4.2\"}'",
+            _ => "",
+        };
+        Failure::Usage(format!("{argument}: {place} is not JSON: {error}{remedy}"))
+    })
 }
 
-fn read(from: &mut dyn std::io::Read, place: &str) -> anyhow::Result<String> {
+fn read(from: &mut dyn std::io::Read) -> std::io::Result<String> {
     let mut text = String::new();
-    from.take(DATA_BYTES_MAX)
-        .read_to_string(&mut text)
-        .with_context(|| format!("cannot read {place}"))?;
+    from.take(DATA_BYTES_MAX).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -207,7 +225,7 @@ fn metadata(given: &[String]) -> Result<Value, Failure> {
     for pair in given {
         let (name, value) = pair
             .split_once('=')
-            .ok_or_else(|| Failure::Usage(format!("--metadata {pair:?} is not NAME=VALUE")))?;
+            .ok_or_else(|| Failure::Usage(format!("--metadata: {pair:?} is not NAME=VALUE")))?;
         map.insert(name.to_owned(), json!(value));
     }
     Ok(map.into())

@@ -6,6 +6,7 @@ use signalbox_proto::Name;
 use super::{
     Client, Failure, Output, acts,
     output::{text, time},
+    usage,
 };
 
 #[derive(Debug, clap::Args)]
@@ -16,8 +17,8 @@ delivery. Dead letters are replayed with `signalbox dead replay`.
 
 Examples:
   signalbox replay --since 2h --to oncall --dry-run
-  signalbox replay --since 2026-11-20T08:00:00Z --until 2026-11-20T09:00:00Z --to new --rate 50
-  signalbox replay --since 1d --type 'alert.*' --all-types --to new --no-wait")]
+  signalbox replay --since 2026-11-20T08:00:00Z --until 2026-11-20T09:00:00Z --to oncall
+  signalbox replay --since 1d --type 'alert.*' --all-types --to oncall --rate 50 --no-wait")]
 pub(crate) struct Args {
     /// Events accepted since then: a time, or a duration back from now such as 2h.
     #[arg(long, value_name = "T")]
@@ -41,7 +42,7 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Events a second at most [default: 100].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = usage::whole)]
     rate: Option<u32>,
     /// Return as soon as it is written down, instead of when all are sent.
     #[arg(long)]

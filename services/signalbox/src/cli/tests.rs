@@ -64,6 +64,65 @@ fn every_command_that_is_named_in_the_documentation_is_read() {
     }
 }
 
+/// A line as a shell splits it, up to what it passes on.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '|' | '>') if words.iter().any(|word| word == "signalbox") => break,
+            (None, ' ') => words.push(std::mem::take(&mut word)),
+            (_, c) => word.push(c),
+        }
+    }
+    words.push(word);
+    let program = words
+        .iter()
+        .position(|word| word == "signalbox")
+        .expect("it runs signalbox");
+    words
+        .split_off(program)
+        .into_iter()
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+#[test]
+fn every_command_has_examples_that_can_be_copied_and_are_read() {
+    let mut commands = vec![Cli::command()];
+    let mut seen = 0;
+    while let Some(command) = commands.pop() {
+        commands.extend(command.get_subcommands().cloned());
+        let name = command.get_name().to_owned();
+        let help = command
+            .get_after_help()
+            .or(command.get_after_long_help())
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let examples = help.split_once("Example").map(|(_, examples)| examples.to_owned());
+        let examples = examples.unwrap_or_else(|| panic!("{name} has no examples"));
+        // A line that is indented further says something about the one above it.
+        let lines = examples
+            .lines()
+            .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let before = seen;
+        for line in lines {
+            assert!(line.chars().count() <= 99, "{name}: help would break it: {line}");
+            assert!(!line.contains('…'), "{name}: it cannot be copied: {line}");
+            let read = super::read(words(line));
+            assert!(
+                read.is_ok(),
+                "{line}: {}",
+                read.err().map(|error| error.to_string()).unwrap_or_default()
+            );
+            seen += 1;
+        }
+        assert!(seen > before, "{name} has no examples");
+    }
+    assert!(seen > 60, "{seen}");
+}
+
 #[test]
 fn what_contradicts_itself_is_a_usage_error() {
     for line in [

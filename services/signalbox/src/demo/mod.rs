@@ -7,13 +7,14 @@
 use std::io::IsTerminal as _;
 
 use crate::{
-    cli::{Failure, Format, Global},
+    cli::{Failure, Format, Global, say},
     scratch::Scratch,
     settings::{self, Loaded},
     up,
 };
 
 mod receiver;
+mod shell;
 mod story;
 mod teller;
 
@@ -47,14 +48,30 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     let teller = Teller::new(global.output == Format::Json);
     let scratch = Scratch::make("demo")?;
     let receiver = Receiver::start(teller.clone()).await?;
-    up::serve(
+    let mut told = false;
+    let served = up::serve(
         &up::Args::on_free_ports(),
         scratch.path(),
         loaded,
         async |up: &up::Up| {
             let stays = is_terminal && !args.exit && global.output != Format::Json;
-            Story::new(up, &receiver, &teller, scratch.path(), stays)?.tell().await
+            let story = Story::new(up, &receiver, &teller, scratch.path(), stays)?;
+            tokio::select! {
+                end = story.tell() => end?,
+                // There is no one to tell the rest to.
+                () = teller.unheard() => {}
+            }
+            told = true;
+            Ok(())
         },
     )
-    .await
+    .await;
+    let folder = scratch.path().display().to_string();
+    drop(scratch);
+    if served.is_ok() && !told && global.output != Format::Json {
+        say(&format!(
+            "\nThe demonstration was ended: everything is stopped, and {folder} is removed."
+        ));
+    }
+    served
 }

@@ -20,7 +20,7 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle, time::Instant};
 
-use super::teller::{Mood, Teller};
+use super::teller::{Mood, Teller, spoken};
 
 /// How often the target that is away answers so before it comes back.
 const SHAKY_FAILURES: u32 = 1;
@@ -49,6 +49,10 @@ struct Seen {
     taken: AtomicU64,
     refused: AtomicU64,
     published: Mutex<HashMap<String, Instant>>,
+    /// Requests by target and event.
+    attempts: Mutex<HashMap<(String, String), u32>>,
+    /// Requests that the failing target took.
+    mended: AtomicU64,
     change: Notify,
 }
 
@@ -65,6 +69,8 @@ impl Receiver {
             taken: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             published: Mutex::default(),
+            attempts: Mutex::default(),
+            mended: AtomicU64::new(0),
             change: Notify::new(),
         });
         let routes = Router::new().route("/{target}", post(arrive)).with_state(seen.clone());
@@ -100,9 +106,18 @@ impl Receiver {
 
     /// Waits until this many requests were taken.
     pub(super) async fn taken(&self, wanted: u64) {
+        self.until(|| self.counts().0 >= wanted).await;
+    }
+
+    /// Waits until the failing target has taken one.
+    pub(super) async fn mended(&self) {
+        self.until(|| self.seen.mended.load(Ordering::Relaxed) > 0).await;
+    }
+
+    async fn until(&self, reached: impl Fn() -> bool) {
         loop {
             let change = self.seen.change.notified();
-            if self.counts().0 >= wanted {
+            if reached() {
                 return;
             }
             change.await;
@@ -127,30 +142,45 @@ async fn arrive(State(seen): State<Arc<Seen>>, Path(target): Path<String>, body:
         Some(event_type) => event_type.to_owned(),
         None => format!("“{}”", body["text"].as_str().unwrap_or("?")),
     };
-    let since = body["id"].as_str().and_then(|id| {
+    let id = body["id"].as_str();
+    let since = id.and_then(|id| {
         let published = seen.published.lock().expect("no holder of the lock panics");
         published.get(id).map(Instant::elapsed)
+    });
+    let attempt = id.map(|id| {
+        let mut attempts = seen.attempts.lock().expect("no holder of the lock panics");
+        let attempt = attempts.entry((target.clone(), id.to_owned())).or_default();
+        *attempt += 1;
+        *attempt
     });
     let (mood, sign, counter) = if status.is_success() {
         (Mood::Good, "✓", &seen.taken)
     } else {
         (Mood::Bad, "✗", &seen.refused)
     };
-    let late = since.map(|since| format!("  {:.1} ms after it was published", since.as_secs_f64() * 1e3));
-    let people = format!(
-        "{}    {sign} {target:<10} {what}  answered {}{}",
+    let mut people = format!(
+        "{}    {sign} {target:<9}  {}  {what}",
         seen.teller.clock(),
-        status.as_u16(),
-        late.unwrap_or_default()
+        status.as_u16()
     );
+    if let Some(attempt @ 2..) = attempt {
+        people.push_str(&format!(", attempt {attempt}"));
+    }
+    if let Some(since) = since {
+        people.push_str(&format!(", {} after it was published", spoken(since)));
+    }
     let fields = json!({
         "target": target,
         "what": what,
         "answered": status.as_u16(),
-        "after_ms": since.map(|since| since.as_secs_f64() * 1e3),
+        "attempt": attempt,
+        "after_ms": since.map(|since| (since.as_secs_f64() * 1e4).round() / 10.0),
     });
     seen.teller.step(mood, "arrived", &people, fields);
     counter.fetch_add(1, Ordering::Relaxed);
+    if target == BROKEN && status.is_success() {
+        seen.mended.fetch_add(1, Ordering::Relaxed);
+    }
     seen.change.notify_waiters();
     // What Slack answers; the other targets' answers are not read.
     (status, "ok")

@@ -1,13 +1,17 @@
 //! What the demonstration does, one step after another.
 
-use std::{path::Path, time::Duration};
+use std::{cell::OnceCell, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    process::Command,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{
     receiver::{BROKEN, CHAT, Receiver, SHAKY},
+    shell,
     teller::{Mood, Teller},
 };
 use crate::{
@@ -35,6 +39,8 @@ pub(super) struct Story<'a> {
     data_dir: &'a Path,
     /// Whether it asks its reader and stays, or ends by itself.
     stays: bool,
+    /// The event whose story is worth a look: the one that failed at a target.
+    failed_id: OnceCell<String>,
 }
 
 impl<'a> Story<'a> {
@@ -52,9 +58,11 @@ impl<'a> Story<'a> {
             teller,
             data_dir,
             stays,
+            failed_id: OnceCell::new(),
         })
     }
 
+    /// Tells it all; where it stays, it never ends by itself.
     pub(super) async fn tell(self) -> Result<(), Failure> {
         self.open().await?;
         for (event_type, data) in events() {
@@ -63,15 +71,17 @@ impl<'a> Story<'a> {
         }
         let letter = self.dead_letter().await?;
         within("the deliveries", self.receiver.taken(TAKEN)).await?;
+        // Others may publish and replay from here on: what the samples came to is known already, but for one.
+        let (taken, refused) = self.receiver.counts();
         self.replay(&letter).await?;
-        self.close().await
+        self.close(taken + 1, refused).await
     }
 
     /// Says what runs, and makes the integrations.
     async fn open(&self) -> Result<(), Failure> {
         let Up { api, nats, .. } = self.up;
         let people = format!(
-            "Signalbox runs on this machine, all of it: nats-server at {nats}, API at {api},\neverything in {}.\n",
+            "Signalbox runs on this machine, all of it, until the demonstration ends:\n  API    {api}\n  NATS   {nats}\n  files  {}\n",
             self.data_dir.display()
         );
         let fields = json!({ "api": api, "nats": nats, "data_dir": self.data_dir });
@@ -79,12 +89,14 @@ impl<'a> Story<'a> {
         let body = json!({ "integrations": self.integrations() });
         self.client.post(&["apply"], &[], &body).await?;
         let shown = "\
-Five integrations subscribe, each with a target of its own in this process:
-  audit      webhook  every event
-  on-call    webhook  severity high and above
-  team-chat  slack    alerts, failures, canaries
-  shaky      webhook  canaries that start; its target is away for a moment
-  broken     webhook  executions; its target answers 500
+Five integrations say who is told of what. Their targets are in this process too, called over HTTP:
+  audit      webhook  every event (here without Signalbox's own, such as delivery.dead)
+  on-call    webhook  the same, from severity high on
+  team-chat  slack    alerts, failed executions, canaries; bad news mention <!here>
+  shaky      webhook  canaries that start; its target fails once
+  broken     webhook  failed executions; its target fails until it is repaired
+
+Time since the start, then: → published   ✓ a target took it   ✗ a target failed   ☠ given up, but kept
 ";
         self.teller
             .step(Mood::Plain, "applied", shown, json!({ "integrations": 5 }));
@@ -129,7 +141,8 @@ Five integrations subscribe, each with a target of its own in this process:
     async fn dead_letter(&self) -> Result<String, Failure> {
         self.teller.say(
             Mood::Plain,
-            "\nThe target of broken answers 500: its delivery is tried again after 1 s and 2 s, and then given up.\n",
+            "\nThe target of broken still fails. The schedule of that integration is two more attempts, after about 1 s\n\
+             and about 2 s more; then its delivery is given up:\n",
         );
         let found = within("the dead letter", async {
             loop {
@@ -143,9 +156,12 @@ Five integrations subscribe, each with a target of its own in this process:
         });
         let letter = found.await??;
         let id = letter["id"].as_str().context("a dead letter has an id")?.to_owned();
+        if let Some(event) = letter["event"]["id"].as_str() {
+            self.failed_id.get_or_init(|| event.to_owned());
+        }
         let tries = letter["attempts"].as_array().map_or(0, Vec::len);
         let people = format!(
-            "{}  ☠ dead letter {id} of {BROKEN} after {tries} attempts: {}",
+            "{}    ☠ {BROKEN:<9}  dead letter {id} after {tries} attempts: {}",
             self.teller.clock(),
             letter["message"].as_str().unwrap_or_default()
         );
@@ -158,36 +174,56 @@ Five integrations subscribe, each with a target of its own in this process:
     async fn replay(&self, letter: &str) -> Result<(), Failure> {
         self.receiver.repair();
         let line = format!(
-            "signalbox dead replay {letter} --url {} --data-dir {}",
+            "{} dead replay {letter} --url {} --data-dir {}",
+            shell::program(),
             self.up.api,
-            self.data_dir.display()
+            shell::quoted(self.data_dir)
         );
-        let people =
-            format!("\nNothing of it is lost. Its target is repaired now, and this line delivers it:\n\n    {line}\n");
+        let people = format!(
+            "\nNothing is lost: the dead letter holds the event. Its target is repaired now, and this delivers it:\n\n    \
+             {line}\n"
+        );
         self.teller
             .step(Mood::Plain, "remedy", &people, json!({ "command": line }));
-        let before = self.receiver.counts().0;
-        let mut asked = self.stays;
-        if asked {
+        if self.stays {
             self.teller.say(
                 Mood::Head,
                 "Press Enter to run it here, or run it in another terminal. Ctrl-C ends the demonstration.",
             );
             tokio::select! {
-                () = enter() => {}
-                () = self.receiver.taken(before + 1) => asked = false,
+                () = enter() => self.run(letter).await?,
+                () = self.receiver.mended() => {}
             }
+        } else {
+            self.run(letter).await?;
         }
-        if asked || !self.stays {
-            let body = json!({ "ids": [letter] });
-            self.client.post(&["dead-letters", "replay"], &[], &body).await?;
-            within("the replayed delivery", self.receiver.taken(before + 1)).await?;
+        within("the replayed delivery", self.receiver.mended()).await
+    }
+
+    /// Runs the very command that was shown, and shows what it prints.
+    async fn run(&self, letter: &str) -> Result<(), Failure> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let output = Command::new(program)
+            .args(["dead", "replay", letter, "--url", &self.up.api, "--data-dir"])
+            .arg(self.data_dir)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .context("cannot run this program")?;
+        if !output.status.success() {
+            let error = String::from_utf8_lossy(&output.stderr);
+            return Err(anyhow!("the replay failed: {}", error.trim()).into());
         }
+        let printed = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let people = format!("{}    It prints: {printed}", self.teller.clock());
+        self.teller
+            .step(Mood::Plain, "replayed", &people, json!({ "printed": printed }));
         Ok(())
     }
 
     /// Says what came of it all.
-    async fn close(&self) -> Result<(), Failure> {
+    async fn close(&self, taken: u64, refused: u64) -> Result<(), Failure> {
         let findings = within("an even ledger", async {
             loop {
                 let answer = self.client.get(&["doctor"], &[]).await?;
@@ -198,9 +234,9 @@ Five integrations subscribe, each with a target of its own in this process:
             }
         });
         let doctor = findings.await??;
-        let (taken, refused) = self.receiver.counts();
         let people = format!(
-            "\n{} events, {taken} deliveries, {refused} failed attempts, nothing lost: `signalbox doctor` finds nothing wrong.",
+            "\n{} events became {taken} deliveries. {refused} attempts failed on the way, and every delivery arrived:\n\
+             `signalbox doctor` compared what was accepted with what arrived, and finds nothing wrong.",
             events().len()
         );
         let fields = json!({ "events": events().len(), "delivered": taken, "failed_attempts": refused, "doctor": doctor["status"] });
@@ -208,12 +244,16 @@ Five integrations subscribe, each with a target of its own in this process:
         if !self.stays {
             return Ok(());
         }
+        let program = shell::program();
         let people = format!(
             "\nIt goes on running. In another terminal:\n\n    export SIGNALBOX_URL={} SIGNALBOX_DATA_DIR={}\n    \
-             signalbox tail\n    signalbox publish alert.created --data '{{\"message\": \"hello\"}}'\n    \
-             signalbox integrations list\n\nCtrl-C ends it and removes its folder.",
+             unset SIGNALBOX_KEY\n    \
+             {program} trace {}\n    \
+             {program} publish alert.created --data '{{\"message\": \"hello\"}}' --wait\n    \
+             {program} integrations list\n    {program} tail\n\nCtrl-C ends it and removes its folder.",
             self.up.api,
-            self.data_dir.display()
+            shell::quoted(self.data_dir),
+            self.failed_id.get().map_or("EVENT_ID", String::as_str),
         );
         self.teller.say(Mood::Plain, &people);
         std::future::pending().await
@@ -223,7 +263,10 @@ Five integrations subscribe, each with a target of its own in this process:
 /// The sample events.
 fn events() -> [(&'static str, Value); 5] {
     [
-        ("canary.started", json!({ "version": "1.4.2" })),
+        (
+            "canary.started",
+            json!({ "version": "1.4.2", "message": "1.4.2 takes 5 % of the traffic" }),
+        ),
         (
             "alert.created",
             json!({ "title": "Latency is rising", "latency_ms": 840, "severity": "medium" }),

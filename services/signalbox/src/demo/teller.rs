@@ -3,10 +3,12 @@
 use std::{
     io::{IsTerminal as _, Write as _},
     sync::Arc,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Writes the story to standard output. Clones tell the same story.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ struct Shared {
     begun: Instant,
     json: bool,
     colours: bool,
+    /// Nobody reads any more.
+    unheard: CancellationToken,
 }
 
 /// How a line is shown.
@@ -38,6 +42,7 @@ impl Teller {
                 begun: Instant::now(),
                 json,
                 colours: !json && !no_colour && std::io::stdout().is_terminal(),
+                unheard: CancellationToken::new(),
             }),
         }
     }
@@ -53,8 +58,9 @@ impl Teller {
         } else {
             paint(people, mood, self.shared.colours)
         };
-        // Whoever read it has gone; the end is asked for by a signal.
-        drop(writeln!(std::io::stdout().lock(), "{line}"));
+        if writeln!(std::io::stdout().lock(), "{line}").is_err() {
+            self.shared.unheard.cancel();
+        }
     }
 
     /// What is said to people alone.
@@ -64,6 +70,11 @@ impl Teller {
         }
     }
 
+    /// Waits until whoever read the story has gone, as `head` does.
+    pub(super) async fn unheard(&self) {
+        self.shared.unheard.cancelled().await;
+    }
+
     /// Time since the start, as lines begin with it.
     pub(super) fn clock(&self) -> String {
         format!("{:6.2} s", self.shared.begun.elapsed().as_secs_f64())
@@ -71,6 +82,15 @@ impl Teller {
 
     fn millis(&self) -> u64 {
         u64::try_from(self.shared.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A time as people say it: `4.2 ms`, `1.04 s`.
+pub(super) fn spoken(time: Duration) -> String {
+    if time < Duration::from_secs(1) {
+        format!("{:.1} ms", time.as_secs_f64() * 1e3)
+    } else {
+        format!("{:.2} s", time.as_secs_f64())
     }
 }
 

@@ -86,3 +86,21 @@ async fn an_act_is_listed_until_it_is_forgotten_and_not_forgotten_after_a_change
         .unwrap();
     assert_eq!(gone, None);
 }
+
+#[tokio::test]
+async fn the_leader_says_whether_a_stream_has_more() {
+    let (_server, broker) = ready().await;
+    let bucket = format!("KV_{}", subjects::STATE);
+    let subject = |id: &str| format!("$KV.{}.{}", subjects::STATE, subjects::act_key(id));
+    let next = async |id: &str, seq| broker.next_at_leader(&bucket, &subject(id), seq).await.unwrap();
+    assert_eq!(next("*", 0).await, None);
+    let mut made = Vec::new();
+    for id in ["a", "b"] {
+        let key = subjects::act_key(id);
+        made.push(broker.create(subjects::STATE, &key, &act(id)).await.unwrap());
+    }
+    assert_eq!(next("*", 0).await, Some(made[0]));
+    assert_eq!(next("b", made[0]).await, Some(made[1]));
+    assert_eq!((next("a", made[1]).await, next("*", made[1] + 1).await), (None, None));
+    assert!(broker.next_at_leader("NO_SUCH", ">", 1).await.is_err());
+}

@@ -166,13 +166,14 @@ pub(super) fn of<'a>(event: &'a Event, data: &'a str) -> Shown<'a> {
     shown
 }
 
-/// The headline and the message alone, for a line of a digest.
+/// The headline and the message alone, for a line of a digest. Where there is no message, what tells most stands for it.
 pub(super) fn gist<'a>(event: &'a Event, data: &'a str) -> (Option<Cow<'a, str>>, Option<Cow<'a, str>>) {
     match Value::of(data) {
         Value::Object(data) => {
             let members = Members::of(data);
             let headline = members.line("title", FILLING_CHARS_MAX);
-            (headline, message(event, &members).0)
+            let said = message(event, &members).0;
+            (headline, said.or_else(|| instead_of_message(&members)))
         }
         Value::Text(text) if !event.data_base64 => (None, block(text, MESSAGE_CHARS_MAX)),
         _ => (None, None),
@@ -207,6 +208,32 @@ fn message<'a>(event: &Event, members: &Members<'a>) -> (Option<Cow<'a, str>>, O
     }
     made.push_str(rest);
     (Some(made.into()), Some(form))
+}
+
+/// What an event is about that has no message: its error, its reason, or the spec that it concerns.
+fn instead_of_message<'a>(members: &Members<'a>) -> Option<Cow<'a, str>> {
+    let error = || {
+        members
+            .get("error")
+            .and_then(error_text)
+            .and_then(|text| block(text, ERROR_CHARS_MAX))
+    };
+    let spec = || match Value::of(members.get("spec")?) {
+        Value::Object(spec) => spec_name(spec),
+        value => value.scalar().map(|text| one_line(text, FILLING_CHARS_MAX)),
+    };
+    error()
+        .or_else(|| members.line("reason", FILLING_CHARS_MAX))
+        .or_else(spec)
+}
+
+/// The id and the title of a spec.
+fn spec_name(spec: &str) -> Option<Cow<'_, str>> {
+    let part = |name| line(json::member(spec, name)?, FILLING_CHARS_MAX);
+    match (part("id"), part("title")) {
+        (Some(id), Some(title)) => Some(format!("{}: {}", text::isolated(&id), text::isolated(&title)).into()),
+        (id, title) => id.or(title),
+    }
 }
 
 impl<'a> Shown<'a> {
@@ -312,15 +339,10 @@ impl<'a> Shown<'a> {
         let Value::Object(spec) = Value::of(json) else {
             return self.value("Spec".into(), json, 1);
         };
-        let part = |name| line(json::member(spec, name)?, FILLING_CHARS_MAX);
-        let named = match (part("id"), part("title")) {
-            (Some(id), Some(title)) => Some(format!("{}: {}", text::isolated(&id), text::isolated(&title)).into()),
-            (id, title) => id.or(title),
-        };
-        if let Some(named) = named {
+        if let Some(named) = spec_name(spec) {
             self.push("Spec", named, FieldKind::Short);
         }
-        if let Some(file) = part("file") {
+        if let Some(file) = json::member(spec, "file").and_then(|json| line(json, FILLING_CHARS_MAX)) {
             self.push("Spec File", file, FieldKind::Short);
         }
         for (label, name) in [("Spec Status", "status"), ("Spec Severity", "severity")] {

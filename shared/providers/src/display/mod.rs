@@ -139,13 +139,33 @@ impl<'a> Display<'a> {
     pub fn says_more(&self) -> bool {
         self.message != self.title
     }
+
+    /// What the message says that the title, which stands before it on the same line, does not: `: out of memory` of
+    /// "Execution failed: out of memory". Begins with what joins the two; empty where there is nothing more.
+    pub fn message_behind_title(&self) -> Cow<'_, str> {
+        match behind(&self.title, &self.message) {
+            Some(rest) => Cow::Borrowed(rest),
+            None => Cow::Owned(format!(": {}", self.message)),
+        }
+    }
+}
+
+/// What follows the title at the beginning of a message, if it stands there in whatever case.
+fn behind<'a>(title: &str, message: &'a str) -> Option<&'a str> {
+    let (head, rest) = message.split_at_checked(title.len())?;
+    let ends = rest.is_empty() || rest.starts_with([':', ' ']);
+    (ends && head.eq_ignore_ascii_case(title)).then_some(rest)
 }
 
 impl<'a> Entry<'a> {
     fn of(accepted: &'a Accepted) -> Self {
         let Look { title, emoji, .. } = Look::of(accepted);
         let (headline, message) = fields::gist(&accepted.event, data(accepted));
-        let message = message.map(|message| text::line(&message, ENTRY_CHARS_MAX).into_owned());
+        let message = message.map(|message| {
+            let message = behind(&title, &message).map_or(&*message, |rest| rest.trim_start_matches([':', ' ']));
+            text::line(message, ENTRY_CHARS_MAX).into_owned()
+        });
+        let message = message.filter(|message| !message.is_empty());
         let text = match (headline, message) {
             (Some(headline), Some(message)) => Some(format!("{}: {message}", text::isolated(&headline))),
             (headline, message) => message.or(headline.map(Cow::into_owned)),

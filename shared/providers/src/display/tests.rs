@@ -108,15 +108,142 @@ fn a_digest_is_as_bad_as_its_worst_and_counts_its_kinds() {
     assert_eq!(shown.message, "3 × Execution Failed, 1 × Alert Resolved");
     assert_eq!(shown.event_type, "signalbox.digest");
     let texts: Vec<Option<&str>> = shown.entries.iter().map(|entry| entry.text.as_deref()).collect();
-    assert_eq!(
-        texts,
-        [
-            Some("Disk: fine"),
-            Some("Execution failed: e0"),
-            Some("Execution failed: e1"),
-            Some("Execution failed: e2"),
-        ]
+    assert_eq!(texts, [Some("Disk: fine"), Some("e0"), Some("e1"), Some("e2"),]);
+}
+
+#[test]
+fn a_line_of_a_digest_says_once_what_happened_and_what_tells_most() {
+    let about = about();
+    let line = |event_type: &str, data: Value| {
+        let delivery = digest(vec![accepted(event_type, &data), accepted("pr.merged", &json!({}))]);
+        let shown = Display::of(&delivery, &about);
+        shown.entries[0].text.clone()
+    };
+    for (event_type, data, expected) in [
+        // Not the title again, in whatever case; but what only begins like it.
+        ("execution.failed", json!({ "error": "disk full" }), Some("disk full")),
+        ("canary.started", json!({ "version": "2" }), Some("for version 2")),
+        ("alert.created", json!({ "message": "ALERT CREATED" }), None),
+        (
+            "alert.created",
+            json!({ "message": "Alert createdness" }),
+            Some("Alert createdness"),
+        ),
+        ("alert.created", json!({ "message": "שלום" }), Some("שלום")),
+        // The headline first, then the message, on one line.
+        (
+            "alert.created",
+            json!({ "title": "Disk", "message": "is\nfull\u{202e}\u{0}" }),
+            Some("Disk: is full"),
+        ),
+        ("alert.created", json!({ "title": "Disk" }), Some("Disk")),
+        (
+            "alert.created",
+            json!({ "title": "דיסק", "message": "full" }),
+            Some("\u{2068}דיסק\u{2069}: full"),
+        ),
+        // Without a message: the error, the reason, the spec.
+        (
+            "implementation.failed",
+            json!({ "error": { "message": "no schema" } }),
+            Some("no schema"),
+        ),
+        (
+            "implementation.failed",
+            json!({ "reason": "too slow", "spec": { "id": "F-1" } }),
+            Some("too slow"),
+        ),
+        (
+            "spec.created",
+            json!({ "spec": { "id": "F-1", "title": "Sign-in", "url": "https://example.com" } }),
+            Some("F-1: Sign-in"),
+        ),
+        ("spec.created", json!({ "spec": "F-2" }), Some("F-2")),
+        ("spec.created", json!({ "spec": [1] }), None),
+        // Data that is no object.
+        ("own.type", json!("just a text"), Some("just a text")),
+        ("own.type", json!([1, 2]), None),
+        ("own.type", json!({}), None),
+    ] {
+        assert_eq!(
+            line(event_type, data.clone()).as_deref(),
+            expected,
+            "{event_type} {data}"
+        );
+    }
+}
+
+#[test]
+fn a_line_of_a_digest_has_a_bound_and_is_cut_between_signs() {
+    let about = about();
+    let family = "👨\u{200d}👩\u{200d}👧\u{200d}👦";
+    for (title, message) in [
+        ("t".repeat(300), "m".repeat(300)),
+        (family.repeat(60), family.repeat(60)),
+        ("שלום ".repeat(60), "עולם ".repeat(60)),
+    ] {
+        let data = json!({ "title": title, "message": message });
+        let delivery = digest(vec![accepted("own.type", &data), accepted("own.type", &data)]);
+        let shown = Display::of(&delivery, &about);
+        let text = shown.entries[0].text.as_deref().expect("a text");
+        assert!(text.chars().count() <= ENTRY_CHARS_MAX && text.contains('…'), "{text}");
+        assert_eq!(
+            text.matches('\u{2068}').count(),
+            text.matches('\u{2069}').count(),
+            "{text}"
+        );
+        assert!(!text.contains("\u{200d}…"), "{text}");
+    }
+}
+
+#[test]
+fn a_digest_names_its_most_frequent_kinds_and_counts_the_others() {
+    let mut events = Vec::new();
+    for kind in 0..11 {
+        for _ in 0..=kind {
+            events.push(accepted(&format!("own.kind-{kind}"), &json!({})));
+        }
+    }
+    let (delivery, about) = (digest(events), about());
+    let shown = Display::of(&delivery, &about);
+    assert!(
+        shown.message.starts_with("11 × own.kind-10, 10 × own.kind-9, "),
+        "{}",
+        shown.message
     );
+    assert!(
+        shown.message.ends_with("4 × own.kind-3 and 3 more kinds"),
+        "{}",
+        shown.message
+    );
+}
+
+#[test]
+fn a_digest_has_the_newest_time_and_lines_of_each_event() {
+    let mut events: Vec<Accepted> = (0..3).map(|_| accepted("alert.created", &json!({}))).collect();
+    for (event, secs) in events.iter_mut().zip([50, 90, 70]) {
+        event.event.time = Some(Timestamp::from_secs(secs));
+    }
+    let (delivery, about) = (digest(events), about());
+    let shown = Display::of(&delivery, &about);
+    assert_eq!(shown.time, Timestamp::from_secs(90));
+    let times: Vec<Timestamp> = shown.entries.iter().map(|entry| entry.time).collect();
+    assert_eq!(times, [50, 90, 70].map(Timestamp::from_secs));
+    assert!(shown.fields.is_empty() && shown.links.is_empty() && shown.entries_more == 0);
+}
+
+#[test]
+fn a_message_behind_its_title_is_not_the_title_again() {
+    let about = about();
+    let behind = |event_type: &str, data: Value| {
+        let accepted = accepted(event_type, &data);
+        Display::single(&accepted, &about).message_behind_title().into_owned()
+    };
+    assert_eq!(behind("execution.failed", json!({ "error": "e" })), ": e");
+    assert_eq!(behind("canary.started", json!({ "version": "2" })), " for version 2");
+    assert_eq!(behind("alert.created", json!({ "message": "m" })), ": m");
+    assert_eq!(behind("alert.created", json!({})), "");
+    assert_eq!(behind("own.type", json!({ "message": "öwn.type" })), ": öwn.type");
 }
 
 #[test]

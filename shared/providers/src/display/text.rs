@@ -162,8 +162,8 @@ pub fn isolated(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The last border of a cluster at or before `at`.
-fn border(text: &str, at: usize) -> usize {
+/// The last border of a cluster at or before `at`: no code points that are seen as one character are parted there.
+pub(crate) fn border(text: &str, at: usize) -> usize {
     let mut cursor = GraphemeCursor::new(at, text.len(), true);
     if cursor.is_boundary(text, 0) == Ok(true) {
         return at;
@@ -190,7 +190,7 @@ fn is_plain(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
 }
 
 /// Whether a character may be shown: no control character, no mark that turns text round, no placeholder.
-fn is_shown(c: char) -> bool {
+pub(crate) fn is_shown(c: char) -> bool {
     !(c.is_control()
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffc}'))
 }

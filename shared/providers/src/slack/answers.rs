@@ -1,7 +1,7 @@
 //! What Slack's answers mean.
 //!
 //! A webhook answers with a status and one word; the web API with JSON, most often inside a 200. The words are the
-//! same in both, so one table tells what they mean, and nobody has to know which of the two was asked.
+//! same in both, so one table tells what they mean. Only what says nothing means something else in each.
 
 use std::fmt;
 
@@ -94,14 +94,25 @@ const ERRORS: &[(&str, Meaning)] = &[
     ("team_added_to_org", Suspend("wait until the workspace has moved")),
 ];
 
+/// Who answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Webhook,
+    /// The web API, which says in JSON what it did.
+    Api,
+}
+
 /// What an answer means. `now` is when it came.
-pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
+pub(super) fn outcome(response: &Response, asked: Asked, now: Timestamp) -> Outcome {
     // Trouble of the server and its limit are that, whatever the body says.
     if matches!(response.status, 408 | 425 | 429 | 500..) {
         return classify::by_status(response, now);
     }
     match (Said::of(&response.body), response.status) {
         (Said::Ok, 200..=299) => Outcome::Delivered,
+        // What stands between us and Slack, or takes its webhooks' form, may keep the word `ok` for itself. The status
+        // says that it was taken, and nothing says otherwise.
+        (_, 200..=299) if asked == Asked::Webhook && response.body.trim_ascii().is_empty() => Outcome::Delivered,
         (Said::Error(word), status) => by_word(&word, status, response, now),
         (Said::Word(word), status) if status >= 300 || meaning(&word).is_some() => {
             by_word(&word, status, response, now)

@@ -10,7 +10,7 @@ use super::{
         ACTIONS_MAX, BLOCKS_MAX, BUTTON_URL_UNITS_MAX, Block, Button, FALLBACK_UNITS_MAX, FIELD_UNITS_MAX, FIELDS_MAX,
         HEADER_UNITS_MAX, MESSAGE_UNITS_MAX, Message, Mrkdwn, Plain, SECTION_UNITS_MAX,
     },
-    text::{code, escape, pieces, units, unmarked, weigh},
+    text::{code, escape, pieces, unfenced, units, unmarked, weigh},
 };
 use crate::{
     Text,
@@ -59,7 +59,8 @@ pub(super) fn write<'a>(shown: &Display<'a>, text: &Text, mentions: &str) -> Mes
 
 /// The title of a template, if it left anything.
 fn given(title: Option<&str>) -> Option<String> {
-    let title = display::text::line(title?, TITLE_UNITS_MAX);
+    // Cut where markup is read: here a link or an escape would be parted.
+    let title = display::text::line(title?, 2 * TITLE_UNITS_MAX);
     (!title.is_empty()).then(|| title.into_owned())
 }
 
@@ -110,7 +111,7 @@ impl<'a> Page<'a> {
     fn event(&mut self, shown: &Display<'a>, mentions: &str) {
         let mut lead = mentions.to_owned();
         if let Some(headline) = &shown.headline {
-            let headline = escape(&isolated(headline), SECTION_UNITS_MAX / 2);
+            let headline = escape(&isolated(&unfenced(headline)), SECTION_UNITS_MAX / 2);
             push_line(&mut lead, &bold(&headline));
         }
         if shown.says_more() {
@@ -238,9 +239,14 @@ fn fallback(shown: &Display<'_>, title: Option<&str>, mentions: &str) -> String 
         Some(title) => text.push_str(&pieces(title, FALLBACK_UNITS_MAX, 1).concat()),
         None => {
             let mut said = format!("{} {}", shown.emoji, isolated(&shown.title));
-            let message = shown.says_more().then_some(&*shown.message);
-            for more in [shown.headline.as_deref(), message].into_iter().flatten() {
-                write!(said, ": {more}").expect("a string takes all");
+            match &shown.headline {
+                Some(headline) => {
+                    write!(said, ": {headline}").expect("a string takes all");
+                    if shown.says_more() {
+                        write!(said, ": {}", shown.message).expect("a string takes all");
+                    }
+                }
+                None => said.push_str(&shown.message_behind_title()),
             }
             text.push_str(&escape(&said, FALLBACK_UNITS_MAX));
         }
@@ -277,7 +283,7 @@ fn entry_line(entry: &Entry<'_>) -> String {
     );
     push_date(&mut line, entry.time, "{date_short_pretty} {time}");
     if let Some(text) = &entry.text {
-        write!(line, " · {}", escape(&isolated(text), LINE_UNITS_MAX)).expect("a string takes all");
+        write!(line, " · {}", escape(&isolated(&unfenced(text)), LINE_UNITS_MAX)).expect("a string takes all");
     }
     line
 }

@@ -17,8 +17,9 @@ use serde::Deserialize;
 use signalbox_proto::{Delivery, Outcome, Timestamp};
 use url::Url;
 
+use self::answers::Asked;
 use crate::{
-    FieldError, Kind, Limits, Provider, Request, Secret, Target, Text,
+    Exchange, FieldError, Kind, Limits, Provider, Request, Secret, Step, Target, Text,
     display::Display,
     http::{self, Auth, Response},
     template::{Markup, Takes},
@@ -168,6 +169,7 @@ impl Provider for Slack {
         } = &target.prepared;
         let shown = Display::of(delivery, &target.about);
         let mut message = message::write(&shown, text, mentions);
+        // The webhook of an app ignores it, one of the old kind obeys: which it is cannot be seen.
         message.channel = channel.as_deref();
         let (url, auth) = match way {
             Way::Webhook { url } => (url.clone(), Auth::None),
@@ -181,8 +183,20 @@ impl Provider for Slack {
         Request::Http(post(url, auth, body.into()))
     }
 
+    fn next(target: &Target<Self>, delivery: &Delivery, text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
+        let asked = match &target.prepared.way {
+            Way::Webhook { .. } => Asked::Webhook,
+            Way::Api(_) => Asked::Api,
+        };
+        match so_far.last() {
+            None => Step::Send(Self::request(target, delivery, text, now)),
+            Some(exchange) => Step::Done(answers::outcome(&exchange.response, asked, now)),
+        }
+    }
+
+    /// Of a probe, which only the web API has.
     fn classify(response: &Response, now: Timestamp) -> Outcome {
-        answers::outcome(response, now)
+        answers::outcome(response, Asked::Api, now)
     }
 
     /// A webhook has none: whatever it takes, it shows.

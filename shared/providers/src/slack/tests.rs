@@ -15,11 +15,14 @@ const NOW: Timestamp = Timestamp::from_secs(1_767_225_600); // 2026-01-01T00:00:
 const WEBHOOK: &str = "https://hooks.slack.com/services/T0ABCDEF/B0ABCDEF/s3cret";
 const TOKEN: &str = "xoxb-s3cret";
 
+/// As it is accepted: the severity is the event's own, else its type's.
 fn event(event_type: &str, data: &Value) -> Accepted {
+    let severity: Option<signalbox_proto::Severity> = serde_json::from_value(data["severity"].clone()).ok();
     serde_json::from_value(json!({
         "event": {
             "id": "evt-1", "org": "acme", "type": event_type, "source": "/acme", "time": "2025-12-31T23:59:58Z",
-            "severity": signalbox_proto::types::default_severity(event_type), "data": data,
+            "severity": severity.unwrap_or_else(|| signalbox_proto::types::default_severity(event_type)),
+            "severity_named": severity.is_some(), "data": data,
         },
         "seq": 1,
         "at": "2026-01-01T00:00:00Z",
@@ -275,6 +278,19 @@ fn only_bad_news_mention_and_data_mentions_nobody() {
         body_of(&mixed).to_string().contains(ours),
         "a digest is as bad as its worst"
     );
+}
+
+#[test]
+fn a_channel_is_sent_to_a_webhook_too_and_warned_of() {
+    let config = json!({ "webhook_url": WEBHOOK, "channel": " #ops " });
+    let one = delivery(vec![event("alert.created", &json!({}))]);
+    let body = |config: &Value| -> Value {
+        serde_json::from_slice(&send(config.clone(), json!({}), None, &one).body).expect("JSON")
+    };
+    assert_eq!(body(&config)["channel"], "#ops");
+    assert_eq!(body(&webhook_config()).get("channel"), None);
+    let warnings = find("slack").expect("built in").warnings(&config, &json!({}));
+    assert!(warnings[0].to_string().contains("the webhook of an app"), "{warnings:?}");
 }
 
 #[test]

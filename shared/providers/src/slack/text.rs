@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::display::text::{Measure, fit};
+use crate::display::text::{Measure, fit, is_shown};
 
 /// Fences a block of code.
 const FENCE: &str = "```";
@@ -33,10 +33,11 @@ pub(super) fn weigh(c: char) -> usize {
 /// A value of an event inside a template's text: harmless, and whole. The text has a bound of its own.
 ///
 /// A template may put a value in angle brackets to make a link. There `!channel` would call people, so an invisible
-/// joiner goes before what makes a mention of it.
+/// joiner goes before what makes a mention of it. What cleaning takes away later hides nothing from this look.
 pub(super) fn value(value: &str) -> String {
     let escaped = escape(value, usize::MAX);
-    if escaped.starts_with(['!', '@', '#']) {
+    let first = value.chars().find(|c| is_shown(*c) && !c.is_whitespace());
+    if matches!(first, Some('!' | '@' | '#')) {
         format!("\u{2060}{escaped}")
     } else {
         escaped
@@ -73,14 +74,19 @@ pub(super) fn escape(text: &str, units_max: usize) -> String {
 /// A plain text as a block of code of at most `units_max`. A fence inside it would end the block: three backticks
 /// are shown as three apostrophes.
 pub(super) fn code(text: &str, units_max: usize) -> String {
-    let text = if text.contains(FENCE) {
-        Cow::Owned(text.replace(FENCE, "'''"))
-    } else {
-        Cow::Borrowed(text)
-    };
+    let text = unfenced(text);
     // The line ends keep a backtick at either end apart from the fence.
     let around = 2 * (FENCE.len() + 1);
     format!("{FENCE}\n{}\n{FENCE}", escape(&text, units_max.saturating_sub(around)))
+}
+
+/// A text that opens no block of code, which would take in what follows it.
+pub(super) fn unfenced(text: &str) -> Cow<'_, str> {
+    if text.contains(FENCE) {
+        Cow::Owned(text.replace(FENCE, "'''"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// A text in markup without it, for places that know none; `None` where it holds any.
@@ -91,14 +97,19 @@ pub(super) fn unmarked(markup: &str) -> Option<String> {
     Some(markup.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
 }
 
-/// A text in markup, parted into at most `pieces_max` of at most `units_max` each; what is beyond is cut. Escapes,
-/// links and mentions stay whole; code that a border parts is closed before it and opened again behind it. A `<` or
-/// `&` that begins nothing is escaped.
+/// A text in markup, parted into at most `pieces_max` of at most `units_max` each, at the end of a line where one is
+/// near; what is beyond is cut. Escapes, links and mentions stay whole; code that a border parts is closed before it and
+/// opened again behind it. A `<` or `&` that begins nothing is escaped.
 pub(super) fn pieces(markup: &str, units_max: usize, pieces_max: usize) -> Vec<String> {
     // Room to close a block of code, and for an ellipsis.
     let room = units_max.saturating_sub(FENCE.len() + 2);
     let (mut pieces, mut piece, mut used, mut in_code) = (Vec::new(), String::new(), 0, false);
-    for atom in (Atoms { rest: markup.trim() }) {
+    // Where the last line of the piece begins, and whether that is in code.
+    let mut line = (0, false);
+    let rest = markup.trim();
+    // What opens code again stands before a link.
+    let token_units_max = room.saturating_sub(FENCE.len() + 1);
+    for atom in (Atoms { rest, token_units_max }) {
         let text = match atom {
             "<" => "&lt;",
             "&" => "&amp;",
@@ -106,31 +117,47 @@ pub(super) fn pieces(markup: &str, units_max: usize, pieces_max: usize) -> Vec<S
         };
         let size = units(text);
         if used + size > room {
-            let last = pieces.len() + 1 == pieces_max;
-            if last {
+            if pieces.len() + 1 == pieces_max {
                 piece.push('…');
-            }
-            close(&mut piece, in_code);
-            pieces.push(std::mem::take(&mut piece));
-            if last {
+                close(&mut piece, in_code);
+                pieces.push(piece);
                 return pieces;
             }
-            used = 0;
-            if in_code {
+            let (at, in_code_there) = line;
+            let (_, begun) = piece.split_at(at);
+            let fits = units(begun) + FENCE.len() + 1 + size <= room;
+            let (rest, opened) = if at > piece.len() / 2 && fits {
+                (piece.split_off(at), in_code_there)
+            } else {
+                (String::new(), in_code)
+            };
+            push(&mut pieces, std::mem::take(&mut piece), opened);
+            if opened {
                 piece.push_str(FENCE);
                 piece.push('\n');
-                used = FENCE.len() + 1;
             }
+            piece.push_str(&rest);
+            used = units(&piece);
+            line = (0, false);
         }
         in_code ^= text == FENCE;
         piece.push_str(text);
         used += size;
+        if text == "\n" {
+            line = (piece.len(), in_code);
+        }
     }
+    push(&mut pieces, piece, in_code);
+    pieces
+}
+
+/// Adds a piece. Slack takes none in which there is nothing to read.
+fn push(pieces: &mut Vec<String>, mut piece: String, in_code: bool) {
     if !piece.trim().is_empty() {
+        piece.truncate(piece.trim_end().len());
         close(&mut piece, in_code);
         pieces.push(piece);
     }
-    pieces
 }
 
 fn close(piece: &mut String, in_code: bool) {
@@ -143,6 +170,8 @@ fn close(piece: &mut String, in_code: bool) {
 /// The parts of a text in markup that may not be parted themselves.
 struct Atoms<'a> {
     rest: &'a str,
+    /// Links that are longer fit nowhere, and are shown as text.
+    token_units_max: usize,
 }
 
 impl<'a> Iterator for Atoms<'a> {
@@ -153,7 +182,7 @@ impl<'a> Iterator for Atoms<'a> {
         let first = rest.chars().next()?;
         let length = match first {
             '`' if rest.starts_with(FENCE) => FENCE.len(),
-            '<' => token(rest).unwrap_or(1),
+            '<' => token(rest, self.token_units_max).unwrap_or(1),
             '&' => ["&amp;", "&lt;", "&gt;"]
                 .iter()
                 .find(|entity| rest.starts_with(**entity))
@@ -175,14 +204,15 @@ impl<'a> Iterator for Atoms<'a> {
     }
 }
 
-/// The length of a link, a mention or a date that a text begins with.
-fn token(text: &str) -> Option<usize> {
+/// The length of a link, a mention or a date that a text begins with, if it has at most `units_max`.
+fn token(text: &str, units_max: usize) -> Option<usize> {
     let end = text.bytes().take(TOKEN_BYTES_MAX).position(|byte| byte == b'>')?;
     let (inside, _) = text.split_at(end);
     let inside = inside.strip_prefix('<')?;
     // Only what a link shows, behind the bar, holds spaces.
     let address = inside.split('|').next().unwrap_or_default();
-    (!address.is_empty() && !address.contains(' ') && !inside.contains(['<', '\n'])).then_some(end + 1)
+    let whole = !address.is_empty() && !address.contains(char::is_whitespace) && !inside.contains(['<', '\n']);
+    (whole && units(inside) + 2 <= units_max).then_some(end + 1)
 }
 
 #[cfg(test)]

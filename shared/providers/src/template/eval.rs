@@ -229,12 +229,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn lookup(&self, name: &str) -> Value {
+    fn lookup(&mut self, name: &str) -> Result<Value, Fault> {
+        // A source has room for a thousand names, and a loop for a look through all of them in every round.
+        self.budget.take(self.scopes.iter().map(Vec::len).sum())?;
         let local = self.scopes.iter().rev().flatten().find(|(known, _)| **known == *name);
-        match local {
+        Ok(match local {
             Some((_, value)) => value.clone(),
             None => self.context.get(name).cloned().unwrap_or(Value::Undefined),
-        }
+        })
     }
 
     fn emit(&mut self, text: &str) -> Result<(), Fault> {
@@ -275,11 +277,11 @@ impl<'a> Run<'a> {
                 }
                 None => Value::Undefined,
             },
-            Kind::Name(name) => self.lookup(name),
+            Kind::Name(name) => self.lookup(name)?,
             Kind::Member(of, name) => self.eval(of)?.member(name),
             Kind::Item(of, key) => {
                 let (of, key) = (self.eval(of)?, self.eval(key)?);
-                item(&of, &key)
+                item(&of, &key, &mut self.budget)?
             }
             Kind::Slice(of, start, stop) => {
                 let of = self.eval(of)?;

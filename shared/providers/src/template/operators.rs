@@ -70,14 +70,17 @@ pub(super) fn list_items(value: &Value, budget: &mut Budget) -> Result<Vec<Value
     })
 }
 
-pub(super) fn item(of: &Value, key: &Value) -> Value {
-    match (of, key) {
+pub(super) fn item(of: &Value, key: &Value, budget: &mut Budget) -> Result<Value, Fault> {
+    Ok(match (of, key) {
         (Value::List(list), Value::Int(index)) => {
             place(*index, list.items.len()).map_or(Value::Undefined, |index| list.items[index].clone())
         }
-        (Value::Map(_), Value::Text(name)) => of.member(&name.text),
+        (Value::Map(_), Value::Text(name)) => {
+            budget.take(name.text.len())?;
+            of.member(&name.text)
+        }
         _ => Value::Undefined,
-    }
+    })
 }
 
 /// An index from the front, or with a minus from the back.
@@ -255,7 +258,13 @@ fn contains(container: &Value, wanted: &Value, budget: &mut Budget) -> Result<bo
             }
             Ok(false)
         }
-        Value::Map(map) => Ok(matches!(wanted, Value::Text(name) if map.get(&name.text).is_some())),
+        Value::Map(map) => match wanted {
+            Value::Text(name) => {
+                budget.take(name.text.len())?;
+                Ok(map.get(&name.text).is_some())
+            }
+            _ => Ok(false),
+        },
         other => Err(Fault::new(format!("`in` does not take {}", other.kind()))),
     }
 }

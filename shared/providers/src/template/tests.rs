@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -342,6 +342,22 @@ fn a_json_body_stays_json_whatever_the_values_are() {
 }
 
 #[test]
+fn a_text_is_cut_between_signs_as_people_see_them() {
+    let family = "👨\u{200d}👩\u{200d}👧\u{200d}👦";
+    let data = json!({ "x": family.repeat(3), "flags": "🇩🇪🇫🇷", "accents": "e\u{301}e\u{301}" });
+    for (source, wanted) in [
+        ("{{ event.data.x|truncate(10, true) }}", format!("{family}…")),
+        ("{{ event.data.x|truncate(7, true) }}", "…".to_owned()),
+        ("{{ event.data.flags|truncate(4, true) }}", "🇩🇪🇫🇷".to_owned()),
+        ("{{ event.data.flags|truncate(3, true, '') }}", "🇩🇪".to_owned()),
+        ("{{ event.data.accents|truncate(2, true) }}", "…".to_owned()),
+        ("{{ event.data.accents|truncate(3, true) }}", "e\u{301}…".to_owned()),
+    ] {
+        assert_eq!(plain(source, &data), wanted, "{source}");
+    }
+}
+
+#[test]
 fn a_title_is_one_line() {
     let template = Template {
         title: Some(" {{ event.data.x }}\n\tb ".to_owned()),
@@ -499,6 +515,45 @@ fn no_template_can_make_more_than_its_budget() {
         cost("{{ event.data.text|length }}").0.is_ok(),
         "the data itself is no reason"
     );
+}
+
+#[test]
+fn many_names_cost_what_looking_through_them_does() {
+    let names: String = (0..1_000).map(|n| format!("{{%set a{n}=1%}}")).collect();
+    let source = format!("{names}{{% for x in range(9999) %}}{{% if y and y %}}{{% endif %}}{{% endfor %}}");
+    let (made, _, bytes) = cost(&source);
+    assert!(made.is_err() && bytes <= eval::BYTES_MAX, "{made:?}");
+}
+
+/// Paths that lead nowhere, texts that are no numbers, things that are not found: a text of megabytes makes each of
+/// them long work.
+#[test]
+fn work_that_makes_nothing_is_counted_too() {
+    for source in [
+        "{% set p = 'a.' * 1000000 %}{% for a in range(10) %}{{ range(9999)|map(attribute=p)|length * 0 }}{% endfor %}",
+        "{% set p = 'a.' * 1000000 %}{{ range(9999)|join('', attribute=p) }}",
+        "{% set p = 'a.' * 1000000 %}{{ range(9999)|sum(attribute=p) * 0 }}",
+        "{% set p = 'a.' * 1000000 %}{{ range(9999)|selectattr(p)|length * 0 }}",
+        "{% set p = 'a.' * 1000000 %}{{ range(9999)|sort(attribute=p) }}",
+        "{% set p = 'a.' * 1000000 %}{{ range(9999)|groupby(p) }}",
+        "{% set n = '0' * 4000000 %}{% for a in range(9999) %}{% set b = n|int %}{% endfor %}",
+        "{% set n = '0' * 4000000 %}{% for a in range(9999) %}{% set b = n|float %}{% endfor %}",
+        "{% set n = 'x' * 4000000 %}{% for a in range(9999) %}{% set b = 'y'|replace(n, '') %}{% endfor %}",
+        "{% set n = 'x' * 4000000 %}{% for a in range(9999) %}{% set b = 'y'|split(n) %}{% endfor %}",
+        "{% set n = 'x' * 4000000 %}{% for a in range(9999) %}{% set b = event.data[n] %}{% endfor %}",
+        "{% set n = 'x' * 4000000 %}{% for a in range(9999) %}{% if n in event.data %}{% endif %}{% endfor %}",
+        "{% set n = 'x' * 4000000 %}{% for a in range(9999) %}{% set b = 'yy'|truncate(1, true, n) %}{% endfor %}",
+    ] {
+        let begun = Instant::now();
+        let (made, _, _) = cost(source);
+        assert_eq!(
+            made.map_err(|message| message.contains("works through more than")),
+            Err(true),
+            "{source}"
+        );
+        // Unoptimised and on a busy machine; uncounted they take minutes.
+        assert!(begun.elapsed() < Duration::from_secs(5), "{source}: {:?}", begun.elapsed());
+    }
 }
 
 #[test]

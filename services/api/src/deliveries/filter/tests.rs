@@ -53,6 +53,8 @@ fn a_cursor_is_read_as_it_was_written_and_nothing_else_is() {
         "x.abcdefghijklmnopqrst-_",
         "12.abcdefghijklmnopqrst*.",
         "-1.abcdefghijklmnopqrst-_",
+        "+1.abcdefghijklmnopqrst-_",
+        "01.abcdefghijklmnopqrst-_",
     ] {
         assert!(Key::parse(wrong).is_err(), "{wrong}");
     }

@@ -103,3 +103,45 @@ async fn a_large_list_is_read_as_a_small_one_is() {
         .collect();
     assert_eq!(ids, (0..900).map(|n| n.to_string()).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_read_on_so_that_its_sender_sees_the_answer() {
+    const CHUNK: usize = 1024 * 1024;
+    let read = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let endless = || {
+        let read = read.clone();
+        Body::from_stream(futures::stream::repeat_with(move || {
+            read.fetch_add(CHUNK, std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; CHUNK]))
+        }))
+    };
+    let headers = headers("application/json");
+    let received = Bodies::new().receive(&headers, endless(), &config()).await;
+    assert_eq!(received.err().unwrap().status, 413);
+    let length = read.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(
+        (DROPPED_BYTES_MAX..DROPPED_BYTES_MAX + 3 * CHUNK).contains(&length),
+        "{length}"
+    );
+
+    // One that does not come to an end is not waited for.
+    tokio::time::pause();
+    let hangs = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; CHUNK])) });
+    let hangs = Body::from_stream(futures::StreamExt::chain(hangs, futures::stream::pending()));
+    let received = Bodies::new().receive(&headers, hangs, &config()).await;
+    assert_eq!(received.err().unwrap().status, 413);
+}
+
+#[tokio::test]
+async fn who_asks_before_sending_is_answered_before_anything_is_read() {
+    let mut headers = headers("application/json");
+    headers.insert(header::CONTENT_LENGTH, (LIST_BYTES_MAX + 1).into());
+    headers.insert(header::EXPECT, "100-continue".parse().unwrap());
+    let unread = futures::stream::poll_fn(|_| -> std::task::Poll<Option<std::io::Result<Bytes>>> {
+        panic!("the body is asked for")
+    });
+    let received = Bodies::new()
+        .receive(&headers, Body::from_stream(unread), &config())
+        .await;
+    assert_eq!(received.err().unwrap().status, 413);
+}

@@ -17,3 +17,37 @@ fn a_list_names_the_first_wrong_event_and_so_many_more() {
     assert_eq!(many.more["errors_count"], ERRORS_MAX + 5);
     assert!(many.detail.contains("24 more"), "{}", many.detail);
 }
+
+#[test]
+fn a_list_of_which_a_part_is_stored_says_which() {
+    for (error, status) in [
+        (PublishError::TimedOut, 503),
+        (
+            PublishError::Full {
+                code: 10_077,
+                description: "maximum messages exceeded".into(),
+            },
+            503,
+        ),
+        (
+            PublishError::Refused {
+                code: 1,
+                description: "no".into(),
+            },
+            500,
+        ),
+    ] {
+        let problem = of_storing_a_part(&error, &[("a", true), ("b", false), ("a", true)]);
+        assert_eq!(problem.status.as_u16(), status);
+        assert!(
+            problem.detail.starts_with("2 of 3 events are stored"),
+            "{}",
+            problem.detail
+        );
+        assert_eq!(
+            problem.more["events"],
+            json!([{ "id": "a", "stored": true }, { "id": "b", "stored": false }, { "id": "a", "stored": true }])
+        );
+        assert_eq!(problem.headers.is_empty(), status == 500, "503 says when to come again");
+    }
+}

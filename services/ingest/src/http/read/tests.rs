@@ -347,3 +347,43 @@ fn a_content_type_that_is_not_taken_is_named() {
         assert_eq!(rejection.field.as_deref(), Some("content-type"), "{content_type}");
     }
 }
+
+#[test]
+fn a_packed_body_is_refused_in_every_form() {
+    let ce = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "1"),
+        ("ce-source", "/s"),
+        ("ce-type", "a.b"),
+    ];
+    for (header, coding, is_taken) in [
+        ("content-encoding", "gzip", false),
+        ("content-encoding", "identity", true),
+        ("transfer-encoding", "gzip, chunked", false),
+        ("transfer-encoding", "chunked", true),
+    ] {
+        for content_type in ["text/plain", "application/octet-stream", "application/json"] {
+            let list = [&ce[..], &[("content-type", content_type), (header, coding)]].concat();
+            let read = take(&list, "1");
+            assert_eq!(read.is_ok(), is_taken, "{content_type} {header}: {coding}");
+            if let Err(rejection) = read {
+                assert_eq!(rejection.field.as_deref(), Some(header));
+            }
+        }
+    }
+    let mut twice = headers(&[("content-encoding", "identity")]);
+    twice.append("content-encoding", HeaderValue::from_static("br"));
+    assert_eq!(Form::of(&twice).unwrap_err().kind, input::Wrong::Unsupported);
+}
+
+#[test]
+fn a_content_type_that_is_no_text_is_not_taken_for_json() {
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        "content-type",
+        HeaderValue::from_bytes(b"application/js\xc3\xb6n").unwrap(),
+    );
+    let rejection = Form::of(&headers).unwrap_err();
+    assert_eq!(rejection.field.as_deref(), Some("content-type"));
+    assert!(rejection.message.contains("js\u{f6}n"), "{rejection}");
+}

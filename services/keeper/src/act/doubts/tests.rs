@@ -78,9 +78,19 @@ fn an_act_counts_what_it_marked_itself_and_skips_what_any_did() {
         mark("ours", Did::Replayed, &[3, 5], 3),
         mark("ours", Did::Replayed, &[3], 4),
     ] {
-        seen.add(mark, "ours");
+        let at = mark.at;
+        seen.add(mark, at, "ours");
     }
     assert_eq!(seen.own, HashSet::from([3, 5]));
     assert!([1, 2, 3, 5].iter().all(|seq| seen.marks.is_settled(*seq)));
     assert!(!seen.marks.is_settled(4));
+}
+
+#[test]
+fn what_is_in_doubt_is_looked_for_by_the_servers_clock() {
+    let mut seen = Seen::default();
+    // Its keeper's clock was an hour ahead.
+    seen.add(mark("other", Did::Intend, &[11], 3_700), Timestamp::from_secs(100), "ours");
+    let about = seen.doubts.about(&act());
+    assert_eq!(about.iter().map(|doubt| doubt.at.secs()).collect::<Vec<_>>(), [100]);
 }

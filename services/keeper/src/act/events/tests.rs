@@ -63,3 +63,11 @@ fn a_replay_of_an_event_is_the_routers_own_delivery_in_the_acts_generation() {
     );
     assert_ne!(repeated.hop_id(), live.hop_id());
 }
+
+#[test]
+fn what_earlier_work_sent_stays_in_doubt_until_the_cursor_is_behind_it() {
+    let sent = BTreeSet::from([3, 7]);
+    assert!(reaches_behind(&sent, 6), "stopped before it is counted");
+    assert!(!reaches_behind(&sent, 7));
+    assert!(!reaches_behind(&BTreeSet::new(), 0));
+}

@@ -6,13 +6,17 @@ use super::*;
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 fn answer(status: u16, body: &str, truncated: bool) -> Outcome {
+    answer_of(Asked::Api, status, body, truncated)
+}
+
+fn answer_of(asked: Asked, status: u16, body: &str, truncated: bool) -> Outcome {
     let response = Response {
         status,
         headers: HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("30"))]),
         body: body.to_owned().into(),
         truncated,
     };
-    outcome(&response, NOW)
+    outcome(&response, asked, NOW)
 }
 
 /// The rows of the README, one for each documented answer.
@@ -92,8 +96,10 @@ const API: &[(&str, OutcomeKind)] = &[
 #[test]
 fn each_documented_answer_has_its_outcome() {
     for (status, body, expected) in WEBHOOK {
-        let outcome = answer(*status, body, false);
-        assert_eq!(outcome.kind(), *expected, "{status} {body}: {outcome:?}");
+        for asked in [Asked::Webhook, Asked::Api] {
+            let outcome = answer_of(asked, *status, body, false);
+            assert_eq!(outcome.kind(), *expected, "{status} {body}: {outcome:?}");
+        }
     }
     for (error, expected) in API {
         let body = format!(r#"{{"ok":false,"error":"{error}"}}"#);
@@ -172,6 +178,77 @@ fn a_200_that_is_not_slacks_is_tried_again() {
         r#"{"status":"ok"}"#,
     ] {
         assert_eq!(answer(200, body, false).kind(), Retry, "{body}");
+    }
+}
+
+#[test]
+fn a_2xx_that_says_nothing_is_a_webhooks_yes_and_no_answer_of_the_web_api() {
+    for (status, body) in [(200, ""), (200, " \n"), (204, ""), (202, "")] {
+        assert_eq!(
+            answer_of(Asked::Webhook, status, body, false),
+            Outcome::Delivered,
+            "{status}"
+        );
+        assert_eq!(answer_of(Asked::Api, status, body, false).kind(), Retry, "{status}");
+    }
+    for body in ["<html>sign in</html>", "OK", "{}"] {
+        assert_eq!(answer_of(Asked::Webhook, 200, body, false).kind(), Retry, "{body}");
+    }
+}
+
+fn retry_after(status: u16, body: &str, value: Option<&str>) -> Option<u64> {
+    let headers = value.map(|value| (RETRY_AFTER, HeaderValue::from_str(value).expect("a header's value")));
+    let response = Response {
+        status,
+        headers: HeaderMap::from_iter(headers),
+        body: body.to_owned().into(),
+        truncated: false,
+    };
+    match outcome(&response, Asked::Webhook, NOW) {
+        Outcome::Retry { after, .. } => after.map(|after| after.as_secs()),
+        other => panic!("{status} {value:?}: {other:?}"),
+    }
+}
+
+#[test]
+fn retry_after_is_seconds_or_a_date_and_anything_else_says_nothing() {
+    let page = "<html><h1>429 Too Many Requests</h1></html>";
+    for (value, expected) in [
+        (Some("37"), Some(37)),
+        (Some("0"), Some(0)),
+        (Some("Thu, 01 Jan 2026 00:01:30 GMT"), Some(90)),
+        (Some("Wed, 31 Dec 2025 23:00:00 GMT"), Some(0)),
+        (Some("99999999999999999999999"), Some(6 * 3_600)),
+        (Some("86400"), Some(6 * 3_600)),
+        (Some("-5"), None),
+        (Some("1.5"), None),
+        (Some("soon"), None),
+        (Some(""), None),
+        (None, None),
+    ] {
+        for (status, body) in [
+            (429, page),
+            (429, "rate_limited"),
+            (429, ""),
+            (503, page),
+            (200, r#"{"ok":false,"error":"ratelimited"}"#),
+            (200, page),
+        ] {
+            assert_eq!(retry_after(status, body, value), expected, "{status} {body} {value:?}");
+        }
+    }
+}
+
+#[test]
+fn no_redirect_is_taken_for_an_answer_of_slacks() {
+    for status in [301, 302, 303, 307, 308] {
+        for body in ["", "ok", "<html>moved</html>", r#"{"ok":true}"#] {
+            let outcome = answer(status, body, false);
+            assert!(
+                matches!(outcome, Outcome::Suspend { at_once: false, .. }),
+                "{status} {body}: {outcome:?}"
+            );
+        }
     }
 }
 

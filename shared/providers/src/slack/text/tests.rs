@@ -49,6 +49,15 @@ fn a_value_in_a_template_makes_no_mention_inside_angle_brackets() {
     for text in ["!channel", "@U012AB3CD", "#C012AB3CD"] {
         assert!(!format!("<{}>", value(text)).contains(&format!("<{text}")), "{text}");
     }
+    // What is cleaned away afterwards must not uncover one.
+    for hidden in ["\u{0}", "\u{feff}", "\u{202e}", "\u{2066}", "\n", "\u{a0}", " \u{1b}"] {
+        let text = format!("<{}>", value(&format!("{hidden}!channel")));
+        let cleaned = crate::display::text::line(&text, 100);
+        assert!(
+            !cleaned.replace(char::is_whitespace, "").contains("<!"),
+            "{hidden:?}: {cleaned:?}"
+        );
+    }
 }
 
 #[test]
@@ -93,6 +102,55 @@ fn code_that_a_border_parts_is_closed_and_opened_again() {
 }
 
 #[test]
+fn a_border_lies_at_the_end_of_a_line_where_one_is_near() {
+    let lines: Vec<String> = (0..40).map(|n| format!("line {n} of many")).collect();
+    let text = lines.join("\n");
+    let parts = pieces(&text, 200, 10);
+    assert!(
+        parts.len() > 2 && parts.iter().all(|part| units(part) <= 200),
+        "{parts:?}"
+    );
+    assert_eq!(parts.join("\n"), text);
+    // In code as well; and a line without an end is parted all the same.
+    let parts = pieces(&format!("```\n{text}\n```"), 200, 10);
+    for part in &parts {
+        assert!(part.starts_with(FENCE) && part.ends_with(FENCE), "{part}");
+        assert!(
+            part.lines()
+                .all(|line| line == FENCE || lines.contains(&line.to_owned())),
+            "{part}"
+        );
+    }
+    assert_eq!(pieces(&"x".repeat(300), 200, 10).concat(), "x".repeat(300));
+}
+
+#[test]
+fn no_piece_is_blank_and_no_link_is_longer_than_one() {
+    let text = format!("a{}b", " \n".repeat(1_000));
+    let parts = pieces(&text, 200, 20);
+    let read: Vec<&str> = parts.iter().map(|part| part.trim()).collect();
+    assert_eq!(read, ["a", "b"]);
+    // A line that is nearly full, and behind it a link that fills the rest.
+    let link = format!(
+        "{}\nzzzz{}<https://e.example/{}|x>",
+        "😀".repeat(30),
+        "z".repeat(20),
+        "a".repeat(60)
+    );
+    assert!(pieces(&link, 100, 9).iter().all(|part| units(part) <= 100));
+    for length in [80, 90, 95, 100, 110, 500, 3_000, 3_080] {
+        let link = format!("see <https://example.com/{}|this> now", "a".repeat(length));
+        for part in pieces(&link, 100, 50) {
+            assert!(
+                (1..=100).contains(&units(&part)),
+                "{length}: {} in {part}",
+                units(&part)
+            );
+        }
+    }
+}
+
+#[test]
 fn a_sign_hidden_behind_a_letter_that_takes_hold_of_it_is_found() {
     // U+0600 belongs to what follows it.
     assert_eq!(pieces("\u{600}<!b", 100, 1), ["\u{600}&lt;!b"]);
@@ -111,7 +169,7 @@ proptest! {
 
     #[test]
     fn pieces_of_any_markup_keep_to_their_length(
-        text in "(?s)([&<>`|!a \n]|&amp;|<!here>|```|\u{1f468}\u{200d}\u{1f469}|.){0,300}",
+        text in "(?s)([&<>`|!a \n]|<https://e.example/[a]{0,200}[|]x>|&amp;|<!here>|```|\u{1f468}\u{200d}\u{1f469}|.){0,300}",
         max in 40_usize..200,
         count in 1_usize..5,
     ) {

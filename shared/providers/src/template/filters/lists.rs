@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::{Args, find};
 use crate::template::{
     checks::{self, Check},
-    eval::{Fault, Given, Run},
+    eval::{Budget, Fault, Given, Run},
     operators::{as_text, list_items, order},
     value::{ENTRY_BYTES, Text, Value},
 };
@@ -74,7 +74,7 @@ pub(super) fn join(value: Value, mut args: Args, run: &mut Run<'_>) -> Result<Va
     let mut parts = Vec::new();
     for item in list_items(&value, &mut run.budget)? {
         let item = match &attribute {
-            Some(path) => attribute_of(&item, &path.text),
+            Some(path) => attribute_of(&item, &path.text, &mut run.budget)?,
             None => item,
         };
         parts.push(as_text(&item, &mut run.budget)?);
@@ -87,8 +87,9 @@ pub(super) fn join(value: Value, mut args: Args, run: &mut Run<'_>) -> Result<Va
 }
 
 /// The member behind a path with points.
-pub(super) fn attribute_of(value: &Value, path: &str) -> Value {
-    path.split('.').fold(value.clone(), |value, name| value.member(name))
+pub(super) fn attribute_of(value: &Value, path: &str, budget: &mut Budget) -> Result<Value, Fault> {
+    budget.take(path.len())?;
+    Ok(path.split('.').fold(value.clone(), |value, name| value.member(name)))
 }
 
 pub(super) fn map(value: Value, mut args: Args, run: &mut Run<'_>) -> Result<Value, Fault> {
@@ -113,7 +114,7 @@ pub(super) fn map(value: Value, mut args: Args, run: &mut Run<'_>) -> Result<Val
     for item in list_items(&value, &mut run.budget)? {
         run.budget.step()?;
         made.push(match (&attribute, filter) {
-            (Some(path), _) => attribute_of(&item, &path.text),
+            (Some(path), _) => attribute_of(&item, &path.text, &mut run.budget)?,
             (None, Some(filter)) => filter.apply(item, Given::default(), run)?,
             (None, None) => item,
         });
@@ -138,7 +139,8 @@ pub(super) fn select_attribute(value: Value, mut args: Args, run: &mut Run<'_>, 
     let rest = std::mem::take(&mut args.given.placed);
     args.end()?;
     chosen(value, run, |item, run| {
-        holds(check, &attribute_of(item, &path.text), &rest, run).map(|holds| holds == keep)
+        let part = attribute_of(item, &path.text, &mut run.budget)?;
+        holds(check, &part, &rest, run).map(|holds| holds == keep)
     })
 }
 
@@ -198,9 +200,9 @@ pub(super) fn sort(value: Value, mut args: Args, run: &mut Run<'_>) -> Result<Va
     let items = list_items(&value, &mut run.budget)?;
     let mut keyed = sorted(
         items,
-        |item| match &attribute {
-            Some(path) => attribute_of(item, &path.text),
-            None => item.clone(),
+        |item, budget| match &attribute {
+            Some(path) => attribute_of(item, &path.text, budget),
+            None => Ok(item.clone()),
         },
         run,
     )?;
@@ -211,8 +213,15 @@ pub(super) fn sort(value: Value, mut args: Args, run: &mut Run<'_>) -> Result<Va
 }
 
 /// Items with what they are sorted by, in its order.
-fn sorted(items: Vec<Value>, key: impl Fn(&Value) -> Value, run: &mut Run<'_>) -> Result<Vec<(Value, Value)>, Fault> {
-    let mut keyed: Vec<(Value, Value)> = items.into_iter().map(|item| (key(&item), item)).collect();
+fn sorted(
+    items: Vec<Value>,
+    key: impl Fn(&Value, &mut Budget) -> Result<Value, Fault>,
+    run: &mut Run<'_>,
+) -> Result<Vec<(Value, Value)>, Fault> {
+    let mut keyed: Vec<(Value, Value)> = Vec::with_capacity(items.len());
+    for item in items {
+        keyed.push((key(&item, &mut run.budget)?, item));
+    }
     let numbers = keyed.iter().all(|(key, _)| key.as_number().is_some());
     if !numbers && !keyed.iter().all(|(key, _)| matches!(key, Value::Text(_))) {
         return Err(Fault::new(
@@ -240,7 +249,7 @@ pub(super) fn groupby(value: Value, mut args: Args, run: &mut Run<'_>) -> Result
     };
     args.end()?;
     let items = list_items(&value, &mut run.budget)?;
-    let keyed = sorted(items, |item| attribute_of(item, &attribute.text), run)?;
+    let keyed = sorted(items, |item, budget| attribute_of(item, &attribute.text, budget), run)?;
     let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
     for (key, item) in keyed {
         match groups.last_mut() {
@@ -260,9 +269,9 @@ pub(super) fn groupby(value: Value, mut args: Args, run: &mut Run<'_>) -> Result
 pub(super) fn dictsort(value: Value, args: Args, run: &mut Run<'_>) -> Result<Value, Fault> {
     let pairs = items(value, args, run)?;
     let pairs = list_items(&pairs, &mut run.budget)?;
-    let first_of = |pair: &Value| match pair {
-        Value::List(pair) => pair.items.first().cloned().unwrap_or(Value::Undefined),
-        _ => Value::Undefined,
+    let first_of = |pair: &Value, _: &mut Budget| match pair {
+        Value::List(pair) => Ok(pair.items.first().cloned().unwrap_or(Value::Undefined)),
+        _ => Ok(Value::Undefined),
     };
     let keyed = sorted(pairs, first_of, run)?;
     Value::list(keyed.into_iter().map(|(_, pair)| pair).collect(), &mut run.budget)

@@ -2,7 +2,7 @@
 
 use super::{Args, lists::attribute_of};
 use crate::template::{
-    eval::{Fault, Run},
+    eval::{Budget, Fault, Run},
     operators::list_items,
     value::Value,
 };
@@ -10,11 +10,12 @@ use crate::template::{
 /// Most digits behind the point that `round` keeps.
 const DIGITS_MAX: i128 = 15;
 
-fn number(value: &Value) -> Option<Value> {
-    match value {
+fn number(value: &Value, budget: &mut Budget) -> Result<Option<Value>, Fault> {
+    Ok(match value {
         Value::Int(_) | Value::Float(_) => Some(value.clone()),
         Value::Bool(flag) => Some(Value::Int(i128::from(*flag))),
         Value::Text(text) => {
+            budget.take(text.text.len())?;
             let text = text.text.trim();
             let whole = text.parse().ok().map(Value::Int);
             whole.or_else(|| {
@@ -25,13 +26,13 @@ fn number(value: &Value) -> Option<Value> {
             })
         }
         _ => None,
-    }
+    })
 }
 
-pub(super) fn int(value: Value, mut args: Args, _run: &mut Run<'_>) -> Result<Value, Fault> {
+pub(super) fn int(value: Value, mut args: Args, run: &mut Run<'_>) -> Result<Value, Fault> {
     let other = args.take("default").unwrap_or(Value::Int(0));
     args.end()?;
-    Ok(match number(&value) {
+    Ok(match number(&value, &mut run.budget)? {
         Some(Value::Int(number)) => Value::Int(number),
         // A float that does not fit becomes the nearest that does.
         Some(Value::Float(number)) => Value::Int(number as i128),
@@ -39,10 +40,10 @@ pub(super) fn int(value: Value, mut args: Args, _run: &mut Run<'_>) -> Result<Va
     })
 }
 
-pub(super) fn float(value: Value, mut args: Args, _run: &mut Run<'_>) -> Result<Value, Fault> {
+pub(super) fn float(value: Value, mut args: Args, run: &mut Run<'_>) -> Result<Value, Fault> {
     let other = args.take("default").unwrap_or(Value::Float(0.0));
     args.end()?;
-    Ok(number(&value)
+    Ok(number(&value, &mut run.budget)?
         .and_then(|number| number.as_number())
         .map_or(other, Value::Float))
 }
@@ -81,7 +82,7 @@ pub(super) fn sum(value: Value, mut args: Args, run: &mut Run<'_>) -> Result<Val
     let (mut whole, mut total, mut exact) = (0_i128, 0.0_f64, true);
     for item in list_items(&value, &mut run.budget)? {
         let item = match &attribute {
-            Some(path) => attribute_of(&item, &path.text),
+            Some(path) => attribute_of(&item, &path.text, &mut run.budget)?,
             None => item,
         };
         match item {

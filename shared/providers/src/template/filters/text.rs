@@ -5,10 +5,13 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Args;
-use crate::template::{
-    eval::{Budget, Fault, Run},
-    operators::as_text,
-    value::{ENTRY_BYTES, Value},
+use crate::{
+    display::text::border,
+    template::{
+        eval::{Budget, Fault, Run},
+        operators::as_text,
+        value::{ENTRY_BYTES, Value},
+    },
 };
 
 /// Most spaces that `indent` puts before a line.
@@ -130,7 +133,7 @@ pub(super) fn replace(value: Value, mut args: Args, run: &mut Run<'_>) -> Result
         return Ok(value);
     }
     let text = as_text(&value, &mut run.budget)?;
-    run.budget.take(text.text.len())?;
+    run.budget.take(text.text.len().saturating_add(from.text.len()))?;
     let found = text.text.matches(&*from.text).count();
     // Counted before it is made: a short text can be asked to grow by a long one at each of its places.
     run.budget.take(found.saturating_mul(to.text.len()))?;
@@ -151,12 +154,15 @@ pub(super) fn truncate(value: Value, mut args: Args, run: &mut Run<'_>) -> Resul
         return Ok(value);
     }
     let end = end.map_or_else(|| Arc::from("…"), |end| end.text);
+    run.budget.take(end.len())?;
     let room = length.saturating_sub(end.chars().count());
-    let mut cut: String = text.text.chars().take(room).collect();
-    if !inside_words && let Some((words, _)) = cut.rsplit_once(' ') {
-        cut = words.to_owned();
+    let room = text.text.char_indices().nth(room).map_or(text.text.len(), |(at, _)| at);
+    // An end of its own would otherwise be taken into a sequence of code points that is one sign.
+    let (mut kept, _) = text.text.split_at(border(&text.text, room));
+    if !inside_words && let Some((words, _)) = kept.rsplit_once(' ') {
+        kept = words;
     }
-    cut.push_str(&end);
+    let cut = format!("{kept}{end}");
     run.budget.take(cut.len())?;
     Ok(Value::text(cut))
 }
@@ -165,7 +171,8 @@ pub(super) fn split(value: Value, mut args: Args, run: &mut Run<'_>) -> Result<V
     let separator = args.text("sep", &mut run.budget)?;
     args.end()?;
     let text = as_text(&value, &mut run.budget)?;
-    run.budget.take(text.text.len())?;
+    let looked_for = separator.as_ref().map_or(0, |separator| separator.text.len());
+    run.budget.take(text.text.len().saturating_add(looked_for))?;
     let parts: Vec<&str> = match &separator {
         None => text.text.split_whitespace().collect(),
         Some(separator) if separator.text.is_empty() => {
