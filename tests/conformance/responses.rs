@@ -8,7 +8,8 @@ use crate::{
     hostile,
 };
 
-fn outcome(fixture: &Fixture, answer: &Answer) -> Outcome {
+/// What an answer to the first request means.
+pub(crate) fn outcome(fixture: &Fixture, answer: &Answer) -> Outcome {
     let delivery = hostile::delivery(
         hostile::event("execution.failed", &serde_json::json!({ "error": "disk full" })),
         1,

@@ -3,6 +3,8 @@
 //! Limits: the model classes of the vendor's Python SDK (`slack_sdk/models/blocks`) and Slack's reference of blocks and of
 //! incoming webhooks, read in 2026.
 
+mod reading;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -14,10 +16,7 @@ use signalbox_proto::{
 };
 use signalbox_providers::http;
 
-use crate::{
-    fixture::{Answer, Fixture, answer, first_request},
-    hostile,
-};
+use crate::fixture::{Answer, Fixture, answer};
 
 /// What Slack advises for `text`.
 const TEXT_UNITS_MAX: usize = 4_000;
@@ -367,186 +366,6 @@ fn plain(text: &str, units_max: usize, place: &str) {
         let before = text.get(..index).and_then(|before| before.chars().next_back());
         assert_ne!(before, Some('\u{200d}'), "{place}: cut inside a sequence: {text:?}");
     }
-}
-
-/// All texts of a message of one event, one after another.
-fn texts_of(data: &Value) -> Vec<String> {
-    let delivery = hostile::delivery(hostile::event("execution.failed", data), 1);
-    let fixture = fixtures().swap_remove(0);
-    let request = first_request(&*fixture.target(), &delivery);
-    let body = message(&request, &delivery, Marks::Ours);
-    let mut texts = vec![body["text"].as_str().unwrap_or_default().to_owned()];
-    for block in body["blocks"].as_array().into_iter().flatten() {
-        let inner = [&block["text"]]
-            .into_iter()
-            .chain(block["fields"].as_array().into_iter().flatten());
-        texts.extend(inner.filter_map(|text| Some(text["text"].as_str()?.to_owned())));
-    }
-    texts
-}
-
-fn unescaped(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-}
-
-#[test]
-fn a_reader_sees_what_was_written() {
-    for written in [
-        "a < b && c > d",
-        "&amp; &lt;!channel&gt; &nbsp;",
-        "<https://example.com|here> <!here> <@U012ABCDEF> @channel #general",
-        "שלום עולם <b>",
-        "two\nlines",
-    ] {
-        let texts = texts_of(&json!({ "message": written, "note": written }));
-        let shown = |place: &str, text: Option<&String>| {
-            let text = unescaped(text.unwrap_or_else(|| panic!("no {place} in {texts:?}")));
-            assert!(text.contains(written), "{place}: {text:?} does not show {written:?}");
-        };
-        shown("notification", texts.first());
-        shown(
-            "message",
-            texts
-                .iter()
-                .find(|text| text.starts_with("<!channel>") && text.contains('\n')),
-        );
-        shown("field", texts.iter().find(|text| text.starts_with("*Note*")));
-    }
-}
-
-/// Signs of one and of many code points, and what an escape stands for: whatever a limit is, whole ones are kept.
-#[test]
-fn a_cut_leaves_whole_signs_and_whole_escapes() {
-    for sign in [
-        "&",
-        "<",
-        ">",
-        "👩\u{200d}👩\u{200d}👧\u{200d}👦",
-        "🇩🇪",
-        "👍🏽",
-        "e\u{301}\u{323}",
-        "🏳\u{fe0f}\u{200d}🌈",
-        "𝕳",
-    ] {
-        // Each prefix moves the border to another place inside a sign.
-        for prefix in ["", "x", "xx", "xxx", "xxxx", "xxxxx", "xxxxxx"] {
-            let written = format!("{prefix}{}", sign.repeat(3_000));
-            let mut cuts = 0;
-            for text in texts_of(&json!({ "title": written, "message": written, "error": written, "long": written })) {
-                for part in unescaped(&text).split(['\n', ' ', '*']) {
-                    let Some(kept) = part.strip_suffix('…').and_then(|kept| kept.strip_prefix(prefix)) else {
-                        continue;
-                    };
-                    cuts += 1;
-                    let rest = kept.replace(sign, "");
-                    assert!(
-                        rest.is_empty(),
-                        "{sign:?} behind {prefix:?}: {rest:?} is left of {part:?}"
-                    );
-                }
-            }
-            assert!(cuts >= 4, "{sign:?} behind {prefix:?}: {cuts} cuts");
-        }
-    }
-}
-
-/// Each text has room of its own, and all of them together have less.
-#[test]
-fn much_text_keeps_to_what_a_message_may_hold() {
-    for sign in ["x", "𝕳", "<"] {
-        let fields = (0..60).map(|n| (format!("field_{n}"), Value::from(sign.repeat(800))));
-        let mut data: serde_json::Map<String, Value> = fields.collect();
-        data.insert("message".to_owned(), sign.repeat(2_000).into());
-        let event = hostile::event("execution.failed", &data.into());
-        let mut delivery = hostile::delivery(event, 1);
-        for _ in 0..2 {
-            for fixture in fixtures() {
-                (fixture.accepts)(&first_request(&*fixture.target(), &delivery), &delivery);
-            }
-            let one = delivery.event().clone();
-            delivery.events.extend(std::iter::repeat_n(one, 99));
-        }
-    }
-}
-
-/// The title of a registered type may be long; characters outside the first plane count twice.
-#[test]
-fn a_title_of_any_length_stands_in_the_header() {
-    for sign in ["𝕳", "&", "👩\u{200d}👩\u{200d}👧\u{200d}👦", "ש", "<!here>"] {
-        let mut own = hostile::event("own.type", &json!({}));
-        own.look = Some(types::Look {
-            title: Some(sign.repeat(500)),
-            emoji: None,
-            tone: None,
-        });
-        let delivery = hostile::delivery(own, 1);
-        for fixture in fixtures() {
-            (fixture.accepts)(&first_request(&*fixture.target(), &delivery), &delivery);
-        }
-    }
-}
-
-/// A link that fits into no section is shown as text, and parts no limit.
-#[test]
-fn a_link_of_any_length_in_a_template_keeps_to_the_limits() {
-    for length in [
-        100, 480, 950, 1_000, 2_900, 2_960, 2_970, 2_980, 2_990, 3_000, 3_050, 3_080, 9_000,
-    ] {
-        let body = "<https://example.com/{{ event.data.path }}|the run> ".to_owned() + &"and more ".repeat(900);
-        let mut fixture = fixtures().swap_remove(2);
-        fixture.template = Some(Template {
-            title: Some("<https://example.com/{{ event.data.path|truncate(950, true) }}|run>".to_owned()),
-            body: Some(body),
-        });
-        let data = json!({ "path": "a".repeat(length) });
-        let delivery = hostile::delivery(hostile::event("execution.failed", &data), 1);
-        accepts_template(&first_request(&*fixture.target(), &delivery), &delivery);
-    }
-}
-
-/// Code that one event opens would swallow the lines of others.
-#[test]
-fn no_event_of_a_digest_writes_into_the_lines_of_others() {
-    let data = json!({ "title": "```", "message": "``` and ```\n\u{2028}*more*" });
-    let mut delivery = hostile::delivery(hostile::event("alert.resolved", &data), 1);
-    for _ in 0..3 {
-        delivery.events.push(delivery.event().clone());
-    }
-    let request = first_request(&*fixtures().swap_remove(0).target(), &delivery);
-    let body = message(&request, &delivery, Marks::Ours);
-    let lines = body["blocks"][2]["text"]["text"].as_str().expect("the lines");
-    assert_eq!(lines.lines().count(), 4, "one line for each event: {lines:?}");
-    assert!(!lines.contains("```"), "{lines:?}");
-}
-
-#[test]
-fn no_value_in_a_template_calls_anybody() {
-    let fixture = fixtures().swap_remove(2);
-    for written in [
-        "!channel",
-        "!here|x",
-        "@U012ABCDEF",
-        "#C012ABCDEF",
-        "!subteam^S012ABCDEF",
-        "\u{feff}!channel",
-        "\u{0}!here",
-        "\u{202e}@U012ABCDEF",
-        "\u{1b}\u{85}!everyone",
-        " !channel",
-        "\t\u{2066}!channel",
-        "\n!channel",
-        "\u{a0}!channel",
-    ] {
-        let data = json!({ "title": written, "message": written, "error": written, "reason": written });
-        let delivery = hostile::delivery(hostile::event("alert.resolved", &data), 1);
-        let request = first_request(&*fixture.target(), &delivery);
-        accepts_template(&request, &delivery);
-    }
-    let data = json!({ "message": "!channel" });
-    let delivery = hostile::delivery(hostile::event("alert.resolved", &data), 1);
-    let request = first_request(&*fixture.target(), &delivery);
-    let body = String::from_utf8_lossy(&request.body).into_owned();
-    assert!(body.contains(&format!("<{JOINER}!channel>")), "{body}");
 }
 
 fn webhook_answers() -> Vec<Answer> {

@@ -405,16 +405,22 @@ async fn what_a_worker_takes_in_hand_while_others_are_given_up_is_left_to_it() {
         .post("/v1/deliveries/discard", json!({ "all": true, "rate": 2 }))
         .await;
     let path = format!("/v1/acts/{}", act["id"].as_str().unwrap_or_default());
-    eventually(SOON, "it has begun", async || match client.get(&path).await["done"].as_u64() {
-        Some(done) if done > 0 => Ok(()),
-        other => Err(format!("{other:?}")),
+    eventually(SOON, "it has begun", async || {
+        match client.get(&path).await["done"].as_u64() {
+            Some(done) if done > 0 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })
     .await;
     // Now all that is left is sent at once, and each takes a while.
     cluster.role("delivery").restart().await;
     let act = eventually(SOON, "the act is done", async || {
         let act = client.get(&path).await;
-        if act["status"] == "done" { Ok(act) } else { Err(act.to_string()) }
+        if act["status"] == "done" {
+            Ok(act)
+        } else {
+            Err(act.to_string())
+        }
     })
     .await;
     let ledger = client.settled(SOON).await;
@@ -422,7 +428,11 @@ async fn what_a_worker_takes_in_hand_while_others_are_given_up_is_left_to_it() {
     assert!(delivered > EVENTS / 2, "most were in hand: {delivered}");
     assert_eq!(
         (&act["done"], &ledger["discarded"], &ledger["delivered"]),
-        (&json!(EVENTS - delivered), &json!(EVENTS - delivered), &json!(delivered)),
+        (
+            &json!(EVENTS - delivered),
+            &json!(EVENTS - delivered),
+            &json!(delivered)
+        ),
         "{act}: {ledger}"
     );
     assert_eq!(

@@ -125,6 +125,14 @@ async fn a_text_that_cannot_be_made_is_a_dead_letter_that_is_replayed_once_the_t
     );
 
     client.apply(with(r#"{"n": {{ event.data.n }}}"#)).await;
+    let event = json!({ "type": "tick", "data": { "m": 1 } });
+    let shown = preview(client, "own", json!({ "event": event })).await;
+    assert_eq!(shown["requests"], json!([]), "{shown}");
+    let error = shown["error"].as_str().unwrap_or_default();
+    assert!(
+        error.starts_with("template: body: what it made is not JSON: "),
+        "{shown}"
+    );
     client.publish(Publish::of("tick", &json!({ "n": 1 })).id("good")).await;
     client.publish(Publish::of("tick", &json!({ "m": 1 })).id("bad")).await;
     client

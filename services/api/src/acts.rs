@@ -263,7 +263,7 @@ fn word(status: ActStatus) -> &'static str {
     }
 }
 
-/// The tenant of an act; `None` where it names its dead letters one by one.
+/// The tenant of an act; `None` where an older version named dead letters one by one.
 fn org_of(act: &Act) -> Option<&str> {
     match (&act.events, &act.waiting) {
         (_, Some(waiting)) => Some(waiting.org.as_str()),

@@ -79,7 +79,13 @@ pub(crate) async fn trace(State(shared): App, Path(id): Path, mut query: Query) 
     one_source(&id, known.iter().map(|event| event.source.as_str()))?;
     match known.first() {
         Some(event) => Ok(Json(read.remains(&org, event))),
-        None => Err(shared.not_found(&org, &id, looked_back_to).await?),
+        None => {
+            let mut problem = shared.not_found(&org, &id, looked_back_to).await?;
+            if let Some(gaps) = read.gaps() {
+                problem.detail.push_str(&format!("; not all is known: {gaps}"));
+            }
+            Err(problem)
+        }
     }
 }
 

@@ -73,7 +73,10 @@ impl Broker {
             (None, Some(NO_MESSAGE)) => Ok(None),
             (None, _) => Err(Error::Request {
                 what: format!("messages of {stream}"),
-                reason: answer["error"]["description"].as_str().unwrap_or("an answer without a message").to_owned(),
+                reason: answer["error"]["description"]
+                    .as_str()
+                    .unwrap_or("an answer without a message")
+                    .to_owned(),
             }),
         }
     }

@@ -25,7 +25,9 @@ async fn a_replay_of_events_that_is_stopped_while_it_waits_for_its_target_tells_
     let client = up.client();
     client.apply(json!([webhook("old", &["tick"], &target)])).await;
     for n in 0..EVENTS {
-        client.publish(Publish::of("tick", &json!({})).id(&format!("e-{n}"))).await;
+        client
+            .publish(Publish::of("tick", &json!({})).id(&format!("e-{n}")))
+            .await;
     }
     target.wait_for("/old", EVENTS, SOON).await;
     target.script("/new", [Answer::status(200).after(Duration::from_secs(6))]);
@@ -64,7 +66,10 @@ async fn two_discards_that_have_turns_each_count_what_they_gave_up_themselves() 
     let target = Target::start().await;
     let client = up.client();
     client
-        .apply(json!([webhook("few", &["few"], &target), webhook("many", &["many"], &target)]))
+        .apply(json!([
+            webhook("few", &["few"], &target),
+            webhook("many", &["many"], &target)
+        ]))
         .await;
     client.hold("few").await;
     client.hold("many").await;
@@ -108,7 +113,9 @@ async fn a_dead_letter_that_nobody_can_read_stops_nothing_and_is_counted_once_by
     target.script("/ops", [Answer::status(400)]);
     let dies = async |from: usize, to: usize| {
         for n in from..to {
-            client.publish(Publish::of("tick", &json!({})).id(&format!("e-{n}"))).await;
+            client
+                .publish(Publish::of("tick", &json!({})).id(&format!("e-{n}")))
+                .await;
         }
         dead_letters_are(&up, to).await;
     };
@@ -149,6 +156,17 @@ async fn a_dead_letter_that_nobody_can_read_stops_nothing_and_is_counted_once_by
         target.by_event("/ops").values().all(|count| *count == 2),
         "each once more"
     );
+    // An act that names them one by one is its org's as well.
+    let named = client.act("/v1/dead-letters/discard", json!({ "ids": ["dl_1"] })).await;
+    assert_eq!(
+        (&named["org"], &named["skipped"]),
+        (&json!("default"), &json!(1)),
+        "{named}"
+    );
+    for (org, count) in [("default", 2), ("another", 0)] {
+        let list = client.get(&format!("/v1/acts?org={org}")).await;
+        assert_eq!(list["items"].as_array().map(Vec::len), Some(count), "{org}: {list}");
+    }
     // One that is asked for by what it says is none that cannot be read.
     let discard = json!({ "filter": { "event_type": "tock" } });
     let act: Value = client.act("/v1/dead-letters/discard", discard).await;

@@ -21,12 +21,17 @@ struct Nats(jetstream::Context);
 
 impl Nats {
     async fn of(client: &Client) -> Self {
-        let connection = async_nats::connect(client.nats_url()).await.expect("it takes a connection");
+        let connection = async_nats::connect(client.nats_url())
+            .await
+            .expect("it takes a connection");
         Self(jetstream::new(connection))
     }
 
     async fn acts(&self) -> kv::Store {
-        self.0.get_key_value(subjects::STATE).await.expect("the bucket is there")
+        self.0
+            .get_key_value(subjects::STATE)
+            .await
+            .expect("the bucket is there")
     }
 
     async fn write(&self, act: &Act) {
@@ -36,7 +41,12 @@ impl Nats {
     }
 
     async fn read(&self, id: &str) -> Act {
-        let found = self.acts().await.get(subjects::act_key(id)).await.expect("it can be asked");
+        let found = self
+            .acts()
+            .await
+            .get(subjects::act_key(id))
+            .await
+            .expect("it can be asked");
         wire::decode(&found.expect("the act is there")).expect("an act can be read")
     }
 
@@ -56,7 +66,9 @@ async fn a_replay_of_events_whose_keeper_had_a_clock_ahead_of_the_servers_is_fou
     let client = cluster.client().clone();
     client.apply(json!([webhook("old", &["tick"], &target)])).await;
     for n in 0..EVENTS {
-        client.publish(Publish::of("tick", &json!({})).id(&format!("e-{n}"))).await;
+        client
+            .publish(Publish::of("tick", &json!({})).id(&format!("e-{n}")))
+            .await;
     }
     target.wait_for("/old", EVENTS, SOON).await;
     client.apply(json!([webhook("new", &["tick"], &target)])).await;
@@ -198,7 +210,14 @@ async fn inputs_that_ingest_cannot_take_hold_up_no_other_replay_and_are_sent_in_
     .await;
     target.script("/ops", [Answer::status(200)]);
     let nats = Nats::of(client).await;
-    let most = nats.0.get_stream("INGEST").await.expect("it is there").cached_info().config.max_bytes;
+    let most = nats
+        .0
+        .get_stream("INGEST")
+        .await
+        .expect("it is there")
+        .cached_info()
+        .config
+        .max_bytes;
     nats.change("INGEST", |config| config.max_bytes = 1).await;
     let inputs = json!({ "filter": { "stage": "ingest" } });
     let stuck = id_of(&client.post("/v1/dead-letters/replay", inputs).await);

@@ -1,16 +1,15 @@
 //! `POST /v1/events/replay`: accepted events of the past, counted first, then sent to one integration by a keeper.
 
-use std::ops::ControlFlow;
+use std::time::Instant;
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use signalbox_broker::{Message, topology::From};
 use signalbox_matching::{Choice, Past};
 use signalbox_proto::{
-    Integration, Timestamp,
+    Accepted, Integration, Timestamp,
     act::{DeadFilter, EventFilter, Kind},
-    subjects,
+    subjects, wire,
 };
 use signalbox_runtime::Problem;
 
@@ -23,6 +22,8 @@ use crate::{
 
 /// Events a second where a request names no rate.
 const RATE: u32 = 100;
+/// Events that are counted at a time.
+const PART: usize = 200;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,19 +142,28 @@ impl Shared {
         let past = Past::new(&asking, integration).map_err(|error| invalid("type", error.to_string()))?;
         let subject = subjects::events_of(&filter.org, past.pattern());
         let mut count = Count::default();
-        let is_behind = |message: &Message| {
-            message.place.seq > through || filter.until.is_some_and(|until| message.place.at >= until)
-        };
-        self.broker
-            .scan(subjects::EVENTS, vec![subject], From::Time(filter.since), |message| {
-                if is_behind(&message) {
-                    return ControlFlow::Break(());
+        let first = self.broker.first_at(subjects::EVENTS, &subject, filter.since).await;
+        let mut next = first.map_err(problems::broker)?;
+        while let Some(from) = next {
+            let began = Instant::now();
+            let part = self.broker.read_from(subjects::EVENTS, &subject, from, PART).await;
+            let part = part.map_err(problems::broker)?;
+            next = part.last().map(|last| last.seq + 1);
+            for stored in part {
+                if stored.seq > through || filter.until.is_some_and(|until| stored.at >= until) {
+                    next = None;
+                    break;
                 }
-                count.add(message.accepted().ok().map(|accepted| past.choose(&accepted)));
-                ControlFlow::Continue(())
-            })
-            .await
-            .map_err(problems::broker)?;
+                let accepted = wire::decode(&stored.body).map(|event| Accepted {
+                    event,
+                    seq: stored.seq,
+                    at: stored.at,
+                });
+                count.add(accepted.ok().map(|accepted| past.choose(&accepted)));
+            }
+            // A rest as long as the look: live traffic goes through the same server.
+            tokio::time::sleep(began.elapsed()).await;
+        }
         if count.unreadable > 0 {
             tracing::error!(count = count.unreadable, "cannot read some accepted events");
         }

@@ -157,10 +157,6 @@ impl Shared {
             let counts = json!({ "matched": count.matched, "already": count.already });
             return Ok((StatusCode::OK, Json(counts)));
         }
-        if !named.is_empty() {
-            // They are named one by one and their org was looked at; one without an org would match none.
-            filter.org = None;
-        }
         let act = self
             .begin(Asked {
                 kind,

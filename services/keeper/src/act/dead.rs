@@ -154,7 +154,9 @@ impl<'w, 'a> Letters<'w, 'a> {
                         let found = broker.read_from(subjects::DEAD, subjects::DEAD_ALL, seq, 1).await?;
                         let found = found.into_iter().find(|stored| stored.seq == seq);
                         if found.is_none() {
-                            self.work.check_none(subjects::DEAD, subjects::DEAD_ALL, seq..=seq).await?;
+                            self.work
+                                .check_none(subjects::DEAD, subjects::DEAD_ALL, seq..=seq)
+                                .await?;
                         }
                         part.extend(found);
                     }

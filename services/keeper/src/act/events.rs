@@ -156,7 +156,9 @@ impl Replay<'_, '_, '_> {
             .read_from(subjects::EVENTS, &self.subject, act.cursor + 1, READ)
             .await?;
         if part.is_empty() && act.cursor < act.through {
-            self.work.check_end(subjects::EVENTS, &self.subject, act.cursor + 1).await?;
+            self.work
+                .check_end(subjects::EVENTS, &self.subject, act.cursor + 1)
+                .await?;
         }
         let in_time = |stored: &Stored| self.ends.is_none_or(|until| stored.at < until);
         part.retain(|stored| stored.seq <= act.through && in_time(stored));

@@ -27,7 +27,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 const NAP: Duration = Duration::from_millis(250);
 /// Without a save for this long nothing is sent: a process that stood still may have lost the act to another keeper,
 /// which has sent all that lies ahead. Well below the time for which the streams know a repeat.
-const PROOF_MAX: Duration = Duration::from_secs(30);
+const PROOF_MAX: Duration = Duration::from_secs(10);
 /// How a message begins that says why an act does not go on just now.
 const WAITS: &str = "waits: ";
 /// Longest text that says why something failed, in characters.
@@ -116,12 +116,12 @@ pub(crate) async fn work(keeper: &Keeper, id: &str, revision: u64, turn: &Turn) 
     let key = subjects::act_key(id);
     let entry = keeper.broker.get::<Act>(subjects::STATE, &key).await?;
     // A replica may be behind: what it says of an act that was just asked for, or asked to go on, is not the end of it.
-    let Some(entry) = entry.filter(|entry| entry.revision >= revision) else {
+    if entry.as_ref().map_or(0, |entry| entry.revision) < revision {
         return Err(Error::Conflict { key });
-    };
-    if entry.value.status != ActStatus::Running {
-        return Ok(Ended::Stopped);
     }
+    let Some(entry) = entry.filter(|entry| entry.value.status == ActStatus::Running) else {
+        return Ok(Ended::Stopped);
+    };
     let (cursor, through) = (entry.value.cursor, entry.value.through);
     tracing::debug!(act.id = id, cursor, through, "working on an act");
     let mut work = Work {
@@ -216,7 +216,11 @@ impl Work<'_> {
         subject: &str,
         seqs: std::ops::RangeInclusive<u64>,
     ) -> Result<(), Error> {
-        let next = self.keeper.broker.next_at_leader(stream, subject, *seqs.start()).await?;
+        let next = self
+            .keeper
+            .broker
+            .next_at_leader(stream, subject, *seqs.start())
+            .await?;
         match next.filter(|next| seqs.contains(next)) {
             Some(next) => Err(Error::Request {
                 what: format!("messages of {stream}"),

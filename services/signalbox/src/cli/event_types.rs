@@ -31,7 +31,7 @@ Examples:
   echo '{\"required\":[\"version\"]}' | signalbox event-types put deploy.done --schema -")]
     Put(PutArgs),
     /// Forget an event type of the org; a built-in type of the same name shows again.
-    #[command(after_help = "Example:\n  signalbox event-types delete deploy.done --org acme")]
+    #[command(after_help = "Example:\n  signalbox event-types delete deploy.done")]
     Delete(One),
 }
 

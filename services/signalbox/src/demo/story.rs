@@ -202,7 +202,13 @@ Time since the start, then: → published   ✓ a target took it   ✗ a target 
 
     /// Runs the very command that was shown, and shows what it prints.
     async fn run(&self, letter: &str) -> Result<(), Failure> {
-        let program = std::env::current_exe().context("cannot find this program")?;
+        // What runs now, also where its file was replaced meanwhile.
+        let own = Path::new("/proc/self/exe");
+        let program = if own.exists() {
+            own.to_owned()
+        } else {
+            std::env::current_exe().context("cannot find this program")?
+        };
         let output = Command::new(program)
             .args(["dead", "replay", letter, "--url", &self.up.api, "--data-dir"])
             .arg(self.data_dir)

@@ -278,8 +278,8 @@ fn field_text(field: &Field<'_>) -> String {
 fn entry_line(entry: &Entry<'_>) -> String {
     let mut line = format!(
         "{} {} · ",
-        escape(&entry.emoji, 64),
-        bold(&escape(&isolated(&entry.title), LINE_UNITS_MAX))
+        escape(&unfenced(&entry.emoji), 64),
+        bold(&escape(&isolated(&unfenced(&entry.title)), LINE_UNITS_MAX))
     );
     push_date(&mut line, entry.time, "{date_short_pretty} {time}");
     if let Some(text) = &entry.text {

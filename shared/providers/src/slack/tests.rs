@@ -290,7 +290,10 @@ fn a_channel_is_sent_to_a_webhook_too_and_warned_of() {
     assert_eq!(body(&config)["channel"], "#ops");
     assert_eq!(body(&webhook_config()).get("channel"), None);
     let warnings = find("slack").expect("built in").warnings(&config, &json!({}));
-    assert!(warnings[0].to_string().contains("the webhook of an app"), "{warnings:?}");
+    assert!(
+        warnings[0].to_string().contains("the webhook of an app"),
+        "{warnings:?}"
+    );
 }
 
 #[test]

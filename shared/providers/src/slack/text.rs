@@ -36,12 +36,20 @@ pub(super) fn weigh(c: char) -> usize {
 /// joiner goes before what makes a mention of it. What cleaning takes away later hides nothing from this look.
 pub(super) fn value(value: &str) -> String {
     let escaped = escape(value, usize::MAX);
-    let first = value.chars().find(|c| is_shown(*c) && !c.is_whitespace());
+    let first = value
+        .chars()
+        .find(|c| is_shown(*c) && !c.is_whitespace() && !has_no_width(*c));
     if matches!(first, Some('!' | '@' | '#')) {
         format!("\u{2060}{escaped}")
     } else {
         escaped
     }
+}
+
+/// Marks that nobody sees and that others may strip.
+fn has_no_width(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A plain text escaped and, with that, cut to at most `units_max`.

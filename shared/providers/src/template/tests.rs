@@ -552,7 +552,11 @@ fn work_that_makes_nothing_is_counted_too() {
             "{source}"
         );
         // Unoptimised and on a busy machine; uncounted they take minutes.
-        assert!(begun.elapsed() < Duration::from_secs(5), "{source}: {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{source}: {:?}",
+            begun.elapsed()
+        );
     }
 }
 

@@ -90,7 +90,11 @@ fn an_act_counts_what_it_marked_itself_and_skips_what_any_did() {
 fn what_is_in_doubt_is_looked_for_by_the_servers_clock() {
     let mut seen = Seen::default();
     // Its keeper's clock was an hour ahead.
-    seen.add(mark("other", Did::Intend, &[11], 3_700), Timestamp::from_secs(100), "ours");
+    seen.add(
+        mark("other", Did::Intend, &[11], 3_700),
+        Timestamp::from_secs(100),
+        "ours",
+    );
     let about = seen.doubts.about(&act());
     assert_eq!(about.iter().map(|doubt| doubt.at.secs()).collect::<Vec<_>>(), [100]);
 }

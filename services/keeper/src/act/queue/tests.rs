@@ -60,7 +60,11 @@ fn what_an_act_at_work_writes_is_not_a_wish_for_another_turn() {
     waiting.take(&act("a", ActStatus::Cancelled), 1, Some(&turn));
     assert!(turn.is_stopped());
     waiting.take(&act("a", ActStatus::Running), 1, Some(&turn));
-    assert_eq!(waiting.next_id(now).as_deref(), Some("a"), "stopped and asked for again");
+    assert_eq!(
+        waiting.next_id(now).as_deref(),
+        Some("a"),
+        "stopped and asked for again"
+    );
 }
 
 #[test]

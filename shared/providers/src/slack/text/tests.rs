@@ -49,6 +49,12 @@ fn a_value_in_a_template_makes_no_mention_inside_angle_brackets() {
     for text in ["!channel", "@U012AB3CD", "#C012AB3CD"] {
         assert!(!format!("<{}>", value(text)).contains(&format!("<{text}")), "{text}");
     }
+    for hidden in ["\u{200b}", "\u{ad}", "\u{fe0f}", "\u{e0001}", "\u{2060}\u{200d}"] {
+        assert!(
+            value(&format!("{hidden}!channel")).starts_with(&format!("\u{2060}{hidden}")),
+            "{hidden:?}"
+        );
+    }
     // What is cleaned away afterwards must not uncover one.
     for hidden in ["\u{0}", "\u{feff}", "\u{202e}", "\u{2066}", "\n", "\u{a0}", " \u{1b}"] {
         let text = format!("<{}>", value(&format!("{hidden}!channel")));
