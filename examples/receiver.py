@@ -4,7 +4,10 @@
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-STATUS = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+GIVEN = sys.argv[1] if len(sys.argv) > 1 else "200"
+if not (GIVEN.isdecimal() and 200 <= int(GIVEN) <= 599):
+    sys.exit(f"error: {GIVEN} is not a status to answer with, such as 200 or 500")
+STATUS = int(GIVEN)
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -22,5 +25,12 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
+try:
+    server = ThreadingHTTPServer(("127.0.0.1", 9000), Receiver)
+except OSError as error:
+    sys.exit(f"error: cannot listen on 127.0.0.1:9000: {error.strerror}; another receiver may be running")
 print(f"answering {STATUS} at http://127.0.0.1:9000", flush=True)
-ThreadingHTTPServer(("127.0.0.1", 9000), Receiver).serve_forever()
+try:
+    server.serve_forever()
+except KeyboardInterrupt:
+    pass

@@ -65,6 +65,23 @@ impl Outcome {
         }
     }
 
+    /// The same with another reason, made of its own.
+    #[must_use]
+    pub fn map_reason(self, map: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Delivered => Self::Delivered,
+            Self::Retry { reason, after } => Self::Retry {
+                reason: map(reason),
+                after,
+            },
+            Self::Reject { reason } => Self::Reject { reason: map(reason) },
+            Self::Suspend { reason, at_once } => Self::Suspend {
+                reason: map(reason),
+                at_once,
+            },
+        }
+    }
+
     /// What an owner may see of why it was not delivered.
     pub fn reason(&self) -> Option<&str> {
         match self {

@@ -60,7 +60,7 @@ async fn the_demonstration_tells_its_story_and_leaves_nothing_behind() {
         output.status
     );
     for phrase in [
-        "dead letter dl_1 after 3 attempts",
+        "dead letter dl_1, 3 attempts",
         "It prints: done: 1 done, 0 settled before, 0 failed",
         "5 events became 13 deliveries. 4 attempts failed on the way",
         "finds nothing wrong",

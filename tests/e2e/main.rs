@@ -28,6 +28,7 @@ mod identity;
 mod isolation;
 mod newcomer;
 mod requests;
+mod secrets;
 mod starting;
 mod tail;
 mod templates;

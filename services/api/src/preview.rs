@@ -125,10 +125,10 @@ pub(crate) async fn preview(
         Asked { .. } => return Err(invalid("event", "is given beside event_id or source: keep one")),
     };
     let opened = shared.open(&integration).map_err(|reason| refuse("not_open", reason))?;
-    let secrets = opened.entry.secrets(&opened.config, &opened.credentials);
+    let redactor = opened.target.redactor();
     let verdict = explain(&integration, &accepted);
     let unmatched = why::unmatched(&integration, &accepted, &verdict);
-    let shown = preview::mask(&view::accepted(&accepted), &secrets);
+    let shown = redactor.document(&view::accepted(&accepted));
     let delivery = Delivery::first(
         accepted,
         &integration.id,
@@ -138,7 +138,7 @@ pub(crate) async fn preview(
     );
     let target = opened.target.as_ref();
     let (requests, error) = match target.next(&delivery, &[], now) {
-        Step::Send(Request::Http(request)) => (vec![sent(preview::show(&request, &secrets))], None),
+        Step::Send(Request::Http(request)) => (vec![sent(preview::show(&request, redactor))], None),
         Step::Done(outcome) => (Vec::new(), outcome.reason().map(Value::from)),
     };
     // A provider is a pure function of the answers: what it would do after a plain yes can be asked of it.
@@ -155,10 +155,10 @@ pub(crate) async fn preview(
     Ok(Json(Answer {
         requests,
         more,
-        error: error.map(|error| preview::mask(&error, &secrets)),
+        error,
         event: shown,
         matches,
-        why_not: (!matches).then(|| preview::mask(&unmatched.words.why.into(), &secrets)),
+        why_not: (!matches).then(|| redactor.document(&unmatched.words.why.into())),
     }))
 }
 

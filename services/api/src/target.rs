@@ -3,7 +3,6 @@
 use serde_json::Value;
 use signalbox_proto::Integration;
 use signalbox_providers::{About, AnyTarget, Entry};
-use url::Url;
 
 use crate::{Shared, sealing};
 
@@ -14,20 +13,6 @@ pub(crate) struct Opened {
     pub(crate) config: Value,
     pub(crate) credentials: Value,
     pub(crate) target: Box<dyn AnyTarget>,
-}
-
-impl Opened {
-    /// Its secrets as an answer may repeat them: also the path and the query of an address that is one, to which a
-    /// target redirects when only its scheme, host or last slash was wrong.
-    pub(crate) fn said_secrets(&self) -> Vec<String> {
-        let mut found = self.entry.secrets(&self.config, &self.credentials);
-        let addresses: Vec<Url> = found.iter().filter_map(|secret| Url::parse(secret).ok()).collect();
-        for address in addresses {
-            found.push(address.path().to_owned());
-            found.extend(address.query().map(str::to_owned));
-        }
-        found
-    }
 }
 
 impl Shared {

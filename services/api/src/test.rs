@@ -20,7 +20,6 @@ use signalbox_proto::{
 use signalbox_providers::{
     AnyTarget, Exchange, Request, Step, classify,
     http::{Client, Response},
-    preview,
 };
 use signalbox_runtime::Problem;
 use tokio::sync::Semaphore;
@@ -53,29 +52,6 @@ struct Tested {
     response_code: Option<u16>,
 }
 
-impl Tested {
-    /// The same without these secrets: what a target answers may repeat them.
-    fn masked(self, secrets: &[String]) -> Self {
-        let mask = |reason: String| match preview::mask(&Value::from(reason), secrets) {
-            Value::String(reason) => reason,
-            other => other.to_string(),
-        };
-        let outcome = match self.outcome {
-            Outcome::Delivered => Outcome::Delivered,
-            Outcome::Retry { reason, after } => Outcome::Retry {
-                reason: mask(reason),
-                after,
-            },
-            Outcome::Reject { reason } => Outcome::Reject { reason: mask(reason) },
-            Outcome::Suspend { reason, at_once } => Outcome::Suspend {
-                reason: mask(reason),
-                at_once,
-            },
-        };
-        Self { outcome, ..self }
-    }
-}
-
 pub(crate) async fn test(
     State(shared): App,
     Path(id): Path,
@@ -91,7 +67,7 @@ pub(crate) async fn test(
         Ok(opened) => {
             let warnings = opened.entry.warnings(&opened.config, &opened.credentials);
             let tested = prove(shared.client().await?, opened.target.as_ref(), &integration).await;
-            (tested.masked(&opened.said_secrets()), warnings)
+            (tested, warnings)
         }
         Err(reason) => (
             Tested {

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use signalbox_proto::{
     Delivery, Outcome, Timestamp,
     delivery::StepDone,
-    outcome::{REASON_CHARS_MAX, RESPONSE_BODY_BYTES_MAX},
+    outcome::{self, RESPONSE_BODY_BYTES_MAX},
 };
-use signalbox_providers::{AnyTarget, Exchange, Request, Step, classify, http::Client};
+use signalbox_providers::{AnyTarget, Exchange, Request, Step, classify, http::Client, redact::Redactor};
 
 /// Most requests of one attempt.
 pub(crate) const STEPS_MAX: usize = 6;
@@ -51,10 +51,11 @@ pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery:
     };
     let took = clock.elapsed();
     let last = exchanges.last();
+    let answer = |exchange: &Exchange| text(&exchange.response.body, target.redactor());
     Attempted {
         response_code: last.map(|exchange| exchange.response.status),
-        response_body: last.map(|exchange| text(&exchange.response.body)).unwrap_or_default(),
-        outcome: bounded(outcome),
+        response_body: last.map(answer).unwrap_or_default(),
+        outcome: outcome.map_reason(|reason| outcome::reason(&reason)),
         started,
         took,
         asked,
@@ -62,29 +63,15 @@ pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery:
     }
 }
 
-/// The first bytes of an answer as text.
-fn text(body: &[u8]) -> String {
+/// The first bytes of an answer as text. It may repeat our secrets, which nobody is to see.
+fn text(body: &[u8], redactor: &Redactor) -> String {
     let cut = &body[..body.len().min(RESPONSE_BODY_BYTES_MAX)];
-    String::from_utf8_lossy(cut)
+    let text: String = String::from_utf8_lossy(cut)
+        .trim_end_matches(char::REPLACEMENT_CHARACTER)
         .chars()
         .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
-        .collect()
-}
-
-fn bounded(outcome: Outcome) -> Outcome {
-    let cut = |reason: String| signalbox_proto::fingerprint::cut(&reason, REASON_CHARS_MAX);
-    match outcome {
-        Outcome::Delivered => Outcome::Delivered,
-        Outcome::Retry { reason, after } => Outcome::Retry {
-            reason: cut(reason),
-            after,
-        },
-        Outcome::Reject { reason } => Outcome::Reject { reason: cut(reason) },
-        Outcome::Suspend { reason, at_once } => Outcome::Suspend {
-            reason: cut(reason),
-            at_once,
-        },
-    }
+        .collect();
+    redactor.text(&text).into_owned()
 }
 
 #[cfg(test)]

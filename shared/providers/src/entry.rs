@@ -11,6 +11,7 @@ use url::Url;
 use crate::{
     About, Egress, Error, Exchange, FieldError, Kind, Limits, Provider, Request, Step, Target, Text,
     http::Response,
+    redact::Redactor,
     secret,
     template::{Takes, Texts},
 };
@@ -48,6 +49,8 @@ struct Schemas {
 pub trait AnyTarget: Send + Sync {
     /// Which integration it is.
     fn about(&self) -> &About;
+    /// Its secrets, to take them out of what its answers say. Outcomes are without them already.
+    fn redactor(&self) -> &Redactor;
     /// The next request, or the end. `so_far` holds the answers of this delivery's requests.
     fn next(&self, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step;
     /// The lightest request that proves the credentials work; `None` where only an event does.
@@ -61,18 +64,24 @@ impl<P: Provider> AnyTarget for Target<P> {
         &self.about
     }
 
+    fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
     fn next(&self, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step {
         let text = match self.texts.as_ref().map(|texts| texts.render(delivery, &self.about)) {
             None => Text::default(),
             Some(Ok(text)) => text,
             // It would be the same the next time: a dead letter, to be replayed once the template is mended.
             Some(Err(why)) => {
-                return Step::Done(Outcome::Reject {
-                    reason: outcome::reason(&format!("template: {why}")),
-                });
+                let reason = outcome::reason(&format!("template: {why}"));
+                return Step::Done(self.redactor.outcome(Outcome::Reject { reason }));
             }
         };
-        P::next(self, delivery, &text, so_far, now)
+        match P::next(self, delivery, &text, so_far, now) {
+            Step::Done(outcome) => Step::Done(self.redactor.outcome(outcome)),
+            send @ Step::Send(_) => send,
+        }
     }
 
     fn probe(&self, now: Timestamp) -> Option<Request> {
@@ -80,7 +89,7 @@ impl<P: Provider> AnyTarget for Target<P> {
     }
 
     fn classify(&self, response: &Response, now: Timestamp) -> Outcome {
-        P::classify(response, now)
+        self.redactor.outcome(P::classify(response, now))
     }
 }
 
@@ -175,10 +184,7 @@ impl Entry {
 
     /// Every text that is secret in a config and its credentials.
     pub fn secrets(&self, config: &Value, credentials: &Value) -> Vec<String> {
-        let mut found = Vec::new();
-        secret::texts(self.config_schema(), config, &mut found);
-        secret::texts(self.credentials_schema(), credentials, &mut found);
-        found
+        secrets(self.schemas(), config, credentials)
     }
 
     /// How many steps of the retry schedule this config asks to keep; `None` where it does not say,
@@ -263,8 +269,15 @@ fn open<P: Provider>(
     about: About,
     texts: Option<Texts>,
 ) -> Checked<AnyBox> {
+    let secrets = secrets(schemas, &config, &credentials);
     let prepared = prepare::<P>(schemas, config, credentials)?;
-    Ok(Box::new(Target::<P> { about, prepared, texts }))
+    let redactor = Redactor::with_auth(&secrets, P::auth(&prepared));
+    Ok(Box::new(Target::<P> {
+        about,
+        prepared,
+        texts,
+        redactor,
+    }))
 }
 
 fn prepare<P: Provider>(schemas: &Schemas, config: Value, credentials: Value) -> Checked<P::Prepared> {
@@ -274,6 +287,13 @@ fn prepare<P: Provider>(schemas: &Schemas, config: Value, credentials: Value) ->
         (Ok(config), Ok(credentials)) => P::prepare(config, credentials),
         (config, credentials) => Err(config.err().into_iter().chain(credentials.err()).collect()),
     }
+}
+
+fn secrets(schemas: &Schemas, config: &Value, credentials: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    secret::texts(&schemas.config, config, &mut found);
+    secret::texts(&schemas.credentials, credentials, &mut found);
+    found
 }
 
 fn retry_count<P: Provider>(config: &Value) -> Option<u32> {

@@ -22,6 +22,7 @@ pub mod display;
 pub mod http;
 pub mod planned;
 pub mod preview;
+pub mod redact;
 pub mod slack;
 pub mod template;
 pub mod webhook;

@@ -1,25 +1,21 @@
 //! A request as an owner may see it: what would be sent, with every secret masked.
 //!
 //! Masked twice. By structure: what proves who we are, headers that are marked as sensitive or hold a signature, and an
-//! address that is a secret field. And by text: wherever a secret stands, as it is or in one of the spellings that
-//! addresses and JSON give it. Shorter secrets than [`SECRET_BYTES_MIN`] are masked by structure alone, as they would
-//! be found in any text.
+//! address that is a secret field. And by text, wherever a secret stands: see [`crate::redact`].
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use ::http::header::{AUTHORIZATION, USER_AGENT};
 use bytes::Bytes;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde_json::{Map, Value};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::{
     MASK,
     http::{self, Auth},
+    redact::Redactor,
 };
 
-/// Shortest secret that is looked for in texts, in bytes.
-pub const SECRET_BYTES_MIN: usize = 6;
 /// Headers that hold what is made of a secret and the time.
 const SIGNATURES: [&str; 4] = ["webhook-signature", "x-signature-256", "cookie", "proxy-authorization"];
 /// Schemes of `Authorization` that may be shown; what follows them may not.
@@ -38,9 +34,8 @@ pub struct Shown {
     pub body: Bytes,
 }
 
-/// Shows a request. `secrets` are those of its integration.
-pub fn show(request: &http::Request, secrets: &[String]) -> Shown {
-    let masks = Masks::of(secrets);
+/// Shows a request, with the redactor of its integration.
+pub fn show(request: &http::Request, redactor: &Redactor) -> Shown {
     let mut headers = BTreeMap::new();
     headers.insert(USER_AGENT.to_string(), http::USER_AGENT.to_owned());
     for name in request.headers.keys() {
@@ -48,7 +43,7 @@ pub fn show(request: &http::Request, secrets: &[String]) -> Shown {
             let hidden = value.is_sensitive() || SIGNATURES.contains(&name.as_str()) || *name == AUTHORIZATION;
             match value.to_str() {
                 Ok(text) if *name == AUTHORIZATION => scheme(text),
-                Ok(text) if !hidden => masks.text(text),
+                Ok(text) if !hidden => redactor.text(text).into_owned(),
                 _ => MASK.to_owned(),
             }
         });
@@ -59,15 +54,10 @@ pub fn show(request: &http::Request, secrets: &[String]) -> Shown {
     }
     Shown {
         method: request.method.to_string(),
-        url: masks.url(&request.url, secrets),
+        url: address(&request.url, redactor),
         headers,
-        body: masks.body(&request.body),
+        body: body(&request.body, redactor),
     }
-}
-
-/// Masks secrets wherever they stand in a document that is shown beside a request.
-pub fn mask(document: &Value, secrets: &[String]) -> Value {
-    Masks::of(secrets).value(document)
 }
 
 /// `Bearer ***`: the scheme says which way is taken, and is no secret.
@@ -79,73 +69,36 @@ fn scheme(authorization: &str) -> String {
     }
 }
 
-/// What is to be masked wherever it stands, the longest first.
-struct Masks(Vec<String>);
-
-impl Masks {
-    fn of(secrets: &[String]) -> Self {
-        let mut all = Vec::new();
-        for secret in secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN) {
-            let quoted = serde_json::to_string(secret).expect("a string is written to memory");
-            let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-            all.extend(inside.map(str::to_owned));
-            all.push(utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string());
-            if let Ok(url) = Url::parse(secret) {
-                all.push(url.to_string());
-            }
-            all.push(secret.clone());
-        }
-        all.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        all.dedup();
-        Self(all)
+/// An address that is a secret is shown without what follows its host; one that holds a secret, without that.
+fn address(url: &Url, redactor: &Redactor) -> String {
+    let is_secret = |secret: &str| {
+        Url::parse(secret).is_ok_and(|secret| {
+            let origin = secret.has_host() && secret.origin() == url.origin();
+            origin && url.path().starts_with(secret.path().trim_end_matches('/'))
+        })
+    };
+    let origin_alone = || format!("{}/{MASK}", url.origin().ascii_serialization());
+    if redactor.secrets().any(is_secret) {
+        return origin_alone();
     }
-
-    fn text(&self, text: &str) -> String {
-        self.0
-            .iter()
-            .fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
+    let shown = redactor.text(url.as_str());
+    // Addresses may spell any character in another way: then nothing of it is shown.
+    let plain = percent_decode_str(&shown).decode_utf8_lossy();
+    if redactor.text(&plain) == plain {
+        shown.into_owned()
+    } else {
+        origin_alone()
     }
+}
 
-    fn value(&self, value: &Value) -> Value {
-        match value {
-            Value::String(text) => self.text(text).into(),
-            Value::Array(list) => list.iter().map(|value| self.value(value)).collect(),
-            Value::Object(map) => {
-                let members = map.iter().map(|(name, value)| (self.text(name), self.value(value)));
-                members.collect::<Map<_, _>>().into()
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
-        }
-    }
-
-    /// An address that is a secret is shown without what follows its host; one that holds a secret, without that.
-    fn url(&self, url: &Url, secrets: &[String]) -> String {
-        let is_secret = |secret: &String| {
-            Url::parse(secret).is_ok_and(|secret| {
-                let origin = secret.has_host() && secret.origin() == url.origin();
-                origin && url.path().starts_with(secret.path().trim_end_matches('/'))
-            })
-        };
-        if secrets.iter().any(is_secret) {
-            return format!("{}/{MASK}", url.origin().ascii_serialization());
-        }
-        let masked = self.text(url.as_str());
-        // Addresses may spell any character in another way: then nothing of it is shown.
-        let plain = percent_decode_str(&masked).decode_utf8_lossy().into_owned();
-        if self.text(&plain) == plain {
-            masked
-        } else {
-            format!("{}/{MASK}", url.origin().ascii_serialization())
-        }
-    }
-
-    fn body(&self, body: &Bytes) -> Bytes {
-        match std::str::from_utf8(body) {
-            Ok(text) if self.0.iter().any(|secret| text.contains(secret.as_str())) => self.text(text).into(),
-            Ok(_) => body.clone(),
-            Err(_) if self.0.iter().any(|secret| contains(body, secret.as_bytes())) => MASK.into(),
-            Err(_) => body.clone(),
-        }
+fn body(body: &Bytes, redactor: &Redactor) -> Bytes {
+    match std::str::from_utf8(body) {
+        Ok(text) => match redactor.text(text) {
+            Cow::Borrowed(_) => body.clone(),
+            Cow::Owned(text) => text.into(),
+        },
+        Err(_) if redactor.secrets().any(|secret| contains(body, secret.as_bytes())) => MASK.into(),
+        Err(_) => body.clone(),
     }
 }
 

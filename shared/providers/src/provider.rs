@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::{
     FieldError, classify, http,
+    redact::Redactor,
     template::{Takes, Texts},
 };
 
@@ -44,6 +45,12 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// field may name any host. On them https is asked for; another host must lie in `egress.allow`.
     fn hosts(_pointer: &str) -> &'static [&'static str] {
         &[]
+    }
+
+    /// What requests prove us with where it is made of secrets and is none of them itself, as HTTP Basic makes one of
+    /// user and password: a target may repeat it, and then it is redacted as they are.
+    fn auth(_prepared: &Self::Prepared) -> &http::Auth {
+        &http::Auth::None
     }
 
     /// What is no error and still not as its owner may think, such as a field without an effect.
@@ -88,6 +95,8 @@ pub struct Target<P: Provider> {
     pub prepared: P::Prepared,
     /// What its owner's template says instead of the provider; rendered before the provider is asked.
     pub(crate) texts: Option<Texts>,
+    /// What its answers may repeat and nobody may see.
+    pub(crate) redactor: Redactor,
 }
 
 /// What an owner's template made of a delivery, in the target's own markup. Empty where there is no template:

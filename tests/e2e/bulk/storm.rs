@@ -101,6 +101,41 @@ async fn acts_that_are_stopped_gone_on_with_and_killed_at_any_moment_send_each_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_discard_that_is_stopped_gone_on_with_and_killed_at_any_moment_gives_each_up_once() {
+    let mut seed = Seed::of("cancel, resume and kill -9 of keeper in any order while it discards");
+    let mut cluster = Cluster::start_with(&[("SIGNALBOX_KEEPER__LEASE_S", "3")]).await;
+    let target = Target::start().await;
+    let client = cluster.client().clone();
+    client.apply(json!([webhook("held", &["tick"], &target)])).await;
+    client.hold("held").await;
+    Load::start(&client, "tick", Some("e"), 1_000, EVENTS).finish().await;
+    eventually(AFTER_CRASH, "all are parked", async || {
+        match client.waiting("held").await? {
+            (0, 0, parked) if parked == EVENTS as u64 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let act = client
+        .post("/v1/deliveries/discard", json!({ "all": true, "rate": 100 }))
+        .await;
+    let id = id_of(&act);
+    trouble(&mut cluster, &client, &mut seed, &id).await;
+    let act = act_is(&client, &id, "done", AFTER_CRASH).await;
+    assert_eq!(
+        (&act["total"], &act["done"], &act["failed"]),
+        (&json!(EVENTS), &json!(EVENTS), &json!(0)),
+        "{act}"
+    );
+    assert_eq!(client.waiting("held").await, Ok((0, 0, 0)));
+    let ledger = client.settled(AFTER_CRASH).await;
+    assert_eq!(ledger["discarded"], EVENTS, "{ledger}");
+    dead_are(&client, EVENTS).await;
+    assert_eq!(target.count("/held"), 0);
+    cluster.assert_alive();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keeper_that_stood_still_while_another_did_its_act_sends_nothing_of_it() {
     const LETTERS: usize = 60;
     /// Longer than what a keeper may send without a proof that the act is still its own.

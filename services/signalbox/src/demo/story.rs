@@ -96,7 +96,7 @@ Five integrations say who is told of what. Their targets are in this process too
   shaky      webhook  canaries that start; its target fails once
   broken     webhook  failed executions; its target fails until it is repaired
 
-Time since the start, then: → published   ✓ a target took it   ✗ a target failed   ☠ given up, but kept
+Time since the start, then: → published   ✓ taken   ✗ failed   ☠ given up, kept as a dead letter
 ";
         self.teller
             .step(Mood::Plain, "applied", shown, json!({ "integrations": 5 }));
@@ -141,8 +141,8 @@ Time since the start, then: → published   ✓ a target took it   ✗ a target 
     async fn dead_letter(&self) -> Result<String, Failure> {
         self.teller.say(
             Mood::Plain,
-            "\nThe target of broken still fails. The schedule of that integration is two more attempts, after about 1 s\n\
-             and about 2 s more; then its delivery is given up:\n",
+            "\nThe target of broken still fails. That integration's schedule is two more attempts, about 1 s and\n\
+             then about 2 s later; after them its delivery is given up:\n",
         );
         let found = within("the dead letter", async {
             loop {
@@ -161,7 +161,7 @@ Time since the start, then: → published   ✓ a target took it   ✗ a target 
         }
         let tries = letter["attempts"].as_array().map_or(0, Vec::len);
         let people = format!(
-            "{}    ☠ {BROKEN:<9}  dead letter {id} after {tries} attempts: {}",
+            "{}    ☠ {BROKEN:<9}  dead letter {id}, {tries} attempts: {}",
             self.teller.clock(),
             letter["message"].as_str().unwrap_or_default()
         );

@@ -58,6 +58,7 @@ fn target() -> Target<Slack> {
         about: about(),
         prepared: Slack::prepare(config, credentials).expect("a good config"),
         texts: None,
+        redactor: crate::redact::Redactor::default(),
     }
 }
 

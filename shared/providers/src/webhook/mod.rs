@@ -187,6 +187,10 @@ impl Provider for Webhook {
         vec![("config/url", &prepared.url)]
     }
 
+    fn auth(prepared: &Prepared) -> &Auth {
+        &prepared.auth
+    }
+
     fn retry_count(config: &Config) -> Option<u32> {
         config.retry_count
     }

@@ -1,0 +1,92 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::Secret;
+
+fn redactor(secrets: &[&str]) -> Redactor {
+    let secrets: Vec<String> = secrets.iter().map(|secret| (*secret).to_owned()).collect();
+    Redactor::of(&secrets)
+}
+
+#[test]
+fn a_text_without_secrets_is_left_as_it_is() {
+    let text = redactor(&["hush-hush"]).text("answered 200: ok").into_owned();
+    assert_eq!(text, "answered 200: ok");
+    assert!(matches!(redactor(&["hush-hush"]).text("hush"), Cow::Borrowed("hush")));
+}
+
+#[test]
+fn an_address_that_is_a_secret_is_found_by_its_path_its_query_and_their_long_parts() {
+    let redactor = redactor(&["https://example.com/hooks/T0123456789abcdef?key=0123456789abcdefgh"]);
+    for said in [
+        "answered 301 and pointed to /hooks/T0123456789abcdef/",
+        "pointed to https://www.example.com/hooks/T0123456789abcdef",
+        "no such hook: T0123456789abcdef",
+        "bad key 0123456789abcdefgh",
+        "see /login?next=%2Fhooks%2FT0123456789abcdef",
+    ] {
+        let shown = redactor.text(said);
+        assert!(
+            shown.contains(MASK) && !shown.contains("T01234") && !shown.contains("012345"),
+            "{shown}"
+        );
+    }
+    for said in [
+        "example.com is down",
+        "cannot connect to https://example.com",
+        "see https://example.com/…",
+    ] {
+        assert_eq!(redactor.text(said), said);
+    }
+}
+
+#[test]
+fn what_http_basic_makes_of_a_password_is_a_secret_too() {
+    let auth = Auth::basic("ada", &Secret::from("hush")).expect("a header");
+    let redactor = Redactor::with_auth(&[], &auth);
+    assert_eq!(redactor.text("you sent Basic YWRhOmh1c2g="), "you sent Basic ***");
+}
+
+#[test]
+fn an_outcome_loses_them_from_its_reason() {
+    let outcome = Outcome::Suspend {
+        reason: "no hush-hush".to_owned(),
+        at_once: true,
+    };
+    assert_eq!(
+        redactor(&["hush-hush"]).outcome(outcome),
+        Outcome::Suspend {
+            reason: "no ***".to_owned(),
+            at_once: true
+        }
+    );
+}
+
+#[test]
+fn a_document_loses_them_in_names_and_values() {
+    let document = json!({ "a": ["x 123456 y", 1, null], "123456": { "b": "123456" }, "n": 123_456 });
+    assert_eq!(
+        redactor(&["123456"]).document(&document),
+        json!({ "a": ["x *** y", 1, null], "***": { "b": "***" }, "n": 123_456 })
+    );
+}
+
+#[test]
+fn it_prints_none_of_them() {
+    let printed = format!("{:?}", redactor(&["hush-hush"]));
+    assert!(printed.starts_with("Redactor(") && !printed.contains("hush"), "{printed}");
+}
+
+proptest! {
+    #[test]
+    fn a_text_that_was_cut_in_a_secret_keeps_no_part_of_it(
+        secret in "[a-zé-]{8,40}", before in "[A-Z ]{0,12}", cut in 6_usize..40, marked in any::<bool>()
+    ) {
+        let cut = cut.min(secret.chars().count());
+        let part: String = secret.chars().take(cut).collect();
+        let end = if marked { "…" } else { "" };
+        let shown = redactor(&[&secret]).text(&format!("{before}{part}{end}")).into_owned();
+        prop_assert_eq!(shown, format!("{before}{MASK}{end}"));
+    }
+}
