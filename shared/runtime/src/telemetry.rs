@@ -12,7 +12,8 @@ use std::{
 use serde::Deserialize;
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, fmt::MakeWriter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use crate::{
@@ -113,13 +114,24 @@ fn subscriber<W>(log: &Log, writer: W, colours: bool) -> Result<impl Subscriber 
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder().parse(&log.level).map_err(|error| Error::Value {
+    let wrong = |why: &dyn std::fmt::Display| Error::Value {
         name: "log.level".to_owned(),
         problem: format!(
-            "{:?} is not a level such as info or info,signalbox_router=debug: {error}",
+            "{:?} is not a level such as info or info,signalbox_router=debug: {why}",
             log.level
         ),
-    })?;
+    };
+    // Read as a filter, a word that is no level would name a module, and all others would be silent.
+    let words = log.level.split(',').map(str::trim);
+    if let Some(word) = words
+        .filter(|part| !part.contains('='))
+        .find(|word| word.is_empty() || word.parse::<LevelFilter>().is_err())
+    {
+        return Err(wrong(&format!(
+            "{word:?} is none of off, error, warn, info, debug, trace"
+        )));
+    }
+    let filter = EnvFilter::builder().parse(&log.level).map_err(|error| wrong(&error))?;
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match log.format {
         Format::Text => layer.with_ansi(colours).boxed(),

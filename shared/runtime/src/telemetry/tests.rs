@@ -74,6 +74,12 @@ fn a_level_that_cannot_be_read_is_refused_and_a_second_start_changes_nothing() {
             .to_string()
             .starts_with("log.level: \"a=b=c\" is not a level")
     );
+    let error = init(&log("info,loud")).unwrap_err().to_string();
+    assert!(
+        error.ends_with("\"loud\" is none of off, error, warn, info, debug, trace"),
+        "{error}"
+    );
+    assert!(init(&log("")).is_err());
     init(&log("error")).unwrap();
     init(&log("error")).unwrap();
 }
