@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EventType, Name, Timestamp, ledger::Final};
+use crate::{Delivery, EventType, Name, Timestamp, ledger::Final};
 
 /// Bytes kept of a target's answer in an attempt.
 pub const RESPONSE_BODY_BYTES_MAX: usize = 4 * 1024;
@@ -147,6 +147,36 @@ pub struct Attempt {
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
+}
+
+impl Attempt {
+    /// What became of a delivery without a request.
+    pub fn unasked(delivery: &Delivery, next: Next, at: Timestamp) -> Self {
+        let events = delivery.events.iter().map(|accepted| EventRef {
+            id: accepted.event.id.clone(),
+            source: accepted.event.source.clone(),
+            event_type: accepted.event.event_type.clone(),
+            seq: accepted.seq,
+            matched: delivery.matched,
+        });
+        Self {
+            delivery: delivery.id.clone(),
+            generation: delivery.generation,
+            attempt: delivery.attempt,
+            org: delivery.org.clone(),
+            provider: delivery.provider.clone(),
+            integration: delivery.integration.clone(),
+            events: events.collect(),
+            at,
+            duration_ms: 0,
+            outcome: None,
+            response_code: None,
+            response_body: String::new(),
+            error_message: None,
+            next,
+            next_at: None,
+        }
+    }
 }
 
 /// An event as a record names it.

@@ -10,7 +10,7 @@ use signalbox_proto::{
     DeadLetter, DeadReason, Delivery, Event, Integration, Lane, Outcome, Phase, Record, Stage, State, Timestamp,
     delivery::{Note, Unfiled},
     ledger::Final,
-    outcome::{Attempt, EventRef, Next},
+    outcome::{Attempt, Next},
     state::Probe,
 };
 
@@ -81,36 +81,22 @@ pub(crate) fn record(
     next_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Attempt {
-    Attempt {
-        delivery: delivery.id.clone(),
-        generation: delivery.generation,
-        attempt: delivery.attempt + u32::from(attempted.is_some()),
-        org: delivery.org.clone(),
-        provider: delivery.provider.clone(),
-        integration: delivery.integration.clone(),
-        events: delivery
-            .events
-            .iter()
-            .map(|accepted| EventRef {
-                id: accepted.event.id.clone(),
-                source: accepted.event.source.clone(),
-                event_type: accepted.event.event_type.clone(),
-                seq: accepted.seq,
-                matched: delivery.matched,
-            })
-            .collect(),
-        at: attempted.map_or(now, |attempted| attempted.started),
-        duration_ms: attempted.map_or(0, |attempted| {
-            u32::try_from(attempted.took.as_millis()).unwrap_or(u32::MAX)
-        }),
-        outcome: attempted.map(|attempted| attempted.outcome.kind()),
-        response_code: attempted.and_then(|attempted| attempted.response_code),
-        response_body: attempted
-            .map(|attempted| attempted.response_body.clone())
-            .unwrap_or_default(),
-        error_message: attempted.and_then(|attempted| attempted.outcome.reason().map(str::to_owned)),
-        next,
+    let unasked = Attempt {
         next_at,
+        ..Attempt::unasked(delivery, next, now)
+    };
+    let Some(attempted) = attempted else {
+        return unasked;
+    };
+    Attempt {
+        attempt: delivery.attempt + 1,
+        at: attempted.started,
+        duration_ms: u32::try_from(attempted.took.as_millis()).unwrap_or(u32::MAX),
+        outcome: Some(attempted.outcome.kind()),
+        response_code: attempted.response_code,
+        response_body: attempted.response_body.clone(),
+        error_message: attempted.outcome.reason().map(str::to_owned),
+        ..unasked
     }
 }
 

@@ -13,7 +13,7 @@ use signalbox_proto::{
     DeadLetter, DeadReason, Delivery, Record, Stage, Timestamp,
     dead::Input,
     ledger::Final,
-    outcome::{Attempt, Batch, EventRef, Next},
+    outcome::{Attempt, Batch, Next},
     subjects, wire,
 };
 
@@ -56,31 +56,8 @@ pub(crate) async fn end(keeper: &Keeper, delivery: &Delivery, reason: DeadReason
 /// The record of a delivery that ended without a request.
 pub(crate) fn ended(delivery: &Delivery, state: Final, why: &str, now: Timestamp) -> Attempt {
     Attempt {
-        delivery: delivery.id.clone(),
-        generation: delivery.generation,
-        attempt: delivery.attempt,
-        org: delivery.org.clone(),
-        provider: delivery.provider.clone(),
-        integration: delivery.integration.clone(),
-        events: delivery
-            .events
-            .iter()
-            .map(|accepted| EventRef {
-                id: accepted.event.id.clone(),
-                source: accepted.event.source.clone(),
-                event_type: accepted.event.event_type.clone(),
-                seq: accepted.seq,
-                matched: delivery.matched,
-            })
-            .collect(),
-        at: now,
-        duration_ms: 0,
-        outcome: None,
-        response_code: None,
-        response_body: String::new(),
         error_message: Some(why.to_owned()),
-        next: Next::Final(state),
-        next_at: None,
+        ..Attempt::unasked(delivery, Next::Final(state), now)
     }
 }
 

@@ -75,7 +75,10 @@ fn a_document_loses_them_in_names_and_values() {
 #[test]
 fn it_prints_none_of_them() {
     let printed = format!("{:?}", redactor(&["hush-hush"]));
-    assert!(printed.starts_with("Redactor(") && !printed.contains("hush"), "{printed}");
+    assert!(
+        printed.starts_with("Redactor(") && !printed.contains("hush"),
+        "{printed}"
+    );
 }
 
 proptest! {
