@@ -10,7 +10,7 @@ use signalbox_proto::{
     subjects, wire,
 };
 
-use crate::harness::{Client, Cluster, Seed, Up, client::Response, eventually, pause};
+use crate::harness::{Client, Cluster, Seed, Up, client::Response, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -203,7 +203,13 @@ async fn killing_ingest_in_the_midst_of_requests_with_keys_stores_each_of_their_
                 (number, answer)
             });
         }
-        pause(seed.millis(5..120)).await;
+        // Somewhere between the first and the last of them.
+        let some = before + seed.number(1..500);
+        let far_enough = async || match stored(&client).await {
+            now if now >= some => Ok(()),
+            now => Err(format!("{now} of {some}")),
+        };
+        eventually(SOON, "some are stored", far_enough).await;
         cluster.role("ingest").kill().await;
         let answers = first.join_all().await;
         eprintln!(

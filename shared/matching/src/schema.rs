@@ -13,6 +13,8 @@ mod cost;
 pub const DEPTH_MAX: usize = 64;
 /// Most subschemas that may look at the values on one way from the root of the data to a leaf.
 pub const STEPS_MAX: u32 = 1_000;
+/// Most looks at the values of one event: its values times the steps that each may take. Some tenths of a second.
+pub const LOOKS_MAX: u64 = 10_000_000;
 /// Largest compiled pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 256 * 1024;
 /// Room for the states that a pattern meets, in bytes.
@@ -66,6 +68,8 @@ fn cut(text: &str) -> String {
 /// A compiled schema.
 pub struct Schema {
     validator: jsonschema::Validator,
+    /// Steps on the dearest way through the data: each value meets at most so many.
+    steps: u32,
 }
 
 impl std::fmt::Debug for Schema {
@@ -92,7 +96,7 @@ impl Schema {
                 "must be a JSON object, such as {\"type\": \"object\", \"required\": [\"version\"]}",
             ));
         }
-        cost::check(&schema)?;
+        let steps = cost::check(&schema)?;
         let patterns = jsonschema::PatternOptions::regex()
             .size_limit(PATTERN_BYTES_MAX)
             .dfa_size_limit(PATTERN_STATES_BYTES_MAX);
@@ -102,11 +106,22 @@ impl Schema {
             .with_pattern_options(patterns)
             .build(&schema)
             .map_err(|error| Fault::of(&error))?;
-        Ok(Self { validator })
+        Ok(Self { validator, steps })
     }
 
     /// Checks the data of an event; the fault is the first that is found.
     pub fn check(&self, data: &Value) -> Result<(), Fault> {
+        let values = cost::values(data);
+        if values.saturating_mul(self.steps.into()) > LOOKS_MAX {
+            let steps = self.steps;
+            return Err(Fault::new(
+                "",
+                format_args!(
+                    "has {values} values, each of which the schema of its type may look at {steps} times, more than \
+                     {LOOKS_MAX} in all: send less data, or register a schema with fewer subschemas"
+                ),
+            ));
+        }
         // Saying yes or no costs less than finding the place.
         if self.validator.is_valid(data) {
             return Ok(());

@@ -268,3 +268,33 @@ fn what_people_write_is_taken() {
         Err("/n: value is not of type \"integer\"".to_owned())
     );
 }
+
+#[test]
+fn what_a_schema_may_cost_with_the_data_of_one_event_is_bounded() {
+    let objects: Vec<Value> = (0..2_000).map(|n| json!({ "k": n })).collect();
+    let fault = refused(json!({ "items": { "enum": objects } }));
+    assert!(fault.message.contains("1000 steps"), "{fault}");
+    let names: serde_json::Map<String, Value> = (0..9_000).map(|n| (format!("n{n}"), json!([]))).collect();
+    refused(json!({ "items": { "dependentRequired": names } }));
+    // Texts and numbers are found by their hash, however many there are.
+    let texts: Vec<String> = (0..3_000).map(|n| format!("t{n}")).collect();
+    assert_eq!(
+        check(
+            json!({ "items": { "enum": texts } }),
+            Value::from(vec!["t2999"; 20_000])
+        ),
+        Ok(())
+    );
+
+    let steps: Vec<Value> = (0..900)
+        .map(|n| json!({ "not": { "const": -1 - n } }))
+        .take(400)
+        .collect();
+    let schema = json!({ "items": { "allOf": steps } });
+    assert_eq!(check(schema.clone(), Value::from(vec![1; 1_000])), Ok(()));
+    let fault = check(schema, Value::from(vec![1; 100_000])).unwrap_err();
+    assert!(
+        fault.contains("100001 values") && fault.contains("send less"),
+        "{fault}"
+    );
+}
