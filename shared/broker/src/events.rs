@@ -4,6 +4,11 @@ use signalbox_proto::{Accepted, Event, subjects, wire};
 
 use crate::{Broker, Error, Message};
 
+/// nats-server `errors.json`: there is no message of this sequence.
+const SEQUENCE_NOT_FOUND: u64 = 10_043;
+/// What the server's stores say of a message that is gone; it comes under the code of every failed removal.
+const GONE: [&str; 3] = ["no message found", "deleted message", "stream store EOF"];
+
 impl Message {
     /// The event that a message of EVENTS holds.
     pub fn accepted(&self) -> Result<Accepted, wire::Error> {
@@ -80,10 +85,19 @@ impl Broker {
     /// Removes one message of a stream. One that is gone already is no error.
     pub async fn remove(&self, stream: &str, seq: u64) -> Result<(), Error> {
         let body = serde_json::json!({ "seq": seq, "no_erase": true });
-        // The answer holds an error where the message has gone meanwhile, which is what was wanted.
-        self.api(&format!("STREAM.MSG.DELETE.{stream}"), &body)
-            .await
-            .map(|_| ())
+        let answer = self.api(&format!("STREAM.MSG.DELETE.{stream}"), &body).await?;
+        let Some(error) = answer.get("error") else {
+            return Ok(());
+        };
+        let reason = error["description"].as_str().unwrap_or_default();
+        let gone = error["err_code"] == SEQUENCE_NOT_FOUND || GONE.iter().any(|word| reason.contains(word));
+        if gone {
+            return Ok(());
+        }
+        Err(Error::Request {
+            what: format!("removal of message {seq} of {stream}"),
+            reason: reason.to_owned(),
+        })
     }
 
     /// Lets go of accepted events before this sequence.

@@ -125,3 +125,29 @@ async fn any_message_is_read_with_its_bytes_and_can_be_removed() {
     assert_eq!(broker.read_raw(subjects::INGEST, 3).await.unwrap(), None);
     broker.read_raw("NOWHERE", 1).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn what_is_gone_counts_as_removed_and_what_cannot_be_removed_is_an_error() {
+    let (server, broker) = ready().await;
+    for body in [b"{}", b"[]", b"\"\""] {
+        server.publish_block(SUBJECT, b"", body).await;
+    }
+    // The first, one in the midst, the last; twice each, and one that never was.
+    for seq in [1, 1, 2, 2, 3, 3, 4] {
+        broker.remove(subjects::INGEST, seq).await.unwrap();
+    }
+    assert_eq!(messages(&broker, subjects::INGEST).await, 0);
+
+    broker.remove("NOWHERE", 1).await.unwrap_err();
+    let kept = async_nats::jetstream::stream::Config {
+        name: "KEPT".into(),
+        subjects: vec!["kept".into()],
+        deny_delete: true,
+        ..Default::default()
+    };
+    let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    jetstream.create_stream(kept).await.unwrap();
+    jetstream.publish("kept", "x".into()).await.unwrap().await.unwrap();
+    let error = broker.remove("KEPT", 1).await.unwrap_err().to_string();
+    assert!(error.contains("removal of message 1 of KEPT"), "{error}");
+}
