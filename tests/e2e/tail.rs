@@ -516,3 +516,31 @@ async fn a_quiet_tail_says_that_it_stands_and_how_far_it_has_looked() {
     assert!(read.contains("id: 0"), "a place to come back to: {read}");
     up.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tail_ends_once_nobody_reads_it_though_nothing_more_comes() {
+    let up = Up::start().await;
+    let client = up.client();
+    client.publish(Publish::of("tick", &json!({})).id("only")).await;
+    let (url, key) = client.publishing();
+    let mut child = Command::new(process::signalbox())
+        .args(["tail", "events", "--since", "1h"])
+        .env_clear()
+        .env("SIGNALBOX_URL", url)
+        .env("SIGNALBOX_KEY", key)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program can be run");
+    let mut out = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
+    let first = timeout(SOON, out.next_line()).await.expect("the event is there");
+    assert!(first.expect("it can be read").expect("a line").contains("only"));
+    assert!(
+        timeout(Duration::from_secs(1), child.wait()).await.is_err(),
+        "it goes on while it is read"
+    );
+    drop(out);
+    let ended = timeout(SOON, child.wait()).await.expect("it ends by itself");
+    assert_eq!(ended.expect("it can be waited for").code(), Some(0));
+    up.stop().await;
+}

@@ -2,12 +2,16 @@
 //!
 //! When the API goes away it is asked again until it is back, and the tail goes on behind the last entry that came.
 
+#[cfg(unix)]
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use serde_json::Value;
 use signalbox_proto::Name;
 use tokio::time::{sleep, timeout};
+#[cfg(unix)]
+use tokio::{io::Interest, net::unix::pipe};
 
 use super::{
     Client, Failure, Output,
@@ -72,6 +76,26 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, client: &Client, out: &Output) -> Result<(), Failure> {
+    tokio::select! {
+        ended = follow(args, client, out) => ended,
+        () = unread() => Ok(()),
+    }
+}
+
+/// Ends when nobody reads standard output any more, as after `| head -1`: the write that would find it out may be hours
+/// away. A file never says so.
+async fn unread() {
+    #[cfg(unix)]
+    if let Ok(out) = std::io::stdout().as_fd().try_clone_to_owned()
+        && let Ok(out) = pipe::Sender::from_owned_fd_unchecked(out)
+        && out.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+async fn follow(args: Args, client: &Client, out: &Output) -> Result<(), Failure> {
     let query = [
         ("org", Some(args.org.as_str())),
         ("type", args.pattern.as_deref()),
