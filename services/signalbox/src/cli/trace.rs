@@ -245,7 +245,7 @@ fn attempt(attempt: &Value, paint: Paint) -> String {
     if attempt["outcome"].is_string()
         && let Some(took) = attempt["duration_ms"].as_u64()
     {
-        line.push_str(&format!(" in {took} ms"));
+        line.push_str(&format!(", took {took} ms"));
     }
     if let Some(error) = attempt["error_message"].as_str() {
         line.push_str(&format!(": {}", plain(error)));

@@ -39,9 +39,9 @@ a.b e-1
 ├ routed
 │ └ why: 1 of 103 integrations of org acme have it
 ├ oncall (webhook) delivered  d-1
-│ ├ 2026-11-21T10:00:01Z reject 400 in 3 ms: no
+│ ├ 2026-11-21T10:00:01Z reject 400, took 3 ms: no
 │ ├ 2026-11-21T11:00:00Z replayed by act act-1 from dead letter dl_4
-│ ├ 2026-11-21T11:00:01Z delivered 200 in 4 ms
+│ ├ 2026-11-21T11:00:01Z delivered 200, took 4 ms
 │ ├ replayed
 │ ├ why: the target answered 200, at the first attempt
 │ └ next: nothing more
