@@ -179,7 +179,8 @@ impl Shared {
                     "is not the provider of `filter.integration`",
                 ));
             }
-            filter.provider = entry.name.parse().ok();
+            // One that were left out would mean every provider.
+            filter.provider = Some(entry.name.parse().expect("a provider's name is a name"));
         }
         let event_type = conditions.event_type.as_deref();
         let event_type = event_type.map(|text| request::event_type("filter.event_type", text));
