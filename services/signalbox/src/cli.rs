@@ -23,6 +23,7 @@ mod paint;
 mod providers;
 mod publish;
 mod replay;
+mod selected;
 mod tail;
 mod trace;
 mod usage;

@@ -1,12 +1,13 @@
 //! `signalbox dead`: dead letters, and bulk acts on them.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output, acts,
     output::{items, text, time},
-    replay, usage,
+    selected::Selected,
+    usage,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -301,35 +302,19 @@ fn body(selection: &Selection, to: Option<&str>) -> Result<Value, Failure> {
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))))
         .collect();
-    let said = usize::from(!selection.ids.is_empty()) + usize::from(!filter.is_empty()) + usize::from(selection.all);
-    if said != 1 {
-        return Err(which("dead letters", said));
-    }
-    let mut body = json!({ "dry_run": selection.dry_run, "all": selection.all });
-    if !selection.ids.is_empty() {
-        body["ids"] = json!(selection.ids);
-    }
-    if !filter.is_empty() {
-        body["filter"] = filter.into();
-    }
-    if let Some(rate) = selection.rate {
-        body["rate"] = rate.into();
-    }
+    let selected = Selected {
+        what: "dead letters",
+        ids: &selection.ids,
+        filter,
+        all: selection.all,
+        dry_run: selection.dry_run,
+        rate: selection.rate,
+    };
+    let mut body = selected.body()?;
     if let Some(to) = to {
         body["to"] = to.into();
     }
-    if let Some(user) = replay::user() {
-        body["by"] = user.into();
-    }
     Ok(body)
-}
-
-/// Says that exactly one way of naming `what` is wanted, when there were so many.
-pub(super) fn which(what: &str, said: usize) -> Failure {
-    Failure::Usage(match said {
-        0 => format!("say which {what}: ids, or a filter such as --integration, or --all"),
-        _ => format!("say which {what} in one way: ids, or filters such as --integration, or --all alone"),
-    })
 }
 
 async fn act(

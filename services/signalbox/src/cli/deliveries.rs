@@ -4,10 +4,11 @@ use serde_json::{Map, Value, json};
 use signalbox_proto::Name;
 
 use super::{
-    Client, Failure, Output, acts, dead,
+    Client, Failure, Output, acts,
     output::{items, text, time},
     paint::{Paint, plain},
-    replay, trace, usage,
+    selected::Selected,
+    trace, usage,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -317,25 +318,15 @@ fn fields(filter: &Filter, status: Option<&str>) -> Map<String, Value> {
 
 /// What a request says of which deliveries are meant.
 fn body(selection: &Selection, status: Option<&str>) -> Result<Value, Failure> {
-    let filter = fields(&selection.filter, status);
-    let said = usize::from(!selection.ids.is_empty()) + usize::from(!filter.is_empty()) + usize::from(selection.all);
-    if said != 1 {
-        return Err(dead::which("deliveries", said));
-    }
-    let mut body = json!({ "dry_run": selection.dry_run, "all": selection.all });
-    if !selection.ids.is_empty() {
-        body["ids"] = json!(selection.ids);
-    }
-    if !filter.is_empty() {
-        body["filter"] = filter.into();
-    }
-    if let Some(rate) = selection.rate {
-        body["rate"] = rate.into();
-    }
-    if let Some(user) = replay::user() {
-        body["by"] = user.into();
-    }
-    Ok(body)
+    let selected = Selected {
+        what: "deliveries",
+        ids: &selection.ids,
+        filter: fields(&selection.filter, status),
+        all: selection.all,
+        dry_run: selection.dry_run,
+        rate: selection.rate,
+    };
+    selected.body()
 }
 
 async fn act(
