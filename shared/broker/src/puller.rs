@@ -4,7 +4,7 @@
 //! while its acknowledgement runs out. Heartbeats, lost consumers, new leaders and reconnections end
 //! in a new request; an owner sees messages and nothing else.
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::Pin, sync::atomic::Ordering, time::Duration};
 
 use async_nats::{StatusCode, Subscriber, jetstream::consumer};
 use bytes::Bytes;
@@ -35,6 +35,7 @@ struct Mended {
     pending: u64,
     inbox: String,
     answers: Subscriber,
+    connects: u64,
 }
 
 type Mending = Pin<Box<dyn Future<Output = Result<Mended, Error>> + Send>>;
@@ -59,9 +60,13 @@ pub struct Puller {
     /// round trip does not begin it again and again.
     mending: Option<Mending>,
     alarm: Pin<Box<Sleep>>,
-    /// For consumers that follow: the last sequences seen, in the stream and of this consumer.
+    /// For consumers that follow: the last sequences seen, in the stream and of this consumer, and how
+    /// many messages the last one said were to come.
     last_seq: u64,
     last_consumer_seq: u64,
+    last_pending: u64,
+    /// The connections that the client had made when the consumer was.
+    connects: u64,
     /// Messages that were there when the consumer was made and have not been returned.
     left: u64,
     pending_at_start: u64,
@@ -86,6 +91,7 @@ impl Puller {
             pending,
             inbox,
             answers,
+            connects,
         } = mend(broker.clone(), consumer, 0, Duration::ZERO).await?;
         Ok(Self {
             broker: broker.clone(),
@@ -102,6 +108,8 @@ impl Puller {
             alarm: Box::pin(tokio::time::sleep(SILENCE_MAX)),
             last_seq: 0,
             last_consumer_seq: 0,
+            last_pending: pending,
+            connects,
             left: pending,
             pending_at_start: pending,
         })
@@ -309,8 +317,14 @@ impl Puller {
         let place = message.place;
         if self.consumer.follows() {
             // Nothing is acknowledged, so what the server has sent into a connection that broke is
-            // not sent again: a gap in the consumer's own count shows it.
-            if place.consumer_seq != self.last_consumer_seq + 1 {
+            // not sent again: a gap in the consumer's own count shows it. The count shows no gap where
+            // the server had a message ready when the one who asked for it went away: of a snapshot it
+            // passes over that message. So over a new connection nothing of the consumer before counts,
+            // nor what leaves out one of those that were to come.
+            let skipped = place.consumer_seq != self.last_consumer_seq + 1
+                || (self.consumer.is_snapshot() && place.pending + 1 < self.last_pending)
+                || connects(&self.broker) != self.connects;
+            if skipped {
                 if self.mending.is_none() {
                     self.lost("messages were lost on the way");
                     self.mend_after(Duration::ZERO);
@@ -318,6 +332,7 @@ impl Puller {
                 return None;
             }
             self.last_consumer_seq = place.consumer_seq;
+            self.last_pending = place.pending;
             // A consumer that is made again while this one still sends begins with what it had sent.
             if place.seq <= self.last_seq {
                 return None;
@@ -358,11 +373,14 @@ impl Puller {
                 pending,
                 inbox,
                 answers,
+                connects,
             }) => {
                 let before = std::mem::replace(&mut self.answers, answers);
                 if consumer.follows() {
                     // The new consumer sends what the one before had not.
                     self.last_consumer_seq = 0;
+                    self.last_pending = pending;
+                    self.connects = connects;
                     if self.left > 0 {
                         self.left = pending;
                     }
@@ -443,6 +461,7 @@ async fn mend(broker: Broker, mut consumer: Consumer, last_seq: u64, wait: Durat
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
+    let connects = connects(&broker);
     let pending = consumer.ensure(&broker, last_seq).await?;
     let inbox = broker.client().new_inbox();
     let answers = broker
@@ -457,7 +476,14 @@ async fn mend(broker: Broker, mut consumer: Consumer, last_seq: u64, wait: Durat
         pending,
         inbox,
         answers,
+        connects,
     })
+}
+
+/// How many connections the client has made. Counted before anything comes over a new one, while the
+/// event that tells of it may come later.
+fn connects(broker: &Broker) -> u64 {
+    broker.client().statistics().connects.load(Ordering::Relaxed)
 }
 
 async fn mending(mending: &mut Option<Mending>) -> Result<Mended, Error> {

@@ -554,6 +554,11 @@ impl Consumer {
         self.follows
     }
 
+    /// Whether it begins with the newest message of each subject; not any more once it was made again.
+    pub(crate) fn is_snapshot(&self) -> bool {
+        self.config.deliver_policy == DeliverPolicy::LastPerSubject
+    }
+
     /// Makes it where it is missing, and returns how many messages it has not sent yet. One that
     /// follows is made anew each time, behind `last_seq`: what the one before has sent may be lost.
     pub(crate) async fn ensure(&mut self, broker: &Broker, last_seq: u64) -> Result<u64, Error> {
