@@ -45,9 +45,21 @@ pub struct Delivery {
     pub lane: Lane,
     /// The events: one, or the members of a digest in order.
     pub events: Vec<Accepted>,
-    /// How many integrations the event matched. 1 in a digest or a replay.
+    /// How many integrations the event matched. 1 in a replay; of a digest see `matched_each`.
     #[serde(default)]
     pub matched: u32,
+    /// Whether it is a digest, of one event too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub digest: bool,
+    /// How many integrations each event of a digest matched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matched_each: Vec<u32>,
+    /// The token of its key, where it goes in the order of its key: see [`order_key`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_key: Option<String>,
+    /// For this hop alone: the time at which a request was taken from the rate limit for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid: Option<Timestamp>,
     /// Expiry counts from here: acceptance, or the time of the replay.
     pub since: Timestamp,
     /// When the present hop is to be handled; `None` at once.
@@ -125,7 +137,22 @@ pub fn id(event_key: &str, integration: &str) -> String {
     hash::parts([event_key.as_bytes(), integration.as_bytes()])
 }
 
+/// The token of an order key: keys are any text, and tokens of subjects are not.
+pub fn order_key(integration: &str, key: &str) -> String {
+    hash::parts([b"order", integration.as_bytes(), key.as_bytes()])
+}
+
+/// The id of the digest that begins with this delivery of an event.
+pub fn digest_id(first: &str) -> String {
+    hash::parts([b"digest", first.as_bytes()])
+}
+
 impl Delivery {
+    /// How many integrations the event at this place matched.
+    pub fn matched_of(&self, index: usize) -> u32 {
+        self.matched_each.get(index).copied().unwrap_or(self.matched)
+    }
+
     /// The delivery of one event as the router first publishes it.
     pub fn first(event: Accepted, integration: &str, provider: &Name, revision: u64, matched: u32) -> Self {
         Self {
@@ -142,6 +169,10 @@ impl Delivery {
             since: event.at,
             events: vec![event],
             matched,
+            digest: false,
+            matched_each: Vec::new(),
+            order_key: None,
+            paid: None,
             due: None,
             notes: Vec::new(),
             suspends: None,
@@ -180,6 +211,7 @@ impl Delivery {
         Self {
             hop: self.hop.saturating_add(1),
             due: None,
+            paid: None,
             ..self.clone()
         }
     }

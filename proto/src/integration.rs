@@ -57,6 +57,9 @@ pub struct Integration {
     /// Texts of its owner instead of the provider's own form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
+    /// How fast, in which order and in what groups its deliveries go.
+    #[serde(default, skip_serializing_if = "Flow::is_default")]
+    pub flow: Flow,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -116,6 +119,111 @@ pub struct Template {
     pub body: Option<String>,
 }
 
+/// Seconds that a window of digests may take: 10 s to 1 h.
+pub const BATCH_WINDOW_SECS: std::ops::RangeInclusive<u32> = 10..=3_600;
+/// Seconds of a window of digests where a batch names none.
+pub const BATCH_WINDOW_SECS_DEFAULT: u32 = 60;
+/// Events that a digest may have.
+pub const BATCH_EVENTS: std::ops::RangeInclusive<u32> = 1..=1_000;
+/// Events of a digest where a batch names none.
+pub const BATCH_EVENTS_DEFAULT: u32 = 100;
+/// Bytes of events that a digest may have.
+pub const BATCH_BYTES_MAX: u64 = 512 * 1024;
+/// Requests in a span that a limit may allow.
+pub const RATE: std::ops::RangeInclusive<u32> = 1..=1_000_000;
+/// Seconds to a connection, where an integration names none.
+pub const CONNECT_TIMEOUT_SECS: u32 = 5;
+
+/// How fast, in which order and in what groups an integration's deliveries go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Requests in a span of time; `None` for what its provider has by default: see [`Integration::rate_limit`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
+    /// Several events as one delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
+    /// An expression over `event`: deliveries for which it has the same value go one after another, in
+    /// the order of acceptance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_by: Option<String>,
+    /// What a dead delivery means for those of its key behind it.
+    #[serde(default, skip_serializing_if = "OrderOnDead::is_release")]
+    pub order_on_dead: OrderOnDead,
+    /// Seconds to a connection; `None` for the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_timeout_secs: Option<u32>,
+}
+
+impl Flow {
+    /// Whether nothing is set.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Requests in spans of time that are aligned to the clock in UTC; `None` is without a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimit {
+    /// In each minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<u32>,
+    /// In each hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_hour: Option<u32>,
+    /// In each day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u32>,
+}
+
+impl RateLimit {
+    /// What a provider has where an integration names nothing: none for those whose targets are the
+    /// owner's own, 60 a minute for all others.
+    pub fn of_provider(provider: &str) -> Self {
+        let per_minute = match provider {
+            "webhook" | "nats" | "s3" | "gcs" | "prometheus" => None,
+            _ => Some(60),
+        };
+        Self {
+            per_minute,
+            ..Self::default()
+        }
+    }
+
+    /// Whether nothing is limited.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// When a digest closes: at the first of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Seconds after its first event.
+    pub window_secs: u32,
+    /// With so many events.
+    pub events_max: u32,
+}
+
+/// What a dead delivery means for those of its key behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderOnDead {
+    /// They go on.
+    #[default]
+    Release,
+    /// They wait until a person replays or discards the dead letter.
+    #[serde(other)]
+    Hold,
+}
+
+impl OrderOnDead {
+    /// Whether they go on.
+    pub const fn is_release(&self) -> bool {
+        matches!(self, Self::Release)
+    }
+}
+
 /// Ciphertext with the id of its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
@@ -152,6 +260,18 @@ impl Integration {
     /// How long a delivery may wait.
     pub fn expire_after(&self) -> Duration {
         Duration::from_secs(self.expire_after_secs.unwrap_or(EXPIRE_AFTER_SECS).into())
+    }
+
+    /// Requests in a span of time.
+    pub fn rate_limit(&self) -> RateLimit {
+        self.flow
+            .rate_limit
+            .unwrap_or_else(|| RateLimit::of_provider(self.provider.as_str()))
+    }
+
+    /// How long a connection may take.
+    pub fn connect_timeout(&self) -> Duration {
+        Duration::from_secs(self.flow.connect_timeout_secs.unwrap_or(CONNECT_TIMEOUT_SECS).into())
     }
 
     /// How long a request may take in all.

@@ -152,12 +152,12 @@ pub struct Attempt {
 impl Attempt {
     /// What became of a delivery without a request.
     pub fn unasked(delivery: &Delivery, next: Next, at: Timestamp) -> Self {
-        let events = delivery.events.iter().map(|accepted| EventRef {
+        let events = delivery.events.iter().enumerate().map(|(index, accepted)| EventRef {
             id: accepted.event.id.clone(),
             source: accepted.event.source.clone(),
             event_type: accepted.event.event_type.clone(),
             seq: accepted.seq,
-            matched: delivery.matched,
+            matched: delivery.matched_of(index),
         });
         Self {
             delivery: delivery.id.clone(),

@@ -61,6 +61,48 @@ pub struct State {
     /// While draining: what was accepted before this time is discarded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drop_before: Option<Timestamp>,
+    /// While draining: nothing is taken out before this time, as the target asked to be left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// What led to this phase.
+    #[serde(default, skip_serializing_if = "Cause::is_none")]
+    pub cause: Cause,
+    /// While draining after a suspension, and suspended again soon after: the wait of the probe that came
+    /// through, in seconds, so that a target which answers probes alone is not asked every minute.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub backoff_secs: u32,
+}
+
+/// What led to a phase.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cause {
+    /// Nothing that matters, or written before this was known.
+    #[default]
+    None,
+    /// The rate limit, or a target that asked to be left alone.
+    Limit,
+    /// The target answers more slowly than deliveries come, or the provider's stream did not answer.
+    Slow,
+    /// The target refuses us.
+    Refused,
+    /// Too many requests fail.
+    Failing,
+    /// Written by a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Cause {
+    /// Whether nothing is known of it.
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// The one delivery that finds out whether a suspended integration works again.

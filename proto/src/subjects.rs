@@ -17,6 +17,8 @@ pub const EVENTS: &str = "EVENTS";
 pub const PARKED: &str = "PARKED";
 /// The stream of members of open digests.
 pub const BATCH: &str = "BATCH";
+/// The stream of deliveries that go in the order of their keys.
+pub const ORDERED: &str = "ORDERED";
 /// The stream of dead letters.
 pub const DEAD: &str = "DEAD";
 /// The stream of attempts and of events without a route.
@@ -242,8 +244,63 @@ pub const PARKED_ALL: &str = "signalbox.parked.>";
 /// All that PARKED stores.
 pub const PARKED_SUBJECTS: [&str; 2] = [PARKED_ALL, "signalbox.parkgate.*"];
 
+/// Where the next members of an integration's digest wait.
+pub fn batch(org: &Name, integration: &str) -> String {
+    format!("signalbox.batch.{org}.{integration}")
+}
+
 /// All that BATCH stores.
 pub const BATCH_ALL: &str = "signalbox.batch.>";
+
+/// The key in STATE that fixes the members of the digest that an integration closes.
+pub fn manifest_key(integration: &str) -> String {
+    format!("digest.{integration}")
+}
+
+/// Partitions of ORDERED in which a provider's keys fall. Each has one worker at a time.
+pub const ORDER_PARTITIONS: u32 = 8;
+
+/// The partition of an order key: the token that [`crate::delivery::order_key`] made.
+pub fn order_partition(key: &str) -> u32 {
+    hash::fnv1a(key.as_bytes()) % ORDER_PARTITIONS
+}
+
+/// Where a delivery waits for its turn among those of its key.
+pub fn ordered(provider: &Name, org: &Name, integration: &str, key: &str) -> String {
+    let partition = order_partition(key);
+    format!("signalbox.ordered.{provider}.{partition}.{org}.{integration}.{key}")
+}
+
+/// Where the first delivery of a key is kept once it was tried.
+pub fn ordered_head(provider: &Name, org: &Name, integration: &str, key: &str) -> String {
+    let partition = order_partition(key);
+    format!("signalbox.orderedhead.{provider}.{partition}.{org}.{integration}.{key}")
+}
+
+/// All that ORDERED stores for a partition of a provider.
+pub fn ordered_of(provider: &Name, partition: u32) -> Vec<String> {
+    vec![
+        format!("signalbox.ordered.{provider}.{partition}.>"),
+        format!("signalbox.orderedhead.{provider}.{partition}.>"),
+    ]
+}
+
+/// All that ORDERED stores of an integration, or of all of an org.
+pub fn ordered_waiting(provider: &Name, org: &Name, integration: Option<&str>) -> Vec<String> {
+    let integration = integration.unwrap_or("*");
+    vec![
+        format!("signalbox.ordered.{provider}.*.{org}.{integration}.*"),
+        format!("signalbox.orderedhead.{provider}.*.{org}.{integration}.*"),
+    ]
+}
+
+/// All that ORDERED stores.
+pub const ORDERED_SUBJECTS: [&str; 2] = ["signalbox.ordered.>", "signalbox.orderedhead.>"];
+
+/// The key in LEASE of the worker that has the ordered deliveries of a partition of a provider.
+pub fn ordered_lease(provider: &Name, partition: u32) -> String {
+    format!("ordered.{provider}.{partition}")
+}
 
 /// Where a dead letter is stored. A part that is not known is `-`.
 pub fn dead(stage: Stage, org: Option<&Name>, provider: Option<&Name>, integration: Option<&str>) -> String {

@@ -55,6 +55,9 @@ fn fields_of_a_newer_version_are_skipped() {
     survives_more_fields(&samples::dead_input());
     survives_more_fields(&samples::integration());
     survives_more_fields(&samples::state());
+    survives_more_fields(&samples::delivery_of_a_digest());
+    survives_more_fields(&samples::integration_with_flow());
+    survives_more_fields(&samples::state_of_a_limited_one());
     survives_more_fields(&samples::mark());
     survives_more_fields(&samples::act());
 }

@@ -11,10 +11,10 @@ use signalbox_proto::{
     dead::Input,
     delivery::{Note, StepDone, Suspends, Unfiled},
     idempotency,
-    integration::{Filter, Sealed, Status, Subscription},
+    integration::{self, Filter, Flow, OrderOnDead, RateLimit, Sealed, Status, Subscription},
     ledger::Final,
     outcome::{Batch, EventRef, Next, OutcomeKind},
-    state::Probe,
+    state::{Cause, Probe},
     types::{Look, Registered, Tone},
     wire,
 };
@@ -154,6 +154,10 @@ pub(crate) fn delivery() -> Delivery {
             second,
         ],
         matched: 2,
+        digest: false,
+        matched_each: Vec::new(),
+        order_key: None,
+        paid: None,
         since: at(10),
         due: Some(at(130)),
         notes: vec![note()],
@@ -299,6 +303,7 @@ pub(crate) fn integration() -> Integration {
         expire_after_secs: Some(3_600),
         timeout_secs: Some(30),
         template: None,
+        flow: Flow::default(),
         created_at: at(0),
         updated_at: at(60),
     }
@@ -317,6 +322,48 @@ pub(crate) fn state() -> State {
         }),
         drain_per_second: Some(10),
         drop_before: Some(at(-3_600)),
+        ..State::default()
+    }
+}
+
+/// With all that came with flow control.
+pub(crate) fn delivery_of_a_digest() -> Delivery {
+    Delivery {
+        digest: true,
+        matched_each: vec![2, 1],
+        order_key: Some("ZF9NnSs-WajElo8lJ-FvjA".to_owned()),
+        paid: Some(at(11)),
+        ..delivery()
+    }
+}
+
+pub(crate) fn integration_with_flow() -> Integration {
+    Integration {
+        flow: Flow {
+            rate_limit: Some(RateLimit {
+                per_minute: Some(60),
+                per_hour: None,
+                per_day: Some(5_000),
+            }),
+            batch: Some(integration::Batch {
+                window_secs: 60,
+                events_max: 100,
+            }),
+            order_by: Some("event.agent_id".to_owned()),
+            order_on_dead: OrderOnDead::Hold,
+            connect_timeout_secs: Some(3),
+        },
+        ..integration()
+    }
+}
+
+pub(crate) fn state_of_a_limited_one() -> State {
+    State {
+        phase: Phase::Draining,
+        not_before: Some(at(90)),
+        cause: Cause::Limit,
+        backoff_secs: 120,
+        ..state()
     }
 }
 

@@ -160,6 +160,14 @@ fn differences(spec: &Spec, current: &Integration, secrets: Option<&Secrets>) ->
         ("expire_after", current.expire_after_secs == spec.expire_after_secs),
         ("timeout", current.timeout_secs == spec.timeout_secs),
         ("template", current.template == spec.template),
+        ("rate_limit", current.flow.rate_limit == spec.flow.rate_limit),
+        ("batch", current.flow.batch == spec.flow.batch),
+        ("order_by", current.flow.order_by == spec.flow.order_by),
+        ("order_on_dead", current.flow.order_on_dead == spec.flow.order_on_dead),
+        (
+            "connect_timeout",
+            current.flow.connect_timeout_secs == spec.flow.connect_timeout_secs,
+        ),
     ];
     rows.into_iter()
         .filter(|(_, same)| !same)
@@ -193,6 +201,7 @@ pub(crate) fn integration(
         expire_after_secs: spec.expire_after_secs,
         timeout_secs: spec.timeout_secs,
         template: spec.template.clone(),
+        flow: spec.flow.clone(),
         created_at: current.map_or(now, |current| current.created_at),
         updated_at: now,
     })

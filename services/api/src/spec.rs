@@ -12,7 +12,7 @@ use signalbox_matching::Condition;
 use signalbox_proto::{
     Name, Severity,
     integration::{
-        Filter, SCHEDULE_SECS, SCHEDULE_STEPS_MAX, STEP_SECS, Secrets, Subscription, TIMEOUT_SECS_RANGE, Template,
+        Filter, Flow, SCHEDULE_SECS, SCHEDULE_STEPS_MAX, STEP_SECS, Secrets, Subscription, TIMEOUT_SECS_RANGE, Template,
     },
     pattern::Pattern,
 };
@@ -24,6 +24,8 @@ use signalbox_runtime::duration;
 
 use crate::sealing::empty;
 
+mod flow;
+
 /// Seconds until a delivery may expire: 1 s to 30 days, as long as dead letters are kept.
 const EXPIRE_SECS: std::ops::RangeInclusive<u32> = 1..=30 * 86_400;
 /// Most type patterns of an integration.
@@ -34,8 +36,12 @@ const AGENTS_MAX: usize = 1_000;
 const AGENT_BYTES_MAX: usize = 256;
 
 /// What an integration may have.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 24] = [
+    "batch",
+    "batch_events",
+    "batch_window_seconds",
     "config",
+    "connect_timeout",
     "credentials",
     "enabled",
     "event_filters",
@@ -43,9 +49,12 @@ const KNOWN: [&str; 17] = [
     "expire_after",
     "filter",
     "name",
+    "order_by",
+    "order_on_dead",
     "org",
     "provider",
     "rate_limit",
+    "rate_limit_per_minute",
     "retry",
     "retry_count",
     "subscribed_events",
@@ -69,6 +78,7 @@ pub(crate) struct Spec {
     pub(crate) expire_after_secs: Option<u32>,
     pub(crate) timeout_secs: Option<u32>,
     pub(crate) template: Option<Template>,
+    pub(crate) flow: Flow,
 }
 
 /// What is stored of an integration: its config joined with its secrets, and its credentials.
@@ -133,7 +143,7 @@ pub(crate) fn check(
         events: reader.events(),
         filter: reader.filter(),
     };
-    reader.rate_limit();
+    let flow = reader.flow(entry);
     let expire_after_secs = reader.secs("expire_after", EXPIRE_SECS);
     let timeout_secs = reader.secs("timeout", TIMEOUT_SECS_RANGE);
     let template = reader.template(entry);
@@ -174,6 +184,7 @@ pub(crate) fn check(
                 expire_after_secs,
                 timeout_secs,
                 template,
+                flow,
             })
         }
         _ => Err(reader.errors),
@@ -378,21 +389,6 @@ impl<'a> Reader<'a> {
             }
         }
         filter
-    }
-
-    fn rate_limit(&mut self) {
-        match self.get("rate_limit") {
-            None => {}
-            Some(Value::String(text)) if text == "none" => {}
-            Some(_) => {
-                let until =
-                    planned::field("rate_limit").map_or_else(String::new, |version| format!(": {version} will"));
-                self.fail(
-                    "rate_limit",
-                    format!("is not enforced by this version{until}; write `rate_limit: none` until then"),
-                );
-            }
-        }
     }
 
     fn secs(&mut self, field: &str, range: std::ops::RangeInclusive<u32>) -> Option<u32> {

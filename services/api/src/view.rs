@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use signalbox_proto::{
-    Accepted, DeadLetter, Integration, Phase, State, Timestamp, delivery::Note, event::Event, integration::Status,
+    Accepted, DeadLetter, Integration, Phase, State, Timestamp,
+    delivery::Note,
+    event::Event,
+    integration::{Batch, RateLimit, Status},
 };
 use signalbox_providers::MASK;
 use signalbox_runtime::{Keyring, duration};
@@ -63,12 +66,14 @@ pub(crate) fn integration(integration: &Integration, state: &State, keyring: &Ke
         "filter": integration.subscription.filter,
         "config": config,
         "credentials": credentials,
-        "rate_limit": null,
-        "batch": null,
-        "order_by": null,
+        "rate_limit": rate_limit(integration.rate_limit()),
+        "batch": integration.flow.batch.map(batch),
+        "order_by": integration.flow.order_by,
+        "order_on_dead": integration.flow.order_on_dead,
         "retry": { "schedule": spans(integration.schedule()) },
         "expire_after": duration::format(integration.expire_after()),
         "timeout": duration::format(integration.timeout()),
+        "connect_timeout": duration::format(integration.connect_timeout()),
         "template": integration.template,
         "revision": integration.revision,
         "created_at": integration.created_at,
@@ -105,6 +110,25 @@ pub(crate) fn spec(integration: &Integration, keyring: &Keyring) -> Value {
     if let Some(template) = &integration.template {
         put("template", json!(template));
     }
+    let flow = &integration.flow;
+    if let Some(limit) = flow.rate_limit {
+        put("rate_limit", rate_limit(limit));
+    }
+    if let Some(given) = flow.batch {
+        put("batch", batch(given));
+    }
+    if let Some(order_by) = &flow.order_by {
+        put("order_by", json!(order_by));
+    }
+    if !flow.order_on_dead.is_release() {
+        put("order_on_dead", json!(flow.order_on_dead));
+    }
+    if flow.connect_timeout_secs.is_some() {
+        put(
+            "connect_timeout",
+            json!(duration::format(integration.connect_timeout())),
+        );
+    }
     if integration.status != Status::Active {
         put("enabled", json!(false));
     }
@@ -124,6 +148,18 @@ fn masked(integration: &Integration, keyring: &Keyring) -> (Value, Value) {
         ),
         _ => (public, json!(MASK)),
     }
+}
+
+/// A limit as it is written; without any it is the word `none`.
+fn rate_limit(limit: RateLimit) -> Value {
+    if limit.is_none() { json!("none") } else { json!(limit) }
+}
+
+fn batch(batch: Batch) -> Value {
+    json!({
+        "window": duration::format(Duration::from_secs(batch.window_secs.into())),
+        "events_max": batch.events_max,
+    })
 }
 
 fn spans(secs: &[u32]) -> Vec<String> {

@@ -31,7 +31,8 @@ use signalbox_broker::{
 };
 use signalbox_matching::index::Match;
 use signalbox_proto::{
-    Accepted, DeadLetter, DeadReason, Delivery, Lane, Record, Stage, State, Timestamp, dead::Input, subjects,
+    Accepted, DeadLetter, DeadReason, Delivery, Lane, Record, Stage, State, Timestamp, dead::Input,
+    delivery::order_key, subjects,
 };
 use signalbox_runtime::{
     Process,
@@ -268,9 +269,23 @@ impl Partition {
             let accepted = if index == last { event.take() } else { event.clone() };
             let accepted = accepted.expect("taken at the last match only");
             let target = &found.target;
-            let delivery = Delivery::first(accepted, &target.id, &target.provider, target.revision, matched);
+            let mut delivery = Delivery::first(accepted, &target.id, &target.provider, target.revision, matched);
             self.metrics.deliveries.inc();
+            if let Some(key) = &found.key {
+                delivery.order_key = Some(order_key(&target.id, key));
+                delivery.lane = Lane::Ordered;
+            }
+            // What goes in order, or as a digest, waits where it is whatever the integration's state.
+            let gathered = match (&found.key, target.batches) {
+                (Some(_), _) => Some(Hop::Order),
+                (None, true) => Some(Hop::Batch),
+                (None, false) => None,
+            };
             let other: BoxFuture<'static, _> = match (found.result, state) {
+                (Ok(()), _) if let Some(hop) = gathered => {
+                    let partition = self.clone();
+                    Box::pin(async move { partition.gather(&delivery, hop).await })
+                }
                 (Err(error), _) => {
                     let partition = self.clone();
                     Box::pin(async move { partition.bury_erring(delivery, &error.to_string()).await })
@@ -405,6 +420,13 @@ impl Partition {
                 };
             }
         })
+    }
+
+    /// Brings one delivery to those that it goes with, for as long as it takes.
+    async fn gather(&self, delivery: &Delivery, hop: Hop) -> Result<(), Error> {
+        self.until_taken(async || self.broker.hop_within(delivery, hop, self.stall()).await)
+            .await?;
+        Ok(())
     }
 
     /// An erring filter is an outcome that the owner sees.

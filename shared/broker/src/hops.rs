@@ -47,6 +47,10 @@ pub enum Hop {
     Deliver(Lane),
     /// To a worker in the retry lane, when it is due.
     Schedule(Timestamp),
+    /// Behind those of its key.
+    Order,
+    /// Among the members of the next digest of its integration.
+    Batch,
 }
 
 /// The publish of a hop. The delivery is the one of that hop: see [`Delivery::next_hop`].
@@ -64,6 +68,11 @@ pub fn publish_of(delivery: &Delivery, hop: Hop) -> Result<Publish, Error> {
             ));
             subjects::retry(provider, delivery.lane, org, integration, &delivery.id)
         }
+        Hop::Order => match &delivery.order_key {
+            Some(key) => subjects::ordered(provider, org, integration, key),
+            None => subjects::deliver(provider, Lane::Live, org, integration),
+        },
+        Hop::Batch => subjects::batch(org, integration),
     };
     Ok(Publish {
         subject: subject.into(),
@@ -94,6 +103,13 @@ impl Broker {
             .await?
             .await
             .map_err(|source| Error::Publish { subject, source })
+    }
+
+    /// The same, for so long at most.
+    pub async fn hop_within(&self, delivery: &Delivery, hop: Hop, deadline: Duration) -> Result<Ack, Error> {
+        let subject = delivery.integration.clone();
+        let receipt = self.publisher().send(publish_of(delivery, hop)?, Some(deadline)).await;
+        receipt.await.map_err(|source| Error::Publish { subject, source })
     }
 
     /// Puts a delivery into PARKED on condition that the gate is still the one the caller knows.

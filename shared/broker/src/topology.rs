@@ -89,6 +89,16 @@ pub fn streams(broker: &Broker) -> Vec<Config> {
             ..stream(subjects::BATCH, vec![subjects::BATCH_ALL.to_owned()], replicas)
         },
         Config {
+            // Its readers follow it, which a work queue does not allow; they remove what has ended.
+            duplicate_window: HOP_WINDOW,
+            allow_rollup: true,
+            ..stream(
+                subjects::ORDERED,
+                subjects::ORDERED_SUBJECTS.map(str::to_owned).to_vec(),
+                replicas,
+            )
+        },
+        Config {
             discard: DiscardPolicy::New,
             max_bytes: share(broker, 10),
             max_age: Duration::from_secs(config.dead_age_s),

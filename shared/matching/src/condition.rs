@@ -53,10 +53,12 @@ use cel::{
 };
 
 mod meter;
+mod order;
 mod prepare;
 mod view;
 
 use meter::{Meter, Pattern};
+pub use order::{KEY_BYTES_MAX, OrderBy};
 pub use view::EventView;
 
 /// Longest expression, in characters.
@@ -114,6 +116,12 @@ pub enum ConditionError {
     /// More than [`COST_MAX`] units.
     #[error("the condition costs too much on this event, more than {COST_MAX} units")]
     Cost,
+    /// An `order_by` that results in something which is no key.
+    #[error("order_by results in {0}, not in a text, a number or true or false")]
+    NotKey(String),
+    /// A key that is too long.
+    #[error("order_by results in a text of {0} bytes, more than {KEY_BYTES_MAX}")]
+    LongKey(usize),
     /// A fault of the evaluator, not of the condition.
     #[error("the condition stopped its evaluator")]
     Internal,
@@ -163,6 +171,21 @@ impl Condition {
 
     /// What the condition says of an event, and of a reading of nothing where.
     pub fn answer(&self, event: &EventView<'_>) -> Result<Answer, ConditionError> {
+        let read = |value: &CowVal<'_, '_>| {
+            value
+                .downcast_ref::<CelBool>()
+                .map(|holds| if *holds.inner() { Answer::True } else { Answer::False })
+                .ok_or_else(|| ConditionError::NotBool(value.get_type().name().to_owned()))
+        };
+        Ok(self.evaluate(event, read)?.unwrap_or_else(Answer::Absent))
+    }
+
+    /// What the expression results in, read by the caller; `Err` inside where it reads what is not there.
+    pub(crate) fn evaluate<T>(
+        &self,
+        event: &EventView<'_>,
+        read: impl Fn(&CowVal<'_, '_>) -> Result<T, ConditionError>,
+    ) -> Result<Result<T, Option<String>>, ConditionError> {
         let meter = Meter::new(COST_MAX, Arc::clone(&self.patterns));
         let variables = Variables { event, meter: &meter };
         // Resolved here, so that unreadable data is an error of its own.
@@ -171,12 +194,7 @@ impl Condition {
         context.set_variable_resolver(&variables);
         // No state outlives a panic: the context and the meter are dropped, the view is only read.
         let result = catch_unwind(AssertUnwindSafe(|| {
-            Value::resolve_val(&self.expression, &context).map(|value| {
-                value
-                    .downcast_ref::<CelBool>()
-                    .map(|holds| *holds.inner())
-                    .ok_or_else(|| ConditionError::NotBool(value.get_type().name().to_owned()))
-            })
+            Value::resolve_val(&self.expression, &context).map(|value| read(&value))
         }))
         .map_err(|_| ConditionError::Internal)?;
         // Before the result: `||` may have swallowed the refusal.
@@ -184,8 +202,8 @@ impl Condition {
             return Err(ConditionError::Cost);
         }
         match result {
-            Ok(holds) => holds.map(|holds| if holds { Answer::True } else { Answer::False }),
-            Err(error) if reads_nothing(&error) => Ok(Answer::Absent(absent(&error))),
+            Ok(read) => read.map(Ok),
+            Err(error) if reads_nothing(&error) => Ok(Err(absent(&error))),
             Err(error) => Err(ConditionError::Evaluation(cut(&explain(&error)))),
         }
     }

@@ -14,15 +14,18 @@ use signalbox_proto::{
     pattern::{InvalidPattern, Pattern, Token},
 };
 
-use crate::condition::{Condition, ConditionError, EventView};
+use crate::condition::{Condition, ConditionError, EventView, OrderBy};
 
 /// An integration that an event concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
     /// Which.
     pub target: Arc<Target>,
-    /// `Err` where its `where` could not be answered: the owner is told, and nothing is delivered.
+    /// `Err` where its `where` or its `order_by` could not be answered: the owner is told, and nothing
+    /// is delivered.
     pub result: Result<(), ConditionError>,
+    /// The key of its `order_by` for this event.
+    pub key: Option<String>,
 }
 
 /// What routing needs to know of an integration.
@@ -36,6 +39,8 @@ pub struct Target {
     pub org: Name,
     /// The integration's revision that matched.
     pub revision: u64,
+    /// Whether its events go as digests.
+    pub batches: bool,
 }
 
 /// All active integrations.
@@ -59,6 +64,7 @@ struct Entry {
     /// Where its patterns end, each once.
     ends: Box<[u32]>,
     filter: Option<Box<Filter>>,
+    order: Option<Box<Result<OrderBy, ConditionError>>>,
 }
 
 /// The conditions of a subscription, ready to be asked. [`mod@crate::explain`] asks the same.
@@ -129,15 +135,18 @@ impl Index {
             provider: self.join_provider(&integration.provider),
             org,
             revision: integration.revision,
+            batches: integration.flow.batch.is_some(),
         };
         let mut ends: Vec<u32> = patterns.iter().map(|pattern| self.insert(root, pattern)).collect();
         ends.sort_unstable();
         ends.dedup();
         let filter = Filter::of(&subscription.filter).map(Box::new);
+        let order = integration.flow.order_by.as_deref().map(OrderBy::compile).map(Box::new);
         let slot = self.slots.put(Entry {
             target: Arc::new(target),
             ends: ends.clone().into(),
             filter,
+            order,
         });
         for end in ends {
             if let Some(node) = self.nodes.get_mut(end) {
@@ -358,9 +367,18 @@ impl Entry {
                 },
             },
         };
+        let (result, key) = match (result, self.order.as_deref()) {
+            (Ok(()), Some(Ok(order))) => match order.key(view) {
+                Ok(key) => (Ok(()), key),
+                Err(error) => (Err(error), None),
+            },
+            (Ok(()), Some(Err(error))) => (Err(error.clone()), None),
+            (result, _) => (result, None),
+        };
         Some(Match {
             target: Arc::clone(&self.target),
             result,
+            key,
         })
     }
 }

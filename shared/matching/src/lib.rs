@@ -16,7 +16,7 @@ pub mod index;
 pub mod past;
 pub mod schema;
 
-pub use condition::{Condition, ConditionError, EventView};
+pub use condition::{Condition, ConditionError, EventView, OrderBy};
 pub use explain::{Verdict, explain, explain_view};
 pub use index::{Index, Match, Target};
 pub use past::{Choice, Past};

@@ -44,17 +44,7 @@ const PROVIDERS: &[Planned] = &[
 ];
 
 /// Fields of an integration that a version will enforce, by name.
-const FIELDS: &[(&str, &str)] = &[
-    ("batch", "0.3.0"),
-    ("batch_events", "0.3.0"),
-    ("batch_window_seconds", "0.3.0"),
-    ("connect_timeout", "0.3.0"),
-    ("health_check", "0.4.0"),
-    ("order_by", "0.3.0"),
-    ("order_on_dead", "0.3.0"),
-    ("rate_limit", "0.3.0"),
-    ("rate_limit_per_minute", "0.3.0"),
-];
+const FIELDS: &[(&str, &str)] = &[("health_check", "0.4.0")];
 
 /// All providers to come, the next version first, then by name.
 pub fn planned() -> &'static [Planned] {

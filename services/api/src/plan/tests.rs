@@ -24,6 +24,7 @@ fn spec(name: &str) -> Spec {
         expire_after_secs: None,
         timeout_secs: None,
         template: None,
+        flow: signalbox_proto::integration::Flow::default(),
     }
 }
 

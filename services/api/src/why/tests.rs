@@ -30,6 +30,7 @@ fn integration() -> Integration {
         expire_after_secs: Some(3_600),
         timeout_secs: None,
         template: None,
+        flow: signalbox_proto::integration::Flow::default(),
         created_at: Timestamp::from_secs(0),
         updated_at: Timestamp::from_secs(0),
     }

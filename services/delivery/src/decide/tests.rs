@@ -22,6 +22,7 @@ fn integration() -> Integration {
         expire_after_secs: None,
         timeout_secs: None,
         template: None,
+        flow: signalbox_proto::integration::Flow::default(),
         created_at: at(0),
         updated_at: at(0),
     }

@@ -26,6 +26,7 @@ fn integration(id: &str, revision: u64) -> Integration {
         expire_after_secs: None,
         timeout_secs: None,
         template: None,
+        flow: signalbox_proto::integration::Flow::default(),
         created_at: Timestamp::now(),
         updated_at: Timestamp::now(),
     }

@@ -9,7 +9,7 @@ use signalbox_proto::{
 
 use super::*;
 
-fn event(data: &str) -> Accepted {
+pub(super) fn event(data: &str) -> Accepted {
     Accepted {
         event: Event {
             id: "e-1".into(),

@@ -26,6 +26,7 @@ fn integration(id: &str, org: &str, events: &[&str]) -> Integration {
         expire_after_secs: None,
         timeout_secs: None,
         template: None,
+        flow: signalbox_proto::integration::Flow::default(),
         created_at: Timestamp::from_secs(0),
         updated_at: Timestamp::from_secs(0),
     }

@@ -28,6 +28,7 @@ fn integration(status: Status) -> Integration {
         expire_after_secs: None,
         timeout_secs: None,
         template: None,
+        flow: signalbox_proto::integration::Flow::default(),
         created_at: Timestamp::default(),
         updated_at: Timestamp::default(),
     }

@@ -21,6 +21,7 @@ fn integration(id: &str) -> Integration {
         expire_after_secs: None,
         timeout_secs: None,
         template: None,
+        flow: signalbox_proto::integration::Flow::default(),
         created_at: Timestamp::default(),
         updated_at: Timestamp::default(),
     }

@@ -22,6 +22,7 @@ fn a_replay_of_an_event_is_the_routers_own_delivery_in_the_acts_generation() {
         expire_after_secs: None,
         timeout_secs: None,
         template: None,
+        flow: signalbox_proto::integration::Flow::default(),
         created_at: Timestamp::default(),
         updated_at: Timestamp::default(),
     };
