@@ -189,8 +189,6 @@ async fn what_is_not_there_yet_is_refused_whole_or_left_out_where_asked() {
             ":15: integrations.linear: needs LINEAR_API_KEY, which is not set",
             ":16: integrations.sentry: the provider sentry comes with version 0.5.0",
             ":16: integrations.sentry: needs SENTRY_DSN, which is not set",
-            ":18: notifications.rate_limit: becomes `rate_limit: { per_hour: 30 }` of each notification integration, which \
-             this version does not enforce: 0.3.0 will",
             "--skip-unavailable",
         ] {
             assert!(error.contains(part), "{part}\n{error}");
@@ -211,10 +209,7 @@ async fn what_is_not_there_yet_is_refused_whole_or_left_out_where_asked() {
         .flatten()
         .filter_map(|left_out| left_out["block"].as_str())
         .collect();
-    assert_eq!(
-        left_out,
-        ["integrations.linear", "integrations.sentry", "notifications.rate_limit"]
-    );
+    assert_eq!(left_out, ["integrations.linear", "integrations.sentry"]);
     for block in left_out {
         assert!(error.contains(&format!("left out: {block}: ")), "{error}");
     }

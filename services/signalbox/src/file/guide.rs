@@ -45,13 +45,11 @@ pub(super) struct Reading<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Version {
     pub(super) provides: fn(&str) -> bool,
-    pub(super) enforces: fn(&str) -> bool,
 }
 
 impl Version {
     pub(super) const THIS: Self = Self {
         provides: |provider| signalbox_providers::find(provider).is_some(),
-        enforces: |field| planned::field(field).is_none(),
     };
 }
 
@@ -101,7 +99,7 @@ pub(super) fn translate(document: &Document, reading: &Reading<'_>) -> Translati
     }
     translation.refuse_same_names();
     if let Some(notifications) = file.get(NOTIFICATIONS) {
-        translation.limit(document, reading, notifications);
+        translation.limit(document, notifications);
     }
     translation
 }
@@ -170,7 +168,7 @@ impl Translation {
     }
 
     /// Shares the limit of all notifications out to the integrations that are such.
-    fn limit(&mut self, document: &Document, reading: &Reading<'_>, notifications: &Value) {
+    fn limit(&mut self, document: &Document, notifications: &Value) {
         let map = match notifications {
             Value::Null => return,
             Value::Object(map) => map,
@@ -201,35 +199,15 @@ impl Translation {
             .iter_mut()
             .filter(|made| is_notification(made.provider()))
             .collect();
-        if (reading.version.enforces)("rate_limit") {
-            for made in concerned {
-                made.value["rate_limit"] = limit.clone();
-                for (ours, given) in [("per_hour", "max_per_hour"), ("per_day", "max_per_day")] {
-                    let source = Source::Place(format!("{place}/{given}"));
-                    made.fields.insert(format!("rate_limit/{ours}"), source);
-                }
-                made.fields
-                    .insert("rate_limit".to_owned(), Source::Place(place.clone()));
+        for made in concerned {
+            made.value["rate_limit"] = limit.clone();
+            for (ours, given) in [("per_hour", "max_per_hour"), ("per_day", "max_per_day")] {
+                let source = Source::Place(format!("{place}/{given}"));
+                made.fields.insert(format!("rate_limit/{ours}"), source);
             }
-            return;
+            made.fields
+                .insert("rate_limit".to_owned(), Source::Place(place.clone()));
         }
-        let names: Vec<&str> = concerned.iter().map(|made| made.name()).collect();
-        let whose = if names.is_empty() {
-            "each notification integration".to_owned()
-        } else {
-            names.join(", ")
-        };
-        let until = planned::field("rate_limit").unwrap_or("a later version");
-        let limit = ["per_hour", "per_day"].map(|field| Some(format!("{field}: {}", limit.get(field)?)));
-        let limit = limit.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        self.unavailable(
-            reading,
-            &place,
-            format!(
-                "becomes `rate_limit: {{ {limit} }}` of {whose}, which this version does not enforce: {until} will; leave the \
-                 block out until then"
-            ),
-        );
     }
 
     /// The limit in our words.

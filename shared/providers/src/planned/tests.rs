@@ -20,7 +20,7 @@ fn other_names_lead_to_providers() {
     assert_eq!(provider(canonical("newrelic")).map(|row| row.version), Some("0.5.0"));
     assert!(crate::find(canonical("webhooks")).is_some());
     assert_eq!(
-        (provider("newrelic"), field("rate_limit"), field("retry")),
-        (None, Some("0.3.0"), None)
+        (provider("newrelic"), field("health_check"), field("retry")),
+        (None, Some("0.4.0"), None)
     );
 }

@@ -7,15 +7,13 @@ use crate::file::File;
 
 mod printed;
 
-/// A version in which all providers are there and all fields are enforced.
+/// A version in which all providers are there.
 const LATER: Version = Version {
     provides: |_| true,
-    enforces: |_| true,
 };
 /// The running version, by a definition that does not move.
 const NOW: Version = Version {
     provides: |provider| matches!(provider, "webhook" | "slack"),
-    enforces: |field| field != "rate_limit",
 };
 
 /// Every variable that the guide names, and those that the fixtures use.
@@ -373,10 +371,8 @@ fn what_this_version_does_not_have_is_refused_by_name_and_version_or_left_out_wh
             "i.yaml:4: integrations.linear: the provider linear comes with version 0.6.0",
             "i.yaml:4: integrations.linear: needs LINEAR_API_KEY, which is not set: the API key; set it, or write \
              `api_key` here",
-            "i.yaml:7: notifications.rate_limit: becomes `rate_limit: { per_hour: 30, per_day: 100 }` of slack, discord, \
-             which this version does not enforce: 0.3.0 will; leave the block out until then",
             &format!(
-                "3 of these are in later versions than this one ({}): --skip-unavailable leaves them out and goes on with \
+                "2 of these are in later versions than this one ({}): --skip-unavailable leaves them out and goes on with \
                  the rest",
                 env!("CARGO_PKG_VERSION")
             ),
@@ -386,13 +382,15 @@ fn what_this_version_does_not_have_is_refused_by_name_and_version_or_left_out_wh
     assert_eq!(values(&file).len(), 1);
     assert_eq!(values(&file)[0]["name"], "slack");
     assert_eq!(
+        values(&file)[0]["rate_limit"],
+        json!({ "per_hour": 30, "per_day": 100 })
+    );
+    assert_eq!(
         file.remarks(),
         [
             "left out: integrations.discord: the provider discord comes with version 0.5.0",
             "left out: integrations.linear: the provider linear comes with version 0.6.0",
             "left out: integrations.sentry: it is disabled, and the provider sentry comes with version 0.5.0",
-            "left out: notifications.rate_limit: becomes `rate_limit: { per_hour: 30, per_day: 100 }` of slack, which this \
-             version does not enforce: 0.3.0 will; leave the block out until then",
         ]
     );
 }
