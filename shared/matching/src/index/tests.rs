@@ -225,6 +225,48 @@ fn a_where_matches_or_not_or_errs_and_all_conditions_must_hold() {
 }
 
 #[test]
+fn a_match_says_its_key_and_whether_it_goes_as_a_digest() {
+    let ordered = |id: &str, order_by: &str| {
+        let mut integration = integration(id, "acme", &[">"]);
+        integration.flow.order_by = Some(order_by.to_owned());
+        integration
+    };
+    let mut batching = integration("4", "acme", &[">"]);
+    batching.flow.batch = Some(signalbox_proto::integration::Batch {
+        window_secs: 60,
+        events_max: 100,
+    });
+    let index = index(&[
+        ordered("1", "event.data.rate"),
+        ordered("2", "event.agent_id"),
+        ordered("3", "event.data"),
+        batching,
+    ]);
+    let mut found = Vec::new();
+    index.matches(&event("acme", "a.b"), &mut found);
+    let told: Vec<(&str, Option<&str>, bool, bool)> = found
+        .iter()
+        .map(|found| {
+            (
+                &*found.target.id,
+                found.key.as_deref(),
+                found.target.batches,
+                found.result.is_ok(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("1", Some("number 0.5"), false, true),
+            ("2", None, false, true),
+            ("3", None, false, false),
+            ("4", None, true, true),
+        ]
+    );
+}
+
+#[test]
 fn a_stored_pattern_that_is_none_covers_nothing_and_is_answered() {
     let mut index = Index::new();
     let invalid = index.upsert(&integration("a", "acme", &["x.**", "x.y", ""]));
