@@ -132,6 +132,10 @@ impl DeadFilter {
     }
 }
 
+/// The header of an input that an act sends in again: the act's id. Its org is not asked for its quota: it was, when the
+/// input first came, and an act has a rate of its own.
+pub const HEADER: &str = "signalbox-act";
+
 /// One act, as KV STATE carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Act {

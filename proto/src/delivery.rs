@@ -77,6 +77,9 @@ pub struct Delivery {
     /// A verdict already reached that could not be filed: the target is not called again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filed: Option<Unfiled>,
+    /// Of the first of a key, in ORDERED alone: it has died, and those behind it wait for a person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// Finished steps of a provider that sends several requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepDone>,
@@ -142,9 +145,12 @@ pub fn order_key(integration: &str, key: &str) -> String {
     hash::parts([b"order", integration.as_bytes(), key.as_bytes()])
 }
 
-/// The id of the digest that begins with this delivery of an event.
-pub fn digest_id(first: &str) -> String {
-    hash::parts([b"digest", first.as_bytes()])
+/// The id of the digest that begins with this delivery of an event, at this sequence of BATCH.
+///
+/// The sequence tells it from another digest that begins with the same delivery, should a router bring one
+/// twice: a receiver that knows repeats by their id must not take the second for the first.
+pub fn digest_id(first: &str, seq: u64) -> String {
+    hash::parts([b"digest", first.as_bytes(), &seq.to_be_bytes()])
 }
 
 impl Delivery {
@@ -178,6 +184,7 @@ impl Delivery {
             suspends: None,
             probe: false,
             filed: None,
+            held: false,
             steps: Vec::new(),
             replay: None,
             replay_of: None,

@@ -128,13 +128,18 @@ pub struct Event {
 impl Event {
     /// The identity of the event, (org, source, id), hashed: its message id in EVENTS.
     pub fn key(&self) -> String {
-        hash::parts([self.org.as_str().as_bytes(), self.source.as_bytes(), self.id.as_bytes()])
+        key(&self.org, &self.source, &self.id)
     }
 
     /// The source of an event that names none.
     pub fn default_source(org: &Name) -> String {
         format!("/{org}")
     }
+}
+
+/// The identity of an event, hashed: see [`Event::key`].
+pub fn key(org: &Name, source: &str, id: &str) -> String {
+    hash::parts([org.as_str().as_bytes(), source.as_bytes(), id.as_bytes()])
 }
 
 /// An event with its place in EVENTS.

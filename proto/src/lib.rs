@@ -7,8 +7,10 @@
 //! This crate decides nothing that needs I/O and imports no other crate of the workspace.
 
 pub mod act;
+pub mod bounds;
 pub mod dead;
 pub mod delivery;
+pub mod digest;
 pub mod event;
 pub mod fingerprint;
 pub mod hash;

@@ -3,6 +3,8 @@
 //! The state says what to do; the gate in PARKED decides races. A closed gate has the sequence
 //! that [`State::gate`] names, and every park is published on condition that this is still so.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -67,10 +69,44 @@ pub struct State {
     /// What led to this phase.
     #[serde(default, skip_serializing_if = "Cause::is_none")]
     pub cause: Cause,
-    /// While draining after a suspension, and suspended again soon after: the wait of the probe that came
-    /// through, in seconds, so that a target which answers probes alone is not asked every minute.
+    /// The wait of the probe that came through last, in seconds, so that a target which answers probes
+    /// alone is not asked every minute; while suspended, the first wait of this suspension.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub backoff_secs: u32,
+    /// When it was last let go after a suspension, for as long as that matters: see [`State::is_half_open`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered_at: Option<Timestamp>,
+}
+
+impl State {
+    /// The first wait of a suspension that begins now: `first_secs`, or twice the wait that led to the last
+    /// recovery where that is not long ago.
+    pub fn next_backoff_secs(&self, first_secs: u32, now: Timestamp) -> u32 {
+        let doubled = self
+            .recovered_at
+            .filter(|at| now.since(*at) < FLAP_WITHIN)
+            .map_or(0, |_| self.backoff_secs.saturating_mul(2));
+        doubled.max(first_secs).min(PROBE_LAST_SECS)
+    }
+
+    /// Whether what waited during a suspension is still being let out: a target that fails again now is
+    /// suspended after a few requests.
+    pub fn is_half_open(&self) -> bool {
+        self.phase == Phase::Draining && self.recovered_at.is_some()
+    }
+
+    /// What a change to a phase that deliveries flow in keeps of a recovery that is not long ago.
+    #[must_use]
+    pub fn keeping_recovery_of(self, before: &Self, now: Timestamp) -> Self {
+        match before.recovered_at.filter(|at| now.since(*at) < FLAP_WITHIN) {
+            None => self,
+            recovered_at => Self {
+                recovered_at,
+                backoff_secs: before.backoff_secs,
+                ..self
+            },
+        }
+    }
 }
 
 /// What led to a phase.
@@ -120,6 +156,8 @@ pub struct Probe {
 pub const PROBE_FIRST_SECS: u32 = 60;
 /// The longest wait of a probe, in seconds.
 pub const PROBE_LAST_SECS: u32 = 3_600;
+/// A suspension within this time of a recovery goes on where the last one was; a longer health is forgiven.
+pub const FLAP_WITHIN: Duration = Duration::from_secs(600);
 
 impl Probe {
     /// The wait after one more probe that failed.

@@ -286,16 +286,65 @@ pub fn ordered_of(provider: &Name, partition: u32) -> Vec<String> {
 }
 
 /// All that ORDERED stores of an integration, or of all of an org.
-pub fn ordered_waiting(provider: &Name, org: &Name, integration: Option<&str>) -> Vec<String> {
+pub fn ordered_waiting(provider: &Name, org: &Name, integration: Option<&str>) -> [String; 2] {
     let integration = integration.unwrap_or("*");
-    vec![
+    [
         format!("signalbox.ordered.{provider}.*.{org}.{integration}.*"),
         format!("signalbox.orderedhead.{provider}.*.{org}.{integration}.*"),
     ]
 }
 
+/// Where the worker of a partition marks how far it knows what was routed: what is stored before is seen before.
+pub fn ordered_mark(provider: &Name, partition: u32) -> String {
+    format!("signalbox.orderedmark.{provider}.{partition}")
+}
+
 /// All that ORDERED stores.
-pub const ORDERED_SUBJECTS: [&str; 2] = ["signalbox.ordered.>", "signalbox.orderedhead.>"];
+pub const ORDERED_SUBJECTS: [&str; 3] = ["signalbox.ordered.>", "signalbox.orderedhead.>", "signalbox.orderedmark.>"];
+
+/// All deliveries that ORDERED has.
+pub const ORDERED_ALL: &str = "signalbox.ordered.>";
+
+/// The deliveries that ORDERED has of a provider.
+pub fn ordered_all(provider: &Name) -> String {
+    format!("signalbox.ordered.{provider}.>")
+}
+
+/// What stands for a message of ORDERED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderedKind {
+    /// A delivery behind those of its key.
+    Queued,
+    /// The state of the first of a key.
+    Head,
+    /// How far a worker knows what was routed.
+    Mark,
+}
+
+/// Reads the kind and the key's token from a subject of ORDERED.
+pub fn read_ordered(subject: &str) -> Option<(OrderedKind, &str)> {
+    let kind = match subject.split('.').nth(1)? {
+        "ordered" => OrderedKind::Queued,
+        "orderedhead" => OrderedKind::Head,
+        "orderedmark" => OrderedKind::Mark,
+        _ => return None,
+    };
+    Some((kind, subject.rsplit('.').next()?))
+}
+
+/// The key in LEASE of a process that takes ordered deliveries of a provider: those that are there share the
+/// partitions out.
+pub fn ordered_worker(provider: &Name, instance: &str) -> String {
+    format!("orderedworker.{provider}.{instance}")
+}
+
+/// The keys in LEASE of all that [`ordered_worker`] and [`ordered_lease`] name, as subjects of the bucket.
+pub fn ordered_leases(provider: &Name) -> [String; 2] {
+    [
+        format!("$KV.{LEASE}.orderedworker.{provider}.*"),
+        format!("$KV.{LEASE}.ordered.{provider}.*"),
+    ]
+}
 
 /// The key in LEASE of the worker that has the ordered deliveries of a partition of a provider.
 pub fn ordered_lease(provider: &Name, partition: u32) -> String {
@@ -405,6 +454,16 @@ pub fn state_key(integration: &str) -> String {
 /// The key of an act in STATE.
 pub fn act_key(act: &str) -> String {
     format!("act.{act}")
+}
+
+/// The key in STATE of the high-water marks that something is above.
+pub const fn marks_key() -> &'static str {
+    "bounds.marks"
+}
+
+/// The key in STATE of the storage budget.
+pub const fn budget_key() -> &'static str {
+    "bounds.budget"
 }
 
 /// The key in STATE of the generation that was drawn last for a replay.

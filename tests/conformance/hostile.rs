@@ -312,6 +312,7 @@ pub(crate) fn hostile(index: usize) -> Delivery {
     let mut random = Random::of(index as u64);
     let mut delivery = delivery(hostile_event(&mut random, index), index as u64 + 1);
     if random.one_in(10) {
+        delivery.digest = true;
         random.room = EVENT_CHARS_MAX;
         for more in 0..random.below(120) {
             let mut next = delivery.event().clone();

@@ -28,3 +28,36 @@ fn the_wait_of_a_probe_doubles_up_to_an_hour() {
         PROBE_LAST_SECS
     );
 }
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(1_700_000_000 + secs)
+}
+
+#[test]
+fn a_suspension_soon_after_a_recovery_waits_twice_as_long_and_a_longer_health_is_forgiven() {
+    let mut state = State::default();
+    assert_eq!(state.next_backoff_secs(60, at(0)), 60);
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        state.backoff_secs = state.next_backoff_secs(60, at(599));
+        state.recovered_at = Some(at(0));
+        waits.push(state.backoff_secs);
+    }
+    assert_eq!(waits, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600]);
+    assert_eq!(state.next_backoff_secs(60, at(600)), 60);
+}
+
+#[test]
+fn a_recovery_is_kept_for_as_long_as_it_matters() {
+    let before = State {
+        phase: Phase::Draining,
+        backoff_secs: 120,
+        recovered_at: Some(at(0)),
+        ..State::default()
+    };
+    assert!(before.is_half_open());
+    let open = State::default().keeping_recovery_of(&before, at(599));
+    assert_eq!((open.backoff_secs, open.recovered_at), (120, Some(at(0))));
+    assert!(!open.is_half_open(), "what waited is out");
+    assert_eq!(State::default().keeping_recovery_of(&before, at(600)), State::default());
+}

@@ -157,6 +157,7 @@ pub(crate) fn delivery() -> Delivery {
         digest: false,
         matched_each: Vec::new(),
         order_key: None,
+        held: false,
         paid: None,
         since: at(10),
         due: Some(at(130)),
@@ -363,6 +364,7 @@ pub(crate) fn state_of_a_limited_one() -> State {
         not_before: Some(at(90)),
         cause: Cause::Limit,
         backoff_secs: 120,
+        recovered_at: Some(at(30)),
         ..state()
     }
 }

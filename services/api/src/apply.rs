@@ -281,9 +281,11 @@ impl Shared {
             .in_parked(&integration.org, id)
             .await
             .map_err(problems::broker)?;
+        let gathered = self.broker.in_groups(provider, &integration.org, id).await;
+        let held = parked + gathered.map_err(problems::broker)?;
         let providers = self.broker.providers().await.map_err(problems::broker)?;
         if !providers.contains(provider) {
-            return Ok(parked);
+            return Ok(held);
         }
         let lanes = self.broker.in_lanes(provider, id).await.map_err(problems::broker)?;
         let stream = subjects::deliver_stream(provider);
@@ -292,7 +294,7 @@ impl Shared {
             .subject_counts(&stream, &subjects::retry_of(provider, id))
             .await
             .map_err(problems::broker)?;
-        Ok(parked + lanes + retries.values().sum::<u64>())
+        Ok(held + lanes + retries.values().sum::<u64>())
     }
 
     /// The integration of an org with this id or name.

@@ -1,5 +1,7 @@
 //! `GET /v1/doctor`: what is wrong with this installation, and the remedy.
 
+mod room;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
@@ -79,6 +81,7 @@ pub(crate) async fn doctor(State(shared): App, mut query: Query) -> Result<Json<
     let integrations = shared.directory.all();
     let mut findings = vec![ok(format!("nats-server is {}", shared.broker.server_version()))];
     shared.check_streams(&mut findings).await.map_err(problems::broker)?;
+    shared.check_room(now, &mut findings).await.map_err(problems::broker)?;
     shared
         .check_consumers(&integrations, &mut findings)
         .await

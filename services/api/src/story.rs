@@ -1,7 +1,7 @@
 //! What the streams know of deliveries, put together: one [`Story`] each.
 //!
 //! Four places know something of a delivery. OUTCOMES has its attempts and its end, DEAD what was given up (and what
-//! was done with it since), the provider's stream and PARKED what still waits. A reader says which deliveries it wants
+//! was done with it since), the provider's stream, ORDERED, BATCH and PARKED what still waits. A reader says which deliveries it wants
 //! ([`Wanted`]) and hands what it reads to [`Stories`], which passes by what is of others. [`Story::view`] is a delivery
 //! as answers show it.
 //!
@@ -11,6 +11,7 @@
 
 mod read;
 mod wanted;
+pub(crate) mod windows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,6 +20,7 @@ use signalbox_broker::{Message, browse::Stored};
 use signalbox_proto::{
     Accepted, Attempt, DeadLetter, Delivery, Integration, Name, Phase, State, Timestamp,
     act::{Did, Mark},
+    digest,
     ledger::{Final, Row},
     outcome::{EventRef, Next},
     subjects, wire,
@@ -27,9 +29,6 @@ use signalbox_proto::{
 use crate::view;
 
 pub(crate) use wanted::Wanted;
-
-/// The type of a delivery of several events.
-pub(crate) const DIGEST: &str = "signalbox.digest";
 
 /// What is known of the deliveries that a reader wants.
 pub(crate) struct Stories<'a> {
@@ -55,6 +54,8 @@ pub(crate) struct Story {
     pub(crate) provider: String,
     /// What it delivers: one event, or the members of a digest.
     pub(crate) events: Vec<EventRef>,
+    /// Whether it is a digest, of one event too.
+    pub(crate) is_digest: bool,
     /// When its first event was accepted, where a place that keeps events knows.
     pub(crate) accepted_at: Option<Timestamp>,
     /// In the order in which they came out of OUTCOMES; see [`Story::attempts`].
@@ -93,8 +94,35 @@ pub(crate) enum Place {
     Lane,
     /// Scheduled in its provider's stream.
     Schedule,
+    /// In ORDERED, behind those of its key or as the first of them.
+    Ordered,
+    /// In BATCH, as a member of the next digest.
+    Batch,
     /// In PARKED.
     Parked,
+}
+
+impl Place {
+    /// The place that a message of a queue is in.
+    pub(crate) fn of(stream: &str, subject: &str) -> Self {
+        match stream {
+            subjects::PARKED => Self::Parked,
+            subjects::BATCH => Self::Batch,
+            subjects::ORDERED => Self::Ordered,
+            _ if subjects::is_retry(subject) => Self::Schedule,
+            _ => Self::Lane,
+        }
+    }
+
+    /// Whether what waits here counts as parked.
+    pub(crate) fn is_parked(self, delivery: &Delivery) -> bool {
+        match self {
+            Self::Parked | Self::Batch => true,
+            // The first of a key, once it was tried, waits for its next attempt as any other does.
+            Self::Ordered => delivery.attempt == 0 || delivery.due.is_none(),
+            Self::Lane | Self::Schedule => false,
+        }
+    }
 }
 
 impl<'a> Stories<'a> {
@@ -142,6 +170,7 @@ impl<'a> Stories<'a> {
         }
         let story = self.of(&attempt.delivery, &attempt.integration, &attempt.provider);
         if story.events.is_empty() {
+            story.is_digest = attempt.is_digest();
             story.events.clone_from(&attempt.events);
         }
         if let Next::Final(state) = attempt.next {
@@ -214,10 +243,14 @@ impl<'a> Stories<'a> {
         }
     }
 
-    /// As [`Stories::wait`], from the bytes of a queue.
-    fn wait_stored(&mut self, stored: &Stored, place: Place) {
+    /// As [`Stories::wait`], from the bytes of a queue. A member of a digest goes when its window ends, which its own
+    /// bytes do not say.
+    fn wait_stored(&mut self, stored: &Stored, place: Place, ends: Option<Timestamp>) {
         match wire::decode_delivery(&stored.body) {
-            Ok(delivery) => self.wait(delivery, place),
+            Ok(delivery) => {
+                let due = ends.or(delivery.due);
+                self.wait(Delivery { due, ..delivery }, place);
+            }
             Err(error) => tracing::error!(%error, subject = stored.subject, seq = stored.seq, "cannot read a delivery"),
         }
     }
@@ -248,13 +281,14 @@ impl Story {
     /// Takes what an envelope says of the events.
     fn learn(&mut self, delivery: &Delivery) {
         self.accepted_at = delivery.events.first().map(|accepted| accepted.at);
+        self.is_digest = delivery.is_digest();
         if self.events.is_empty() {
-            let refs = delivery.events.iter().map(|accepted| EventRef {
+            let refs = delivery.events.iter().enumerate().map(|(index, accepted)| EventRef {
                 id: accepted.event.id.clone(),
                 source: accepted.event.source.clone(),
                 event_type: accepted.event.event_type.clone(),
                 seq: accepted.seq,
-                matched: delivery.matched,
+                matched: delivery.matched_of(index),
             });
             self.events = refs.collect();
         }
@@ -358,6 +392,8 @@ impl Story {
     pub(crate) fn status(&self, state: &State) -> (&'static str, Option<&'static str>) {
         match (self.moving(), self.ended()) {
             (Some((_, Place::Parked)), _) => ("parked", Some(waits_for(state.phase))),
+            (Some((_, Place::Batch)), _) => ("parked", Some("batch")),
+            (Some((delivery, Place::Ordered)), _) if Place::Ordered.is_parked(delivery) => ("parked", Some("order")),
             (Some((delivery, _)), _) if delivery.attempt > 0 => ("retrying", None),
             (Some(_), _) => ("pending", None),
             (None, Some(ended)) => (ended.as_str(), None),
@@ -373,7 +409,8 @@ impl Story {
     /// When it goes to its target again, as far as that is known.
     pub(crate) fn next_attempt_at(&self) -> Option<Timestamp> {
         match self.moving() {
-            Some((delivery, Place::Schedule | Place::Lane)) => delivery.due,
+            // Of a member of a digest its reader has put the end of the window there.
+            Some((delivery, Place::Schedule | Place::Lane | Place::Ordered | Place::Batch)) => delivery.due,
             Some((_, Place::Parked)) => None,
             None if self.ended().is_none() => self.attempts().last().and_then(|attempt| attempt.next_at),
             None => None,
@@ -420,14 +457,15 @@ impl Story {
         let noted = self.notes();
         let (status, waiting_for) = self.status(state);
         let event = match self.events.as_slice() {
-            [event] => Some((event.id.clone(), event.event_type.to_string())),
+            [event] if !self.is_digest => Some((event.id.clone(), event.event_type.to_string())),
             // A digest is an event of its own kind; its members are in `event_ids`.
-            [first, ..] => Some((first.id.clone(), DIGEST.to_owned())),
+            [first, ..] => Some((first.id.clone(), digest::EVENT_TYPE.to_owned())),
             [] => None,
         };
         let (event_id, event_type) = event.unzip();
-        let members =
-            (self.events.len() > 1).then(|| self.events.iter().map(|event| event.id.as_str()).collect::<Vec<_>>());
+        let members = self
+            .is_digest
+            .then(|| self.events.iter().map(|event| event.id.as_str()).collect::<Vec<_>>());
         let document = json!({
             "id": self.id,
             "integration_id": self.integration,

@@ -413,8 +413,8 @@ impl Running {
         put("event_id", json!(attempt.events.first().map(|event| &event.id)));
         let event_type = match attempt.events.as_slice() {
             [] => None,
-            [event] => Some(event.event_type.as_str()),
-            [..] => Some(story::DIGEST),
+            [event] if !attempt.is_digest() => Some(event.event_type.as_str()),
+            [..] => Some(signalbox_proto::digest::EVENT_TYPE),
         };
         put("event_type", json!(event_type));
         put("events", json!(attempt.events.len()));

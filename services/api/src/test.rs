@@ -12,9 +12,11 @@ use std::{collections::BTreeMap, time::Instant};
 
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
-use signalbox_broker::Error as BrokerError;
+use signalbox_broker::{Error as BrokerError, holding::Suspension};
 use signalbox_proto::{
-    Accepted, Delivery, Event, Integration, Outcome, Phase, RawJson, State as Held, Timestamp, integration::Status,
+    Accepted, Delivery, Event, Integration, Outcome, Phase, RawJson, State as Held, Timestamp,
+    integration::Status,
+    state::{Cause, PROBE_FIRST_SECS},
     types,
 };
 use signalbox_providers::{
@@ -115,6 +117,7 @@ fn message(tested: &Tested) -> String {
 /// Sends the lightest proof there is, and says what came of it.
 async fn prove(client: &Client, target: &dyn AnyTarget, integration: &Integration) -> Tested {
     let timeout = target.about().timeout;
+    let client = &client.connecting_within(integration.connect_timeout());
     if let Some(Request::Http(request)) = target.probe(Timestamp::now()) {
         return match client.send(request, timeout).await {
             Ok(response) => Tested {
@@ -228,7 +231,13 @@ impl Shared {
                 }
             }
             Some(reason) if integration.status == Status::Active => {
-                self.broker.suspend(id, reason, None, now).await.map(|_| ())
+                let suspension = Suspension {
+                    reason,
+                    cause: Cause::Refused,
+                    probe: None,
+                    first_secs: PROBE_FIRST_SECS,
+                };
+                self.broker.suspend(id, suspension, now).await.map(|_| ())
             }
             Some(reason) => self.note(id, reason).await,
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use signalbox_proto::{
-    Accepted, DeadLetter, Integration, Phase, State, Timestamp,
+    Accepted, DeadLetter, Delivery, Integration, Phase, State, Timestamp,
     delivery::Note,
     event::Event,
     integration::{Batch, RateLimit, Status},
@@ -215,6 +215,7 @@ pub(crate) fn dead_letter(
         "provider": delivery.map(|delivery| &delivery.provider),
         "integration_id": delivery.map(|delivery| &delivery.integration),
         "event": delivery.and_then(|delivery| delivery.events.first()).map(accepted),
+        "event_ids": delivery.filter(|delivery| delivery.is_digest()).map(members),
         "input_base64": letter.input.as_ref().map(|input| STANDARD.encode(&input.body)),
         "delivery_id": delivery.map(|delivery| &delivery.id),
         "attempts": attempts,
@@ -233,4 +234,10 @@ pub(crate) fn note(note: &Note) -> Value {
         "response_code": note.response_code,
         "error_message": note.error_message,
     })
+}
+
+/// The ids of the events of a digest.
+fn members(delivery: &Delivery) -> Vec<&str> {
+    let ids = delivery.events.iter().map(|accepted| accepted.event.id.as_str());
+    ids.collect()
 }

@@ -93,7 +93,12 @@ fn waits(
     let failed = last.and_then(|note| note.error_message.clone());
     match place {
         Place::Parked => parked(state, integration, &story.integration, &expires),
-        Place::Schedule | Place::Lane => {
+        Place::Batch => gathered(delivery, integration, &expires),
+        Place::Ordered if place.is_parked(delivery) => Why::new(
+            "it goes in the order of its key, and others of its key are before it",
+            format!("it goes when those before it have ended{expires}"),
+        ),
+        Place::Schedule | Place::Lane | Place::Ordered => {
             let why = match (failed, last.map(|note| note.outcome)) {
                 _ if delivery.probe && state.phase == Phase::Suspended => refuses(state),
                 (Some(error), Some(OutcomeKind::Suspend)) => {
@@ -145,6 +150,17 @@ pub(crate) fn step(story: &Story, integration: Option<&Integration>) -> Option<(
     let (delivery, place) = story.moving()?;
     let steps = integration?.schedule().len();
     (place != Place::Parked && delivery.retries > 0).then_some((delivery.retries, steps))
+}
+
+/// What is a member of the next digest. `due` is when its window ends.
+fn gathered(delivery: &Delivery, integration: Option<&Integration>, expires: &str) -> Why {
+    let most = integration.and_then(|integration| integration.flow.batch);
+    let most = most.map_or_else(String::new, |batch| format!(", or with {} events", batch.events_max));
+    let next = match delivery.due {
+        Some(due) => format!("it closes at {}{most}{expires}", at(due)),
+        None => format!("it closes when its window is over{most}{expires}"),
+    };
+    Why::new("it is a member of the next digest of its integration", next)
 }
 
 fn parked(state: &State, integration: Option<&Integration>, id: &str, expires: &str) -> Why {

@@ -1,7 +1,7 @@
 //! The section `delivery` of the settings.
 
 use serde::Deserialize;
-use signalbox_proto::Lane;
+use signalbox_proto::{Lane, state::PROBE_LAST_SECS};
 
 /// How deliveries reach their targets.
 #[derive(Clone, Debug, Deserialize)]
@@ -17,6 +17,14 @@ pub struct Config {
     pub bulk_max: usize,
     /// Requests that one worker has under way for one integration; 1 to 1,000.
     pub integration_in_flight_max: usize,
+    /// Requests that one worker has under way for one org to targets that do not answer quickly; 1 to 10,000.
+    pub org_in_flight_max: usize,
+    /// Requests that must have failed in a minute before an integration is left alone; 1 to 100,000.
+    pub breaker_failures_min: u32,
+    /// So many of a hundred answers must be failures before an integration is left alone; 1 to 100.
+    pub breaker_failed_percent: u32,
+    /// The wait of the first probe of a suspended integration, in seconds; 1 to 3,600.
+    pub probe_first_s: u32,
     /// How long a delivery waits inside a worker for a place of its integration, in milliseconds;
     /// 10 to 10,000.
     pub place_wait_ms: u64,
@@ -40,6 +48,10 @@ impl Config {
             self.integration_in_flight_max,
             1..=1_000,
         )?;
+        bound("delivery.org_in_flight_max", self.org_in_flight_max, 1..=10_000)?;
+        bound("delivery.breaker_failures_min", self.breaker_failures_min, 1..=100_000)?;
+        bound("delivery.breaker_failed_percent", self.breaker_failed_percent, 1..=100)?;
+        bound("delivery.probe_first_s", self.probe_first_s, 1..=PROBE_LAST_SECS)?;
         bound("delivery.place_wait_ms", self.place_wait_ms, 10..=10_000)?;
         bound("delivery.drain_ms", self.drain_ms, 0..=300_000)?;
         bound("delivery.memory_ms", self.memory_ms, 0..=600_000)?;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use signalbox_proto::{
-    DeadReason, Delivery, Integration, Outcome, Phase, State, Timestamp, hash, integration::Status, state::Probe,
+    DeadReason, Delivery, Integration, Outcome, Phase, State, Timestamp, hash,
+    integration::Status,
+    state::{Cause, Probe},
 };
 
 /// Jitter of a step, to both sides, in thousandths.
@@ -19,6 +21,9 @@ pub(crate) enum Admission {
     Go,
     /// It waits in PARKED, behind the gate of this state.
     Park(State),
+    /// It was chosen to probe its integration, and whoever chose it died before it was scheduled: it goes
+    /// as the probe of this state, at its time.
+    Probe(State),
     /// It ends without a request.
     End(DeadReason, &'static str),
 }
@@ -38,14 +43,16 @@ pub(crate) fn admit(
     }
     let Some(state) = state else { return Admission::Go };
     match state.phase {
+        // Its target asked one of the workers to wait: all of them do.
+        Phase::Draining if state.not_before.is_some_and(|until| now < until) => Admission::Park(state.clone()),
         Phase::Open | Phase::Draining => Admission::Go,
         Phase::Paused | Phase::Unknown => Admission::Park(state.clone()),
         Phase::Suspended => {
             let chosen = state.probe.as_ref().is_some_and(|probe| probe.delivery == delivery.id);
-            if delivery.probe && chosen {
-                Admission::Go
-            } else {
-                Admission::Park(state.clone())
+            match (chosen, delivery.probe) {
+                (true, true) => Admission::Go,
+                (true, false) => Admission::Probe(state.clone()),
+                (false, _) => Admission::Park(state.clone()),
             }
         }
     }
@@ -66,7 +73,15 @@ pub(crate) enum Verdict {
     /// The probe of its suspended integration failed: it probes again.
     ProbeAgain(Probe),
     /// Its integration is to be suspended, and this delivery is to probe it.
-    Suspend,
+    Suspend {
+        /// Whether the target refuses us, or fails.
+        cause: Cause,
+        /// What it does, in a sentence for its owner.
+        reason: String,
+    },
+    /// Its integration was suspended while the request was under way: it waits with the others, and no step
+    /// of the schedule is used up.
+    Park(State),
     /// It ends.
     Dead(DeadReason),
 }
@@ -78,6 +93,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) state: Option<&'a State>,
     /// Whether `suspend` answers have come often enough to suspend the integration.
     pub(crate) suspends: bool,
+    /// Why the breaker opens at this failure, if it does.
+    pub(crate) opens: Option<String>,
     pub(crate) now: Timestamp,
 }
 
@@ -105,10 +122,22 @@ pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
             wait_secs,
         });
     }
+    if let (Outcome::Retry { .. } | Outcome::Suspend { .. }, Some(state)) = (outcome, suspended(facts)) {
+        return Verdict::Park(state.clone());
+    }
+    if let (Outcome::Retry { .. }, Some(reason)) = (outcome, &facts.opens) {
+        return Verdict::Suspend {
+            cause: Cause::Failing,
+            reason: reason.clone(),
+        };
+    }
     match outcome {
         Outcome::Delivered => Verdict::Delivered,
         Outcome::Reject { .. } => Verdict::Dead(DeadReason::Rejected),
-        Outcome::Suspend { .. } if facts.suspends => Verdict::Suspend,
+        Outcome::Suspend { reason, .. } if facts.suspends => Verdict::Suspend {
+            cause: Cause::Refused,
+            reason: reason.clone(),
+        },
         Outcome::Suspend { .. } => {
             let at = now + jittered(SUSPEND_WAIT, delivery);
             Verdict::Retry {
@@ -130,12 +159,15 @@ pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
     }
 }
 
+/// The state of an integration that is suspended.
+fn suspended<'a>(facts: &Facts<'a>) -> Option<&'a State> {
+    facts.state.filter(|state| state.phase == Phase::Suspended)
+}
+
 /// The probe that this delivery is, if it is one.
 fn probe_of<'a>(facts: &Facts<'a>) -> Option<&'a Probe> {
-    let state = facts.state?;
-    let probe = state.probe.as_ref()?;
-    let is = facts.delivery.probe && state.phase == Phase::Suspended && probe.delivery == facts.delivery.id;
-    is.then_some(probe)
+    let probe = suspended(facts)?.probe.as_ref()?;
+    (facts.delivery.probe && probe.delivery == facts.delivery.id).then_some(probe)
 }
 
 /// A wait with up to 20 % more or less, the same for the same try of the same delivery, so that a

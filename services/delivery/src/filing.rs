@@ -4,14 +4,19 @@ use std::{sync::Arc, time::Duration};
 
 use serde_bytes::ByteBuf;
 use signalbox_broker::{
-    Broker, Error, PublishError, holding::Held, hops::Hop, message::Ticket, outcomes, suspects::Suspicion,
+    Broker, Error, PublishError,
+    holding::{Held, Suspension},
+    hops::Hop,
+    message::Ticket,
+    outcomes,
+    suspects::Suspicion,
 };
 use signalbox_proto::{
     DeadLetter, DeadReason, Delivery, Event, Integration, Lane, Outcome, Phase, Record, Stage, State, Timestamp,
     delivery::{Note, Unfiled},
     ledger::Final,
     outcome::{Attempt, Next},
-    state::Probe,
+    state::{Cause, Probe},
 };
 
 use crate::{attempt::Attempted, decide::Verdict, notices, targets::Known};
@@ -58,7 +63,7 @@ pub(crate) struct Job {
 
 impl Job {
     /// The next hop of a delivery whose request was answered.
-    fn answered(&self, attempted: &Attempted) -> Delivery {
+    pub(crate) fn answered(&self, attempted: &Attempted) -> Delivery {
         let mut next = self.delivery.next_hop();
         next.attempt += 1;
         next.probe = false;
@@ -121,15 +126,14 @@ pub(crate) async fn file(
     job: Job,
     attempted: Attempted,
     verdict: Verdict,
-    notice: Option<Event>,
+    notices: Vec<Event>,
+    first_secs: u32,
     now: Timestamp,
 ) -> Result<Done, Error> {
     let mut state = None;
     let mut next = job.answered(&attempted);
     let reason = attempted.outcome.reason().unwrap_or_default().to_owned();
-    // A probe that was answered, well or with a refusal of this one event, lets the others go. One that was not even
-    // sent (its text could not be made) proves nothing: a keeper chooses another.
-    if job.delivery.probe && attempted.asked && !matches!(verdict, Verdict::ProbeAgain(_) | Verdict::Suspend) {
+    if lets_go(&job, &attempted, &verdict) {
         state = told(broker.recover(&job.delivery.integration, now).await);
     }
     let (outcome, next_at) = match verdict {
@@ -144,16 +148,26 @@ pub(crate) async fn file(
             state = told(broker.set_probe(&job.delivery.integration, probe, Some(&reason)).await);
             go_on_as_probe(&broker, next, state.as_ref(), due).await?
         }
-        Verdict::Suspend => {
-            state = told(
-                broker
-                    .suspend(&job.delivery.integration, &reason, Some(&job.delivery.id), now)
-                    .await,
-            );
+        Verdict::Suspend { cause, reason } => {
+            let suspension = Suspension {
+                reason: &reason,
+                cause,
+                probe: Some(&job.delivery.id),
+                first_secs,
+            };
+            state = told(broker.suspend(&job.delivery.integration, suspension, now).await);
             let probe = state.as_ref().and_then(|state| state.probe.as_ref());
             let due = probe.map_or(now + UNSAID_WAIT, |probe| probe.due);
             go_on_as_probe(&broker, next, state.as_ref(), due).await?
         }
+        Verdict::Park(held) => match broker.park_behind(&next, &held).await? {
+            Held::Parked => (Next::Parked, None),
+            Held::Open => {
+                let at = now + UNFILED_WAIT;
+                schedule(&broker, next, at).await?;
+                (Next::Retrying, Some(at))
+            }
+        },
         Verdict::Dead(reason_class) => {
             let why = if reason.is_empty() {
                 reason_class.as_str()
@@ -169,11 +183,11 @@ pub(crate) async fn file(
             );
             let record = outcomes::encode(&Record::Attempt(attempt))?;
             let filed = bury(&broker, next, reason_class, why, record, now).await?;
-            notices::tell(&broker, notice).await;
+            notices::tell(&broker, notices).await;
             return Ok(Done { filed, state });
         }
     };
-    notices::tell(&broker, notice).await;
+    notices::tell(&broker, notices).await;
     let attempt = record(&job.delivery, Some(&attempted), outcome, next_at, now);
     let record = outcomes::encode(&Record::Attempt(attempt))?;
     let filed = match outcome {
@@ -183,8 +197,15 @@ pub(crate) async fn file(
     Ok(Done { filed, state })
 }
 
+/// Whether a probe brings its integration back: one that was answered, well or with a refusal of this one
+/// event, does. One that was not even sent (its text could not be made) proves nothing: a keeper chooses another.
+pub(crate) fn lets_go(job: &Job, attempted: &Attempted, verdict: &Verdict) -> bool {
+    let answers = matches!(verdict, Verdict::Delivered | Verdict::Dead(_) | Verdict::Retry { .. });
+    job.delivery.probe && attempted.asked && answers
+}
+
 /// A state that could be written; one that could not is logged.
-fn told(state: Result<State, Error>) -> Option<State> {
+pub(crate) fn told(state: Result<State, Error>) -> Option<State> {
     state
         .inspect_err(
             |error| tracing::warn!(%error, "the state of an integration could not be written; it is tried again"),
@@ -238,6 +259,13 @@ pub(crate) async fn park(broker: Broker, job: Job, state: State) -> Result<Done,
     Ok(Done::of(Filed::Moved))
 }
 
+/// Sends on the probe that was chosen, and not scheduled before its worker died: at its time.
+pub(crate) async fn probe(broker: Broker, job: Job, state: State, now: Timestamp) -> Result<Done, Error> {
+    let due = state.probe.as_ref().map_or(now, |probe| probe.due.max(now));
+    go_on_as_probe(&broker, job.delivery.next_hop(), Some(&state), due).await?;
+    Ok(Done::of(Filed::Moved))
+}
+
 /// Parks a delivery whose integration has no place for it in this worker, and holds the integration
 /// back. The state is told, so that what follows parks without asking.
 pub(crate) async fn shed(broker: Broker, job: Job, now: Timestamp) -> Result<Done, Error> {
@@ -256,10 +284,17 @@ pub(crate) async fn hold_unopened(
     job: Job,
     reason: String,
     notice: Option<Event>,
+    first_secs: u32,
     now: Timestamp,
 ) -> Result<Done, Error> {
     let id = &job.delivery.integration;
-    let current = broker.suspend(id, &reason, Some(&job.delivery.id), now).await?;
+    let suspension = Suspension {
+        reason: &reason,
+        cause: Cause::Refused,
+        probe: Some(&job.delivery.id),
+        first_secs,
+    };
+    let current = broker.suspend(id, suspension, now).await?;
     let next = Delivery {
         probe: false,
         ..job.delivery.next_hop()

@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 mod attempt;
+mod breaker;
 mod config;
 mod decide;
 mod filing;
+mod limits;
 mod memory;
 mod notices;
+mod ordered;
+mod report;
 mod shares;
 mod streak;
 mod targets;
@@ -100,15 +104,24 @@ pub async fn run(
                 continue;
             }
             patiently("a provider's stream", || broker.ensure_provider(&provider)).await?;
+            let targets = || Targets::new(entry, provider.clone(), keyring.clone(), installation.brand.clone());
             let worker = worker::Worker::new(
                 broker.clone(),
                 process.clone(),
                 config.clone(),
                 client.clone(),
                 provider.clone(),
-                Targets::new(entry, provider, keyring.clone(), installation.brand.clone()),
+                targets(),
             );
             workers.spawn(async move { worker.run().await });
+            workers.spawn(ordered::Ordered::run(
+                broker.clone(),
+                process.clone(),
+                config.clone(),
+                client.clone(),
+                provider.clone(),
+                targets(),
+            ));
         }
         if complete {
             health.ready();

@@ -130,11 +130,16 @@ fn message(kind: Kind, name: &str, reason: &str, count: u64) -> String {
     }
 }
 
-/// Publishes a notice, if there is one. Its id makes a repeat one event. What it tells of has been
+/// Publishes notices, if there are any. Their ids make a repeat one event. What they tell of has been
 /// filed already: a notice that cannot be stored in time is logged and not waited for.
-pub(crate) async fn tell(broker: &Broker, notice: Option<Event>) {
-    let Some(event) = notice else { return };
-    let told = match broker.event_publish(&event) {
+pub(crate) async fn tell(broker: &Broker, notices: impl IntoIterator<Item = Event>) {
+    for event in notices {
+        tell_one(broker, &event).await;
+    }
+}
+
+async fn tell_one(broker: &Broker, event: &Event) {
+    let told = match broker.event_publish(event) {
         Ok(publish) => broker
             .publisher()
             .publish_within(publish, TELL_WITHIN)

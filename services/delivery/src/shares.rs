@@ -1,5 +1,5 @@
-//! The share of each integration in a worker: how many requests it may have under way, and when one
-//! more waits or leaves.
+//! The share of each integration and of each org in a worker: how many requests it may have under way,
+//! and when one more waits or leaves.
 //!
 //! Nothing waits in a shared place: a delivery that cannot begin within a moment leaves the worker,
 //! so that a target that hangs holds only its own share; and where many hang, their shares shrink.
@@ -35,15 +35,20 @@ pub(crate) enum Place {
 #[derive(Debug)]
 pub(crate) struct Shares<T> {
     in_flight_max: usize,
+    org_in_flight_max: usize,
     wait: Duration,
     slots: HashMap<String, Slot<T>>,
+    orgs: HashMap<String, Org<T>>,
     in_flight: usize,
     waiting: usize,
 }
 
 #[derive(Debug)]
 struct Slot<T> {
+    org: String,
     in_flight: usize,
+    /// Those of them that count against the org's share.
+    unproven: usize,
     waiting: VecDeque<(Instant, T)>,
     /// When its first request of this spell began.
     began: Instant,
@@ -51,86 +56,196 @@ struct Slot<T> {
     quick: Option<Instant>,
 }
 
+/// The integrations of one org together.
+#[derive(Debug)]
+struct Org<T> {
+    /// Requests under way to targets that have not answered quickly of late.
+    unproven: usize,
+    /// Deliveries that wait for the org's share and not for their integration's, with their integrations.
+    waiting: VecDeque<(Instant, String, T)>,
+}
+
 impl<T> Shares<T> {
-    pub(crate) fn new(in_flight_max: usize, wait: Duration) -> Self {
+    pub(crate) fn new(in_flight_max: usize, org_in_flight_max: usize, wait: Duration) -> Self {
         Self {
             in_flight_max,
+            org_in_flight_max,
             wait,
             slots: HashMap::new(),
+            orgs: HashMap::new(),
             in_flight: 0,
             waiting: 0,
         }
     }
 
     /// Takes a place for one more delivery, if there is one.
-    pub(crate) fn enter(&mut self, integration: &str, now: Instant) -> Place {
+    ///
+    /// Targets that have just answered quickly may use the whole worker, whoever's they are. All others of
+    /// an org share its places, so that many that hang leave places to other orgs.
+    pub(crate) fn enter(&mut self, integration: &str, org: &str, now: Instant) -> Place {
+        let (in_flight_max, in_worker, wait) = (self.in_flight_max, self.in_flight, self.wait);
+        let slot = self.slot(integration, org, now);
+        let (quick, fresh) = slot.pace(wait, now);
+        let most = slot.most(in_flight_max, in_worker, quick, fresh);
+        let (in_flight, waiting) = (slot.in_flight, slot.waiting.len());
+        if !quick {
+            // It answered quickly when these began, and does not any more.
+            let more = in_flight - slot.unproven;
+            slot.unproven = in_flight;
+            let unproven = self.count_unproven(org, more);
+            let org_max = if in_flight == 0 {
+                self.org_first_max()
+            } else {
+                self.org_in_flight_max
+            };
+            if unproven >= org_max {
+                self.forget_idle(integration);
+                // One that has not shown yet how it answers waits a moment for the org's share.
+                return if fresh { Place::Soon } else { Place::None };
+            }
+        }
+        if in_flight < most {
+            self.begin(integration, org, !quick, now);
+            return Place::Free;
+        }
+        // Any number may wait a moment for a quick target, a few for one that was quick before.
+        let room = quick || fresh || waiting < in_flight_max / 4;
+        if room { Place::Soon } else { Place::None }
+    }
+
+    /// Lets a delivery wait that was told [`Place::Soon`].
+    pub(crate) fn wait(&mut self, integration: &str, org: &str, delivery: T, now: Instant) {
+        self.waiting += 1;
+        match self.slots.get_mut(integration) {
+            // Its own requests are under way: each that ends makes room.
+            Some(slot) if slot.in_flight > 0 => slot.waiting.push_back((now, delivery)),
+            _ => {
+                let org = self.orgs.entry(org.to_owned()).or_default();
+                org.waiting.push_back((now, integration.to_owned(), delivery));
+            }
+        }
+    }
+
+    /// A request of an integration ended: its place goes to the delivery that waits longest, of the same
+    /// integration or else of the same org.
+    pub(crate) fn leave(&mut self, integration: &str, took: Duration, now: Instant) -> Option<T> {
+        let slot = self.slots.get_mut(integration)?;
+        let mut proven = 0;
+        if took < QUICK {
+            slot.quick = Some(now);
+            proven = std::mem::take(&mut slot.unproven);
+        }
+        let next = slot.waiting.pop_front();
+        if next.is_none() {
+            slot.in_flight = slot.in_flight.saturating_sub(1);
+            self.in_flight = self.in_flight.saturating_sub(1);
+            proven += slot.unproven.saturating_sub(slot.in_flight);
+            slot.unproven = slot.unproven.min(slot.in_flight);
+        }
+        if proven > 0
+            && let Some(org) = self.orgs.get_mut(&slot.org)
+        {
+            org.unproven -= proven;
+        }
+        if let Some((_, next)) = next {
+            self.waiting -= 1;
+            return Some(next);
+        }
+        let org = slot.org.clone();
+        self.forget_idle(integration);
+        self.next_of(&org, now)
+    }
+
+    /// The delivery that waits longest for the share of its org, if that has a place.
+    fn next_of(&mut self, org: &str, now: Instant) -> Option<T> {
+        let org_max = self.org_first_max();
+        let share = self.orgs.get_mut(org)?;
+        if share.unproven >= org_max {
+            return None;
+        }
+        let Some((_, integration, delivery)) = share.waiting.pop_front() else {
+            if share.unproven == 0 {
+                self.orgs.remove(org);
+            }
+            return None;
+        };
+        self.waiting -= 1;
+        self.begin(&integration, org, true, now);
+        Some(delivery)
+    }
+
+    /// The share of an org for integrations that have nothing under way: a half more, so that those of its
+    /// targets that hang leave places also to its others.
+    fn org_first_max(&self) -> usize {
+        self.org_in_flight_max + self.org_in_flight_max / 2
+    }
+
+    /// Counts one more request.
+    fn begin(&mut self, integration: &str, org: &str, unproven: bool, now: Instant) {
+        let slot = self.slot(integration, org, now);
+        slot.in_flight += 1;
+        slot.unproven += usize::from(unproven);
+        self.in_flight += 1;
+        if unproven {
+            self.count_unproven(org, 1);
+        }
+    }
+
+    /// Counts more requests against the share of an org; how many there are then.
+    fn count_unproven(&mut self, org: &str, more: usize) -> usize {
+        if let Some(share) = self.orgs.get_mut(org) {
+            share.unproven += more;
+            return share.unproven;
+        }
+        if more > 0 {
+            let first = Org {
+                unproven: more,
+                ..Org::default()
+            };
+            self.orgs.insert(org.to_owned(), first);
+        }
+        more
+    }
+
+    fn slot(&mut self, integration: &str, org: &str, now: Instant) -> &mut Slot<T> {
         if !self.slots.contains_key(integration) {
             let slot = Slot {
+                org: org.to_owned(),
                 in_flight: 0,
+                unproven: 0,
                 waiting: VecDeque::new(),
                 began: now,
                 quick: None,
             };
             self.slots.insert(integration.to_owned(), slot);
         }
-        let slot = self.slots.get_mut(integration).expect("put there just now");
-        let quick = slot.quick.is_some_and(|at| now.duration_since(at) < self.wait);
-        let fresh = slot.quick.is_none() && now.duration_since(slot.began) < self.wait;
-        let most = match (quick, fresh) {
-            _ if self.in_flight < CROWDED => self.in_flight_max,
-            (true, _) => self.in_flight_max,
-            (false, true) => FRESH_MAX.min(self.in_flight_max),
-            (false, false) => SLOW_MAX.min(self.in_flight_max),
-        };
-        if slot.in_flight < most {
-            slot.in_flight += 1;
-            self.in_flight += 1;
-            return Place::Free;
-        }
-        // Any number may wait a moment for a quick target, a few for one that was quick before.
-        let room = quick || fresh || slot.waiting.len() < self.in_flight_max / 4;
-        if room { Place::Soon } else { Place::None }
+        self.slots.get_mut(integration).expect("put there just now")
     }
 
-    /// Lets a delivery wait that was told [`Place::Soon`].
-    pub(crate) fn wait(&mut self, integration: &str, delivery: T, now: Instant) {
-        if let Some(slot) = self.slots.get_mut(integration) {
-            slot.waiting.push_back((now, delivery));
-            self.waiting += 1;
-        }
-    }
-
-    /// A request of an integration ended: its place goes to the delivery that waits longest.
-    pub(crate) fn leave(&mut self, integration: &str, took: Duration, now: Instant) -> Option<T> {
-        let slot = self.slots.get_mut(integration)?;
-        if took < QUICK {
-            slot.quick = Some(now);
-        }
-        if let Some((_, next)) = slot.waiting.pop_front() {
-            self.waiting -= 1;
-            return Some(next);
-        }
-        slot.in_flight = slot.in_flight.saturating_sub(1);
-        self.in_flight = self.in_flight.saturating_sub(1);
-        if slot.in_flight == 0 {
+    /// An integration without anything under way or waiting takes no memory.
+    fn forget_idle(&mut self, integration: &str) {
+        let idle = |slot: &Slot<T>| slot.in_flight == 0 && slot.waiting.is_empty();
+        if self.slots.get(integration).is_some_and(idle) {
             self.slots.remove(integration);
         }
-        None
     }
 
     /// Those that have waited too long.
     pub(crate) fn overdue(&mut self, now: Instant) -> Vec<T> {
         let mut overdue = Vec::new();
         if self.waiting > 0 {
+            let late = |since: &Instant| now.duration_since(*since) >= self.wait;
             for slot in self.slots.values_mut() {
-                while slot
-                    .waiting
-                    .front()
-                    .is_some_and(|(since, _)| now.duration_since(*since) >= self.wait)
-                {
+                while slot.waiting.front().is_some_and(|(since, _)| late(since)) {
                     overdue.extend(slot.waiting.pop_front().map(|(_, delivery)| delivery));
                 }
             }
+            for org in self.orgs.values_mut() {
+                while org.waiting.front().is_some_and(|(since, ..)| late(since)) {
+                    overdue.extend(org.waiting.pop_front().map(|(.., delivery)| delivery));
+                }
+            }
+            self.orgs.retain(|_, org| org.unproven > 0 || !org.waiting.is_empty());
             self.waiting -= overdue.len();
         }
         overdue
@@ -139,16 +254,45 @@ impl<T> Shares<T> {
     /// All that wait, when the worker stops.
     pub(crate) fn drain(&mut self) -> Vec<T> {
         self.waiting = 0;
-        self.slots
-            .values_mut()
-            .flat_map(|slot| slot.waiting.drain(..))
+        let of_slots = self.slots.values_mut().flat_map(|slot| slot.waiting.drain(..));
+        let of_orgs = self.orgs.values_mut().flat_map(|org| org.waiting.drain(..));
+        of_slots
             .map(|(_, delivery)| delivery)
+            .chain(of_orgs.map(|(.., delivery)| delivery))
             .collect()
     }
 
     /// Whether any delivery waits for a place.
     pub(crate) fn any_waiting(&self) -> bool {
         self.waiting > 0
+    }
+}
+
+impl<T> Slot<T> {
+    /// Whether it answers quickly, and whether it has not shown yet how it does.
+    fn pace(&self, wait: Duration, now: Instant) -> (bool, bool) {
+        let quick = self.quick.is_some_and(|at| now.duration_since(at) < wait);
+        let fresh = self.quick.is_none() && now.duration_since(self.began) < wait;
+        (quick, fresh)
+    }
+
+    /// Requests that it may have under way.
+    fn most(&self, in_flight_max: usize, in_worker: usize, quick: bool, fresh: bool) -> usize {
+        match (quick, fresh) {
+            _ if in_worker < CROWDED => in_flight_max,
+            (true, _) => in_flight_max,
+            (false, true) => FRESH_MAX.min(in_flight_max),
+            (false, false) => SLOW_MAX.min(in_flight_max),
+        }
+    }
+}
+
+impl<T> Default for Org<T> {
+    fn default() -> Self {
+        Self {
+            unproven: 0,
+            waiting: VecDeque::new(),
+        }
     }
 }
 

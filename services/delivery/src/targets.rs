@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use signalbox_broker::directory::Change;
 use signalbox_proto::{
     Integration, Name, Phase, RawJson, State,
-    integration::{Secrets, Status, Subscription},
+    integration::{RateLimit, Secrets, Status, Subscription},
 };
 use signalbox_providers::{About, AnyTarget, Entry};
 use signalbox_runtime::Keyring;
@@ -21,6 +21,8 @@ pub(crate) struct Known {
     pub(crate) integration: Integration,
     /// The target, or why it cannot be opened, in words for its owner.
     pub(crate) target: Result<Arc<dyn AnyTarget>, String>,
+    /// How many requests it may get in a span of time, where that is limited.
+    pub(crate) limit: Option<RateLimit>,
 }
 
 /// What a worker knows.
@@ -65,6 +67,7 @@ impl Targets {
                     self.known.insert(
                         integration.id.clone(),
                         Arc::new(Known {
+                            limit: Some(integration.rate_limit()).filter(|limit| !limit.is_none()),
                             integration: slim(*integration),
                             target,
                         }),

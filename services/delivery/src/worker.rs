@@ -4,6 +4,7 @@
 //! Requests and filings are futures that it drives. **Invariant:** the next hop of a delivery is
 //! stored, and its outcome in OUTCOMES, before its message is acknowledged.
 
+mod limits;
 mod report;
 mod settle;
 
@@ -16,6 +17,7 @@ use std::{
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use signalbox_broker::{
     Broker, Error as BrokerError, Message, Puller, directory,
+    limiter::Limiter,
     message::Ticket,
     outcomes::{Outcomes, Settled},
     patience::patiently,
@@ -36,12 +38,13 @@ use tokio::time::Instant;
 use crate::{
     Config, Error,
     attempt::{self, Attempted},
+    breaker::{self, Breaker},
     decide::{self, Admission},
     filing::{self, Done, Filed, Job},
     memory::{HopDigest, Known as KnownHop, Memory},
     notices::{self, Notices},
     shares::{Place, Shares},
-    streak::Streak,
+    streak::Streaks,
     targets::Targets,
 };
 
@@ -96,8 +99,10 @@ pub(crate) struct Worker {
     stream: String,
     targets: Targets,
     shares: Shares<u64>,
+    tokens: limits::Tokens,
     jobs: HashMap<u64, Job>,
-    streaks: HashMap<String, Streak>,
+    streaks: Streaks,
+    breaker: Breaker,
     notices: Notices,
     memory: Memory,
     held: HashMap<u64, Held>,
@@ -160,21 +165,28 @@ impl Worker {
                 )
                 .with([provider.as_str()]),
         };
+        let breaker = breaker::Limits {
+            failures_min: config.breaker_failures_min,
+            failed_percent: config.breaker_failed_percent,
+        };
         Self {
             stream: subjects::deliver_stream(&provider),
             targets,
             shares: Shares::new(
                 config.integration_in_flight_max,
+                config.org_in_flight_max,
                 Duration::from_millis(config.place_wait_ms),
             ),
             memory: Memory::new(Duration::from_millis(config.memory_ms)),
+            tokens: limits::Tokens::new(Limiter::new(broker.clone())),
             broker,
             process,
             config,
             client,
             provider,
             jobs: HashMap::new(),
-            streaks: HashMap::new(),
+            streaks: Streaks::new(),
+            breaker: Breaker::new(breaker),
             notices: Notices::default(),
             held: HashMap::new(),
             in_lane: [0; Lane::ALL.len()],
@@ -226,6 +238,7 @@ impl Worker {
             self.next_suspect();
             let want = Lane::ALL.map(|lane| self.wanted(lane));
             let deadline = self.next_tick(&mut tick);
+            let token = self.tokens.next_due();
             tokio::select! {
                 biased;
                 () = self.process.shutdown.requested() => break,
@@ -238,6 +251,8 @@ impl Worker {
                 }
                 Some(filed) = self.filings.next(), if !self.filings.is_empty() => self.filed(filed, &outcomes).await?,
                 Some(batch) = settled.recv() => self.settled(batch),
+                Some(told) = self.tokens.questions.next(), if !self.tokens.questions.is_empty() => self.told(told),
+                () = tokio::time::sleep_until(token.unwrap_or_else(Instant::now)), if token.is_some() => self.tokens_due(),
                 () = outcomes.changed() => {}
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
                     tick = None;
@@ -412,6 +427,7 @@ impl Worker {
                 self.metrics.parked.inc();
                 self.file(key, &integration, filing::park(broker, job, state));
             }
+            Admission::Probe(state) => self.file(key, &integration, filing::probe(broker, job, state, now)),
             Admission::Go => match &job.known.target {
                 Err(reason) => {
                     let reason = reason.clone();
@@ -423,13 +439,18 @@ impl Worker {
                     self.file(
                         key,
                         &integration,
-                        filing::hold_unopened(broker, job, reason, notice, now),
+                        filing::hold_unopened(broker, job, reason, notice, self.config.probe_first_s, now),
                     );
                 }
-                Ok(_) => match self.shares.enter(&integration, Instant::now()) {
+                Ok(_) if job.lacks_token(now) => self.wait_for_token(key, job),
+                Ok(_) => match self
+                    .shares
+                    .enter(&integration, delivery.org.as_str(), Instant::now())
+                {
                     Place::Free => self.send(key, job),
                     Place::Soon => {
-                        self.shares.wait(&integration, key, Instant::now());
+                        self.shares
+                            .wait(&integration, delivery.org.as_str(), key, Instant::now());
                         self.jobs.insert(key, job);
                     }
                     Place::None => self.shed(key, job, now),
@@ -439,7 +460,7 @@ impl Worker {
     }
 
     fn send(&mut self, key: u64, job: Job) {
-        let client = self.client.clone();
+        let client = self.client.connecting_within(job.known.integration.connect_timeout());
         self.requests.push(Box::pin(async move {
             let attempted = match &job.known.target {
                 Ok(target) => attempt::send(&client, target, &job.delivery).await,
@@ -568,7 +589,8 @@ impl Worker {
         let waiting = std::mem::take(&mut self.suspects).into_iter().map(|(key, _)| key);
         let stalled = std::mem::take(&mut self.stalled).into_iter().map(|(key, _)| key);
         let placeless = self.shares.drain();
-        for key in waiting.chain(stalled).chain(placeless) {
+        let tokenless = self.tokens.drain();
+        for key in waiting.chain(stalled).chain(placeless).chain(tokenless) {
             self.jobs.remove(&key);
             if let Some(ticket) = self.release(key, false) {
                 ticket.nak(&self.broker).await?;
@@ -577,10 +599,13 @@ impl Worker {
         let deadline = Instant::now() + Duration::from_millis(self.config.drain_ms);
         let mut tick = Instant::now() + IN_PROGRESS_EVERY;
         while !self.held.is_empty() {
+            let token = self.tokens.next_due();
             tokio::select! {
                 Some(answered) = self.requests.next(), if !self.requests.is_empty() => self.answered(answered, &outcomes)?,
                 Some(filed) = self.filings.next(), if !self.filings.is_empty() => self.filed(filed, &outcomes).await?,
                 Some(batch) = settled.recv() => self.settled(batch),
+                Some(told) = self.tokens.questions.next(), if !self.tokens.questions.is_empty() => self.told(told),
+                () = tokio::time::sleep_until(token.unwrap_or_else(Instant::now)), if token.is_some() => self.tokens_due(),
                 () = tokio::time::sleep_until(tick) => {
                     self.on_tick().await?;
                     tick = Instant::now() + IN_PROGRESS_EVERY;

@@ -10,6 +10,8 @@ pub struct Config {
     pub event_bytes_max: usize,
     /// Messages of INGEST that one worker holds at a time, for each partition; 1 to 10,000.
     pub in_flight_max: usize,
+    /// Events that one org may publish in a second, over all processes; 0 for any number, at most 10,000,000.
+    pub org_per_second: u32,
     /// The largest body over HTTP that holds a list of events, in bytes; 64 KiB to 64 MiB.
     pub http_body_bytes_max: usize,
     /// How long a publish over HTTP waits for its acknowledgement, in milliseconds; 100 to 60,000.
@@ -26,6 +28,7 @@ impl Config {
             1_024..=signalbox_proto::event::BYTES_MAX,
         )?;
         bound("ingest.in_flight_max", self.in_flight_max, 1..=10_000)?;
+        bound("ingest.org_per_second", self.org_per_second, 0..=10_000_000)?;
         bound(
             "ingest.http_body_bytes_max",
             self.http_body_bytes_max,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accept;
+mod admission;
 mod batch;
 mod cloudevents;
 mod config;
@@ -11,6 +12,7 @@ mod letter;
 mod msgpack;
 mod nats;
 mod plain;
+mod quota;
 mod sweep;
 mod types;
 
@@ -22,6 +24,7 @@ use signalbox_proto::{Timestamp, subjects};
 use signalbox_runtime::{Process, metrics::Counter};
 use tokio::sync::watch;
 
+pub use admission::Admission;
 pub use config::Config;
 pub use http::routes;
 pub use types::Types;
@@ -51,9 +54,15 @@ struct Metrics {
 /// What the server lists the connection for inputs under.
 const INPUT_CONNECTION: &str = "signalbox-input";
 
-/// Takes events in over NATS until the process is asked to stop. It follows the registered types for `types`, which
-/// the routes share.
-pub async fn run(broker: Broker, process: Process, config: Config, types: Types) -> Result<(), Error> {
+/// Takes events in over NATS until the process is asked to stop. It follows the registered types for `types` and
+/// the high-water marks for `admission`, which the routes share.
+pub async fn run(
+    broker: Broker,
+    process: Process,
+    config: Config,
+    types: Types,
+    admission: Admission,
+) -> Result<(), Error> {
     config.check()?;
     let health = process.health.component("ingest");
     health.not_ready("opening its streams");
@@ -103,6 +112,7 @@ pub async fn run(broker: Broker, process: Process, config: Config, types: Types)
             swept: is_swept.clone(),
             process: process.clone(),
             reader: reader.clone(),
+            admission: admission.clone(),
             config: config.clone(),
             metrics: metrics.clone(),
             health: process.health.component("ingest"),
@@ -126,6 +136,7 @@ pub async fn run(broker: Broker, process: Process, config: Config, types: Types)
         ended = take => ended?,
         // Only an error ends it.
         followed = types.follow(&broker) => followed?,
+        followed = admission.follow() => followed?,
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! of them are.
 
 mod batch;
+mod begin;
 mod read;
 
 use std::{
@@ -16,21 +17,22 @@ use std::{
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use signalbox_broker::{
-    Ack, Broker, Error, Message, PublishError, Puller,
+    Ack, Broker, Error, Message, Publish, PublishError, Puller,
     message::Ticket,
     patience::patiently,
     suspects::{self, Suspicion},
     topology::{Consumer, IN_PROGRESS_EVERY},
 };
-use signalbox_proto::{DeadReason, subjects};
+use signalbox_proto::{DeadReason, Name, act, subjects};
 use signalbox_runtime::{Process, health::ComponentHandle};
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior},
 };
 
-use crate::{Config, Metrics, letter};
+use crate::{Admission, Config, Metrics, letter};
 use batch::Settled;
+use begin::Beginning;
 use read::Read;
 pub(crate) use read::Reader;
 
@@ -49,6 +51,7 @@ pub(crate) struct Partition {
     pub(crate) process: Process,
     pub(crate) config: Arc<Config>,
     pub(crate) reader: Arc<Reader>,
+    pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
     pub(crate) health: ComponentHandle,
     pub(crate) number: u32,
@@ -87,9 +90,16 @@ impl Future for Held {
     }
 }
 
+/// What begins.
+enum Begin {
+    Event(Name, Publish),
+    Batch(Box<batch::Settling>),
+}
+
 /// What a partition has in hand.
 #[derive(Default)]
 struct Hands {
+    beginning: Beginning,
     held: FuturesUnordered<Held>,
     /// Suspects that wait for their turn: one at a time is behind its marker.
     suspects: VecDeque<Message>,
@@ -102,8 +112,14 @@ struct Suspect {
     suspicion: Suspicion,
 }
 
+impl Hands {
+    fn len(&self) -> usize {
+        self.beginning.len() + self.held.len() + self.suspects.len()
+    }
+}
+
 impl Partition {
-    pub(crate) async fn run(mut self) -> Result<(), Error> {
+    pub(crate) async fn run(self) -> Result<(), Error> {
         let partitions = self.broker.config().partitions;
         let open = || Puller::open(&self.input, Consumer::ingest(self.number, partitions));
         let mut puller = tokio::select! {
@@ -111,28 +127,38 @@ impl Partition {
             opened = patiently("the consumer of ingest", open) => opened?,
         };
         let mut hands = Hands::default();
+        let mut swept = self.swept.clone();
+        let mut marks = self.admission.changes();
+        let mut was_full = false;
         let mut tick = tokio::time::interval(IN_PROGRESS_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.health.ready();
         loop {
             self.next_suspect(&mut hands);
-            let room = self
-                .config
-                .in_flight_max
-                .saturating_sub(hands.held.len() + hands.suspects.len());
-            let wanted = if *self.swept.borrow_and_update() { room } else { 0 };
+            let room = self.config.in_flight_max.saturating_sub(hands.len());
+            marks.mark_unchanged();
+            let is_full = self.admission.is_storage_full();
+            if is_full {
+                self.health.not_ready("what waits fills the storage: inputs wait in INGEST");
+            } else if was_full {
+                self.health.ready();
+            }
+            was_full = is_full;
+            let wanted = if *swept.borrow_and_update() && !is_full { room } else { 0 };
             tokio::select! {
                 biased;
                 () = self.process.shutdown.requested() => break,
                 Some((message, done)) = hands.held.next() => self.step(&mut hands, message, done).await,
+                held = hands.beginning.next(&self) => hands.held.push(held),
                 _ = tick.tick() => self.tell_in_progress(&hands).await,
                 // The sweeper ends only with the process.
-                Ok(()) = self.swept.changed() => {}
+                Ok(()) = swept.changed() => {}
+                Ok(()) = marks.changed() => {}
                 message = puller.next(wanted) => {
                     if suspects::is_suspect(&message) {
                         hands.suspects.push_back(message);
                     } else {
-                        hands.held.push(self.take(message));
+                        self.take(&mut hands, message);
                     }
                 }
             }
@@ -141,6 +167,16 @@ impl Partition {
             self.hand_back(&message).await;
         }
         let until = Instant::now() + DRAIN_MAX;
+        let waiting = hands.beginning.take_waiting();
+        if hands.beginning.len() > 0
+            && let Ok(held) = tokio::time::timeout_at(until, hands.beginning.next(&self)).await
+        {
+            hands.held.push(held);
+        }
+        for ticket in waiting.into_iter().chain(hands.beginning.take_now()) {
+            self.clear_marker(&mut hands, &ticket, false).await;
+            self.hand_back(&ticket).await;
+        }
         while let Ok(Some((message, done))) = tokio::time::timeout_at(until, hands.held.next()).await {
             self.step(&mut hands, message, done).await;
         }
@@ -154,35 +190,58 @@ impl Partition {
         Ok(())
     }
 
-    /// Begins the hop of an input to EVENTS or DEAD.
-    fn take(&self, message: Message) -> Held {
+    /// Reads an input. What holds events waits for its turn, in order; what holds none is a dead letter.
+    fn take(&self, hands: &mut Hands, message: Message) {
         match self.reader.read(&message) {
-            Ok(Read::Event(publish)) => {
-                let publisher = self.broker.publisher().clone();
-                Held::new(message, async move { Done::Event(publisher.publish(publish).await) })
+            Ok(read) => hands.beginning.push(message, read),
+            Err(rejection) => hands
+                .held
+                .push(self.bury(message, DeadReason::Invalid, rejection.to_string())),
+        }
+    }
+
+    /// Begins the hop of an input to EVENTS: written, not answered. What comes again has lost its place in the order;
+    /// of a batch that does, it is first looked up what is stored, for which no other waits.
+    fn begin(&self, message: Message, read: Read) -> impl Future<Output = Held> + Send + use<> {
+        let (broker, reader, admission) = (self.broker.clone(), self.reader.clone(), self.admission.clone());
+        let settling = |batch| batch::Settling {
+            broker: broker.clone(),
+            reader: reader.clone(),
+            admission: admission.clone(),
+            health: self.health.clone(),
+            shutdown: self.process.shutdown.clone(),
+            message: message.clone(),
+            batch,
+            settled: Settled::default(),
+        };
+        let begin = match read {
+            Read::Event(org, publish) => Begin::Event(org, publish),
+            Read::Batch(batch) => Begin::Batch(Box::new(settling(batch))),
+        };
+        async move {
+            match begin {
+                Begin::Event(org, publish) => {
+                    if message.place.delivered <= 1
+                        && let Err(refusal) = admission.admit_input(&org, message.header(act::HEADER)).await
+                    {
+                        return bury(&broker, &reader, message, DeadReason::Rejected, refusal.to_string());
+                    }
+                    let receipt = broker.publisher().send(publish, None).await;
+                    Held::new(message, async move { Done::Event(receipt.await) })
+                }
+                Begin::Batch(settling) => {
+                    let begun = match message.place.delivered {
+                        ..=1 => Some(settling.begin_all().await),
+                        _ => None,
+                    };
+                    Held::new(message, async move { Done::Batch(settling.run(begun).await) })
+                }
             }
-            Ok(Read::Batch(batch)) => {
-                let settling = batch::Settling {
-                    broker: self.broker.clone(),
-                    reader: self.reader.clone(),
-                    health: self.health.clone(),
-                    shutdown: self.process.shutdown.clone(),
-                    message: message.clone(),
-                    batch,
-                    settled: Settled::default(),
-                };
-                Held::new(message, async move { Done::Batch(settling.run().await) })
-            }
-            Err(rejection) => self.bury(message, DeadReason::Invalid, rejection.to_string()),
         }
     }
 
     fn bury(&self, message: Message, reason: DeadReason, why: String) -> Held {
-        let original = self.reader.original(&message);
-        let broker = self.broker.clone();
-        Held::new(message, async move {
-            Done::Dead(letter::file(&broker, original, reason, &why).await)
-        })
+        bury(&self.broker, &self.reader, message, reason, why)
     }
 
     /// Puts the marker of the next suspect, where none is in hand.
@@ -212,7 +271,7 @@ impl Partition {
                     suspicion,
                 });
                 hands.held.push(match suspicion {
-                    Suspicion::None | Suspicion::Suspect => self.take(message),
+                    Suspicion::None | Suspicion::Suspect => return self.take(hands, message),
                     Suspicion::Poison => self.bury(
                         message,
                         DeadReason::Poison,
@@ -297,7 +356,8 @@ impl Partition {
             .iter()
             .filter(|held| held.since.elapsed() >= IN_PROGRESS_EVERY);
         let waiting = hands.suspects.iter().map(|message| &**message);
-        for ticket in held.map(|held| &held.ticket).chain(waiting) {
+        let beginning = hands.beginning.tickets(IN_PROGRESS_EVERY);
+        for ticket in held.map(|held| &held.ticket).chain(waiting).chain(beginning) {
             if let Err(error) = ticket.in_progress(&self.broker).await {
                 tracing::debug!(%error, seq = ticket.place.seq, "cannot say that an input is in progress");
             }
@@ -309,4 +369,12 @@ impl Partition {
             tracing::debug!(%error, seq = ticket.place.seq, "an input comes again after its wait");
         }
     }
+}
+
+fn bury(broker: &Broker, reader: &Reader, message: Message, reason: DeadReason, why: String) -> Held {
+    let original = reader.original(&message);
+    let broker = broker.clone();
+    Held::new(message, async move {
+        Done::Dead(letter::file(&broker, original, reason, &why).await)
+    })
 }

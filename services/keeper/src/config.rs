@@ -12,6 +12,13 @@ pub struct Config {
     pub drains_max: usize,
     /// How often what waits is counted, in seconds; 1 to 3,600.
     pub look_every_s: u64,
+    /// Deliveries that may wait for one integration before that is said; 0 for any number, at most 1,000,000,000.
+    pub waiting_integration_max: u64,
+    /// Deliveries that may wait for one org before its publishing is refused; 0 for any number, at most 1,000,000,000.
+    pub waiting_org_max: u64,
+    /// What waits may take of the storage that other streams leave of nats.storage_bytes, in percent; beyond, all
+    /// publishing is refused; 10 to 99.
+    pub storage_high_percent: u64,
     /// How often expired deliveries are looked for in PARKED, in seconds; 1 to 3,600.
     pub sweep_every_s: u64,
     /// How often the room left in EVENTS and OUTCOMES is looked at, in seconds; 1 to 3,600.
@@ -31,6 +38,13 @@ impl Config {
         bound("keeper.lease_s", self.lease_s, 3..=60)?;
         bound("keeper.drains_max", self.drains_max, 1..=500)?;
         bound("keeper.look_every_s", self.look_every_s, 1..=3_600)?;
+        for (name, most) in [
+            ("keeper.waiting_integration_max", self.waiting_integration_max),
+            ("keeper.waiting_org_max", self.waiting_org_max),
+        ] {
+            bound(name, most, 0..=1_000_000_000)?;
+        }
+        bound("keeper.storage_high_percent", self.storage_high_percent, 10..=99)?;
         bound("keeper.sweep_every_s", self.sweep_every_s, 1..=3_600)?;
         bound("keeper.janitor_every_s", self.janitor_every_s, 1..=3_600)?;
         bound("keeper.janitor_high_percent", self.janitor_high_percent, 50..=99)?;

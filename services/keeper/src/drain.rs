@@ -3,15 +3,15 @@
 //! **Invariant:** a parked delivery is acknowledged after the lane has it. The gate is opened on
 //! condition that nothing is left, so that what parks meanwhile is either seen here or refused.
 //!
-//! So many integrations are drained at a time; where more wait, each has its turn. A drain ends with
-//! its consumer: what was taken and not acknowledged comes again first.
+//! What has no pace but that of its target is drained through a consumer, so many integrations at a
+//! time; where more wait, each has its turn. Such a drain ends with its consumer: what was taken and not
+//! acknowledged comes again first. What has a pace of its own, a rate limit above all, is drained without
+//! one ([`paced`]), however many there are. What its target asked to leave alone waits for that time.
 
+mod paced;
 mod turns;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use signalbox_broker::{
     Error, Message, Puller, Receipt,
@@ -27,17 +27,15 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
-    Keeper,
-    pace::{Pace, Window},
-    settle,
-};
+use crate::{Keeper, pace::Window, settle, view::View};
+use paced::{Drains, Terms};
 use turns::Turns;
 
 /// How long a drain keeps its place while others wait for one.
 const TURN: Duration = Duration::from_secs(30);
-/// The longest time without a look at who waits.
+/// The longest and the shortest time between two looks at who waits.
 const CHOOSE_EVERY: Duration = Duration::from_secs(5);
+const CHOOSE_APART: Duration = Duration::from_millis(10);
 /// The pause between two looks at the lanes; doubles while nothing moves.
 const LOOK_FIRST: Duration = Duration::from_millis(50);
 /// The longest such pause.
@@ -47,8 +45,6 @@ const PULL_WAIT: Duration = Duration::from_millis(250);
 /// Publishes under way at most before their acknowledgements are awaited, and how long they gather.
 const RECEIPTS_MAX: usize = 256;
 const RECEIPTS_AGE: Duration = Duration::from_secs(1);
-/// Of a slow drain, what is pulled ahead at most: it is held less long than the server waits.
-const AHEAD_SECS: usize = 5;
 /// A schedule that is due within this time is left to fire.
 const FIRES_SOON: Duration = Duration::from_secs(2);
 /// Why a delivery that is too old is not taken out.
@@ -57,32 +53,37 @@ const DROPPED: &str = "dropped on resume, as it was older than asked for";
 /// Drains whatever is in the phase of draining.
 pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
     let mut turns = Turns::default();
+    let mut paced = Drains::new(&keeper);
     let mut drains: JoinSet<Result<(), Error>> = JoinSet::new();
     let mut names: HashMap<Id, String> = HashMap::new();
     loop {
         let changed = keeper.view.changed.clone();
         let changed = changed.notified();
         release_deleted(&keeper).await;
-        let mut draining: BTreeMap<String, (Integration, State)> = keeper
-            .view
-            .in_phase(Phase::Draining)
-            .into_iter()
-            .map(|(integration, state)| (integration.id.clone(), (integration, state)))
-            .collect();
         let now = Instant::now();
-        for id in turns.begin(draining.keys().map(String::as_str), keeper.config.drains_max, now) {
-            if let Some((integration, state)) = draining.remove(&id) {
+        paced.wake(now);
+        let look = keeper.view.read(|view| {
+            paced.review(|id| terms(view, id));
+            look(view, |id| paced.is_wanted(id), Timestamp::now())
+        });
+        for (integration, terms) in look.paced {
+            paced.begin(&keeper, integration, terms);
+        }
+        for id in turns.begin(look.others.iter().map(String::as_str), keeper.config.drains_max, now) {
+            let known = keeper.view.read(|view| view.integrations.get(&id).cloned());
+            let state = keeper.view.state(&id);
+            if let Some(integration) = known {
                 let keeper = keeper.clone();
                 let task = drains.spawn(async move { drain(&keeper, &integration, &state).await });
                 names.insert(task.id(), id);
             }
         }
-        let next = turns
-            .next()
-            .map_or(now + CHOOSE_EVERY, |next| next.min(now + CHOOSE_EVERY));
+        let wakes = [turns.next(), paced.next(), look.next.map(|wait| now + wait)];
+        let next = wakes.into_iter().flatten().min().unwrap_or(now + CHOOSE_EVERY);
         tokio::select! {
             () = changed => {}
-            () = tokio::time::sleep_until(next) => {}
+            () = tokio::time::sleep_until(next.min(now + CHOOSE_EVERY)) => {}
+            () = paced.ended() => {}
             Some(ended) = drains.join_next_with_id(), if !drains.is_empty() => {
                 let (task, failed) = match ended {
                     Ok((task, Ok(()))) => (task, None),
@@ -98,7 +99,50 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
                 }
             }
         }
+        // Where many change at once, a look answers for several of them.
+        tokio::time::sleep_until(now + CHOOSE_APART).await;
     }
+}
+
+/// What is to be drained now, and when to look again for what waits until a time.
+#[derive(Default)]
+struct Look {
+    paced: Vec<(Integration, Terms)>,
+    others: Vec<String>,
+    next: Option<Duration>,
+}
+
+/// Looks at all that drains; of those with a pace, at those that are `wanted`.
+fn look(view: &View, wanted: impl Fn(&str) -> bool, now: Timestamp) -> Look {
+    let mut look = Look::default();
+    for (id, state) in view.states.iter().filter(|(_, state)| state.phase == Phase::Draining) {
+        let Some(integration) = view.integrations.get(id) else { continue };
+        if let Some(wait) = wait_of(state, now) {
+            look.next = Some(look.next.map_or(wait, |next| next.min(wait)));
+            continue;
+        }
+        match Terms::of(integration, state) {
+            None => look.others.push(id.clone()),
+            Some(terms) if wanted(id) => look.paced.push((integration.clone(), terms)),
+            Some(_) => {}
+        }
+    }
+    look
+}
+
+/// The terms on which an integration is drained now, if it is and has any.
+fn terms(view: &View, id: &str) -> Option<Terms> {
+    let (integration, state) = (view.integrations.get(id)?, view.states.get(id)?);
+    let drains = state.phase == Phase::Draining && wait_of(state, Timestamp::now()).is_none();
+    drains.then(|| Terms::of(integration, state)).flatten()
+}
+
+/// How long nothing may be taken out yet, as its target asked for it.
+fn wait_of(state: &State, now: Timestamp) -> Option<Duration> {
+    state
+        .not_before
+        .filter(|until| *until > now)
+        .map(|until| until.since(now))
 }
 
 /// What a deleted integration has parked is taken out as well: its deliveries end as discarded when a
@@ -139,16 +183,15 @@ async fn take_turn(
     let id = integration.id.as_str();
     let turn = Instant::now() + TURN;
     let mut window = Window::new();
-    let mut pace = Pace::new(begun.drain_per_second, Instant::now());
     let mut pause = LOOK_FIRST;
     let mut taken = 0_u64;
-    release_probes(keeper, integration, begun).await?;
+    release_probes(keeper, integration, begun.drop_before).await?;
     loop {
-        let state = keeper.view.state(id);
-        if state.phase != Phase::Draining || state.drain_per_second != begun.drain_per_second {
-            // Held again, or let go at another pace: whoever comes next begins anew.
+        if is_held(keeper, id) {
+            // Whoever comes next begins anew.
             return Ok(());
         }
+        let state = keeper.view.state(id);
         if is_over(keeper, turn) {
             tracing::debug!(
                 integration.id = id,
@@ -172,7 +215,7 @@ async fn take_turn(
                     Some(puller) => puller,
                     none => none.insert(Puller::open(broker, Consumer::unpark(&integration.org, id)).await?),
                 };
-                moved = take_out(keeper, puller, more, &state, &mut pace, turn).await?;
+                moved = take_out(keeper, puller, more, &state).await?;
             }
         }
         taken += moved;
@@ -185,29 +228,28 @@ async fn take_turn(
     }
 }
 
+/// Whether an integration is held again, or is to be left alone for a while, or has a pace now.
+fn is_held(keeper: &Keeper, id: &str) -> bool {
+    keeper.view.read(|view| {
+        let drains = |state: &State| state.phase == Phase::Draining && wait_of(state, Timestamp::now()).is_none();
+        !view.states.get(id).is_some_and(drains) || terms(view, id).is_some()
+    })
+}
+
 /// Whether a drain gives its place to another.
 fn is_over(keeper: &Keeper, turn: Instant) -> bool {
-    Instant::now() >= turn && keeper.view.count(Phase::Draining) > keeper.config.drains_max
+    let others = || keeper.view.read(|view| look(view, |_| false, Timestamp::now()).others.len());
+    Instant::now() >= turn && others() > keeper.config.drains_max
 }
 
 /// Moves up to so many deliveries from PARKED to the bulk lane, in order.
-async fn take_out(
-    keeper: &Keeper,
-    puller: &mut Puller,
-    more: u64,
-    state: &State,
-    pace: &mut Pace,
-    turn: Instant,
-) -> Result<u64, Error> {
+async fn take_out(keeper: &Keeper, puller: &mut Puller, more: u64, state: &State) -> Result<u64, Error> {
     let broker = &keeper.broker;
-    let ahead = state
-        .drain_per_second
-        .map_or(usize::MAX, |rate| (rate as usize).saturating_mul(AHEAD_SECS).max(1));
     let mut left = usize::try_from(more).unwrap_or(usize::MAX);
     let mut receipts = Vec::new();
     let mut gathering = Instant::now();
     while left > 0 {
-        let Ok(message) = tokio::time::timeout(PULL_WAIT, puller.next(left.min(ahead))).await else {
+        let Ok(message) = tokio::time::timeout(PULL_WAIT, puller.next(left)).await else {
             break;
         };
         left -= 1;
@@ -219,27 +261,22 @@ async fn take_out(
                 continue;
             }
         };
-        if is_dropped(&delivery, state) {
+        if is_dropped(&delivery, state.drop_before) {
             settle::end(keeper, &delivery, DeadReason::Discarded, DROPPED).await?;
             message.ack(broker).await?;
             continue;
-        }
-        let at = pace.take(Instant::now());
-        if at > Instant::now() {
-            tokio::time::sleep_until(at).await;
         }
         let publish = hops::publish_of(&onward(&delivery), Hop::Deliver(Lane::Bulk))?;
         receipts.push((
             broker.publisher().send(publish, Some(settle::HOP_DEADLINE)).await,
             message,
         ));
-        let slow = state.drain_per_second.is_some();
-        if slow || receipts.len() >= RECEIPTS_MAX || gathering.elapsed() >= RECEIPTS_AGE {
+        if receipts.len() >= RECEIPTS_MAX || gathering.elapsed() >= RECEIPTS_AGE {
             settle_receipts(keeper, &mut receipts).await?;
             gathering = Instant::now();
-        }
-        if slow && (keeper.view.state(&delivery.integration).phase != Phase::Draining || is_over(keeper, turn)) {
-            break;
+            if is_held(keeper, &delivery.integration) {
+                break;
+            }
         }
     }
     settle_receipts(keeper, &mut receipts).await?;
@@ -266,13 +303,17 @@ fn onward(delivery: &Delivery) -> Delivery {
     }
 }
 
-fn is_dropped(delivery: &Delivery, state: &State) -> bool {
-    state.drop_before.is_some_and(|before| delivery.since < before)
+fn is_dropped(delivery: &Delivery, drop_before: Option<Timestamp>) -> bool {
+    drop_before.is_some_and(|before| delivery.since < before)
 }
 
 /// The probe of an integration that a person lets go waits for a time that means nothing any more: it
 /// goes at once, as the oldest of all. Its schedule is removed after the lane has it.
-async fn release_probes(keeper: &Keeper, integration: &Integration, state: &State) -> Result<(), Error> {
+async fn release_probes(
+    keeper: &Keeper,
+    integration: &Integration,
+    drop_before: Option<Timestamp>,
+) -> Result<(), Error> {
     let broker = &keeper.broker;
     let stream = subjects::deliver_stream(&integration.provider);
     let soon = Timestamp::now() + FIRES_SOON;
@@ -292,7 +333,7 @@ async fn release_probes(keeper: &Keeper, integration: &Integration, state: &Stat
         )
         .await?;
     for (seq, delivery) in probes {
-        if is_dropped(&delivery, state) {
+        if is_dropped(&delivery, drop_before) {
             settle::end(keeper, &delivery, DeadReason::Discarded, DROPPED).await?;
         } else {
             settle::hop(keeper, &onward(&delivery), Hop::Deliver(Lane::Bulk)).await?;

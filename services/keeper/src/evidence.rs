@@ -137,7 +137,11 @@ async fn read_queues(keeper: &Keeper, sought: &Sought, found: &mut BTreeSet<u64>
         .providers
         .iter()
         .map(|provider| (subjects::deliver_stream(provider), ">"));
-    for (stream, filter) in streams.chain([(subjects::PARKED.to_owned(), subjects::PARKED_ALL)]) {
+    let others = [
+        (subjects::PARKED.to_owned(), subjects::PARKED_ALL),
+        (subjects::ORDERED.to_owned(), subjects::ORDERED_ALL),
+    ];
+    for (stream, filter) in streams.chain(others) {
         keeper
             .broker
             .scan_queue(&stream, filter, |stored| {

@@ -4,11 +4,13 @@
 //! and it is found again among the accepted ones.
 
 use bytes::Bytes;
-use signalbox_proto::{Event, Name, dead, dead::Input, hash, subjects};
+use signalbox_proto::{Event, Name, act, dead, dead::Input, hash, subjects};
 
 /// What the server counts of a header besides its name and value, and of the block around all of them.
 const HEADER_BYTES: usize = 4;
 const HEADERS_BYTES: usize = 12;
+/// The header that names the act, and its value, a UUID.
+const ACT_BYTES: usize = act::HEADER.len() + 36 + HEADER_BYTES;
 
 /// An input as it is sent in again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +41,11 @@ pub(crate) fn again(seq: u64, input: Input) -> Result<Again, String> {
     });
     // The server's own headers are not ours to send.
     let mut headers = input.headers;
-    headers.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("nats-"));
+    headers.retain(|(name, _)| {
+        let name = name.to_ascii_lowercase();
+        // It may have been refused in another act.
+        !name.starts_with("nats-") && name != act::HEADER
+    });
     if header(&headers, "ce-id").is_none() && !is_structured {
         let derived = || hash::parts([b"replayed input", &seq.to_be_bytes()]);
         headers.push(("ce-id".into(), message_id.unwrap_or_else(derived)));
@@ -51,7 +57,7 @@ pub(crate) fn again(seq: u64, input: Input) -> Result<Again, String> {
         .iter()
         .map(|(name, value)| name.len() + value.len() + HEADER_BYTES)
         .sum::<usize>();
-    if HEADERS_BYTES + bytes + input.body.len() > dead::INPUT_BYTES_MAX {
+    if HEADERS_BYTES + bytes + ACT_BYTES + input.body.len() > dead::INPUT_BYTES_MAX {
         return Err(format!(
             "with its headers it has more than {} bytes",
             dead::INPUT_BYTES_MAX

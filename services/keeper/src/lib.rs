@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod act;
+mod bounds;
 mod config;
+mod digest;
 mod drain;
 mod duty;
 mod evidence;
@@ -71,6 +73,7 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
         duty::hold(&keeper, "probe", lease, || duty::every(every(5), || probe::look(
             &keeper
         ))),
+        duty::hold(&keeper, "digests", lease, || digest::run(keeper.clone())),
         duty::hold(&keeper, "sweep", lease, || sweep::run(keeper.clone())),
         duty::hold(&keeper, "janitor", lease, || janitor::run(&keeper, &room)),
         duty::hold(&keeper, "look", lease, || duty::every(

@@ -27,8 +27,13 @@ const AT_ONCE: usize = 16;
 fn due(state: &State, now: Timestamp) -> Option<u32> {
     match &state.probe {
         None => {
-            let first = Duration::from_secs(PROBE_FIRST_SECS.into());
-            (now.since(state.since) >= first).then_some(PROBE_FIRST_SECS)
+            let first_secs = match state.backoff_secs {
+                // Suspended by an older version.
+                0 => PROBE_FIRST_SECS,
+                secs => secs,
+            };
+            let first = Duration::from_secs(first_secs.into());
+            (now.since(state.since) >= first).then_some(first_secs)
         }
         Some(probe) => (now.since(probe.due) >= LOST_AFTER).then_some(probe.wait_secs),
     }

@@ -16,6 +16,9 @@ const PART: usize = 1_000;
 /// The pause between parts, so that a million parked deliveries are no burst of reads.
 const PART_PAUSE: Duration = Duration::from_millis(20);
 
+/// Why a delivery that has waited too long ends.
+pub(crate) const EXPIRED: &str = "it waited longer than expire_after";
+
 /// Looks through PARKED again and again.
 pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
     loop {
@@ -78,13 +81,7 @@ async fn end(keeper: &Keeper, stored: &Stored) -> Result<bool, Error> {
     }
     match decoded {
         Ok(delivery) => {
-            settle::end(
-                keeper,
-                &delivery,
-                DeadReason::Expired,
-                "it waited longer than expire_after",
-            )
-            .await?
+            settle::end(keeper, &delivery, DeadReason::Expired, EXPIRED).await?
         }
         Err(error) => settle::bury_stored(broker, subjects::PARKED, stored, &error.to_string()).await?,
     }
@@ -94,7 +91,7 @@ async fn end(keeper: &Keeper, stored: &Stored) -> Result<bool, Error> {
 
 /// Whether a delivery that began to wait then has expired; an integration that is not known any more
 /// has the default.
-fn is_expired(since: Timestamp, expire_after: Option<Duration>, now: Timestamp) -> bool {
+pub(crate) fn is_expired(since: Timestamp, expire_after: Option<Duration>, now: Timestamp) -> bool {
     now >= since + expire_after.unwrap_or(Duration::from_secs(EXPIRE_AFTER_SECS.into()))
 }
 

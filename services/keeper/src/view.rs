@@ -39,11 +39,6 @@ impl Shared {
         })
     }
 
-    /// How many integrations are in a phase.
-    pub(crate) fn count(&self, phase: Phase) -> usize {
-        self.read(|view| view.states.values().filter(|state| state.phase == phase).count())
-    }
-
     /// The state of an integration.
     pub(crate) fn state(&self, integration: &str) -> State {
         self.read(|view| view.states.get(integration).cloned().unwrap_or_default())

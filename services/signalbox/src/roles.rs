@@ -208,13 +208,16 @@ impl Running {
                 Role::Ingest => {
                     let key = kit.admin.as_ref().context("ingest needs an admin key")?.key.clone();
                     let types = signalbox_ingest::Types::default();
+                    let admission =
+                        signalbox_ingest::Admission::new(broker.clone(), &loaded.ingest, &process.metrics);
                     routes = routes.merge(signalbox_ingest::routes(
                         broker.clone(),
                         &loaded.ingest,
                         key,
                         types.clone(),
+                        admission.clone(),
                     ));
-                    let role = signalbox_ingest::run(broker, process, loaded.ingest.clone(), types);
+                    let role = signalbox_ingest::run(broker, process, loaded.ingest.clone(), types, admission);
                     tasks.spawn_local(async { ("ingest", role.await.map_err(Into::into)) });
                 }
                 Role::Router => {

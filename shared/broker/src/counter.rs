@@ -9,6 +9,16 @@ use bytes::Bytes;
 
 use crate::{Broker, Error, Publish};
 
+/// What an addition is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// The sum.
+    pub value: i64,
+    /// The sequence of the addition in its stream: higher than that of any before it, unless the stream
+    /// was lost and begun anew.
+    pub seq: u64,
+}
+
 /// The span that a counter counts in; aligned to the clock in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
@@ -46,12 +56,17 @@ impl Window {
 }
 
 impl Broker {
-    /// Adds to an integration's counter of this span and returns the sum.
+    /// Adds to a counter of this span and returns the sum.
+    pub async fn count(&self, window: Window, key: &str, epoch: i64, add: i64) -> Result<i64, Error> {
+        Ok(self.add(window, key, epoch, add).await?.value)
+    }
+
+    /// Adds to a counter of this span. The key is a token of a subject.
     ///
     /// An addition has no id: one whose answer a reconnection loses may count twice, which errs to
     /// the safe side of a limit.
-    pub async fn count(&self, window: Window, integration: &str, epoch: i64, add: i64) -> Result<i64, Error> {
-        let subject = signalbox_proto::subjects::rate(window.as_str(), integration, epoch);
+    pub async fn add(&self, window: Window, key: &str, epoch: i64, add: i64) -> Result<Counted, Error> {
+        let subject = signalbox_proto::subjects::rate(window.as_str(), key, epoch);
         let publish = Publish {
             subject: subject.clone().into(),
             id: None,
@@ -66,11 +81,11 @@ impl Broker {
                 subject: subject.clone(),
                 source,
             })?;
-        ack.value
-            .and_then(|value| value.parse().ok())
-            .ok_or_else(|| Error::Request {
-                what: subject,
-                reason: "the answer holds no sum".into(),
-            })
+        let value = ack.value.and_then(|value| value.parse().ok());
+        let value = value.ok_or_else(|| Error::Request {
+            what: subject,
+            reason: "the answer holds no sum".into(),
+        })?;
+        Ok(Counted { value, seq: ack.seq })
     }
 }

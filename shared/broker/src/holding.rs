@@ -5,9 +5,11 @@
 //! between leaves a closed gate that nobody parks behind, or an open gate whose state is mended by
 //! the next look of a keeper; deliveries flow either way.
 
+pub mod limits;
+
 use signalbox_proto::{
     Delivery, Name, Phase, State, Timestamp,
-    state::{PROBE_FIRST_SECS, Probe},
+    state::{Cause, Probe},
 };
 
 use crate::{Broker, Error, hops::Parked};
@@ -22,6 +24,19 @@ pub struct Drain {
     pub per_second: Option<u32>,
     /// What was accepted before is discarded.
     pub drop_before: Option<Timestamp>,
+}
+
+/// Why an integration is suspended, and how it is brought back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspension<'a> {
+    /// What its target does, in a sentence for its owner.
+    pub reason: &'a str,
+    /// Whether it refuses us, or fails.
+    pub cause: Cause,
+    /// The delivery that will probe, if the caller has one in hand; else a keeper chooses one.
+    pub probe: Option<&'a str>,
+    /// The wait of the first probe, in seconds; longer where the last suspension is not long over.
+    pub first_secs: u32,
 }
 
 /// What a change decides to do to a state.
@@ -61,40 +76,44 @@ impl Broker {
     pub async fn resume(&self, integration: &str, drain: Drain, now: Timestamp) -> Result<State, Error> {
         self.change(integration, |state| match state.phase {
             Phase::Open => Next::Keep,
-            Phase::Paused | Phase::Suspended | Phase::Draining | Phase::Unknown => Next::Set(State {
-                phase: Phase::Draining,
-                gate: state.gate,
-                since: now,
-                drain_per_second: drain.per_second,
-                drop_before: drain.drop_before,
-                ..State::default()
-            }),
+            Phase::Paused | Phase::Suspended | Phase::Draining | Phase::Unknown => {
+                let draining = State {
+                    phase: Phase::Draining,
+                    gate: state.gate,
+                    since: now,
+                    drain_per_second: drain.per_second,
+                    drop_before: drain.drop_before,
+                    // A person says that it works: believed, but with a few requests at stake only.
+                    recovered_at: (state.phase == Phase::Suspended).then_some(now),
+                    ..State::default()
+                };
+                Next::Set(draining.keeping_recovery_of(state, now))
+            }
         })
         .await
     }
 
-    /// Holds an integration because its target refuses us. `delivery` is the one that will probe,
-    /// if the caller has one in hand. Only an open or draining one is suspended.
-    pub async fn suspend(
-        &self,
-        integration: &str,
-        reason: &str,
-        delivery: Option<&str>,
-        now: Timestamp,
-    ) -> Result<State, Error> {
+    /// Holds an integration whose target refuses us or fails. Only an open or draining one is suspended: of
+    /// several that try at once one is first, and all learn which delivery probes.
+    pub async fn suspend(&self, integration: &str, suspension: Suspension<'_>, now: Timestamp) -> Result<State, Error> {
         self.change(integration, |state| match state.phase {
             Phase::Paused | Phase::Suspended | Phase::Unknown => Next::Keep,
-            Phase::Open | Phase::Draining => Next::Close(State {
-                phase: Phase::Suspended,
-                since: now,
-                reason: reason.to_owned(),
-                probe: delivery.map(|delivery| Probe {
-                    delivery: delivery.to_owned(),
-                    due: now + std::time::Duration::from_secs(PROBE_FIRST_SECS.into()),
-                    wait_secs: PROBE_FIRST_SECS,
-                }),
-                ..State::default()
-            }),
+            Phase::Open | Phase::Draining => {
+                let wait_secs = state.next_backoff_secs(suspension.first_secs, now);
+                Next::Close(State {
+                    phase: Phase::Suspended,
+                    since: now,
+                    reason: suspension.reason.to_owned(),
+                    cause: suspension.cause,
+                    backoff_secs: wait_secs,
+                    probe: suspension.probe.map(|delivery| Probe {
+                        delivery: delivery.to_owned(),
+                        due: now + std::time::Duration::from_secs(wait_secs.into()),
+                        wait_secs,
+                    }),
+                    ..State::default()
+                })
+            }
         })
         .await
     }
@@ -119,6 +138,9 @@ impl Broker {
                 phase: Phase::Draining,
                 gate: state.gate,
                 since: now,
+                cause: state.cause,
+                backoff_secs: state.probe.as_ref().map_or(state.backoff_secs, |probe| probe.wait_secs),
+                recovered_at: Some(now),
                 ..State::default()
             }),
             Phase::Open | Phase::Paused | Phase::Draining | Phase::Unknown => Next::Keep,
@@ -130,12 +152,15 @@ impl Broker {
     /// keeper takes it out at the pace of its target.
     pub async fn hold_back(&self, integration: &str, reason: &str, now: Timestamp) -> Result<State, Error> {
         self.change(integration, |state| match state.phase {
-            Phase::Open => Next::Close(State {
-                phase: Phase::Draining,
-                since: now,
-                reason: reason.to_owned(),
-                ..State::default()
-            }),
+            Phase::Open => {
+                let draining = State {
+                    phase: Phase::Draining,
+                    since: now,
+                    reason: reason.to_owned(),
+                    ..State::default()
+                };
+                Next::Close(draining.keeping_recovery_of(state, now))
+            }
             Phase::Paused | Phase::Suspended | Phase::Draining | Phase::Unknown => Next::Keep,
         })
         .await
@@ -152,7 +177,8 @@ impl Broker {
             phase: Phase::Open,
             since: now,
             ..State::default()
-        };
+        }
+        .keeping_recovery_of(&entry.value, now);
         match self.set_state(integration, &open, entry.revision).await {
             Ok(_) => Ok(Some(open)),
             // Someone holds it again meanwhile, and closed the gate anew before saying so.

@@ -82,7 +82,7 @@ pub fn publish_of(delivery: &Delivery, hop: Hop) -> Result<Publish, Error> {
     })
 }
 
-fn trace_headers(delivery: &Delivery) -> Vec<(&'static str, String)> {
+pub(crate) fn trace_headers(delivery: &Delivery) -> Vec<(&'static str, String)> {
     let trace = delivery
         .events
         .first()

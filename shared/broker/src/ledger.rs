@@ -7,6 +7,9 @@
 //! came after the window, owes its deliveries once: they may all be known by the sequence of the other.
 //! An event that stopped the router is a dead letter without a delivery. And one may hide a loss: a
 //! replay to another integration is a delivery that the event never owed.
+//!
+//! A digest is no row of its own: what is known of it holds for each of its members, under the member's own id. So a
+//! member is the same delivery while it waits in BATCH, as part of a digest, and when the digest is replayed.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -18,6 +21,7 @@ use signalbox_proto::{
     Delivery, Event, Name, Record, Timestamp,
     act::{Did, Mark},
     dead::DeadLetter,
+    delivery, event,
     ledger::{Final, Row},
     outcome::Next,
     subjects, wire,
@@ -139,12 +143,15 @@ impl Rows {
         *lowest = generation.min(*lowest);
     }
 
-    fn owe_all(&mut self, delivery: &Delivery) {
-        for accepted in &delivery.events {
-            self.owe(accepted.seq, delivery.matched, &delivery.id, delivery.generation);
+    /// Takes the deliveries that an envelope stands for, and gives their ids.
+    fn owe_all(&mut self, delivery: &Delivery) -> Vec<String> {
+        let ids = delivery.member_ids();
+        for ((index, accepted), id) in delivery.events.iter().enumerate().zip(&ids) {
+            self.owe(accepted.seq, delivery.matched_of(index), id, delivery.generation);
             let event = &accepted.event;
-            self.look_closely(&event.org, &event.source, &event.id, &delivery.id, delivery.generation);
+            self.look_closely(&event.org, &event.source, &event.id, id, delivery.generation);
         }
+        ids
     }
 
     fn look_closely(&mut self, org: &Name, source: &str, id: &str, delivery: &str, generation: u32) {
@@ -157,9 +164,10 @@ impl Rows {
     }
 
     fn move_on(&mut self, delivery: &Delivery) {
-        self.owe_all(delivery);
-        let generation = self.moving.entry(delivery.id.clone()).or_default();
-        *generation = delivery.generation.max(*generation);
+        for id in self.owe_all(delivery) {
+            let generation = self.moving.entry(id).or_default();
+            *generation = delivery.generation.max(*generation);
+        }
     }
 
     fn end(&mut self, delivery: &str, generation: u32, state: Final) {
@@ -279,6 +287,10 @@ impl Broker {
             .iter()
             .map(|provider| (subjects::deliver_stream(provider), ">"))
             .collect();
+        queues.push((subjects::BATCH.to_owned(), subjects::BATCH_ALL));
+        let [ordered, heads, ..] = subjects::ORDERED_SUBJECTS;
+        queues.push((subjects::ORDERED.to_owned(), ordered));
+        queues.push((subjects::ORDERED.to_owned(), heads));
         queues.push((subjects::PARKED.to_owned(), subjects::PARKED_ALL));
         for (stream, filter) in queues {
             self.scan_queue(&stream, filter, |stored| match wire::decode_delivery(&stored.body) {
@@ -341,16 +353,18 @@ impl Broker {
 /// What dead letters are about, by their sequence in DEAD.
 #[derive(Default)]
 struct Dead {
-    deliveries: HashMap<u64, (String, u32)>,
+    deliveries: HashMap<u64, (Vec<String>, u32)>,
     events: HashMap<u64, u64>,
 }
 
 fn read_letter(rows: &mut Rows, dead: &mut Dead, seq: u64, letter: DeadLetter) {
     match (letter.delivery, letter.event_seq) {
         (Some(delivery), _) => {
-            rows.owe_all(&delivery);
-            rows.end(&delivery.id, delivery.generation, letter.reason.ledger());
-            dead.deliveries.insert(seq, (delivery.id, delivery.generation));
+            let ids = rows.owe_all(&delivery);
+            for id in &ids {
+                rows.end(id, delivery.generation, letter.reason.ledger());
+            }
+            dead.deliveries.insert(seq, (ids, delivery.generation));
         }
         (None, Some(event)) => {
             rows.unmade.insert(event, letter.reason.ledger());
@@ -366,8 +380,10 @@ fn read_mark(rows: &mut Rows, dead: &Dead, mark: &Mark) {
         return;
     }
     for seq in &mark.seqs {
-        if let Some((delivery, generation)) = dead.deliveries.get(seq) {
-            rows.end(delivery, *generation, Final::Discarded);
+        if let Some((deliveries, generation)) = dead.deliveries.get(seq) {
+            for delivery in deliveries {
+                rows.end(delivery, *generation, Final::Discarded);
+            }
         }
         if let Some(event) = dead.events.get(seq) {
             rows.unmade.insert(*event, Final::Discarded);
@@ -384,17 +400,14 @@ fn read_record(rows: &mut Rows, record: &Record) {
         }
         Record::Attempt(attempt) => {
             for event in &attempt.events {
-                rows.owe(event.seq, event.matched, &attempt.delivery, attempt.generation);
-                rows.look_closely(
-                    &attempt.org,
-                    &event.source,
-                    &event.id,
-                    &attempt.delivery,
-                    attempt.generation,
-                );
-            }
-            if let Next::Final(state) = attempt.next {
-                rows.end(&attempt.delivery, attempt.generation, state);
+                // Of a digest each event's own delivery; of any other this is its id.
+                let key = event::key(&attempt.org, &event.source, &event.id);
+                let id = delivery::id(&key, &attempt.integration);
+                rows.owe(event.seq, event.matched, &id, attempt.generation);
+                rows.look_closely(&attempt.org, &event.source, &event.id, &id, attempt.generation);
+                if let Next::Final(state) = attempt.next {
+                    rows.end(&id, attempt.generation, state);
+                }
             }
         }
     }

@@ -9,8 +9,10 @@
 
 pub mod acts;
 pub mod batch;
+pub mod bounds;
 pub mod browse;
 pub mod counter;
+pub mod digests;
 pub mod directory;
 mod error;
 pub mod events;
@@ -22,7 +24,9 @@ pub mod idempotency;
 pub mod kv;
 pub mod lease;
 pub mod ledger;
+pub mod limiter;
 pub mod message;
+pub mod ordered;
 pub mod outcomes;
 pub mod patience;
 pub mod publisher;

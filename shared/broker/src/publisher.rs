@@ -209,7 +209,7 @@ fn stream_of(subject: &str) -> (&str, &str) {
         ("signalbox", Some("deliver" | "retry"), Some(provider)) => ("deliver", provider),
         ("signalbox", Some("rate"), Some(window)) => ("rate", window),
         ("signalbox", Some("parked" | "parkgate"), _) => ("parked", ""),
-        ("signalbox", Some("ordered" | "orderedhead"), _) => ("ordered", ""),
+        ("signalbox", Some("ordered" | "orderedhead" | "orderedmark"), _) => ("ordered", ""),
         ("signalbox", Some("dead" | "deadmark"), _) => ("dead", ""),
         ("signalbox", Some(kind), _) => (kind, ""),
         (first, _, _) => (first, ""),

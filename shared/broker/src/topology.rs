@@ -120,6 +120,13 @@ pub fn streams(broker: &Broker) -> Vec<Config> {
             ..stream(subjects::OUTCOMES, vec![subjects::OUTCOME_ALL.to_owned()], replicas)
         },
         counter(
+            "RATE_SECOND",
+            "second",
+            StorageType::Memory,
+            Duration::from_secs(10),
+            replicas,
+        ),
+        counter(
             "RATE_MINUTE",
             "minute",
             StorageType::Memory,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
-use signalbox_proto::{Name, Timestamp, act::WaitingFilter, subjects, wire};
+use signalbox_proto::{Delivery, Name, Timestamp, act::WaitingFilter, subjects, subjects::OrderedKind, wire};
 
 use crate::{Broker, Error};
 
@@ -17,7 +17,7 @@ pub const AGES_MAX: usize = 1_000;
 pub struct Waiting {
     /// The tenant.
     pub org: String,
-    /// The kind of target; empty where only PARKED knows it.
+    /// The kind of target; empty where only PARKED or BATCH knows it.
     pub provider: String,
     /// The integration's id.
     pub integration: String,
@@ -25,7 +25,7 @@ pub struct Waiting {
     pub pending: u64,
     /// Scheduled.
     pub retrying: u64,
-    /// In PARKED.
+    /// In PARKED, in BATCH, or in ORDERED behind those of their key.
     pub parked: u64,
     /// When the oldest of what was looked at was accepted (or replayed).
     pub oldest: Option<Timestamp>,
@@ -50,6 +50,20 @@ pub struct Look {
     pub unread: Vec<String>,
     /// Subjects of provider streams that no consumer's filter covers.
     pub orphans: Vec<String>,
+}
+
+/// Whether what a queue holds counts as parked: it waits for more than its time or a worker.
+///
+/// The first of a key, once it was tried, waits for its next attempt as any other does.
+pub fn is_parked(stream: &str, subject: &str, delivery: &Delivery) -> bool {
+    match stream {
+        subjects::PARKED | subjects::BATCH => true,
+        subjects::ORDERED => match subjects::read_ordered(subject) {
+            Some((OrderedKind::Head, _)) => delivery.due.is_none(),
+            _ => true,
+        },
+        _ => false,
+    }
 }
 
 impl Broker {
@@ -95,8 +109,17 @@ impl Broker {
         Ok(counts.values().sum())
     }
 
+    /// How many deliveries of an integration wait to become a digest, or for their turn.
+    pub async fn in_groups(&self, provider: &Name, org: &Name, integration: &str) -> Result<u64, Error> {
+        let [ordered, _] = subjects::ordered_waiting(provider, org, Some(integration));
+        let batch = subjects::batch(org, integration);
+        let (gathered, _) = self.subject_counts(subjects::BATCH, &batch).await?;
+        let (queued, _) = self.subject_counts(subjects::ORDERED, &ordered).await?;
+        Ok(gathered.values().chain(queued.values()).sum())
+    }
+
     /// The queues in which deliveries that an act is about may wait, each with the subjects to read: the schedules
-    /// alone, or lanes, schedules and PARKED.
+    /// alone, or lanes, schedules, ORDERED, BATCH and PARKED.
     pub async fn queues_of(&self, filter: &WaitingFilter, schedules: bool) -> Result<Vec<(String, String)>, Error> {
         let providers = match &filter.provider {
             Some(provider) => vec![provider.clone()],
@@ -112,8 +135,14 @@ impl Broker {
                 subjects::waiting_of(&provider, &filter.org, integration)
             };
             queues.extend(filters.into_iter().map(|subject| (stream.clone(), subject)));
+            if !schedules {
+                let ordered = subjects::ordered_waiting(&provider, &filter.org, integration);
+                queues.extend(ordered.map(|subject| (subjects::ORDERED.to_owned(), subject)));
+            }
         }
         if !schedules {
+            let batch = subjects::batch(&filter.org, integration.unwrap_or("*"));
+            queues.push((subjects::BATCH.to_owned(), batch));
             let parked = subjects::parked(&filter.org, integration.unwrap_or("*"));
             queues.push((subjects::PARKED.to_owned(), parked));
         }
@@ -169,21 +198,37 @@ impl Broker {
                 }
             }
         }
-        let (counts, cut) = self.subject_counts(subjects::PARKED, subjects::PARKED_ALL).await?;
-        look.cut |= cut;
-        for (subject, count) in counts {
-            let mut tokens = subject.split('.').skip(2);
-            let (Some(org), Some(integration)) = (tokens.next(), tokens.next()) else {
-                continue;
-            };
-            let entry = by_integration.entry(integration.to_owned()).or_default();
-            entry.org = org.to_owned();
-            entry.integration = integration.to_owned();
-            entry.parked += count;
-            firsts
-                .entry(integration.to_owned())
-                .or_default()
-                .push((subjects::PARKED.to_owned(), subject.clone()));
+        // Of ORDERED each delivery once, and not the state of the first of each key as well.
+        let [ordered, ..] = subjects::ORDERED_SUBJECTS;
+        for (stream, filter, skip) in [
+            (subjects::ORDERED, ordered, 4),
+            (subjects::BATCH, subjects::BATCH_ALL, 2),
+            (subjects::PARKED, subjects::PARKED_ALL, 2),
+        ] {
+            let (counts, cut) = self.subject_counts(stream, filter).await?;
+            look.cut |= cut;
+            for (subject, count) in counts {
+                let mut tokens = subject.split('.').skip(skip);
+                let (Some(org), Some(integration)) = (tokens.next(), tokens.next()) else {
+                    continue;
+                };
+                let entry = by_integration.entry(integration.to_owned()).or_default();
+                entry.org = org.to_owned();
+                entry.integration = integration.to_owned();
+                if stream == subjects::ORDERED && entry.provider.is_empty() {
+                    entry.provider = subject.split('.').nth(2).unwrap_or_default().to_owned();
+                }
+                entry.parked += count;
+                // The keys of an integration are many: the first of all of them is found by one question.
+                let read = match (stream, subject.rsplit_once('.')) {
+                    (subjects::ORDERED, Some((keys, _))) => format!("{keys}.*"),
+                    _ => subject.clone(),
+                };
+                let list = firsts.entry(integration.to_owned()).or_default();
+                if !list.iter().any(|(_, known)| *known == read) {
+                    list.push((stream.to_owned(), read));
+                }
+            }
         }
         let mut integrations: Vec<Waiting> = by_integration.into_values().collect();
         integrations.sort_by_key(|waiting| std::cmp::Reverse(waiting.total()));

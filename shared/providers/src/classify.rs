@@ -56,7 +56,7 @@ pub fn by_error(error: &Error) -> Outcome {
     let reason = signalbox_proto::outcome::reason(&error.to_string());
     match error {
         Error::Timeout(_)
-        | Error::ConnectTimeout
+        | Error::ConnectTimeout(_)
         | Error::ConnectionRefused
         | Error::ConnectionReset
         | Error::Dns { .. }

@@ -45,6 +45,11 @@ impl Role {
         self.program.assert_alive();
     }
 
+    /// The process id; of a process that has ended, none.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.program.pid()
+    }
+
     /// What its admin port answers at a path.
     pub(crate) async fn ask(&self, path: &str) -> Result<client::Response, String> {
         client::try_request(&self.admin, "GET", path, &[], Vec::new()).await
@@ -193,6 +198,29 @@ impl Cluster {
         }
         let [api, ingest] = &self.addresses;
         self.client = Some(Client::new(api, ingest, &self.server.url(), &self.key).await);
+    }
+
+    /// Starts so many processes more of the role `delivery`, and waits until they are ready.
+    pub(crate) async fn more_workers(&self, count: usize) -> Vec<Role> {
+        let first = &self.roles["delivery"];
+        let mut workers = Vec::new();
+        for number in 0..count {
+            let admin = format!("127.0.0.1:{}", free_port());
+            let old = first.admin.strip_prefix("http://").unwrap_or_default();
+            let renamed = |argument: &String| if argument == old { admin.clone() } else { argument.clone() };
+            let arguments: Vec<String> = first.arguments.iter().map(renamed).collect();
+            let log = self.folder.path().join(format!("delivery-{}.log", number + 2));
+            let mut role = Role {
+                program: launch(&arguments, &first.settings, &log),
+                settings: first.settings.clone(),
+                admin: format!("http://{admin}"),
+                arguments,
+                log,
+            };
+            role.ready().await;
+            workers.push(role);
+        }
+        workers
     }
 
     pub(crate) fn client(&self) -> &Client {

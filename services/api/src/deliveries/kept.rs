@@ -82,7 +82,7 @@ impl<'a> Kept<'a> {
         let accepted = delivery.event();
         let (seq, at) = (accepted.seq, accepted.at);
         let event_type = accepted.event.event_type.as_str();
-        let status = match Wait::of(&delivery, place == Place::Parked) {
+        let status = match Wait::of(&delivery, place.is_parked(&delivery)) {
             Wait::Pending => "pending",
             Wait::Retrying => "retrying",
             Wait::Parked => "parked",

@@ -10,7 +10,7 @@ use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use signalbox_broker::{Error as BrokerError, browse::Stored, topology::From};
-use signalbox_proto::{DeadLetter, Name, Record, State, Timestamp, act::Mark, subjects, wire};
+use signalbox_proto::{DeadLetter, Delivery, Name, Record, State, Timestamp, act::Mark, subjects, wire};
 use signalbox_runtime::Problem;
 
 use super::{
@@ -19,10 +19,10 @@ use super::{
 };
 use crate::{
     Shared, problems,
-    story::{Place, Story, Wanted},
+    story::{Place, Story, Wanted, windows::Windows},
 };
 
-/// Most messages of the queues (lanes, schedules, PARKED) that one request reads.
+/// Most messages of the queues (lanes, schedules, ORDERED, BATCH, PARKED) that one request reads.
 const WAITING_READ_MAX: usize = 100_000;
 /// Most messages of OUTCOMES that one request reads; each holds up to 64 records.
 const OUTCOMES_READ_MAX: usize = 20_000;
@@ -127,7 +127,7 @@ impl<'a> Reading<'a> {
         for provider in self.providers().await? {
             let found = broker.schedule_of(&provider, &self.filter.org, id).await;
             if let Some(stored) = found.map_err(problems::broker)? {
-                self.wait(&stored, Place::Schedule, Take::All);
+                self.wait(&stored, Place::Schedule, Take::All, None);
                 if self.story(id).is_some() {
                     return Ok(Some(stored));
                 }
@@ -182,7 +182,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads the lanes, schedules and PARKED.
+    /// Reads the lanes, schedules, ORDERED, BATCH and PARKED.
     async fn waiting(&mut self, take: Take) -> Result<(), Problem> {
         if take == Take::Known && self.kept.is_empty() {
             return Ok(());
@@ -193,8 +193,13 @@ impl<'a> Reading<'a> {
             let stream = subjects::deliver_stream(&provider);
             let filters = subjects::waiting_of(&provider, &self.filter.org, integration);
             queues.extend(filters.into_iter().map(|filter| (stream.clone(), filter)));
+            let ordered = subjects::ordered_waiting(&provider, &self.filter.org, integration);
+            queues.extend(ordered.map(|filter| (subjects::ORDERED.to_owned(), filter)));
         }
-        let parked = subjects::parked(&self.filter.org, integration.unwrap_or("*"));
+        let integration = integration.unwrap_or("*");
+        let batch = subjects::batch(&self.filter.org, integration);
+        queues.push((subjects::BATCH.to_owned(), batch));
+        let parked = subjects::parked(&self.filter.org, integration);
         queues.push((subjects::PARKED.to_owned(), parked));
         for (stream, subject) in queues {
             if let Err(error) = self.queue(&stream, &subject, take).await {
@@ -212,11 +217,7 @@ impl<'a> Reading<'a> {
 
     async fn queue(&mut self, stream: &str, subject: &str, take: Take) -> Result<(), BrokerError> {
         let broker = self.shared.broker.clone();
-        let place = |stored: &Stored| match (stream, subjects::is_retry(&stored.subject)) {
-            (subjects::PARKED, _) => Place::Parked,
-            (_, true) => Place::Schedule,
-            (_, false) => Place::Lane,
-        };
+        let mut windows = Windows::default();
         if broker.stream_state(stream).await?.messages <= self.waiting_left as u64 {
             let mut next = 1;
             loop {
@@ -224,7 +225,10 @@ impl<'a> Reading<'a> {
                 let Some(last) = part.last() else { return Ok(()) };
                 next = last.seq + 1;
                 self.waiting_left = self.waiting_left.saturating_sub(part.len());
-                part.iter().for_each(|stored| self.wait(stored, place(stored), take));
+                for stored in &part {
+                    let ends = windows.end(self.shared, stream, &stored.subject).await?;
+                    self.wait(stored, Place::of(stream, &stored.subject), take, ends);
+                }
             }
         }
         // More than may be read: what came last is rather what a reader of the newest asks for.
@@ -235,15 +239,18 @@ impl<'a> Reading<'a> {
                     return ControlFlow::Break(());
                 }
                 self.waiting_left -= 1;
-                self.wait(&stored, place(&stored), take);
+                self.wait(&stored, Place::of(stream, &stored.subject), take, None);
                 ControlFlow::Continue(())
             })
             .await
     }
 
-    fn wait(&mut self, stored: &Stored, place: Place, take: Take) {
+    fn wait(&mut self, stored: &Stored, place: Place, take: Take, ends: Option<Timestamp>) {
         match wire::decode_delivery(&stored.body) {
-            Ok(delivery) => self.kept.wait(delivery, place, take),
+            Ok(delivery) => {
+                let due = ends.or(delivery.due);
+                self.kept.wait(Delivery { due, ..delivery }, place, take);
+            }
             Err(error) => tracing::error!(%error, subject = stored.subject, seq = stored.seq, "cannot read a delivery"),
         }
     }

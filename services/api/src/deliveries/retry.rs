@@ -62,6 +62,7 @@ pub(crate) async fn retry(
             tracing::info!(delivery.id = id, "a delivery is tried now");
         }
         Place::Parked => return Err(shared.parked(story)),
+        Place::Batch | Place::Ordered => return Err(gathered(place)),
         // It is on its way already.
         Place::Lane => {}
     }
@@ -113,6 +114,21 @@ impl Shared {
         };
         Problem::new(StatusCode::CONFLICT, code, why)
     }
+}
+
+/// Why a delivery that waits for others is not sent past them.
+fn gathered(place: Place) -> Problem {
+    let (code, why) = match place {
+        Place::Batch => (
+            "gathered",
+            "it goes with the next digest of its integration: `signalbox deliveries show` says when that closes",
+        ),
+        _ => (
+            "ordered",
+            "it goes in the order of its key, when those before it have ended: discard them to let it go sooner",
+        ),
+    };
+    Problem::new(StatusCode::CONFLICT, code, why)
 }
 
 /// Why a delivery that does not wait is not tried.

@@ -8,7 +8,7 @@ use signalbox_broker::{Error as BrokerError, Message, topology::From};
 use signalbox_proto::{Name, Record, Timestamp, subjects, wire};
 use signalbox_runtime::Problem;
 
-use super::{Place, Stories};
+use super::{Place, Stories, windows::Windows};
 use crate::{Shared, problems};
 
 /// Most messages of one queue that are read.
@@ -21,7 +21,7 @@ const DEAD_READ_MAX: usize = 200_000;
 const BATCH: usize = 1_000;
 
 impl Shared {
-    /// Reads the providers' streams and PARKED. Nothing stored before `since` is read, here and below.
+    /// Reads the providers' streams, ORDERED, BATCH and PARKED. Nothing stored before `since` is read, here and below.
     pub(crate) async fn read_waiting(&self, stories: &mut Stories<'_>, since: Timestamp) -> Result<(), Problem> {
         let wanted = stories.wanted;
         let providers = match wanted.provider() {
@@ -42,11 +42,22 @@ impl Shared {
                     break;
                 }
             }
+            for filter in subjects::ordered_waiting(&provider, wanted.org(), wanted.integration()) {
+                self.read_queue(stories, subjects::ORDERED, &filter, since)
+                    .await
+                    .map_err(problems::broker)?;
+            }
         }
-        let filter = subjects::parked(wanted.org(), wanted.integration().unwrap_or("*"));
-        self.read_queue(stories, subjects::PARKED, &filter, since)
-            .await
-            .map_err(problems::broker)
+        let integration = wanted.integration().unwrap_or("*");
+        for (stream, filter) in [
+            (subjects::BATCH, subjects::batch(wanted.org(), integration)),
+            (subjects::PARKED, subjects::parked(wanted.org(), integration)),
+        ] {
+            self.read_queue(stories, stream, &filter, since)
+                .await
+                .map_err(problems::broker)?;
+        }
+        Ok(())
     }
 
     async fn read_queue(
@@ -60,6 +71,7 @@ impl Shared {
             return Ok(());
         };
         let mut read = 0;
+        let mut windows = Windows::default();
         loop {
             // The server ends a part before `BATCH` where its bytes are many: only an empty one is the end.
             let part = self.broker.read_from(stream, filter, next, BATCH).await?;
@@ -71,12 +83,8 @@ impl Shared {
             next = last.seq + 1;
             read += part.len();
             for stored in part {
-                let place = match (stream, subjects::is_retry(&stored.subject)) {
-                    (subjects::PARKED, _) => Place::Parked,
-                    (_, true) => Place::Schedule,
-                    (_, false) => Place::Lane,
-                };
-                stories.wait_stored(&stored, place);
+                let ends = windows.end(self, stream, &stored.subject).await?;
+                stories.wait_stored(&stored, Place::of(stream, &stored.subject), ends);
             }
         }
     }

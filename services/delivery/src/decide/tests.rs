@@ -67,9 +67,22 @@ fn after(outcome: &Outcome, delivery: &Delivery, state: Option<&State>, suspends
             integration: &integration(),
             state,
             suspends,
+            opens: None,
             now,
         },
     )
+}
+
+fn after_opening(outcome: &Outcome, delivery: &Delivery, state: Option<&State>) -> Verdict {
+    let facts = Facts {
+        delivery,
+        integration: &integration(),
+        state,
+        suspends: false,
+        opens: Some("its target fails".into()),
+        now: at(0),
+    };
+    decide(outcome, &facts)
 }
 
 fn retry(after: Option<u64>) -> Outcome {
@@ -161,7 +174,87 @@ fn a_suspend_answer_never_uses_up_the_schedule() {
         after(&outcome, &spent, None, false, at(0)),
         Verdict::Retry { counted: false, .. }
     ));
-    assert_eq!(after(&outcome, &spent, None, true, at(0)), Verdict::Suspend);
+    let suspended = Verdict::Suspend {
+        cause: Cause::Refused,
+        reason: "401".into(),
+    };
+    assert_eq!(after(&outcome, &spent, None, true, at(0)), suspended);
+}
+
+#[test]
+fn the_delivery_that_opens_the_breaker_probes_also_where_its_schedule_is_used_up() {
+    let spent = Delivery {
+        retries: 8,
+        ..delivery()
+    };
+    let opened = Verdict::Suspend {
+        cause: Cause::Failing,
+        reason: "its target fails".into(),
+    };
+    for delivery in [delivery(), spent] {
+        assert_eq!(after_opening(&retry(None), &delivery, None), opened);
+        let draining = State {
+            phase: Phase::Draining,
+            ..State::default()
+        };
+        assert_eq!(after_opening(&retry(None), &delivery, Some(&draining)), opened);
+    }
+    assert_eq!(
+        after_opening(&Outcome::Delivered, &delivery(), None),
+        Verdict::Delivered
+    );
+}
+
+#[test]
+fn what_fails_while_its_integration_is_suspended_waits_with_the_others_and_uses_up_nothing() {
+    let state = suspended("another");
+    let refusal = Outcome::Suspend {
+        reason: "401".into(),
+        at_once: true,
+    };
+    let spent = Delivery {
+        retries: 8,
+        ..delivery()
+    };
+    for outcome in [retry(None), retry(Some(60)), refusal] {
+        for delivery in [delivery(), spent.clone()] {
+            let verdict = after(&outcome, &delivery, Some(&state), true, at(0));
+            assert_eq!(verdict, Verdict::Park(state.clone()));
+            assert_eq!(
+                after_opening(&outcome, &delivery, Some(&state)),
+                Verdict::Park(state.clone())
+            );
+        }
+    }
+    let reject = Outcome::Reject { reason: "400".into() };
+    assert_eq!(
+        after(&reject, &delivery(), Some(&state), false, at(0)),
+        Verdict::Dead(DeadReason::Rejected)
+    );
+}
+
+#[test]
+fn a_target_that_never_answers_well_meets_the_whole_schedule_and_each_retry_after() {
+    // As a delivery lives: each attempt at the time that the last one led to.
+    let asked = [None, Some(60), Some(1), None, Some(21_600), None, Some(3_601), None];
+    let mut delivery = delivery();
+    let mut now = at(0);
+    for (step, asked) in asked.into_iter().enumerate() {
+        let Verdict::Retry { at: due, counted: true } = after(&retry(asked), &delivery, None, false, now) else {
+            panic!("step {step}");
+        };
+        let waited = due.since(now).as_secs_f64();
+        let secs = f64::from(integration().schedule()[step]);
+        let asked = asked.unwrap_or_default() as f64;
+        let (least, most) = ((secs * 0.8).max(asked), (secs * 1.2).max(asked));
+        assert!((least..=most).contains(&waited), "step {step}: {waited} s");
+        delivery.attempt += 1;
+        delivery.retries += 1;
+        now = due;
+    }
+    let end = after(&retry(None), &delivery, None, false, now);
+    assert_eq!(end, Verdict::Dead(DeadReason::Exhausted));
+    assert!(now < delivery.since + integration().expire_after());
 }
 
 #[test]
@@ -205,7 +298,8 @@ fn held_integrations_park_all_but_the_chosen_probe() {
     let state = suspended(&delivery().id);
     assert_eq!(
         admit(&delivery(), &integration(), Some(&state), now),
-        Admission::Park(state.clone())
+        Admission::Probe(state.clone()),
+        "whoever opened died before it was scheduled"
     );
     let probe = Delivery {
         probe: true,

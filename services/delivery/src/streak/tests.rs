@@ -54,3 +54,20 @@ fn one_event_that_is_always_refused_does_not_suspend_a_target_that_takes_others(
         streak.other(at(minute * 60 + 30));
     }
 }
+
+#[test]
+fn integrations_that_were_answered_long_ago_take_no_memory() {
+    let mut streaks = Streaks::new();
+    streaks.suspend("refused", None, false, at(0));
+    for number in 0..KEPT_MAX {
+        streaks.other(&number.to_string(), at(0));
+    }
+    assert!(streaks.streaks.len() >= KEPT_MAX);
+    streaks.other("new", at(599));
+    assert!(streaks.streaks.len() > KEPT_MAX, "they may still matter");
+    for number in 0..2 * KEPT_MAX {
+        streaks.other(&format!("later {number}"), at(600));
+    }
+    assert!(!streaks.streaks.contains_key("0"));
+    assert!(streaks.streaks.contains_key("refused"), "its row goes on");
+}

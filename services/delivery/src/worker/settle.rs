@@ -8,17 +8,20 @@ use signalbox_broker::{
     outcomes::{Entry, Outcomes, Settled},
     suspects::Suspicion,
 };
-use signalbox_proto::{DeadReason, Delivery, Outcome, Timestamp, delivery::Unfiled};
+use signalbox_proto::{
+    DeadReason, Delivery, Event, Outcome, Phase, State, Timestamp,
+    delivery::{Suspends, Unfiled},
+};
 use tokio::time::Instant;
 
 use super::{Answered, FAILING_RETRIES, FiledOne, Held, NO_MARK, OWN_RETRY, Worker};
 use crate::{
     Error,
     attempt::Attempted,
+    breaker::{self, Sign, Standing},
     decide::{self, Facts, Verdict},
     filing::{self, Done, Filed, Job},
     notices,
-    streak::Streak,
 };
 
 impl Worker {
@@ -33,25 +36,14 @@ impl Worker {
         }
         let now = Timestamp::now();
         self.report(&job, &attempted);
-        if !self.streaks.contains_key(&integration) {
-            self.streaks.insert(integration.clone(), Streak::default());
-        }
-        let streak = self.streaks.get_mut(&integration).expect("put there just now");
-        let (suspends, enough) = match &attempted.outcome {
-            Outcome::Suspend { at_once, .. } => {
-                let (row, enough) = streak.suspend(job.delivery.suspends, *at_once, now);
-                (Some(row), enough)
-            }
-            Outcome::Delivered | Outcome::Retry { .. } | Outcome::Reject { .. } => {
-                streak.other(now);
-                (None, false)
-            }
-        };
+        let (suspends, enough) = self.count_suspends(&job, &attempted.outcome, now);
+        let standing = self.count_failures(&job, &attempted, now);
         let facts = Facts {
             delivery: &job.delivery,
             integration: &job.known.integration,
             state: self.targets.state(&integration),
             suspends: enough,
+            opens: breaker::reason(standing, attempted.outcome.reason().unwrap_or_default()),
             now,
         };
         let verdict = decide::decide(&attempted.outcome, &facts);
@@ -60,9 +52,10 @@ impl Worker {
             self.push(key, record, outcomes);
             return Ok(());
         }
-        let notice = self.notice_of(&job, &attempted, &verdict, now);
-        if verdict == Verdict::Suspend {
-            self.streaks.entry(integration.clone()).or_default().clear();
+        let notices = self.notices_of(&job, &attempted, &verdict, standing, now);
+        if let Verdict::Suspend { .. } = verdict {
+            self.streaks.clear(&integration);
+            self.breaker.clear(&integration);
         }
         let mut job = job;
         if suspends != job.delivery.suspends {
@@ -70,31 +63,68 @@ impl Worker {
             delivery.suspends = suspends;
             job.delivery = Arc::new(delivery);
         }
-        self.file(
-            key,
-            &integration,
-            filing::file(self.broker.clone(), job, attempted, verdict, notice, now),
-        );
+        let (broker, first_secs) = (self.broker.clone(), self.config.probe_first_s);
+        let outcome = attempted.outcome.clone();
+        let filing = filing::file(broker, job, attempted, verdict, notices, first_secs, now);
+        let filing = self.obeying(&integration, &outcome, now, filing);
+        self.file(key, &integration, filing);
         Ok(())
     }
 
-    fn notice_of(
+    /// What the delivery carries on of `suspend` answers in a row, and whether they are enough.
+    fn count_suspends(&mut self, job: &Job, outcome: &Outcome, now: Timestamp) -> (Option<Suspends>, bool) {
+        let integration = &job.delivery.integration;
+        match outcome {
+            Outcome::Suspend { at_once, .. } => {
+                let carried = job.delivery.suspends;
+                let (row, enough) = self.streaks.suspend(integration, carried, *at_once, now);
+                (Some(row), enough)
+            }
+            Outcome::Delivered | Outcome::Retry { .. } | Outcome::Reject { .. } => {
+                self.streaks.other(integration, now);
+                (None, false)
+            }
+        }
+    }
+
+    fn count_failures(&mut self, job: &Job, attempted: &Attempted, now: Timestamp) -> Standing {
+        let integration = job.delivery.integration.as_str();
+        let state = self.targets.state(integration);
+        match (Sign::of(attempted), state) {
+            (None, _) => Standing::Well,
+            // The probe speaks for all.
+            (Some(_), Some(state)) if state.phase == Phase::Suspended => Standing::Well,
+            (Some(sign), state) => {
+                let half_open = state.is_some_and(State::is_half_open);
+                self.breaker.answered(integration, sign, half_open, now)
+            }
+        }
+    }
+
+    fn notices_of(
         &mut self,
         job: &Job,
         attempted: &Attempted,
         verdict: &Verdict,
+        standing: Standing,
         now: Timestamp,
-    ) -> Option<signalbox_proto::Event> {
+    ) -> Vec<Event> {
         let reason = attempted.outcome.reason().unwrap_or_default();
-        match verdict {
-            Verdict::Dead(_) => self.notice(notices::Kind::Dead, job, reason, now),
-            Verdict::Suspend => self.notice(notices::Kind::Suspended, job, reason, now),
-            Verdict::Delivered => self.notice(notices::Kind::Recovered, job, reason, now),
-            Verdict::Retry { counted: true, .. } if job.delivery.retries + 1 >= FAILING_RETRIES => {
-                self.notice(notices::Kind::Failing, job, reason, now)
+        let kind = match verdict {
+            Verdict::Dead(_) => Some((notices::Kind::Dead, reason)),
+            Verdict::Suspend { reason, .. } => Some((notices::Kind::Suspended, reason.as_str())),
+            Verdict::Retry { counted: true, .. }
+                if job.delivery.retries + 1 >= FAILING_RETRIES || standing == Standing::Failing =>
+            {
+                Some((notices::Kind::Failing, reason))
             }
-            Verdict::Retry { .. } | Verdict::ProbeAgain(_) => None,
-        }
+            Verdict::Delivered | Verdict::Retry { .. } | Verdict::ProbeAgain(_) | Verdict::Park(_) => None,
+        };
+        let told = kind.and_then(|(kind, reason)| self.notice(kind, job, reason, now));
+        let back = filing::lets_go(job, attempted, verdict)
+            .then(|| self.notice(notices::Kind::Recovered, job, reason, now))
+            .flatten();
+        told.into_iter().chain(back).collect()
     }
 
     /// Hands the record of a message to OUTCOMES, which acknowledges it.

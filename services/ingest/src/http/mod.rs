@@ -24,7 +24,7 @@ use signalbox_broker::{Broker, Publish};
 use signalbox_proto::{Event, Name};
 use signalbox_runtime::{AdminKey, Problem, Shutdown};
 
-use crate::{Config, Types, accept::Acceptance, input};
+use crate::{Admission, Config, Types, accept::Acceptance, input};
 use idempotency::{Claim, Look};
 use read::Inputs;
 
@@ -37,6 +37,7 @@ struct Door {
     key: AdminKey,
     types: Types,
     acceptance: Acceptance,
+    admission: Admission,
     config: Config,
     waits: wait::Waits,
 }
@@ -48,8 +49,9 @@ struct Ready {
 }
 
 /// The route of this role.
-pub fn routes(broker: Broker, config: &Config, key: AdminKey, types: Types) -> Router {
+pub fn routes(broker: Broker, config: &Config, key: AdminKey, types: Types, admission: Admission) -> Router {
     let door = Door {
+        admission,
         acceptance: Acceptance::new(broker.clone(), config, types.clone()),
         waits: wait::Waits::new(broker.clone()),
         broker,
@@ -101,6 +103,10 @@ impl Door {
         if let Some(claim) = &claim {
             claim.keep_missing(&org, &mut ready).await?;
         }
+        self.admission
+            .admit_request(&org, ready.len())
+            .await
+            .map_err(|refusal| problem::of_refusal(&refusal))?;
         // Watched before they are published: an outcome may come before the answer of EVENTS.
         // What an earlier try has stored is waited for no more.
         let is_repeat = claim.as_ref().is_some_and(Claim::is_taken_over);

@@ -1,16 +1,21 @@
 //! What a publisher over HTTP is told when its events are not taken.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use signalbox_broker::PublishError;
 use signalbox_runtime::Problem;
 
-use crate::input::{Rejection, Wrong};
+use crate::{
+    admission::Refusal,
+    input::{Rejection, Wrong},
+};
 
 /// Wrong events of one list that a problem names; the first ones.
 pub(super) const ERRORS_MAX: usize = 20;
 /// Seconds after which a publisher is asked to come again while NATS is away.
 pub(super) const RETRY_AFTER_SECS: u32 = 2;
+/// Seconds after which there is a new quota.
+const QUOTA_RETRY_AFTER_SECS: u32 = 1;
 /// Seconds after which a publisher is asked to come again where an operator has to act.
 const FULL_RETRY_AFTER_SECS: u32 = 30;
 
@@ -53,6 +58,29 @@ pub(super) fn types_unknown() -> Problem {
         "this process is still reading the event types: try again",
         RETRY_AFTER_SECS,
     )
+}
+
+/// The problem of events that their org may not publish just now. A list that can never go is not asked for again.
+pub(super) fn of_refusal(refusal: &Refusal) -> Problem {
+    let (status, code, again) = match refusal {
+        Refusal::Quota { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", Some(QUOTA_RETRY_AFTER_SECS)),
+        Refusal::List { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", None),
+        Refusal::Waiting { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_much_waiting",
+            Some(FULL_RETRY_AFTER_SECS),
+        ),
+        Refusal::Storage { .. } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "storage_full",
+            Some(FULL_RETRY_AFTER_SECS),
+        ),
+    };
+    let problem = Problem::new(status, code, format!("{refusal}; nothing is stored"));
+    match again {
+        Some(secs) => problem.header(header::RETRY_AFTER, HeaderValue::from(secs)),
+        None => problem,
+    }
 }
 
 /// The problem of a body that is larger than any that is read.

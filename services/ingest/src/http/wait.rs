@@ -312,20 +312,24 @@ impl Waiter {
             }
         };
         let parked = look(subjects::PARKED.to_owned(), subjects::parked(org, "*"), "parked");
+        let gathered = look(subjects::BATCH.to_owned(), subjects::batch(org, "*"), "parked");
         let lanes = async {
             match broker.providers().await {
                 Ok(providers) => {
                     let filters = providers.iter().flat_map(|provider| {
                         let stream = subjects::deliver_stream(provider);
                         let filters = subjects::waiting_of(provider, org, None);
-                        filters.into_iter().map(move |filter| (stream.clone(), filter))
+                        let lanes = filters.into_iter().map(move |filter| (stream.clone(), filter, "pending"));
+                        // The state of the first of a key is read after it, as it says more.
+                        let ordered = subjects::ordered_waiting(provider, org, None);
+                        lanes.chain(ordered.map(|filter| (subjects::ORDERED.to_owned(), filter, "parked")))
                     });
-                    join_all(filters.map(|(stream, filter)| look(stream, filter, "pending"))).await;
+                    join_all(filters.map(|(stream, filter, status)| look(stream, filter, status))).await;
                 }
                 Err(error) => tracing::debug!(%error, "cannot list the providers' streams"),
             }
         };
-        tokio::join!(parked, lanes);
+        tokio::join!(parked, gathered, lanes);
     }
 }
 

@@ -7,15 +7,15 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{StreamExt, stream};
-use signalbox_broker::{Broker, Error, Message, PublishError};
-use signalbox_proto::{DeadReason, Stage, subjects};
+use signalbox_broker::{Broker, Error, Message, PublishError, Receipt};
+use signalbox_proto::{DeadReason, act, Stage, subjects};
 use signalbox_runtime::{Shutdown, health::ComponentHandle};
 
 use super::{
     FULL_RETRY,
     read::{Batch, Reader},
 };
-use crate::letter;
+use crate::{Admission, letter};
 
 /// Dead letters of one batch under way at a time.
 const LETTERS_MAX: usize = 32;
@@ -32,6 +32,7 @@ pub(super) struct Settled {
 pub(super) struct Settling {
     pub(super) broker: Broker,
     pub(super) reader: Arc<Reader>,
+    pub(super) admission: Admission,
     pub(super) health: ComponentHandle,
     pub(super) shutdown: Shutdown,
     pub(super) message: Message,
@@ -42,26 +43,46 @@ pub(super) struct Settling {
 /// An event of the batch that is none, and why.
 struct Rejected {
     index: usize,
+    reason: DeadReason,
     why: String,
 }
 
+/// Publishes of a batch that have begun, by place, and what is not to be published.
+#[derive(Default)]
+pub(super) struct Begun {
+    receipts: Vec<(usize, Receipt)>,
+    rejected: Vec<Rejected>,
+}
+
 impl Settling {
-    /// Settles each event.
+    /// Settles each event. `begun` is what [`Self::begin_all`] has begun.
     ///
     /// Where a stream has no room, what is left is tried again here and not with the whole message: what is
     /// stored already would be stored twice once the duplicate window is over.
-    pub(super) async fn run(mut self) -> Result<Settled, Error> {
-        let mut left = self.unsettled().await?;
+    pub(super) async fn run(mut self, begun: Option<Begun>) -> Result<Settled, Error> {
+        let mut begun = match begun {
+            Some(begun) => begun,
+            None => {
+                let left = self.unsettled().await?;
+                self.begin(&left, false).await
+            }
+        };
         loop {
-            let (mut again, rejected) = self.store(&left).await?;
+            let (mut again, rejected) = self.answers(begun).await?;
             again.extend(self.bury(rejected).await?);
             if again.is_empty() {
                 return Ok(self.settled);
             }
             again.sort_unstable();
-            left = again;
-            self.wait(left.len()).await?;
+            self.wait(again.len()).await?;
+            begun = self.begin(&again, false).await;
         }
+    }
+
+    /// Begins the publishes of a batch that comes for the first time, all of it.
+    pub(super) async fn begin_all(&self) -> Begun {
+        let all: Vec<usize> = (0..self.batch.elements.len()).collect();
+        self.begin(&all, true).await
     }
 
     /// The places of the events that no earlier delivery of the message has settled, as far as their streams would not
@@ -72,69 +93,79 @@ impl Settling {
         if place.delivered <= 1 {
             return Ok(all.collect());
         }
-        // Of each its message id, and whether it is an event.
-        let mut ids = Vec::with_capacity(all.len());
+        // Of each its message id where it is an event, and that of its dead letter.
+        let mut ids: Vec<(Option<String>, String)> = Vec::with_capacity(all.len());
         let mut subject = None;
         for index in all {
+            let letter_id = |reason| letter::id(self.reader.incarnation, place.seq, Some(index), reason);
             ids.push(match self.reader.read_element(&self.message, &self.batch, index) {
                 Ok(publish) => {
                     subject = Some(publish.subject.to_string());
-                    (publish.id.unwrap_or_default(), true)
+                    (publish.id, letter_id(DeadReason::Rejected))
                 }
-                Err(_) => {
-                    let incarnation = self.reader.incarnation;
-                    let id = letter::id(incarnation, place.seq, Some(index), DeadReason::Invalid);
-                    (id, false)
-                }
+                Err(_) => (None, letter_id(DeadReason::Invalid)),
             });
         }
-        let of_kind = |wanted| -> BTreeSet<String> {
-            let ids = ids.iter().filter(|(_, is_event)| *is_event == wanted);
-            ids.map(|(id, _)| id.clone()).collect()
-        };
         let mut settled = BTreeSet::new();
         if let Some(subject) = subject {
-            let events = of_kind(true);
+            let events = ids.iter().filter_map(|(event, _)| event.clone()).collect();
             let search = self
                 .broker
                 .search_forgotten(subjects::EVENTS, subject, &events, place.at);
             settled.append(&mut search.await?);
         }
         let subject = subjects::dead(Stage::Ingest, Some(&self.batch.org), None, None);
-        let letters = of_kind(false);
+        let letters = ids.iter().map(|(_, letter)| letter.clone()).collect();
         let search = self
             .broker
             .search_forgotten(subjects::DEAD, subject, &letters, place.at);
         settled.append(&mut search.await?);
         let mut left = Vec::with_capacity(ids.len());
-        for (index, (id, is_event)) in ids.iter().enumerate() {
-            if !settled.contains(id) {
-                left.push(index);
-            } else if *is_event {
+        for (index, (event, letter)) in ids.iter().enumerate() {
+            if event.as_ref().is_some_and(|event| settled.contains(event)) {
                 self.settled.events += 1;
                 self.settled.repeats += 1;
-            } else {
+            } else if settled.contains(letter) {
                 self.settled.rejected += 1;
+            } else {
+                left.push(index);
             }
         }
         Ok(left)
     }
 
-    /// Publishes the events of these places in their order; answers which have to be tried again, and which are
-    /// no events.
-    async fn store(&mut self, left: &[usize]) -> Result<(Vec<usize>, Vec<Rejected>), Error> {
-        let mut receipts = Vec::with_capacity(left.len());
-        let mut rejected = Vec::new();
-        let mut again = Vec::new();
+    /// Begins the publishes of these places in their order. Their org is asked for its quota once.
+    async fn begin(&self, left: &[usize], is_first: bool) -> Begun {
+        let mut begun = Begun::default();
+        let act = self.message.header(act::HEADER);
         for index in left.iter().copied() {
             match self.reader.read_element(&self.message, &self.batch, index) {
-                Ok(publish) => receipts.push((index, self.broker.publisher().send(publish, None).await)),
-                Err(rejection) => rejected.push(Rejected {
+                Ok(publish) => {
+                    if is_first && let Err(refusal) = self.admission.admit_input(&self.batch.org, act).await {
+                        begun.rejected.push(Rejected {
+                            index,
+                            reason: DeadReason::Rejected,
+                            why: refusal.to_string(),
+                        });
+                        continue;
+                    }
+                    let receipt = self.broker.publisher().send(publish, None).await;
+                    begun.receipts.push((index, receipt));
+                }
+                Err(rejection) => begun.rejected.push(Rejected {
                     index,
+                    reason: DeadReason::Invalid,
                     why: rejection.to_string(),
                 }),
             }
         }
+        begun
+    }
+
+    /// Waits for what has begun; answers which places have to be tried again, and which are no events.
+    async fn answers(&mut self, begun: Begun) -> Result<(Vec<usize>, Vec<Rejected>), Error> {
+        let Begun { receipts, mut rejected } = begun;
+        let mut again = Vec::new();
         for (index, receipt) in receipts {
             match receipt.await {
                 Ok(ack) => {
@@ -144,6 +175,7 @@ impl Settling {
                 // Not for want of room: EVENTS will never take this one.
                 Err(PublishError::Refused { code, description }) => rejected.push(Rejected {
                     index,
+                    reason: DeadReason::Invalid,
                     why: format!("the stream of events refuses it: {description} ({code})"),
                 }),
                 Err(source @ PublishError::Closed) => {
@@ -162,10 +194,10 @@ impl Settling {
 
     /// Keeps what is no event as dead letters; answers which have to be tried again.
     async fn bury(&mut self, rejected: Vec<Rejected>) -> Result<Vec<usize>, Error> {
-        let filing = rejected.into_iter().map(|Rejected { index, why }| {
+        let filing = rejected.into_iter().map(|Rejected { index, reason, why }| {
             let original = self.reader.original_element(&self.message, &self.batch, index);
             let broker = &self.broker;
-            async move { (index, letter::file(broker, original, DeadReason::Invalid, &why).await) }
+            async move { (index, letter::file(broker, original, reason, &why).await) }
         });
         let filed: Vec<_> = stream::iter(filing).buffer_unordered(LETTERS_MAX).collect().await;
         let mut again = Vec::new();

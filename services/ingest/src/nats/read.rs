@@ -24,7 +24,7 @@ pub(crate) struct Reader {
 
 /// What a message holds.
 pub(super) enum Read {
-    Event(Publish),
+    Event(Name, Publish),
     Batch(Batch),
 }
 
@@ -62,7 +62,8 @@ impl Reader {
         match body {
             Body::Event(draft) => {
                 let derived = || self.derived_id(message, 0);
-                self.publish(draft, &org, &event_type, derived, start).map(Read::Event)
+                let publish = self.publish(draft, &org, &event_type, derived, start)?;
+                Ok(Read::Event(org, publish))
             }
             Body::Batch(elements) => Ok(Read::Batch(Batch {
                 org,

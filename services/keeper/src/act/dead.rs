@@ -21,7 +21,6 @@ use signalbox_broker::{
 use signalbox_proto::{
     DeadLetter, Delivery, Integration, Lane, Name, Timestamp,
     act::{self, DeadFilter, Did},
-    delivery,
     ledger::Final,
     subjects, wire,
 };
@@ -106,6 +105,8 @@ struct Letters<'w, 'a> {
     seen: Seen,
     /// With ids, those that are left.
     wanted: Option<VecDeque<u64>>,
+    /// Those of an order that go to another integration: their keys need not wait for them any more.
+    elsewhere: BTreeMap<u64, Box<Delivery>>,
 }
 
 impl<'w, 'a> Letters<'w, 'a> {
@@ -123,7 +124,12 @@ impl<'w, 'a> Letters<'w, 'a> {
             .filter_map(|id| dead_letter_seq(id))
             .collect();
         let wanted = (!ids.is_empty()).then(|| ids.into_iter().filter(|seq| *seq > work.act.cursor).collect());
-        Ok(Self { work, seen, wanted })
+        Ok(Self {
+            work,
+            seen,
+            wanted,
+            elsewhere: BTreeMap::new(),
+        })
     }
 
     /// Ends a turn, with what was skipped since the last save.
@@ -197,6 +203,7 @@ impl<'w, 'a> Letters<'w, 'a> {
         let mut goes_on = true;
         let mut given_up = Vec::new();
         let mut records = Vec::new();
+        let mut released = Vec::new();
         let mut before = self.work.act.cursor;
         for (seq, letter) in self.read(chunk) {
             let letter = match letter {
@@ -214,6 +221,7 @@ impl<'w, 'a> Letters<'w, 'a> {
                 records.extend(
                     delivery.map(|delivery| settle::ended(delivery, Final::Discarded, DISCARDED, Timestamp::now())),
                 );
+                released.extend(letter.delivery.filter(|delivery| delivery.order_key.is_some()));
                 given_up.push(seq);
             } else {
                 cursor = before;
@@ -224,6 +232,10 @@ impl<'w, 'a> Letters<'w, 'a> {
         }
         if !records.is_empty() {
             settle::record(self.work.keeper, &records).await?;
+        }
+        // Before the marks: what is marked is never looked at again.
+        for delivery in released {
+            self.work.keeper.broker.release_ordered(&delivery).await?;
         }
         let quiet = goes_on && given_up.is_empty();
         doubts::mark(self.work, &mut self.seen, Did::Discarded, given_up, None).await?;
@@ -308,7 +320,12 @@ impl<'w, 'a> Letters<'w, 'a> {
             };
             match ended {
                 // Those behind one that stopped the act are done all the same: their marks tell the next work.
-                Ok(Ok(())) => replayed.push(seq),
+                Ok(Ok(())) => {
+                    if let Some(dead) = self.elsewhere.remove(&seq) {
+                        self.work.keeper.broker.release_ordered(&dead).await?;
+                    }
+                    replayed.push(seq);
+                }
                 Ok(Err(_)) if stopped.is_some() => {}
                 Ok(Err(reason)) => self.work.fail(&dead_letter_id(seq), &reason),
                 Err(error) => stopped = stopped.or(Some(error)),
@@ -357,6 +374,9 @@ impl<'w, 'a> Letters<'w, 'a> {
                 Some(Ok(integration)) => {
                     let act = (self.work.act.id.as_str(), self.work.act.generation);
                     let next = again(&dead, integration, act, seq, Timestamp::now());
+                    if dead.order_key.is_some() && next.order_key.is_none() {
+                        self.elsewhere.insert(seq, dead);
+                    }
                     (seq, Plan::Deliver(Box::new(next)))
                 }
                 Some(Err(reason)) => (seq, Plan::Fail(format!("{reason}; replay to another with --to"))),
@@ -367,7 +387,12 @@ impl<'w, 'a> Letters<'w, 'a> {
     }
 
     async fn publish(&self, next: &Delivery) -> Begun {
-        match hops::publish_of(next, Hop::Deliver(Lane::Bulk)) {
+        // One that goes in order goes to the front of its key.
+        let hop = match &next.order_key {
+            Some(_) => Hop::Order,
+            None => Hop::Deliver(Lane::Bulk),
+        };
+        match hops::publish_of(next, hop) {
             Err(error) => Begun::Ended(refused(Err(error))),
             Ok(publish) => {
                 let subject = publish.subject.to_string();
@@ -380,10 +405,12 @@ impl<'w, 'a> Letters<'w, 'a> {
     /// Sends an input in. Its id makes a repeat harmless. The inner error is what its owner is told.
     async fn send_in(&self, again: &input::Again) -> Result<Result<(), String>, Error> {
         let broker = &self.work.keeper.broker;
+        let mut headers = again.headers.clone();
+        headers.push((act::HEADER.to_owned(), self.work.act.id.clone()));
         let mut tries = 1;
         loop {
             let sent = broker
-                .publish_raw(&again.subject, &again.headers, again.body.clone())
+                .publish_raw(&again.subject, &headers, again.body.clone())
                 .await;
             let Err(error) = sent else { return Ok(Ok(())) };
             if !error.is_transient() {
@@ -436,11 +463,7 @@ fn has_room(state: &StreamState) -> bool {
 fn again(dead: &Delivery, integration: &Integration, act: (&str, u32), seq: u64, now: Timestamp) -> Delivery {
     let own = integration.id == dead.integration;
     Delivery {
-        id: if own {
-            dead.id.clone()
-        } else {
-            delivery::id(&dead.event().event.key(), &integration.id)
-        },
+        id: dead.id_at(&integration.id),
         provider: integration.provider.clone(),
         integration: integration.id.clone(),
         revision: integration.revision,
@@ -448,13 +471,16 @@ fn again(dead: &Delivery, integration: &Integration, act: (&str, u32), seq: u64,
         hop: 0,
         attempt: 0,
         retries: 0,
-        lane: Lane::Bulk,
+        lane: if own && dead.order_key.is_some() { Lane::Ordered } else { Lane::Bulk },
+        // Keys are of one integration.
+        order_key: dead.order_key.clone().filter(|_| own),
         since: now,
         due: None,
         notes: Vec::new(),
         suspends: None,
         probe: false,
         filed: None,
+        held: false,
         steps: if own { dead.steps.clone() } else { Vec::new() },
         replay: Some(act.0.to_owned()),
         replay_of: Some(seq),

@@ -13,7 +13,7 @@ use signalbox_broker::{
 use signalbox_proto::{
     DeadLetter, Timestamp,
     act::{self, Act, Did, MARK_SEQS_MAX, Mark},
-    delivery, subjects, wire,
+    subjects, wire,
 };
 
 use super::work::Work;
@@ -139,10 +139,7 @@ pub(super) async fn settle(work: &mut Work<'_>, seen: &mut Seen) -> Result<(), E
                     view.read(|view| Some(view.integrations.get(to)?.provider.clone()))
                 });
                 let provider = provider.unwrap_or_else(|| dead.provider.clone());
-                let id = match to.filter(|to| *to != dead.integration) {
-                    None => dead.id.clone(),
-                    Some(to) => delivery::id(&dead.event().event.key(), to),
-                };
+                let id = dead.id_at(to.unwrap_or(&dead.integration));
                 let generation = act::next_generation(dead.generation, doubt.generation);
                 sought.delivery(id, generation, provider, doubt.seq);
             }

@@ -24,10 +24,11 @@ use signalbox_broker::{
     browse::Stored,
     hasten::Hastened,
     topology::{Consumer, From},
+    waiting::is_parked,
 };
 use signalbox_proto::{
-    DeadLetter, DeadReason, Delivery, Lane, Name, Phase, Stage, State, Timestamp, act::WaitingFilter, hash,
-    ledger::Final, subjects, wire,
+    DeadLetter, DeadReason, Delivery, Lane, Name, Phase, Stage, State, Timestamp, act::WaitingFilter, digest::Manifest,
+    hash, ledger::Final, subjects, wire,
 };
 
 use super::{
@@ -67,10 +68,10 @@ impl Waiting {
         (self.queue.clone(), self.stored.seq)
     }
 
-    /// The lane in which a worker would take it; `None` for one that is parked or scheduled.
+    /// The lane in which a worker would take it; `None` for one that is scheduled, or waits in another queue.
     fn lane(&self) -> Option<Lane> {
         let subject = &self.stored.subject;
-        if self.queue == subjects::PARKED || subjects::is_retry(subject) {
+        if subjects::provider_of_stream(&self.queue).is_none() || subjects::is_retry(subject) {
             return None;
         }
         subjects::lane_of(subject)
@@ -155,11 +156,12 @@ async fn discard_all(work: &mut Work<'_>, filter: &WaitingFilter, known: &mut Kn
 }
 
 /// What is in hand: by lane of a provider or by integration that is drained, up to which sequence messages were handed
-/// out of which some are not settled.
+/// out of which some are not settled; and the members of digests that are being closed.
 #[derive(Default)]
 struct Hands {
     lanes: BTreeMap<&'static str, u64>,
     drains: BTreeMap<String, u64>,
+    digests: BTreeMap<String, Manifest>,
 }
 
 /// Takes out of some that wait in one queue what a worker or a drain has in hand. Where nothing else was given up for
@@ -192,6 +194,17 @@ impl Hands {
         let deliveries = part.iter().map(|waiting| &waiting.delivery);
         let integrations: BTreeMap<&str, &Name> = deliveries.map(|one| (one.integration.as_str(), &one.org)).collect();
         for (integration, org) in integrations {
+            if queue == subjects::BATCH {
+                let begun = keeper.broker.manifest(integration).await?;
+                hands
+                    .digests
+                    .extend(begun.map(|begun| (integration.to_owned(), begun.value)));
+                continue;
+            }
+            // The worker of an ordered delivery says nowhere what it has in hand.
+            if queue != subjects::PARKED {
+                continue;
+            }
             if keeper.view.state(integration).phase != Phase::Draining {
                 continue;
             }
@@ -206,6 +219,10 @@ impl Hands {
     }
 
     fn hold(&self, waiting: &Waiting) -> bool {
+        if waiting.queue == subjects::BATCH {
+            let begun = self.digests.get(&waiting.delivery.integration);
+            return begun.is_some_and(|begun| begun.holds(waiting.stored.seq));
+        }
         let through = if waiting.queue == subjects::PARKED {
             self.drains.get(&waiting.delivery.integration)
         } else {
@@ -295,7 +312,9 @@ async fn bury(keeper: &Keeper, waiting: &Waiting, known: bool) -> Result<Result<
 fn read(queue: &str, stored: Stored, filter: &WaitingFilter) -> Option<Waiting> {
     // What cannot be read is its worker's to file.
     let delivery = wire::decode_delivery(&stored.body).ok()?;
-    let covered = filter.covers(&delivery, queue == subjects::PARKED) && delivery.filed.is_none();
+    let parked = is_parked(queue, &stored.subject, &delivery);
+    // The first of a key that died and holds those behind it has ended, too.
+    let covered = filter.covers(&delivery, parked) && delivery.filed.is_none() && !delivery.held;
     covered.then(|| Waiting {
         queue: queue.to_owned(),
         stored,

@@ -1,4 +1,9 @@
-use signalbox_proto::{Accepted, Event, RawJson, Severity};
+use std::collections::BTreeMap;
+
+use signalbox_proto::{
+    Accepted, Event, RawJson, Severity,
+    integration::{Flow, RateLimit, Subscription},
+};
 
 use super::*;
 
@@ -56,11 +61,90 @@ fn what_goes_on_is_one_hop_further_and_no_probe() {
 
 #[test]
 fn what_is_older_than_asked_for_is_dropped() {
-    let before = |secs| State {
-        drop_before: Some(Timestamp::from_secs(secs)),
-        ..State::default()
+    let before = |secs| Some(Timestamp::from_secs(secs));
+    assert!(is_dropped(&delivery(false, None), before(51)));
+    assert!(!is_dropped(&delivery(false, None), before(50)));
+    assert!(!is_dropped(&delivery(false, None), None));
+}
+
+/// An integration with this id and limit, if it has one.
+fn integration(id: &str, per_minute: Option<u32>) -> Integration {
+    let at = Timestamp::from_secs(50);
+    let rate_limit = RateLimit {
+        per_minute,
+        ..RateLimit::default()
     };
-    assert!(is_dropped(&delivery(false, None), &before(51)));
-    assert!(!is_dropped(&delivery(false, None), &before(50)));
-    assert!(!is_dropped(&delivery(false, None), &State::default()));
+    Integration {
+        id: id.into(),
+        org: "acme".parse().expect("a name"),
+        name: id.parse().expect("a name"),
+        provider: "webhook".parse().expect("a name"),
+        revision: 1,
+        status: Status::Active,
+        subscription: Subscription::default(),
+        config: RawJson::default(),
+        sealed: None,
+        schedule_secs: None,
+        expire_after_secs: None,
+        timeout_secs: None,
+        template: None,
+        flow: Flow {
+            rate_limit: Some(rate_limit),
+            ..Flow::default()
+        },
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+/// A view of integrations that drain, some not before a time.
+fn view(draining: &[(&str, Option<u32>, Option<i64>)]) -> View {
+    let mut view = View::default();
+    for (id, per_minute, not_before) in draining {
+        let state = State {
+            phase: Phase::Draining,
+            not_before: not_before.map(Timestamp::from_secs),
+            ..State::default()
+        };
+        view.integrations.insert((*id).into(), integration(id, *per_minute));
+        view.states.insert((*id).into(), state);
+    }
+    view
+}
+
+#[test]
+fn what_has_a_pace_is_told_from_what_has_none() {
+    let mut view = view(&[
+        ("limited", Some(60), None),
+        ("free", None, None),
+        ("paused", Some(60), None),
+    ]);
+    view.states.get_mut("paused").expect("it is there").phase = Phase::Paused;
+    let now = Timestamp::from_secs(100);
+    let look = super::look(&view, |_| true, now);
+    let paced: Vec<&str> = look
+        .paced
+        .iter()
+        .map(|(integration, _)| integration.id.as_str())
+        .collect();
+    assert_eq!(
+        (paced, look.others, look.next),
+        (vec!["limited"], vec!["free".to_owned()], None)
+    );
+    let running = super::look(&view, |_| false, now);
+    assert!(running.paced.is_empty(), "it is being drained already");
+    assert!(terms(&view, "limited").is_some());
+    assert!(terms(&view, "free").is_none() && terms(&view, "paused").is_none());
+}
+
+#[test]
+fn what_its_target_asked_to_leave_alone_waits_for_that_time() {
+    let view = view(&[("limited", Some(60), Some(130)), ("free", None, Some(110))]);
+    let look = super::look(&view, |_| true, Timestamp::from_secs(100));
+    assert!(look.paced.is_empty() && look.others.is_empty());
+    assert_eq!(look.next, Some(Duration::from_secs(10)), "the first of them");
+    let look = super::look(&view, |_| true, Timestamp::from_secs(110));
+    assert_eq!((look.others.len(), look.next), (1, Some(Duration::from_secs(20))));
+    let look = super::look(&view, |_| true, Timestamp::from_secs(130));
+    assert_eq!((look.paced.len(), look.others.len(), look.next), (1, 1, None));
 }

@@ -13,6 +13,13 @@ fn a_probe_is_missing_a_minute_after_the_suspension_and_lost_a_while_after_it_wa
     };
     assert_eq!(due(&state, at(59)), None);
     assert_eq!(due(&state, at(60)), Some(60));
+    state.backoff_secs = 120;
+    assert_eq!(
+        due(&state, at(119)),
+        None,
+        "suspended again soon after it had recovered"
+    );
+    assert_eq!(due(&state, at(120)), Some(120));
     state.probe = Some(Probe {
         delivery: "d".into(),
         due: at(100),

@@ -1,6 +1,10 @@
 //! What `signalbox bench` takes.
 
-use clap::{Args as ClapArgs, ValueEnum};
+use std::collections::BTreeMap;
+
+use clap::{Args as ClapArgs, ValueEnum, builder::PossibleValue};
+
+use super::scenario::{Promise, Size};
 
 /// Events of a round at full speed, where none are named.
 const EVENTS: u64 = 100_000;
@@ -26,7 +30,11 @@ const EVENTS_MAX: u64 = 100_000_000;
 /// pulls a message, posts it to the same receiver and acknowledges it. `cpu_ratio` is what Signalbox costs against
 /// that, over all processes.
 ///
-/// Exit code 1 when a delivery was lost.
+/// Further scenarios show what one target that is dead, slow, limited, paused, ordered or batched costs the others.
+/// They run each role as a process of its own, break what they are about, and end in a verdict; docs/benchmarks.md
+/// says what each shows.
+///
+/// Exit code 1 when a delivery was lost, or came twice or in a wrong order where it must not.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = "\
 Examples:
@@ -45,17 +53,25 @@ Examples:
   signalbox bench --scenario hanging
       one target never answers; what its neighbour notices
   signalbox bench --scenario routing
-      100 against 100,000 integrations")]
+      100 against 100,000 integrations
+  signalbox bench --scenario neighbours
+      18 targets beside one that is dead and one that hangs, below full size
+  signalbox bench --scenario neighbours --full
+      the same with 100,000 deliveries owed and five pairs of runs
+  signalbox bench --scenario limit --workers 8 --owed 5000
+      eight workers share a limit of 600 requests a minute
+  signalbox bench --scenario order --seed 7 --output json
+      kills and failures as the last time, for a script")]
 pub(crate) struct Args {
     /// What to measure.
-    #[arg(long, value_enum, default_value_t)]
-    pub scenario: Scenario,
+    #[arg(long, value_enum, default_value_t = Chosen::Path(Scenario::Path))]
+    pub scenario: Chosen,
 
-    /// Events of a round [default: 100000; with a rate, what 20 seconds take].
+    /// Events of a round [default: 100000; with a rate, what 20 seconds take; else by scenario].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=EVENTS_MAX))]
     pub events: Option<u64>,
 
-    /// Events published a second, evenly; 0 is as fast as possible [default: 0; 200 for `hanging`].
+    /// Events published a second, evenly; 0 is as fast as possible [default: 0; 200 for `hanging`; else by scenario].
     #[arg(long, value_parser = clap::value_parser!(u64).range(..=1_000_000))]
     pub rate: Option<u64>,
 
@@ -63,7 +79,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub fanout: Option<u64>,
 
-    /// Integrations in all; a multiple of the fan-out [default: the fan-out; 100000 for `routing`].
+    /// Integrations in all; a multiple of the fan-out [default: the fan-out; 100000 for `routing`; else by scenario].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub integrations: Option<u64>,
 
@@ -71,10 +87,112 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..=200_000))]
     pub payload_bytes: u32,
 
-    /// Rounds, each of Signalbox and then the bare pipeline. Rates, latencies and CPU are medians over them; events,
-    /// deliveries, losses and duplicates are sums.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub rounds: u32,
+    /// Rounds, each of Signalbox and then the bare pipeline, or of the two runs that are compared [default: 1; 5 with
+    /// --full]. Rates, latencies and CPU are medians over them; events, deliveries, losses and duplicates are sums.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: Option<u32>,
+
+    #[command(flatten)]
+    pub promised: Promised,
+}
+
+/// What the scenarios that end in a verdict take besides.
+#[derive(Debug, Clone, Default, ClapArgs)]
+#[command(next_help_heading = "Scenarios with a verdict")]
+pub(crate) struct Promised {
+    /// The size that the promise is made for, where nothing else is said.
+    #[arg(long)]
+    pub full: bool,
+
+    /// Deliveries owed before it begins: to the dead one, parked, limited, or dead letters.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub owed: Option<u64>,
+
+    /// Worker processes.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=64))]
+    pub workers: Option<u64>,
+
+    /// The limit of the integration that has one, in requests.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub per_minute: Option<u64>,
+
+    /// Keys of order.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub keys: Option<u64>,
+
+    /// How often a process is killed.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=1_000))]
+    pub kills: Option<u64>,
+
+    /// How long each measured run at a rate lasts.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub seconds: Option<u64>,
+
+    /// Dead letters replayed a second.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub replay_rate: Option<u64>,
+
+    /// Events a second that each org may publish (`ingest.org_per_second`).
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub quota: Option<u64>,
+
+    /// How `parked` makes integrations wait: paused by a person, or held back because their targets fail.
+    #[arg(long, value_enum)]
+    pub open: Option<Open>,
+
+    /// Plays the chances of an earlier run again.
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+/// Why deliveries are parked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Open {
+    /// A person paused the integration.
+    #[default]
+    Pause,
+    /// Its target answers 503 until the breaker opens.
+    Breaker,
+}
+
+/// A scenario, of either kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// What the path costs, beside the bare pipeline.
+    Path(Scenario),
+    /// What is promised, with a verdict.
+    Promise(Promise),
+}
+
+impl ValueEnum for Chosen {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [Chosen; 15] = [
+            Chosen::Path(Scenario::Path),
+            Chosen::Path(Scenario::Fanout),
+            Chosen::Path(Scenario::Http),
+            Chosen::Path(Scenario::Accepted),
+            Chosen::Path(Scenario::Hanging),
+            Chosen::Path(Scenario::Routing),
+            Chosen::Promise(Promise::Neighbours),
+            Chosen::Promise(Promise::Parked),
+            Chosen::Promise(Promise::Limit),
+            Chosen::Promise(Promise::Order),
+            Chosen::Promise(Promise::Digest),
+            Chosen::Promise(Promise::Replay),
+            Chosen::Promise(Promise::Failing),
+            Chosen::Promise(Promise::Schedule),
+            Chosen::Promise(Promise::Orgs),
+        ];
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Path(scenario) => scenario.to_possible_value(),
+            Self::Promise(promise) => promise.to_possible_value(),
+        }
+    }
 }
 
 /// What is measured.
@@ -118,9 +236,70 @@ pub(super) struct Workload {
 }
 
 impl Args {
+    /// The size of a scenario with a verdict. Fails when it does not take an argument that was given.
+    pub(super) fn size(&self, promise: Promise) -> anyhow::Result<Size> {
+        let more = &self.promised;
+        anyhow::ensure!(
+            self.fanout.is_none(),
+            "--fanout: scenario {} does not take it",
+            promise.name()
+        );
+        let given = [
+            ("events", self.events),
+            ("rate", self.rate),
+            ("integrations", self.integrations),
+            ("rounds", self.rounds.map(u64::from)),
+            ("owed", more.owed),
+            ("workers", more.workers),
+            ("per_minute", more.per_minute),
+            ("keys", more.keys),
+            ("kills", more.kills),
+            ("seconds", more.seconds),
+            ("replay_rate", more.replay_rate),
+            ("quota", more.quota),
+            ("seed", more.seed),
+        ];
+        let mut given: BTreeMap<&'static str, u64> = given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        anyhow::ensure!(
+            more.open.is_none() || promise == Promise::Parked,
+            "--open is for --scenario parked"
+        );
+        let quota = given.remove("quota");
+        anyhow::ensure!(
+            quota.is_none() || promise == Promise::Orgs,
+            "--quota is for --scenario orgs"
+        );
+        Ok(Size {
+            full: more.full,
+            numbers: promise.numbers(more.full, given)?,
+            quota,
+            open: more.open.unwrap_or_default(),
+            payload_bytes: self.payload_bytes.try_into()?,
+        })
+    }
+
     /// Fills in what depends on the scenario. Fails when two arguments contradict each other.
-    pub(super) fn workload(&self) -> anyhow::Result<Workload> {
-        let scenario = self.scenario;
+    pub(super) fn workload(&self, scenario: Scenario) -> anyhow::Result<Workload> {
+        let more = &self.promised;
+        let others = more.owed.is_some()
+            || more.workers.is_some()
+            || more.per_minute.is_some()
+            || more.keys.is_some()
+            || more.kills.is_some()
+            || more.seconds.is_some()
+            || more.replay_rate.is_some()
+            || more.quota.is_some()
+            || more.open.is_some()
+            || more.seed.is_some()
+            || more.full;
+        anyhow::ensure!(
+            !others,
+            "--full, --owed, --workers, --per-minute, --keys, --kills, --seconds, --replay-rate, --quota, --open and \
+             --seed are for the scenarios with a verdict: name one with --scenario"
+        );
         let hanging = scenario == Scenario::Hanging;
         let fanout = self
             .fanout
@@ -154,7 +333,7 @@ impl Args {
             fanout,
             integrations,
             payload_bytes,
-            rounds: self.rounds,
+            rounds: self.rounds.unwrap_or(1),
         })
     }
 }

@@ -19,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, sleep};
 
 use self::{
-    args::{ROUTING_FEW, Scenario, Workload},
+    args::{Chosen, ROUTING_FEW, Scenario, Workload},
     bare::Bare,
     leg::{Leg, Measured, legs},
     path::{Door, Up},
@@ -32,6 +32,7 @@ use crate::{nats_server::Durability, scratch::Scratch};
 
 mod args;
 mod bare;
+mod fleet;
 mod http;
 mod leg;
 mod path;
@@ -39,6 +40,7 @@ mod processes;
 mod publisher;
 mod receiver;
 mod report;
+mod scenario;
 mod tally;
 
 pub(crate) use self::args::Args;
@@ -62,31 +64,67 @@ pub(crate) struct Setup {
     pub durability: Durability,
 }
 
-/// Measures and prints the report: 1 when a delivery was lost, 2 when the arguments contradict each other.
+/// Measures and prints the report: 1 when a delivery was lost or a promise of correctness broken, 2 when the arguments
+/// contradict each other.
 ///
 /// It runs on a thread with a runtime of its own, since a single-threaded one is the cheapest load, and can be called
 /// from any runtime. It ends by itself on Ctrl-C, after it has stopped what it started; dropping it instead leaves
 /// that running until the process ends.
 pub(crate) async fn run(args: Args, setup: Setup) -> anyhow::Result<ExitCode> {
-    let workload = match args.workload() {
-        Ok(workload) => workload,
+    let wanted = match args.scenario {
+        Chosen::Path(scenario) => args.workload(scenario).map(Wanted::Path),
+        Chosen::Promise(promise) => args.size(promise).map(|size| Wanted::Promise(promise, size)),
+    };
+    match wanted {
+        Ok(Wanted::Path(workload)) => measured_path(workload, setup).await,
+        Ok(Wanted::Promise(promise, size)) => {
+            let json = setup.json;
+            let findings = apart(async move || scenario::run(promise, size, setup).await).await?;
+            let mut stdout = io::stdout().lock();
+            if json {
+                serde_json::to_writer(&mut stdout, &findings)?;
+                writeln!(stdout)?;
+            } else {
+                write!(stdout, "{}", findings.table())?;
+            }
+            Ok(if findings.is_correct() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
         Err(error) => {
             writeln!(io::stderr(), "error: {error}")?;
-            return Ok(ExitCode::from(2));
+            Ok(ExitCode::from(2))
         }
-    };
-    let json = setup.json;
-    let (send, report) = tokio::sync::oneshot::channel();
+    }
+}
+
+/// What shall be run.
+enum Wanted {
+    Path(Workload),
+    Promise(scenario::Promise, scenario::Size),
+}
+
+/// Runs something on a thread with a runtime of its own.
+async fn apart<T: Send + 'static>(work: impl AsyncFnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
+    let (send, done) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("bench".into()).spawn(move || {
-        let measured = tokio::runtime::Builder::new_current_thread()
+        let done = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("cannot build a runtime")
-            .and_then(|runtime| runtime.block_on(measure(workload, setup)));
+            .and_then(|runtime| runtime.block_on(work()));
         // Nobody waits for it any more when `run` was dropped.
-        send.send(measured).unwrap_or_default();
+        drop(send.send(done));
     })?;
-    let report = report.await.context("the benchmark panicked")??;
+    done.await.context("the benchmark panicked")?
+}
+
+/// The path beside the bare pipeline.
+async fn measured_path(workload: Workload, setup: Setup) -> anyhow::Result<ExitCode> {
+    let json = setup.json;
+    let report = apart(async move || measure(workload, setup).await).await?;
     let mut stdout = io::stdout().lock();
     if json {
         serde_json::to_writer(&mut stdout, &report)?;

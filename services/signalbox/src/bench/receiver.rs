@@ -1,9 +1,9 @@
-//! The target of the benchmark: answers every POST with 200 and checks its event off.
+//! The target of the benchmark: answers POSTs as whoever takes them says, by default with 200 for an event of ours.
 //!
 //! It speaks just enough HTTP/1.1 to be cheap, so that the figures are of what calls it: requests with a
 //! `content-length`, kept-alive connections, pipelining. Anything else is answered with an error.
 
-use std::{io, net::Ipv4Addr, sync::Arc};
+use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -22,6 +22,41 @@ const BUFFER_BYTES: usize = 8 * 1_024;
 const ID_PREFIX: &[u8] = b"{\"id\":\"";
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const REDIRECT: &[u8] = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
+
+/// Who notes the requests and says what they are answered.
+pub(super) trait Takes: Send + Sync + 'static {
+    /// A request for an integration has come.
+    fn take(&self, integration: u64, request: &Request<'_>) -> Reply;
+}
+
+/// What a request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// 200.
+    Ok,
+    /// 422: not an event of ours.
+    Unreadable,
+    /// This status.
+    Status(u16),
+    /// 302 to elsewhere.
+    Redirect,
+    /// 200 after a while.
+    Slow(Duration),
+    /// Nothing, ever.
+    Hang,
+    /// The connection is reset.
+    Reset,
+}
+
+impl Takes for Tally {
+    fn take(&self, integration: u64, request: &Request<'_>) -> Reply {
+        match event_id(request.body) {
+            Some(id) if self.arrived(integration, &id).is_ok() => Reply::Ok,
+            _ => Reply::Unreadable,
+        }
+    }
+}
 
 /// A receiver on a free port of the loopback.
 #[derive(Debug)]
@@ -32,12 +67,12 @@ pub(super) struct Receiver {
 
 impl Receiver {
     /// Listens. Needs a runtime.
-    pub(super) async fn start(tally: Tally) -> anyhow::Result<Self> {
+    pub(super) async fn start(taker: impl Takes) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .context("cannot listen for deliveries")?;
         let port = listener.local_addr()?.port();
-        let accept = tokio::spawn(accept(listener, Arc::new(tally)));
+        let accept = tokio::spawn(accept(listener, Arc::new(taker)));
         Ok(Self { port, accept })
     }
 
@@ -58,14 +93,14 @@ impl Drop for Receiver {
     }
 }
 
-async fn accept(listener: TcpListener, tally: Arc<Tally>) {
+async fn accept(listener: TcpListener, taker: Arc<impl Takes>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let tally = Arc::clone(&tally);
+                let taker = Arc::clone(&taker);
                 tokio::spawn(async move {
-                    // A client that resets its connection is the client's affair; what is lost shows in the tally.
-                    if let Err(error) = serve(stream, &tally).await {
+                    // A client that resets its connection is the client's affair; what is lost shows in the counts.
+                    if let Err(error) = serve(stream, &*taker).await {
                         tracing::debug!(%error, "a connection to the receiver ended");
                     }
                 });
@@ -73,13 +108,13 @@ async fn accept(listener: TcpListener, tally: Arc<Tally>) {
             Err(error) => {
                 tracing::error!(%error, "the receiver cannot accept a connection");
                 // Out of descriptors: let some go before the next try.
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn serve(mut stream: TcpStream, tally: &Tally) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, taker: &impl Takes) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::with_capacity(BUFFER_BYTES);
     let mut answers = Vec::new();
@@ -99,14 +134,28 @@ async fn serve(mut stream: TcpStream, tally: &Tally) -> io::Result<()> {
                     return stream.write_all(&answers).await;
                 }
             };
-            match request.target {
-                Target::Integration(integration) => match event_id(request.body) {
-                    Some(id) if tally.arrived(integration, &id).is_ok() => answers.extend_from_slice(OK),
-                    _ => answers.extend_from_slice(Refusal::Body.answer().as_bytes()),
-                },
-                Target::Hanging => {
+            let reply = match request.target {
+                Target::Integration(integration) => taker.take(integration, &request),
+                Target::Hanging => Reply::Hang,
+            };
+            match reply {
+                Reply::Ok => answers.extend_from_slice(OK),
+                Reply::Unreadable => answers.extend_from_slice(Refusal::Body.answer().as_bytes()),
+                Reply::Status(status) => {
+                    answers.extend_from_slice(format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n").as_bytes());
+                }
+                Reply::Redirect => answers.extend_from_slice(REDIRECT),
+                Reply::Slow(delay) => {
+                    tokio::time::sleep(delay).await;
+                    answers.extend_from_slice(OK);
+                }
+                Reply::Hang => {
                     stream.write_all(&answers).await?;
                     return hang(stream).await;
+                }
+                Reply::Reset => {
+                    stream.write_all(&answers).await?;
+                    return stream.set_zero_linger();
                 }
             }
             begin += request.bytes;
@@ -127,14 +176,22 @@ async fn hang(mut stream: TcpStream) -> io::Result<()> {
 
 /// One request in a buffer.
 #[derive(Debug, PartialEq, Eq)]
-struct Request<'a> {
+pub(super) struct Request<'a> {
     target: Target,
-    body: &'a [u8],
+    head: &'a str,
+    pub body: &'a [u8],
     /// Head and body.
     bytes: usize,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+impl<'a> Request<'a> {
+    /// The value of a header.
+    pub(super) fn header(&self, name: &str) -> Option<&'a str> {
+        header(self.head, name)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Integration(u64),
     Hanging,
@@ -192,10 +249,8 @@ fn parse(buffer: &[u8]) -> Result<Option<Request<'_>>, Refusal> {
         let integration = path.strip_prefix("/i/").and_then(|number| number.parse().ok());
         Target::Integration(integration.ok_or(Refusal::Path)?)
     };
-    let length = lines
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse::<usize>().ok())
+    let length = header(head, "content-length")
+        .and_then(|value| value.parse::<usize>().ok())
         .ok_or(Refusal::Length)?;
     if length > REQUEST_BYTES_MAX {
         return Err(Refusal::TooLarge);
@@ -203,11 +258,25 @@ fn parse(buffer: &[u8]) -> Result<Option<Request<'_>>, Refusal> {
     let bytes = head_bytes + length;
     Ok(buffer
         .get(head_bytes..bytes)
-        .map(|body| Request { target, body, bytes }))
+        .map(|body| Request {
+            target,
+            head,
+            body,
+            bytes,
+        }))
+}
+
+/// The value of a header in a head.
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.split("\r\n")
+        .skip(1)
+        .filter_map(|line| line.split_once(':'))
+        .find(|(given, _)| given.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
 }
 
 /// The `id` of a body: at its begin, where Signalbox writes it, else wherever a JSON reader finds it.
-fn event_id(body: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
+pub(super) fn event_id(body: &[u8]) -> Option<std::borrow::Cow<'_, str>> {
     if let Some(rest) = body.strip_prefix(ID_PREFIX)
         && let Some(end) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))
         && rest.get(end) == Some(&b'"')

@@ -102,8 +102,7 @@ impl Tally {
 
     /// Writes the id of an event that is published now.
     pub(super) fn write_id(&self, run: RunId, event: u64, out: &mut String) {
-        let micros = self.began.elapsed().as_micros();
-        write!(out, "{:08x}-{event:08x}-{micros:012x}", run.0).expect("a String takes any text");
+        write_id(run.0, event, self.began.elapsed().as_micros(), out);
     }
 
     /// Counts an arrival. An id that is not ours is an error.
@@ -189,8 +188,13 @@ fn run_of(runs: &[Run], run: RunId) -> &Run {
         .expect("only begin() makes these")
 }
 
+/// Writes an id of run, number and microsecond.
+pub(super) fn write_id(run: u32, event: u64, micros: u128, out: &mut String) {
+    write!(out, "{run:08x}-{event:08x}-{micros:012x}").expect("a String takes any text");
+}
+
 /// Run, number and microsecond of an id.
-fn read_id(id: &str) -> Option<(u32, u64, u64)> {
+pub(super) fn read_id(id: &str) -> Option<(u32, u64, u64)> {
     if id.len() != ID_CHARS {
         return None;
     }

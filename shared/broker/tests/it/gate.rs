@@ -9,15 +9,28 @@ use proptest::{
 };
 use signalbox_broker::{
     Broker, Error,
-    holding::{Drain, Held},
+    holding::{Drain, Held, Suspension},
     hops::{Hop, Parked},
     topology::Consumer,
 };
-use signalbox_proto::{Delivery, Lane, Phase, State, Timestamp, state::Probe, subjects, wire};
+use signalbox_proto::{
+    Delivery, Lane, Phase, State, Timestamp,
+    state::{Cause, PROBE_FIRST_SECS, Probe},
+    subjects, wire,
+};
 
 use crate::harness::{
     Cluster, config, connect_with, delivery, eventually, open, org, provider, ready, ready_to_deliver, soon,
 };
+
+fn refused() -> Suspension<'static> {
+    Suspension {
+        reason: "401",
+        cause: Cause::Refused,
+        probe: None,
+        first_secs: PROBE_FIRST_SECS,
+    }
+}
 
 /// Of one integration: deliveries by id, with the stream that holds each.
 async fn places(broker: &Broker, integration: &str) -> BTreeMap<String, Vec<&'static str>> {
@@ -78,7 +91,7 @@ async fn change(broker: &Broker, integration: &str, number: usize) {
     let changed = match number % 5 {
         0 => broker.pause(integration, "by hand", now).await,
         1 => broker.resume(integration, Drain::default(), now).await,
-        2 => broker.suspend(integration, "401", None, now).await,
+        2 => broker.suspend(integration, refused(), now).await,
         3 => broker.recover(integration, now).await,
         _ => broker.hold_back(integration, "too many", now).await,
     };
@@ -197,7 +210,7 @@ async fn a_gate_that_moved_without_its_state_is_closed_anew_by_the_next_park() {
             let id = format!("i{number}-{opened}");
             let state = match phase {
                 Phase::Paused => broker.pause(&id, "", now).await.unwrap(),
-                Phase::Suspended => broker.suspend(&id, "", None, now).await.unwrap(),
+                Phase::Suspended => broker.suspend(&id, refused(), now).await.unwrap(),
                 Phase::Draining | Phase::Open | Phase::Unknown => broker.hold_back(&id, "", now).await.unwrap(),
             };
             assert_eq!(state.phase, phase);
@@ -307,7 +320,7 @@ async fn agrees_with_the_model(broker: &Broker, integration: &str, acts: &[Act])
         match act {
             Act::Pause => drop(broker.pause(integration, "", now).await.unwrap()),
             Act::Resume => drop(broker.resume(integration, Drain::default(), now).await.unwrap()),
-            Act::Suspend => drop(broker.suspend(integration, "", None, now).await.unwrap()),
+            Act::Suspend => drop(broker.suspend(integration, refused(), now).await.unwrap()),
             Act::Recover => drop(broker.recover(integration, now).await.unwrap()),
             Act::HoldBack => drop(broker.hold_back(integration, "", now).await.unwrap()),
             Act::SetProbe => {

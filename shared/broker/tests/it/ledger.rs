@@ -250,3 +250,91 @@ async fn deliveries_that_move_meanwhile_are_not_missing() {
     let report = check(&broker).await;
     assert_eq!((report.delivered, report.dead, report.moving), (67, 67, 66));
 }
+
+/// A digest in BATCH, in a lane, and ended: each member is a row of its own, under its own id.
+#[tokio::test]
+async fn what_is_known_of_a_digest_holds_for_each_of_its_members() {
+    let (_server, broker) = ready_to_deliver().await;
+    let mut digests = Vec::new();
+    for (number, name) in ["delivered", "dead", "expired", "discarded", "replayed", "lane", "one"]
+        .into_iter()
+        .enumerate()
+    {
+        let mut members = Vec::new();
+        // Each event matched another integration, which is known to have it.
+        let size = if name == "one" { 1 } else { 3 };
+        for index in 0..size {
+            let (accepted, member) = owed(&broker, &format!("{name}-{index}"), 2).await;
+            let other = Delivery::first(accepted, "i2", &provider(), 1, 2);
+            report_records(&broker, &[attempt(&other, Next::Final(Final::Delivered))]).await;
+            members.push(member);
+        }
+        let manifest = signalbox_proto::digest::Manifest {
+            id: format!("digest-{number}"),
+            org: org(),
+            integration: "i1".into(),
+            first: 1,
+            last: 3,
+            count: 3,
+            sent: false,
+        };
+        digests.push(manifest.digest(members, 1).unwrap());
+    }
+    let ended =
+        |digest: &Delivery, state| Record::Attempt(Attempt::unasked(digest, Next::Final(state), Timestamp::now()));
+    let [delivered, dead, expired, discarded, replayed, lane, one] = digests.try_into().unwrap();
+    report_records(
+        &broker,
+        &[ended(&delivered, Final::Delivered), ended(&one, Final::Delivered)],
+    )
+    .await;
+    bury(&broker, &dead, DeadReason::Exhausted).await;
+    bury(&broker, &expired, DeadReason::Expired).await;
+    let seq = bury(&broker, &discarded, DeadReason::Exhausted).await;
+    let mark = Mark {
+        act: "a".into(),
+        did: Did::Discarded,
+        seqs: vec![seq],
+        to: None,
+        generation: 0,
+        at: Timestamp::now(),
+    };
+    put(&broker, subjects::dead_mark("a"), wire::encode(&mark).unwrap()).await;
+    bury(&broker, &replayed, DeadReason::Rejected).await;
+    let again = Delivery {
+        generation: 1,
+        ..replayed
+    };
+    report_records(&broker, &[ended(&again, Final::Delivered)]).await;
+    // Published, its members not removed yet.
+    broker.hop(&lane, Hop::Deliver(Lane::Live)).await.unwrap();
+    for accepted in &lane.events {
+        let member = Delivery::first(accepted.clone(), "i1", &provider(), 1, 2);
+        broker.hop(&member, Hop::Batch).await.unwrap();
+    }
+    // Gathered alone; and waiting for its turn, with the state of its first attempt.
+    let (_, gathered) = owed(&broker, "gathered", 1).await;
+    broker.hop(&gathered, Hop::Batch).await.unwrap();
+    let (_, mut ordered) = owed(&broker, "ordered", 1).await;
+    ordered.order_key = Some("key".into());
+    broker.hop(&ordered, Hop::Order).await.unwrap();
+    let head = Delivery {
+        attempt: 1,
+        ..ordered.next_hop()
+    };
+    broker.set_ordered_head(&head, 0).await.unwrap();
+    routed(&broker).await;
+
+    let report = check(&broker).await;
+    assert!(report.is_even(), "{report:?}");
+    assert_eq!(report.unreadable, 0);
+    // The other integration's 19, and what the digests stand for.
+    assert_eq!(report.delivered, 19 + 3 + 1 + 3, "{report:?}");
+    assert_eq!((report.dead, report.expired, report.discarded), (3, 3, 3), "{report:?}");
+    let mut moving = report.moving_ids.clone();
+    moving.sort();
+    let mut expected = lane.member_ids();
+    expected.extend([gathered.id, ordered.id]);
+    expected.sort();
+    assert_eq!(moving, expected);
+}

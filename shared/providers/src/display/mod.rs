@@ -13,7 +13,7 @@ pub mod text;
 
 use std::borrow::Cow;
 
-use signalbox_proto::{Accepted, Delivery, Severity, Timestamp, types, types::Tone};
+use signalbox_proto::{Accepted, Delivery, Severity, Timestamp, digest, types, types::Tone};
 
 pub use self::fields::{
     ERROR_CHARS_MAX, FIELDS_MAX, Field, FieldKind, ITEM_CHARS_MAX, ITEMS_MAX, LABEL_CHARS_MAX, LEVELS_MAX,
@@ -31,8 +31,6 @@ pub const ENTRY_CHARS_MAX: usize = 200;
 const KINDS_MAX: usize = 8;
 /// The type of a test.
 const TEST: &str = "integration.test";
-/// The type of a digest.
-const DIGEST: &str = "signalbox.digest";
 
 /// An event, or a digest of several, as people see it.
 #[derive(Clone, Debug)]
@@ -81,11 +79,12 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Display<'a> {
-    /// What a delivery shows: its event, or a digest of its events where they are several.
+    /// What a delivery shows: its event, or the digest of its events.
     pub fn of(delivery: &'a Delivery, about: &'a About) -> Self {
-        match delivery.events.as_slice() {
-            [_, _, ..] => Self::digest(delivery, about),
-            _ => Self::single(delivery.event(), about),
+        if delivery.is_digest() {
+            Self::digest(delivery, about)
+        } else {
+            Self::single(delivery.event(), about)
         }
     }
 
@@ -116,9 +115,12 @@ impl<'a> Display<'a> {
 
     fn digest(delivery: &'a Delivery, about: &'a About) -> Self {
         let events = &delivery.events;
-        let known = types::built_in(DIGEST);
+        let known = types::built_in(digest::EVENT_TYPE);
         Self {
-            title: format!("{} events", events.len()).into(),
+            title: match events.len() {
+                1 => "1 event".into(),
+                count => format!("{count} events").into(),
+            },
             emoji: known.map_or(types::EMOJI, |known| known.emoji).into(),
             tone: worst(events),
             severity: events.iter().map(|one| one.event.severity).max().unwrap_or_default(),
@@ -129,7 +131,7 @@ impl<'a> Display<'a> {
             links: Vec::new(),
             entries: most_serious(events).into_iter().map(Entry::of).collect(),
             entries_more: events.len().saturating_sub(ENTRIES_MAX),
-            event_type: DIGEST,
+            event_type: digest::EVENT_TYPE,
             time: events.iter().map(Accepted::time).max().unwrap_or(delivery.since),
             brand: &about.brand,
         }

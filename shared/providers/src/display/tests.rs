@@ -112,6 +112,17 @@ fn a_digest_is_as_bad_as_its_worst_and_counts_its_kinds() {
 }
 
 #[test]
+fn one_event_is_a_digest_where_it_was_gathered_and_else_itself() {
+    let (mut delivery, about) = (digest(vec![accepted("execution.failed", &json!({}))]), about());
+    assert_eq!(Display::of(&delivery, &about).event_type, "execution.failed");
+    delivery.digest = true;
+    let shown = Display::of(&delivery, &about);
+    assert_eq!((shown.event_type, &*shown.title), ("signalbox.digest", "1 event"));
+    assert_eq!(shown.entries.len(), 1);
+    assert_eq!(shown.tone, Tone::Bad);
+}
+
+#[test]
 fn a_line_of_a_digest_says_once_what_happened_and_what_tells_most() {
     let about = about();
     let line = |event_type: &str, data: Value| {

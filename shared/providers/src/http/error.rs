@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io, time::Duration};
 
-use super::{CONNECT_TIMEOUT, Refusal, egress::Unresolved};
+use super::{Refusal, egress::Unresolved};
 
 /// A request without a complete answer. What each case means for a delivery is decided by
 /// [`crate::classify::by_error`]. The messages are fit for the integration's owner: they name at
@@ -13,8 +13,8 @@ pub enum Error {
     #[error("no complete answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
     /// Nobody took the connection.
-    #[error("no connection within {} s", CONNECT_TIMEOUT.as_secs())]
-    ConnectTimeout,
+    #[error("no connection within {} s", .0.as_secs())]
+    ConnectTimeout(Duration),
     /// Nobody listens there.
     #[error("the connection was refused")]
     ConnectionRefused,
@@ -56,14 +56,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// Finds out what went wrong from the chain of causes.
-    pub(super) fn of(error: reqwest::Error) -> Self {
+    /// Finds out what went wrong from the chain of causes. `connect_timeout` is what the transport keeps.
+    pub(super) fn of(error: reqwest::Error, connect_timeout: Duration) -> Self {
         // The URL may hold a secret, and every message of this type names what is worth naming.
         let error = error.without_url();
         let connecting = error.is_connect();
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
         while let Some(at) = cause {
-            if let Some(found) = recognised(at, connecting) {
+            if let Some(found) = recognised(at, connecting.then_some(connect_timeout)) {
                 return found;
             }
             // An I/O error that wraps another error skips it in `source`.
@@ -74,14 +74,14 @@ impl Error {
         }
         match (error.is_timeout(), connecting) {
             // The only time that the transport itself keeps is that of connecting.
-            (true, _) => Self::ConnectTimeout,
+            (true, _) => Self::ConnectTimeout(connect_timeout),
             (false, true) => Self::Connect { source: error },
             (false, false) => Self::Answer { source: error },
         }
     }
 }
 
-fn recognised(cause: &(dyn StdError + 'static), connecting: bool) -> Option<Error> {
+fn recognised(cause: &(dyn StdError + 'static), connecting: Option<Duration>) -> Option<Error> {
     if let Some(refusal) = cause.downcast_ref::<Refusal>() {
         return Some(Error::Egress(refusal.clone()));
     }
@@ -101,7 +101,7 @@ fn recognised(cause: &(dyn StdError + 'static), connecting: bool) -> Option<Erro
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
             Some(Error::ConnectionReset)
         }
-        io::ErrorKind::TimedOut if connecting => Some(Error::ConnectTimeout),
+        io::ErrorKind::TimedOut => connecting.map(Error::ConnectTimeout),
         _ => None,
     }
 }

@@ -11,7 +11,12 @@
 mod egress;
 mod error;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ::http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -24,8 +29,10 @@ pub use error::Error;
 
 use crate::Secret;
 
-/// Time to resolve a name, connect and agree on TLS.
+/// Time to resolve a name, connect and agree on TLS, where an integration names none.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest such time that an integration may name.
+const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// Bytes of an answer's body that are read; the rest is cut, with the connection.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Idle connections kept for one host.
@@ -113,11 +120,37 @@ pub struct Response {
 /// The guarded client. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
+    parts: Arc<Parts>,
+    pools: Arc<Pools>,
+}
+
+/// What all connections are made with.
+#[derive(Debug)]
+struct Parts {
     egress: Arc<Egress>,
+    tls: ClientConfig,
+    /// By whole seconds to a connection, which the transport keeps for a pool and not for a request.
+    by_connect_secs: Mutex<BTreeMap<u64, Arc<Pools>>>,
+}
+
+/// Connections that may take the same time to be made.
+#[derive(Debug)]
+struct Pools {
+    connect_timeout: Duration,
     /// For `https`: public addresses and allowed ranges.
     secure: reqwest::Client,
     /// For `http`: allowed ranges alone.
     plain: reqwest::Client,
+}
+
+impl Pools {
+    fn new(egress: &Arc<Egress>, tls: &ClientConfig, connect_timeout: Duration) -> Result<Self, crate::Error> {
+        Ok(Self {
+            connect_timeout,
+            secure: transport(egress::Resolver::secure(egress), tls.clone(), connect_timeout)?,
+            plain: transport(egress::Resolver::plain(egress), tls.clone(), connect_timeout)?,
+        })
+    }
 }
 
 impl Client {
@@ -126,23 +159,52 @@ impl Client {
     pub fn new(egress: Egress) -> Result<Self, crate::Error> {
         let egress = Arc::new(egress);
         let tls = tls_config()?;
+        let pools = Arc::new(Pools::new(&egress, &tls, CONNECT_TIMEOUT)?);
+        let known = BTreeMap::from([(CONNECT_TIMEOUT.as_secs(), pools.clone())]);
         Ok(Self {
-            secure: transport(egress::Resolver::secure(&egress), tls.clone())?,
-            plain: transport(egress::Resolver::plain(&egress), tls)?,
-            egress,
+            parts: Arc::new(Parts {
+                egress,
+                tls,
+                by_connect_secs: Mutex::new(known),
+            }),
+            pools,
         })
+    }
+
+    /// The same client with another time to a connection, in whole seconds from 1 to 60. All that name the
+    /// same time share connections.
+    #[must_use]
+    pub fn connecting_within(&self, connect_timeout: Duration) -> Self {
+        let secs = connect_timeout.as_secs().clamp(1, CONNECT_TIMEOUT_MAX.as_secs());
+        if self.pools.connect_timeout.as_secs() == secs {
+            return self.clone();
+        }
+        let Parts {
+            egress,
+            tls,
+            by_connect_secs,
+        } = &*self.parts;
+        let mut known = by_connect_secs.lock().expect("no holder of the lock panics");
+        let pools = known.entry(secs).or_insert_with(|| {
+            let made = Pools::new(egress, tls, Duration::from_secs(secs));
+            Arc::new(made.expect("the same parts made a client before"))
+        });
+        Self {
+            parts: self.parts.clone(),
+            pools: pools.clone(),
+        }
     }
 
     /// The rules that this client holds.
     pub fn egress(&self) -> &Egress {
-        &self.egress
+        &self.parts.egress
     }
 
     /// Sends a request and reads the answer, all within `timeout`. Dropping the future ends the
     /// request and its connection.
     pub async fn send(&self, request: Request, timeout: Duration) -> Result<Response, Error> {
         // The connector asks no resolver about an address in the URL.
-        self.egress.check_literal(&request.url).map_err(Error::Egress)?;
+        self.parts.egress.check_literal(&request.url).map_err(Error::Egress)?;
         match tokio::time::timeout(timeout, self.exchange(request)).await {
             Ok(result) => result,
             Err(_) => Err(Error::Timeout(timeout)),
@@ -161,18 +223,18 @@ impl Client {
             headers.insert(AUTHORIZATION, value);
         }
         let client = if url.scheme() == "https" {
-            &self.secure
+            &self.pools.secure
         } else {
-            &self.plain
+            &self.pools.plain
         };
         let mut outgoing = reqwest::Request::new(method, url);
         *outgoing.headers_mut() = headers;
         *outgoing.body_mut() = Some(body.into());
 
-        let mut incoming = client.execute(outgoing).await.map_err(Error::of)?;
+        let mut incoming = client.execute(outgoing).await.map_err(|error| self.error(error))?;
         let status = incoming.status().as_u16();
         let headers = std::mem::take(incoming.headers_mut());
-        let (body, truncated) = read_body(&mut incoming).await?;
+        let (body, truncated) = read_body(&mut incoming).await.map_err(|error| self.error(error))?;
         Ok(Response {
             status,
             headers,
@@ -180,11 +242,15 @@ impl Client {
             truncated,
         })
     }
+
+    fn error(&self, error: reqwest::Error) -> Error {
+        Error::of(error, self.pools.connect_timeout)
+    }
 }
 
 /// Reads a body up to the bound. A body that comes in one piece, as most do, is not copied.
-async fn read_body(incoming: &mut reqwest::Response) -> Result<(Bytes, bool), Error> {
-    let Some(mut first) = incoming.chunk().await.map_err(Error::of)? else {
+async fn read_body(incoming: &mut reqwest::Response) -> Result<(Bytes, bool), reqwest::Error> {
+    let Some(mut first) = incoming.chunk().await? else {
         return Ok((Bytes::new(), false));
     };
     if first.len() > BODY_BYTES_MAX {
@@ -192,7 +258,7 @@ async fn read_body(incoming: &mut reqwest::Response) -> Result<(Bytes, bool), Er
         return Ok((first, true));
     }
     // Only what is read to its end gives its connection back to the pool.
-    let Some(second) = incoming.chunk().await.map_err(Error::of)? else {
+    let Some(second) = incoming.chunk().await? else {
         return Ok((first, false));
     };
     let mut body = BytesMut::from(first);
@@ -204,12 +270,16 @@ async fn read_body(incoming: &mut reqwest::Response) -> Result<(Bytes, bool), Er
             return Ok((body.freeze(), true));
         }
         body.extend_from_slice(&chunk);
-        next = incoming.chunk().await.map_err(Error::of)?;
+        next = incoming.chunk().await?;
     }
     Ok((body.freeze(), false))
 }
 
-fn transport(resolver: egress::Resolver, tls: ClientConfig) -> Result<reqwest::Client, crate::Error> {
+fn transport(
+    resolver: egress::Resolver,
+    tls: ClientConfig,
+    connect_timeout: Duration,
+) -> Result<reqwest::Client, crate::Error> {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .dns_resolver(Arc::new(resolver))
@@ -218,7 +288,7 @@ fn transport(resolver: egress::Resolver, tls: ClientConfig) -> Result<reqwest::C
         .no_proxy()
         .http1_only()
         .user_agent(USER_AGENT)
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(connect_timeout)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
         .tcp_nodelay(true)

@@ -374,3 +374,38 @@ async fn nothing_printed_holds_a_secret() {
         assert!(!text.contains("hush"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_is_not_made_in_the_time_named_is_given_up() {
+    // The system takes connections for it, and nobody ever speaks TLS.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("https://{}/", listener.local_addr().expect("bound"));
+    for secs in [1, 2] {
+        let connecting = open().connecting_within(Duration::from_secs(secs));
+        let began = Instant::now();
+        let error = connecting.send(post(&url), LONG).await.expect_err("no TLS");
+        assert_eq!(error.to_string(), format!("no connection within {secs} s"));
+        let took = began.elapsed().as_secs_f64();
+        assert!(
+            (secs as f64 - 0.1..secs as f64 + 0.9).contains(&took),
+            "{took} s of {secs}"
+        );
+    }
+    // The time for the whole request counts where it is shorter.
+    let error = open().send(post(&url), SHORT).await.expect_err("no TLS");
+    assert!(matches!(error, Error::Timeout(_)), "{error}");
+}
+
+#[tokio::test]
+async fn integrations_that_name_the_same_time_to_a_connection_share_connections() {
+    let server = Server::start(Act::Answer("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
+    let client = open();
+    for _ in 0..3 {
+        for secs in [5, 2, 2, 60, 90] {
+            let connecting = client.connecting_within(Duration::from_secs(secs));
+            connecting.send(post(&server.url()), LONG).await.expect("an answer");
+        }
+    }
+    assert_eq!(server.connections(), 3, "5 s, 2 s and 60 s, the most that there is");
+    assert_eq!(client.parts.by_connect_secs.lock().expect("a lock").len(), 3);
+}

@@ -9,7 +9,7 @@ mod value;
 
 use std::{borrow::Cow, sync::Arc};
 
-use signalbox_proto::{Accepted, Delivery, Event, Timestamp, integration::Template, types};
+use signalbox_proto::{Accepted, Delivery, Event, Timestamp, digest, integration::Template, types};
 
 use self::{
     eval::{Fault, Run},
@@ -24,8 +24,6 @@ pub const SOURCE_BYTES_MAX: usize = 16 * 1024;
 pub const TITLE_BYTES_MAX: usize = 1_024;
 /// Longest body that a template makes where its provider says nothing else, in bytes.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// The type of a digest.
-const DIGEST: &str = "signalbox.digest";
 
 /// Which parts of a template a provider takes, and in which markup.
 #[derive(Clone, Copy, Debug)]
@@ -166,7 +164,7 @@ fn context(delivery: &Delivery, about: &About) -> Result<Map, String> {
     let events: Vec<Value> = delivery.events.iter().map(accepted).collect::<Result<_, _>>()?;
     let count = events.len();
     let subject = match events.as_slice() {
-        [single] => single.clone(),
+        [single] if !delivery.is_digest() => single.clone(),
         _ => digest(delivery)?,
     };
     let integration = map([
@@ -229,11 +227,11 @@ fn digest(delivery: &Delivery) -> Result<Value, String> {
         .max()
         .unwrap_or(delivery.since);
     let severity = delivery.events.iter().map(|accepted| accepted.event.severity).max();
-    let known = types::built_in(DIGEST);
+    let known = types::built_in(digest::EVENT_TYPE);
     Ok(map([
         ("id", Value::text(delivery.id.as_str())),
         ("org", Value::text(delivery.org.as_str())),
-        ("type", Value::text(DIGEST)),
+        ("type", Value::text(digest::EVENT_TYPE)),
         ("source", Value::text(Event::default_source(&delivery.org))),
         ("time", time(newest)),
         ("severity", Value::text(severity.unwrap_or_default().as_str())),
@@ -249,7 +247,7 @@ fn digest(delivery: &Delivery) -> Result<Value, String> {
             ]),
         ),
         ("metadata", map([])),
-        ("title", Value::text(known.map_or(DIGEST, |known| known.title))),
+        ("title", Value::text(known.map_or(digest::EVENT_TYPE, |known| known.title))),
         ("emoji", Value::text(known.map_or(types::EMOJI, |known| known.emoji))),
         ("tone", Value::text(types::Tone::Neutral.as_str())),
     ]))

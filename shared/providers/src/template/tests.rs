@@ -386,6 +386,12 @@ fn a_digest_has_its_events_and_their_count() {
         text,
         "signalbox.digest 2: execution.failed 1;alert.created 2; 2 alert.created high"
     );
+    // Of one event too, where it was gathered.
+    digest.events.truncate(1);
+    digest.digest = true;
+    let texts = Texts::read(&body("{{ event.type }} {{ count }}"), "slack", PLAIN).expect("a template");
+    let text = texts.render(&digest, &about()).expect("a text").body.expect("a body");
+    assert_eq!(text, "signalbox.digest 1");
 }
 
 #[test]

@@ -14,13 +14,12 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use signalbox_proto::{Accepted, Delivery, Event, Severity, Timestamp};
+use signalbox_proto::{Accepted, Delivery, Event, Severity, Timestamp, digest};
 use url::Url;
 
 use super::TRACE;
 
 const JSON: &str = "application/json";
-const DIGEST: &str = "signalbox.digest";
 /// Longest name of an attribute of a CloudEvent, in characters.
 const ATTRIBUTE_CHARS_MAX: usize = 20;
 /// Names of attributes that metadata cannot take.
@@ -79,9 +78,10 @@ pub(super) struct Message<'a> {
 
 impl<'a> Message<'a> {
     pub(super) fn of(delivery: &'a Delivery) -> Self {
-        match delivery.events.as_slice() {
-            [_, _, ..] => Self::digest(delivery),
-            _ => Self::single(delivery.event()),
+        if delivery.is_digest() {
+            Self::digest(delivery)
+        } else {
+            Self::single(delivery.event())
         }
     }
 
@@ -131,7 +131,7 @@ impl<'a> Message<'a> {
         Self {
             id: &delivery.id,
             org: delivery.org.as_str(),
-            event_type: DIGEST,
+            event_type: digest::EVENT_TYPE,
             source: Cow::Owned(Event::default_source(&delivery.org)),
             subject: None,
             time: events.iter().map(Accepted::time).max().unwrap_or(delivery.since),

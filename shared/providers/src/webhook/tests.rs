@@ -267,6 +267,30 @@ fn hostile_metadata_never_breaks_a_request() {
 }
 
 #[test]
+fn a_digest_of_one_event_has_the_form_of_a_digest() {
+    let mut digest = delivery("digest");
+    digest.digest = true;
+    digest.events.truncate(1);
+    let request = request(config("standard"), json!({}), &digest, NOW);
+    let body: Value = serde_json::from_slice(&request.body).expect("a body");
+    assert_eq!(body["type"], "signalbox.digest");
+    assert_eq!(body["id"], digest.id, "its own, not its event's");
+    assert_eq!(
+        body["data"],
+        json!({
+            "batch": true,
+            "event_count": 1,
+            "events": [{
+                "id": "evt-5",
+                "type": "alert.created",
+                "timestamp": "2026-01-01T00:00:05Z",
+                "data": { "title": "first" },
+            }],
+        })
+    );
+}
+
+#[test]
 fn each_attempt_is_stamped_and_signed_anew_under_the_same_id() {
     let credentials = json!({ "secret": SECRET });
     let first = request(config("standard"), credentials.clone(), &delivery("failed"), NOW);

@@ -11,6 +11,7 @@ fn config() -> Config {
 /// A small event, and lists of so many bytes.
 fn with_body(http_body_bytes_max: usize) -> Config {
     Config {
+        org_per_second: 0,
         event_bytes_max: 1_024,
         in_flight_max: 1,
         http_body_bytes_max,

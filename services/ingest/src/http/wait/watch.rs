@@ -38,13 +38,14 @@ pub(super) struct Watch {
     no_route: bool,
     /// Why it could not be routed at all.
     unroutable: Option<String>,
+    /// By integration: a member of a digest has an id of its own only until the digest has one.
     deliveries: BTreeMap<String, Seen>,
 }
 
 /// What is known of one delivery.
 #[derive(Default)]
 struct Seen {
-    integration: String,
+    id: String,
     provider: String,
     generation: u32,
     attempts: u32,
@@ -67,10 +68,9 @@ impl Watch {
         self.waiters.iter().for_each(|waiter| waiter.notify_one());
     }
 
-    fn of(&mut self, delivery: &str, integration: &str, provider: &Name) -> &mut Seen {
-        let seen = self.deliveries.entry(delivery.to_owned()).or_default();
-        if seen.integration.is_empty() {
-            seen.integration = integration.to_owned();
+    fn of(&mut self, integration: &str, provider: &Name) -> &mut Seen {
+        let seen = self.deliveries.entry(integration.to_owned()).or_default();
+        if seen.status.is_empty() {
             seen.provider = provider.to_string();
             seen.status = "pending";
         }
@@ -79,7 +79,8 @@ impl Watch {
 
     fn attempt(&mut self, attempt: &Attempt, matched: u32) {
         self.matched = self.matched.max(matched);
-        let seen = self.of(&attempt.delivery, &attempt.integration, &attempt.provider);
+        let seen = self.of(&attempt.integration, &attempt.provider);
+        seen.id.clone_from(&attempt.delivery);
         if attempt.generation < seen.generation {
             return;
         }
@@ -102,9 +103,10 @@ impl Watch {
         self.tell();
     }
 
-    fn bury(&mut self, letter: &DeadLetter, delivery: &Delivery) {
-        self.matched = self.matched.max(delivery.matched);
-        let seen = self.of(&delivery.id, &delivery.integration, &delivery.provider);
+    fn bury(&mut self, letter: &DeadLetter, delivery: &Delivery, matched: u32) {
+        self.matched = self.matched.max(matched);
+        let seen = self.of(&delivery.integration, &delivery.provider);
+        seen.id.clone_from(&delivery.id);
         seen.end(delivery.generation, letter.reason.ledger());
         seen.attempts = seen.attempts.max(delivery.attempt);
         seen.error_message = Some(letter.message.clone());
@@ -115,9 +117,12 @@ impl Watch {
     }
 
     /// Takes what was found waiting when the time was over, unless more is known already.
-    fn wait(&mut self, delivery: &Delivery, status: &'static str) {
-        self.matched = self.matched.max(delivery.matched);
-        let seen = self.of(&delivery.id, &delivery.integration, &delivery.provider);
+    fn wait(&mut self, delivery: &Delivery, matched: u32, status: &'static str) {
+        self.matched = self.matched.max(matched);
+        let seen = self.of(&delivery.integration, &delivery.provider);
+        if seen.id.is_empty() {
+            seen.id.clone_from(&delivery.id);
+        }
         if seen.ended.is_none_or(|row| row.generation < delivery.generation) {
             seen.ended = None;
             seen.generation = delivery.generation;
@@ -137,10 +142,10 @@ impl Watch {
         let deliveries: Vec<Value> = self
             .deliveries
             .iter()
-            .map(|(id, seen)| {
+            .map(|(integration, seen)| {
                 json!({
-                    "id": id,
-                    "integration_id": seen.integration,
+                    "id": seen.id,
+                    "integration_id": integration,
                     "provider": seen.provider,
                     "status": seen.status,
                     "response_code": seen.response_code,
@@ -194,9 +199,9 @@ impl Watched {
 
     pub(super) fn letter(&mut self, letter: &DeadLetter) {
         if let Some(delivery) = letter.delivery.as_deref() {
-            for accepted in &delivery.events {
+            for (index, accepted) in delivery.events.iter().enumerate() {
                 if let Some(watch) = self.events.get_mut(&accepted.event.key()) {
-                    watch.bury(letter, delivery);
+                    watch.bury(letter, delivery, delivery.matched_of(index));
                 }
             }
         } else if let Some(seq) = letter.event_seq {
@@ -208,9 +213,9 @@ impl Watched {
     }
 
     pub(super) fn waits(&mut self, delivery: &Delivery, status: &'static str) {
-        for accepted in &delivery.events {
+        for (index, accepted) in delivery.events.iter().enumerate() {
             if let Some(watch) = self.events.get_mut(&accepted.event.key()) {
-                watch.wait(delivery, status);
+                watch.wait(delivery, delivery.matched_of(index), status);
             }
         }
     }

@@ -77,7 +77,8 @@ fn a_replay_is_the_same_delivery_from_its_beginning_in_a_higher_generation() {
         assert_eq!((next.since, next.replay_of, next.matched), (now, Some(12), 3));
         assert_eq!(next.revision, 7);
         let other = again(&dead, &integration("new"), ("act", act), 12, now);
-        assert_eq!(other.id, delivery::id(&dead.event().event.key(), "new"));
+        assert_eq!(other.id, dead.id_at("new"));
+        assert_ne!(other.id, dead.id);
         assert_eq!(other.replay.as_deref(), Some("act"));
     }
 }

@@ -64,6 +64,18 @@ fn what_a_worker_or_a_drain_has_in_hand_is_left_to_it() {
     let hands = Hands {
         lanes: BTreeMap::from([("retry", 10)]),
         drains: BTreeMap::from([("i1".to_owned(), 5)]),
+        digests: BTreeMap::from([(
+            "i1".to_owned(),
+            Manifest {
+                id: "D".to_owned(),
+                org: org.clone(),
+                integration: "i1".to_owned(),
+                first: 4,
+                last: 8,
+                count: 3,
+                sent: false,
+            },
+        )]),
     };
     let stream = subjects::deliver_stream(&provider);
     let in_lane = |lane, seq| waits(&stream, subjects::deliver(&provider, lane, &org, "i1"), seq);
@@ -78,6 +90,11 @@ fn what_a_worker_or_a_drain_has_in_hand_is_left_to_it() {
     let parked = |seq| waits(subjects::PARKED, subjects::parked(&org, "i1"), seq);
     assert!(hands.hold(&parked(5)));
     assert!(!hands.hold(&parked(6)));
+    let gathered = |seq| waits(subjects::BATCH, subjects::batch(&org, "i1"), seq);
+    assert!(hands.hold(&gathered(4)), "a member of the digest that is being closed");
+    assert!(!hands.hold(&gathered(9)), "one of the next digest");
+    let subject = subjects::ordered(&provider, &org, "i1", "key");
+    assert!(!hands.hold(&waits(subjects::ORDERED, subject, 5)));
 }
 
 #[test]

@@ -11,10 +11,12 @@ fn a_request_is_read_when_all_of_it_is_there() {
         request,
         Request {
             target: Target::Integration(17),
+            head: "POST /i/17 HTTP/1.1\r\nhost: x\r\nContent-Length: 4\r\n\r\n",
             body: b"body",
             bytes: whole.len() - 4
         }
     );
+    assert_eq!((request.header("host"), request.header("accept")), (Some("x"), None));
     let hanging = b"POST /hang HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
     assert_eq!(parse(hanging).unwrap().unwrap().target, Target::Hanging);
 }

@@ -177,8 +177,18 @@ fn what_is_found_waiting_does_not_undo_what_has_ended() {
     delivery.attempt = 1;
     watched.waits(&delivery, "pending");
     assert_eq!(watch(&watched).view("e")["deliveries"][0]["status"], "retrying");
-    let id = delivery.id.clone();
-    watched.record(attempt(&id, 0, DELIVERED));
+    // The member of a digest ends under the digest's id, and is the same delivery.
+    let Record::Attempt(delivered) = attempt("digest", 0, DELIVERED) else {
+        panic!("an attempt is made")
+    };
+    watched.record(Record::Attempt(Attempt {
+        integration: delivery.integration.clone(),
+        ..delivered
+    }));
     watched.waits(&delivery, "pending");
-    assert_eq!(watch(&watched).view("e")["deliveries"][0]["status"], "delivered");
+    let view = watch(&watched).view("e");
+    assert_eq!(view["deliveries"].as_array().map(Vec::len), Some(1), "{view}");
+    assert_eq!(view["deliveries"][0]["status"], "delivered");
+    assert_eq!(view["deliveries"][0]["id"], "digest");
+    assert_eq!(view["deliveries"][0]["integration_id"], "i-1");
 }

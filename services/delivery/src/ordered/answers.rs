@@ -1,0 +1,267 @@
+//! From an answer to a verdict, from a verdict to its effects, from there to the next of the key.
+
+use std::sync::Arc;
+
+use signalbox_broker::Error as BrokerError;
+use signalbox_proto::{
+    Delivery, Event as Notice, Outcome, Phase, State, Timestamp,
+    delivery::Suspends,
+};
+use tokio::time::Instant;
+
+use super::{
+    Ending, Event, OWN_RETRY, Ordered,
+    effects::{self, Answer, Done, Finished, Step},
+    keys::{Kind, Turn},
+    partition::At,
+    records,
+};
+use crate::{
+    attempt::Attempted,
+    breaker::{self, Sign, Standing},
+    decide::{self, Facts, Verdict},
+    filing::{self, Job},
+    notices,
+};
+
+/// Retries after which the owner hears that deliveries fail.
+const FAILING_RETRIES: u32 = 3;
+/// What is said of a target that asked to be left alone.
+const ASKED: &str = "its target asks to be left alone for a while";
+
+impl Ordered {
+    /// A request ended: its outcome goes to a verdict, the verdict to its effects.
+    pub(super) fn answered(&mut self, at: At, turn: Turn, job: Job, attempted: Option<Attempted>) {
+        self.requests.remove(&(at, turn.key.clone()));
+        self.free_place(&turn, attempted.as_ref().map(|attempted| attempted.took));
+        // Given up with its partition: who has it now asks again.
+        let Some(attempted) = attempted else { return };
+        let now = Timestamp::now();
+        self.attempts.say(&job, &attempted);
+        let (suspends, enough) = self.count_suspends(&job, &attempted.outcome, now);
+        let standing = self.count_failures(&job, &attempted, now);
+        let integration = &job.delivery.integration;
+        let facts = Facts {
+            delivery: &job.delivery,
+            integration: &job.known.integration,
+            state: self.targets.state(integration),
+            suspends: enough,
+            opens: breaker::reason(standing, attempted.outcome.reason().unwrap_or_default()),
+            now,
+        };
+        let verdict = decide::decide(&attempted.outcome, &facts);
+        let notices = self.notices_of(&job, &attempted, &verdict, standing, now);
+        if let Verdict::Suspend { .. } = verdict {
+            self.streaks.clear(integration);
+            self.breaker.clear(integration);
+        }
+        self.obey(integration, &attempted.outcome, now);
+        let mut job = job;
+        if suspends != job.delivery.suspends {
+            job.delivery = Arc::new(Delivery {
+                suspends,
+                ..Delivery::clone(&job.delivery)
+            });
+        }
+        let answer = Answer {
+            job,
+            attempted,
+            verdict,
+            notices,
+            first_secs: self.config.probe_first_s,
+            last: turn.last,
+        };
+        let broker = self.broker.clone();
+        self.spawn(async move {
+            let done = effects::file(broker, answer, now).await;
+            Event::Filed(at, turn, done)
+        });
+    }
+
+    fn count_suspends(&mut self, job: &Job, outcome: &Outcome, now: Timestamp) -> (Option<Suspends>, bool) {
+        let integration = &job.delivery.integration;
+        match outcome {
+            Outcome::Suspend { at_once, .. } => {
+                let carried = job.delivery.suspends;
+                let (row, enough) = self.streaks.suspend(integration, carried, *at_once, now);
+                (Some(row), enough)
+            }
+            Outcome::Delivered | Outcome::Retry { .. } | Outcome::Reject { .. } => {
+                self.streaks.other(integration, now);
+                (None, false)
+            }
+        }
+    }
+
+    fn count_failures(&mut self, job: &Job, attempted: &Attempted, now: Timestamp) -> Standing {
+        let integration = job.delivery.integration.as_str();
+        let state = self.targets.state(integration);
+        match (Sign::of(attempted), state) {
+            (None, _) => Standing::Well,
+            // The probe speaks for all.
+            (Some(_), Some(state)) if state.phase == Phase::Suspended => Standing::Well,
+            (Some(sign), state) => {
+                let half_open = state.is_some_and(State::is_half_open);
+                self.breaker.answered(integration, sign, half_open, now)
+            }
+        }
+    }
+
+    fn notices_of(
+        &mut self,
+        job: &Job,
+        attempted: &Attempted,
+        verdict: &Verdict,
+        standing: Standing,
+        now: Timestamp,
+    ) -> Vec<Notice> {
+        let reason = attempted.outcome.reason().unwrap_or_default();
+        let kind = match verdict {
+            Verdict::Dead(_) => Some((notices::Kind::Dead, reason)),
+            Verdict::Suspend { reason, .. } => Some((notices::Kind::Suspended, reason.as_str())),
+            Verdict::Retry { counted: true, .. }
+                if job.delivery.retries + 1 >= FAILING_RETRIES || standing == Standing::Failing =>
+            {
+                Some((notices::Kind::Failing, reason))
+            }
+            Verdict::Delivered | Verdict::Retry { .. } | Verdict::ProbeAgain(_) | Verdict::Park(_) => None,
+        };
+        let name = job.known.integration.name.as_str();
+        let told = kind.and_then(|(kind, reason)| self.notices.make(kind, &job.delivery, name, reason, now));
+        let back = filing::lets_go(job, attempted, verdict)
+            .then(|| {
+                let kind = notices::Kind::Recovered;
+                self.notices.make(kind, &job.delivery, name, reason, now)
+            })
+            .flatten();
+        told.into_iter().chain(back).collect()
+    }
+
+    /// Tells all workers that a target asks to be left alone.
+    fn obey(&mut self, integration: &str, outcome: &Outcome, now: Timestamp) {
+        let Outcome::Retry { after: Some(after), .. } = outcome else {
+            return;
+        };
+        let until = now + *after;
+        let known = self.targets.state(integration).and_then(|state| state.not_before);
+        if known.is_some_and(|known| known >= until) {
+            return;
+        }
+        let (broker, integration) = (self.broker.clone(), integration.to_owned());
+        self.spawn(async move {
+            let held = broker.hold_until(&integration, Some(until), ASKED, now).await;
+            Event::Swept(held.map(|_| ()))
+        });
+    }
+
+    /// A verdict is filed: what is tried again waits, what has ended goes to OUTCOMES.
+    pub(super) fn filed(&mut self, at: At, turn: Turn, done: Result<Done, BrokerError>) {
+        let Done { step, state } = match done {
+            Ok(done) => done,
+            Err(error) => {
+                // Ours, not the target's. What was sent may be sent again: at least once.
+                tracing::error!(%error, integration.id = &*turn.integration, "a delivery could not go on; it goes again");
+                return self.let_go(at, &turn, |keys, now| keys.back(&turn.key, Some(now + OWN_RETRY), now));
+            }
+        };
+        if let Some(state) = state {
+            let id = turn.integration.to_string();
+            self.targets.tell(id, state, Instant::now());
+        }
+        match step {
+            Step::Ended { record, held } => {
+                self.next_mark += 1;
+                self.records.push(Some(self.next_mark), record);
+                self.ending.insert(self.next_mark, Ending { at, turn, held });
+            }
+            Step::Again { head, record } => {
+                if let Some(record) = record {
+                    self.records.push(None, record);
+                }
+                self.let_go(at, &turn, |keys, now| keys.retries(&turn.key, head, now));
+            }
+            Step::Later(later) => self.let_go(at, &turn, |keys, now| keys.back(&turn.key, Some(later), now)),
+            Step::Overtaken => self.overtaken(at),
+        }
+    }
+
+    /// OUTCOMES has taken records, or not.
+    pub(super) fn recorded(&mut self, entries: Vec<records::Entry>, result: Result<(), BrokerError>) {
+        if let Err(error) = result {
+            if self.records.refused(entries, Instant::now()) {
+                tracing::error!(%error, "OUTCOMES refuses: no request starts until it takes outcomes again; raise nats.storage_bytes or lower nats.outcomes_age_s");
+            }
+            return;
+        }
+        self.records.stored();
+        for mark in entries.into_iter().filter_map(|entry| entry.mark) {
+            let Some(Ending { at, turn, held }) = self.ending.remove(&mark) else {
+                continue;
+            };
+            let broker = self.broker.clone();
+            self.spawn(async move {
+                let finished = effects::finish(broker, &turn, held).await;
+                Event::Finished(at, turn, finished)
+            });
+        }
+    }
+
+    /// What has ended is removed: its key goes on.
+    pub(super) fn finished(&mut self, at: At, turn: &Turn, finished: Result<Finished, BrokerError>) {
+        match finished {
+            Ok(Finished::Gone) if turn.kind == Kind::Release => {
+                self.let_go(at, turn, |keys, now| keys.released(&turn.key, turn.last, now));
+            }
+            Ok(Finished::Gone) => {
+                self.let_go(at, turn, |keys, now| keys.ended(&turn.key, turn.queued, now));
+                self.replace_probe(turn);
+            }
+            Ok(Finished::Held(head)) => {
+                tracing::warn!(
+                    integration.id = &*turn.integration,
+                    delivery.id = &*head.id,
+                    "a key waits behind a dead delivery until a person replays or discards it"
+                );
+                self.let_go(at, turn, |keys, now| keys.held(&turn.key, turn.queued, head, now));
+                self.replace_probe(turn);
+            }
+            Ok(Finished::Overtaken) => self.overtaken(at),
+            Err(error) => {
+                tracing::error!(%error, integration.id = &*turn.integration, "what has ended cannot be removed");
+                self.overtaken(at);
+            }
+        }
+    }
+
+    /// The probe of a suspended integration has ended without bringing it back: the oldest of what is left here takes
+    /// its place. Where nothing is, the probe is found to be lost in its time.
+    fn replace_probe(&mut self, turn: &Turn) {
+        let now = Timestamp::now();
+        let state = self.targets.state(&turn.integration);
+        let suspended = state.is_some_and(|state| state.phase == Phase::Suspended);
+        if turn.probe && suspended {
+            self.choose(&turn.integration, now);
+        }
+    }
+
+    /// A key is out of hand.
+    fn let_go(&mut self, at: At, turn: &Turn, how: impl FnOnce(&mut super::keys::Keys, Timestamp)) {
+        if let Some(partition) = self.partition(at) {
+            partition.in_hand = partition.in_hand.saturating_sub(1);
+            how(&mut partition.keys, Timestamp::now());
+        }
+        self.candidates.insert(turn.integration.clone());
+    }
+
+    /// Somebody else works on a key of this partition: it is given up, and taken anew from what is stored.
+    fn overtaken(&mut self, at: At) {
+        if self.partition(at).is_none() {
+            return;
+        }
+        tracing::warn!(provider = %self.provider, order.partition = at.partition, "another worker has a key of this partition; taking it anew");
+        self.lose(at.partition);
+        if self.finished.send(at.partition).is_err() {
+            tracing::debug!(order.partition = at.partition, "a lease is left to expire");
+        }
+    }
+}

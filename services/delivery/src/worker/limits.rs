@@ -1,0 +1,242 @@
+//! Rate limits in a worker: each request takes a token, and what a target asks of one worker is told
+//! to all.
+//!
+//! **Rule:** one attempt takes one token, because each of the providers sends one request for it. A
+//! provider that sends several takes the others where they are sent, in [`crate::attempt::send`],
+//! before each request but the first; what it has finished by then is kept in `Delivery::steps`.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{FutureExt, future::BoxFuture, stream::FuturesUnordered};
+use signalbox_broker::{
+    Error as BrokerError,
+    holding::limits::is_later,
+    limiter::{Leased, Limiter},
+};
+use signalbox_proto::{Delivery, Outcome, Phase, State, Timestamp};
+use tokio::time::Instant;
+
+use super::Worker;
+use crate::{
+    filing::{self, Done, Job},
+    limits::{self, FAILED_REST, Limits, WAIT_MAX},
+};
+
+/// Why an integration is held back that is over its limit.
+const OVER: &str = "over its rate limit";
+/// Why one is held back whose tokens cannot be counted.
+const UNCOUNTED: &str = "the counters of its rate limit do not answer";
+/// Why one is held back whose target asks for it.
+const ASKED: &str = "its target asked to wait, with Retry-After";
+/// A shorter `Retry-After` is obeyed by the delivery that met it alone.
+const ASKED_MIN: Duration = Duration::from_millis(500);
+
+/// The tokens of a worker: who waits for one, and the questions under way.
+pub(super) struct Tokens {
+    limiter: Limiter,
+    limits: Limits<(u64, Job)>,
+    pub(super) questions: FuturesUnordered<BoxFuture<'static, Told>>,
+}
+
+/// What a question was answered with.
+pub(super) struct Told {
+    integration: String,
+    answer: Answer,
+}
+
+enum Answer {
+    Leased(Result<Leased, BrokerError>),
+    Held(Result<State, BrokerError>),
+}
+
+impl Tokens {
+    pub(super) fn new(limiter: Limiter) -> Self {
+        Self {
+            limiter,
+            limits: Limits::default(),
+            questions: FuturesUnordered::new(),
+        }
+    }
+
+    /// When the next token that was taken is due, or the next question.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let due = self.limits.next_due()?;
+        Some(Instant::now() + due.since(Timestamp::now()))
+    }
+
+    /// The messages that wait for tokens, when the worker stops.
+    pub(super) fn drain(&mut self) -> Vec<u64> {
+        self.limits.drain().into_iter().map(|(key, _)| key).collect()
+    }
+}
+
+impl Job {
+    /// Whether it may be sent only once a token was taken for it.
+    pub(super) fn lacks_token(&self, now: Timestamp) -> bool {
+        self.known.limit.is_some() && !limits::is_paid(self.delivery.paid, now)
+    }
+}
+
+impl Worker {
+    /// Lets a delivery wait for its token.
+    pub(super) fn wait_for_token(&mut self, key: u64, job: Job) {
+        let integration = job.delivery.integration.clone();
+        let limit = job.known.limit.unwrap_or_default();
+        self.tokens.limits.wait(&integration, &limit, (key, job));
+        self.ask_for_tokens(integration);
+    }
+
+    fn ask_for_tokens(&mut self, integration: String) {
+        let Some((limit, want)) = self.tokens.limits.ask(&integration) else {
+            return;
+        };
+        let limiter = self.tokens.limiter.clone();
+        self.tokens.questions.push(Box::pin(async move {
+            let take = || limiter.take(&integration, &limit, want, WAIT_MAX, Timestamp::now());
+            let leased = match take().await {
+                Err(error) => {
+                    tracing::warn!(%error, integration.id = integration, "the counters of a rate limit do not answer yet");
+                    tokio::time::sleep(FAILED_REST).await;
+                    take().await
+                }
+                leased => leased,
+            };
+            Told {
+                integration,
+                answer: Answer::Leased(leased),
+            }
+        }));
+    }
+
+    /// Takes an answer: what has a token goes, at its time; the rest leaves where none is due soon.
+    pub(super) fn told(&mut self, told: Told) {
+        let Told { integration, answer } = told;
+        let now = Timestamp::now();
+        match answer {
+            Answer::Leased(Ok(leased)) => {
+                let granted = self
+                    .tokens
+                    .limits
+                    .granted(&integration, &leased.slots, leased.again, now);
+                for (key, job) in granted.go {
+                    self.go_paid(key, &job, now);
+                }
+                if granted.over {
+                    self.hold_back(integration, OVER, now);
+                } else {
+                    self.ask_for_tokens(integration);
+                }
+            }
+            // Nothing is sent without a token, and nothing waits for long in a worker.
+            Answer::Leased(Err(error)) => {
+                tracing::warn!(%error, integration.id = integration, "no tokens of a rate limit can be had; what waits is parked");
+                self.hold_back(integration, UNCOUNTED, now);
+            }
+            Answer::Held(Ok(state)) => {
+                self.targets.tell(integration.clone(), state.clone(), Instant::now());
+                self.leave(&integration, &state, now);
+            }
+            Answer::Held(Err(error)) => {
+                tracing::warn!(%error, integration.id = integration, "an integration over its limit could not be held back; it is tried again");
+                self.tokens.limits.rest(&integration, now);
+            }
+        }
+    }
+
+    /// Sends what waited for its token to be due, and asks where that makes sense again.
+    pub(super) fn tokens_due(&mut self) {
+        let now = Timestamp::now();
+        let (go, ask) = self.tokens.limits.due(now);
+        for (key, job) in go {
+            self.go_paid(key, &job, now);
+        }
+        for integration in ask {
+            self.ask_for_tokens(integration);
+        }
+    }
+
+    /// Begins a delivery anew that has a token: meanwhile its integration may have been held.
+    fn go_paid(&mut self, key: u64, job: &Job, now: Timestamp) {
+        let delivery = Arc::new(Delivery {
+            paid: Some(now),
+            ..Delivery::clone(&job.delivery)
+        });
+        if self.full {
+            self.stalled.push((key, delivery));
+        } else {
+            self.begin(key, delivery, true);
+        }
+    }
+
+    /// Holds an integration back, and parks what waits for its tokens behind that.
+    fn hold_back(&mut self, integration: String, reason: &'static str, now: Timestamp) {
+        if let Some(state) = self.targets.state(&integration).cloned() {
+            return self.leave(&integration, &state, now);
+        }
+        let broker = self.broker.clone();
+        self.tokens.questions.push(Box::pin(async move {
+            let held = broker.hold_until(&integration, None, reason, now).await;
+            Told {
+                integration,
+                answer: Answer::Held(held),
+            }
+        }));
+    }
+
+    /// Parks all that waits for a token, in order. A probe goes: it is the one request that a target
+    /// which refuses us gets.
+    fn leave(&mut self, integration: &str, state: &State, now: Timestamp) {
+        for (key, job) in self.tokens.limits.leave(integration) {
+            if job.delivery.probe && state.phase == Phase::Suspended {
+                self.go_paid(key, &job, now);
+            } else {
+                self.metrics.parked.inc();
+                self.file(key, integration, filing::park(self.broker.clone(), job, state.clone()));
+            }
+        }
+    }
+
+    /// Tells all workers what a target asks for with `Retry-After`, beside the filing of the verdict:
+    /// that is never held up or undone by it.
+    pub(super) fn obeying(
+        &self,
+        integration: &str,
+        outcome: &Outcome,
+        now: Timestamp,
+        filing: impl Future<Output = Result<Done, BrokerError>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<Done, BrokerError>> {
+        let Some(until) = asks_until(outcome, self.targets.state(integration), now) else {
+            return filing.boxed();
+        };
+        let (broker, integration) = (self.broker.clone(), integration.to_owned());
+        let hold = async move { broker.hold_until(&integration, Some(until), ASKED, now).await };
+        async move {
+            let (filed, held) = tokio::join!(filing, hold);
+            if let Err(error) = &held {
+                tracing::warn!(%error, "the other workers could not be told to leave a target alone");
+            }
+            filed.map(|done| Done {
+                state: done.state.or(held.ok()),
+                ..done
+            })
+        }
+        .boxed()
+    }
+}
+
+/// Until when a target asks to be left alone, where that is worth telling and not known yet.
+fn asks_until(outcome: &Outcome, state: Option<&State>, now: Timestamp) -> Option<Timestamp> {
+    let Outcome::Retry { after: Some(after), .. } = outcome else {
+        return None;
+    };
+    let until = now + *after;
+    let worth = match state.map(|state| (state.phase, state)) {
+        None | Some((Phase::Open, _)) => true,
+        Some((Phase::Draining, state)) => is_later(until, state),
+        Some((Phase::Paused | Phase::Suspended | Phase::Unknown, _)) => false,
+    };
+    (worth && *after >= ASKED_MIN).then_some(until)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,422 @@
+//! Taking out what an integration has parked at a pace of its own: its rate limit, or the rate that a
+//! person asked for when letting it go.
+//!
+//! Such a drain has no consumer: it reads what is next, takes tokens for it, publishes each delivery
+//! when its token is due, and removes the parked one after the lane has it. So it costs a timer while
+//! it waits, and any number of them go on side by side, each at its full rate.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures::{StreamExt, TryStreamExt};
+use signalbox_broker::{
+    Error, Receipt,
+    browse::Stored,
+    hops::{self, Hop},
+    limiter::{Leased, Limiter},
+};
+use signalbox_proto::{
+    DeadReason, Delivery, Integration, Lane, State, Timestamp,
+    integration::{RateLimit, Status},
+    subjects, wire,
+};
+use tokio::{
+    sync::Notify,
+    task::{Id, JoinSet},
+    time::Instant,
+};
+
+use super::{DROPPED, is_dropped, onward, release_probes};
+use crate::{
+    Keeper,
+    pace::{Pace, Window},
+    settle, sweep,
+};
+
+/// What is read, and paid for, ahead of its time.
+const AHEAD: Duration = Duration::from_secs(1);
+/// Deliveries that are read at a time, at most.
+const PART_MAX: u32 = 256;
+/// Publishes under way before their acknowledgements are awaited, at most.
+const UNDER_WAY_MAX: usize = 64;
+/// A wait this long is used to settle what was published before it.
+const LULL: Duration = Duration::from_millis(20);
+/// Removals under way at a time.
+const REMOVALS: usize = 16;
+/// The wait for room in the lanes of a target that is slower than its limit.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
+/// The wait where the gate could not be opened although nothing was read, the first and the longest:
+/// something was parked in this moment, or what was read is behind.
+const EMPTY_FIRST: Duration = Duration::from_millis(50);
+const EMPTY_LAST: Duration = Duration::from_secs(3);
+/// The wait for counters that do not answer, the first and the longest.
+const UNCOUNTED_FIRST: Duration = Duration::from_millis(500);
+const UNCOUNTED_LAST: Duration = Duration::from_secs(5);
+/// The longest sleep of one that waits for its next span: the clock may be set meanwhile.
+const SLEEP_MAX: Duration = Duration::from_secs(600);
+/// The rest after a drain that failed.
+const FAILED_REST: Duration = Duration::from_secs(1);
+
+/// What a paced drain depends on. When any of it changes, the drain begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    limit: RateLimit,
+    per_second: Option<u32>,
+    drop_before: Option<Timestamp>,
+    not_before: Option<Timestamp>,
+}
+
+impl Terms {
+    /// `None` where nothing sets a pace but the target.
+    pub(super) fn of(integration: &Integration, state: &State) -> Option<Self> {
+        let limit = match integration.status {
+            // Its deliveries end without a request.
+            Status::Deleted => RateLimit::default(),
+            Status::Active | Status::Inactive | Status::PendingSetup | Status::Unknown => integration.rate_limit(),
+        };
+        let paced = !limit.is_none() || state.drain_per_second.is_some();
+        paced.then_some(Self {
+            limit,
+            per_second: state.drain_per_second,
+            drop_before: state.drop_before,
+            not_before: state.not_before,
+        })
+    }
+
+    /// Deliveries that go in a second or so: as many are read, and paid for, at a time.
+    fn part(&self) -> u32 {
+        let of_limit = match (self.limit.per_minute, self.limit.per_hour, self.limit.per_day) {
+            (Some(limit), ..) => limit.div_ceil(60),
+            (None, Some(limit), _) => limit.div_ceil(3_600),
+            (None, None, Some(limit)) => limit.div_ceil(86_400),
+            (None, None, None) => PART_MAX,
+        };
+        of_limit.min(self.per_second.unwrap_or(PART_MAX)).clamp(1, PART_MAX)
+    }
+}
+
+/// The paced drains that go on.
+pub(super) struct Drains {
+    limiter: Limiter,
+    tasks: JoinSet<Result<(), Error>>,
+    names: HashMap<Id, String>,
+    running: HashMap<String, Running>,
+    /// Until when one that failed rests.
+    rests: HashMap<String, Instant>,
+}
+
+struct Running {
+    terms: Terms,
+    /// Rings when the terms are others, or nothing is to be drained any more.
+    stop: Arc<Notify>,
+}
+
+impl Drains {
+    pub(super) fn new(keeper: &Keeper) -> Self {
+        Self {
+            limiter: Limiter::new(keeper.broker.clone()),
+            tasks: JoinSet::new(),
+            names: HashMap::new(),
+            running: HashMap::new(),
+            rests: HashMap::new(),
+        }
+    }
+
+    /// Ends the rests that are over.
+    pub(super) fn wake(&mut self, now: Instant) {
+        self.rests.retain(|_, until| *until > now);
+    }
+
+    /// Whether a drain of this integration is to be begun.
+    pub(super) fn is_wanted(&self, id: &str) -> bool {
+        !self.running.contains_key(id) && !self.rests.contains_key(id)
+    }
+
+    pub(super) fn begin(&mut self, keeper: &Keeper, integration: Integration, terms: Terms) {
+        let id = integration.id.clone();
+        let stop = Arc::new(Notify::new());
+        let drain = Drain {
+            keeper: keeper.clone(),
+            limiter: self.limiter.clone(),
+            integration,
+            terms,
+            stop: stop.clone(),
+        };
+        let task = self.tasks.spawn(drain.run());
+        self.names.insert(task.id(), id.clone());
+        self.running.insert(id, Running { terms, stop });
+    }
+
+    /// Stops those for which the terms are not the present ones any more.
+    pub(super) fn review(&self, terms_of: impl Fn(&str) -> Option<Terms>) {
+        for (id, running) in &self.running {
+            if terms_of(id) != Some(running.terms) {
+                running.stop.notify_one();
+            }
+        }
+    }
+
+    /// Waits until one has ended; for ever while there is none.
+    pub(super) async fn ended(&mut self) {
+        let (task, failed) = match self.tasks.join_next_with_id().await {
+            None => return std::future::pending().await,
+            Some(Ok((task, Ok(())))) => (task, None),
+            Some(Ok((task, Err(error)))) => (task, Some(settle::why(&error))),
+            // A panic: a bug of ours, which must not keep the integration waiting for ever.
+            Some(Err(error)) => (error.id(), Some(error.to_string())),
+        };
+        let Some(id) = self.names.remove(&task) else { return };
+        self.running.remove(&id);
+        if let Some(error) = failed {
+            tracing::warn!(error, integration.id = id, "a drain stopped; it begins anew");
+            self.rests.insert(id, Instant::now() + FAILED_REST);
+        }
+    }
+
+    /// When the first rest ends.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.rests.values().min().copied()
+    }
+}
+
+/// One integration being drained at its own pace.
+struct Drain {
+    keeper: Keeper,
+    limiter: Limiter,
+    integration: Integration,
+    terms: Terms,
+    stop: Arc<Notify>,
+}
+
+/// What is published and not removed from PARKED yet.
+type UnderWay = Vec<(Receipt, u64)>;
+
+/// What became of some that were read.
+#[derive(Default)]
+struct Sent {
+    count: usize,
+    /// Where to read on.
+    behind: Option<u64>,
+}
+
+impl Drain {
+    /// Drains until nothing is left, or until the terms are others.
+    async fn run(self) -> Result<(), Error> {
+        let (broker, id) = (&self.keeper.broker, self.integration.id.as_str());
+        tracing::info!(integration.id = id, "draining what waits at its own pace");
+        release_probes(&self.keeper, &self.integration, self.terms.drop_before).await?;
+        let parked = subjects::parked(&self.integration.org, id);
+        let mut window = Window::new();
+        let mut pace = Pace::new(self.terms.per_second, Instant::now());
+        let (mut next, mut room) = (1, 0);
+        let (mut empty, mut uncounted) = (EMPTY_FIRST, UNCOUNTED_FIRST);
+        let mut taken = 0_u64;
+        loop {
+            let part = self.terms.part() as usize;
+            let stored = broker.read_from(subjects::PARKED, &parked, next, part).await?;
+            let Some(last) = stored.last() else {
+                if broker
+                    .open(&self.integration.org, id, Timestamp::now())
+                    .await?
+                    .is_some()
+                {
+                    tracing::info!(integration.id = id, taken, "drained; deliveries go live again");
+                    return Ok(());
+                }
+                next = 1;
+                if self.is_stopped(empty).await {
+                    return Ok(());
+                }
+                empty = (empty * 2).min(EMPTY_LAST);
+                continue;
+            };
+            empty = EMPTY_FIRST;
+            let behind = last.seq + 1;
+            let waiting = self.settle_lost(stored).await?;
+            if waiting.is_empty() {
+                next = behind;
+                continue;
+            }
+            if room == 0 {
+                room = window.more(broker.in_lanes(&self.integration.provider, id).await?);
+            }
+            if room == 0 {
+                if self.is_stopped(ROOM_WAIT).await {
+                    return Ok(());
+                }
+                continue;
+            }
+            let want = waiting.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+            let asked = self
+                .limiter
+                .take(id, &self.terms.limit, want as u32, AHEAD, Timestamp::now())
+                .await;
+            let leased = match asked {
+                Ok(leased) => leased,
+                // Without tokens nothing is sent.
+                Err(error) => {
+                    let error = settle::why(&error);
+                    tracing::warn!(
+                        error,
+                        integration.id = id,
+                        "the counters of a rate limit do not answer yet"
+                    );
+                    if self.is_stopped(uncounted).await {
+                        return Ok(());
+                    }
+                    uncounted = (uncounted * 2).min(UNCOUNTED_LAST);
+                    continue;
+                }
+            };
+            uncounted = UNCOUNTED_FIRST;
+            if leased.slots.is_empty() {
+                let now = Timestamp::now();
+                let wait = leased.again.unwrap_or(now + AHEAD).since(now).min(SLEEP_MAX);
+                if self.is_stopped(wait).await {
+                    return Ok(());
+                }
+                continue;
+            }
+            let sent = self.send(&parked, waiting, &leased, &mut pace).await?;
+            next = sent.behind.unwrap_or(next);
+            room = room.saturating_sub(sent.count as u64);
+            taken += sent.count as u64;
+            if sent.count < leased.slots.len() {
+                let unused = leased.slots.len() - sent.count;
+                self.limiter.give_back(id, &leased, unused).await;
+                if self.is_stopped(Duration::ZERO).await {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Publishes each delivery when its token is due, and removes it from PARKED once the lane has it.
+    /// Tokens are left where something has gone from PARKED meanwhile, where the terms change, or where
+    /// their span ends.
+    async fn send(
+        &self,
+        parked: &str,
+        waiting: Vec<(u64, Delivery)>,
+        leased: &Leased,
+        pace: &mut Pace,
+    ) -> Result<Sent, Error> {
+        let broker = &self.keeper.broker;
+        let mut under_way: UnderWay = Vec::new();
+        let mut sent = Sent::default();
+        let mut slots = leased.slots.iter();
+        for (seq, delivery) in waiting {
+            let Some(slot) = slots.as_slice().first() else { break };
+            let due = pace.take(Instant::now()).max(instant_of(*slot));
+            let waits = due.saturating_duration_since(Instant::now()) >= LULL;
+            if waits || under_way.len() >= UNDER_WAY_MAX {
+                self.settle(&mut under_way).await?;
+            }
+            if self.is_stopped_at(due).await {
+                break;
+            }
+            let now = Timestamp::now();
+            if leased.until.is_some_and(|until| until <= now) {
+                break;
+            }
+            sent.behind = Some(seq + 1);
+            // It may have been given up, or sent, while it waited for its token.
+            if waits && !is_there(broker.read_from(subjects::PARKED, parked, seq, 1).await?, seq) {
+                continue;
+            }
+            let next = Delivery {
+                paid: leased.until.map(|_| now),
+                ..onward(&delivery)
+            };
+            let publish = hops::publish_of(&next, Hop::Deliver(Lane::Bulk))?;
+            let receipt = broker.publisher().send(publish, Some(settle::HOP_DEADLINE)).await;
+            under_way.push((receipt, seq));
+            sent.count += 1;
+            slots.next();
+        }
+        self.settle(&mut under_way).await?;
+        Ok(sent)
+    }
+
+    /// Awaits the acknowledgements of what was published, then removes it from PARKED.
+    async fn settle(&self, under_way: &mut UnderWay) -> Result<(), Error> {
+        let mut stored = Vec::with_capacity(under_way.len());
+        for (receipt, seq) in under_way.drain(..) {
+            receipt.await.map_err(|source| Error::Publish {
+                subject: self.integration.id.clone(),
+                source,
+            })?;
+            stored.push(seq);
+        }
+        let broker = &self.keeper.broker;
+        futures::stream::iter(stored)
+            .map(|seq| broker.remove(subjects::PARKED, seq))
+            .buffer_unordered(REMOVALS)
+            .try_collect::<()>()
+            .await
+    }
+
+    /// Ends what needs no token: what cannot be read, was to be dropped, or has waited too long. The
+    /// others, in order.
+    async fn settle_lost(&self, stored: Vec<Stored>) -> Result<Vec<(u64, Delivery)>, Error> {
+        let keeper = &self.keeper;
+        let mut waiting = Vec::with_capacity(stored.len());
+        for stored in stored {
+            let decoded = wire::decode_delivery(&stored.body);
+            match decoded.as_ref().map(|delivery| self.fate(delivery, Timestamp::now())) {
+                Ok(None) => {
+                    waiting.extend(decoded.ok().map(|delivery| (stored.seq, delivery)));
+                    continue;
+                }
+                Ok(Some((reason, why))) => {
+                    if let Ok(delivery) = &decoded {
+                        settle::end(keeper, delivery, reason, why).await?;
+                    }
+                }
+                Err(error) => {
+                    settle::bury_stored(&keeper.broker, subjects::PARKED, &stored, &error.to_string()).await?
+                }
+            }
+            keeper.broker.remove(subjects::PARKED, stored.seq).await?;
+        }
+        Ok(waiting)
+    }
+
+    /// How a delivery ends without a request; `None` where it goes.
+    fn fate(&self, delivery: &Delivery, now: Timestamp) -> Option<(DeadReason, &'static str)> {
+        if is_dropped(delivery, self.terms.drop_before) {
+            return Some((DeadReason::Discarded, DROPPED));
+        }
+        let expire_after = Some(self.integration.expire_after());
+        sweep::is_expired(delivery.since, expire_after, now).then_some((DeadReason::Expired, sweep::EXPIRED))
+    }
+
+    /// Waits; true where the drain is to end.
+    async fn is_stopped(&self, wait: Duration) -> bool {
+        self.is_stopped_at(Instant::now() + wait).await
+    }
+
+    async fn is_stopped_at(&self, at: Instant) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stop.notified() => {
+                // Whoever looks next sees it too.
+                self.stop.notify_one();
+                true
+            }
+            () = tokio::time::sleep_until(at) => false,
+        }
+    }
+}
+
+/// Whether the first of what was read is the message of this sequence.
+fn is_there(read: Vec<Stored>, seq: u64) -> bool {
+    read.first().is_some_and(|stored| stored.seq == seq)
+}
+
+/// When a time comes, on the clock of timers.
+fn instant_of(at: Timestamp) -> Instant {
+    Instant::now() + at.since(Timestamp::now())
+}
+
+#[cfg(test)]
+mod tests;

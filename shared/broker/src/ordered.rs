@@ -1,0 +1,133 @@
+//! ORDERED: where deliveries wait for their turn among those of their key.
+//!
+//! One worker at a time has a partition of it. What it reads here before it sends comes from the stream's
+//! leader: a copy that lags behind could say that a delivery does not exist.
+
+use std::collections::BTreeSet;
+
+use async_nats::jetstream::stream::RawMessageErrorKind;
+use bytes::Bytes;
+use signalbox_proto::{Delivery, Name, subjects, wire};
+
+use crate::{Broker, Error, Publish, PublishError, browse::Stored, hops};
+
+/// Leases of one provider that are read at once.
+const LEASES_MAX: usize = 1_000;
+
+/// Who takes ordered deliveries of a provider, and which partitions are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrderedLeases {
+    /// The processes, by name.
+    pub workers: BTreeSet<String>,
+    /// The partitions that somebody has.
+    pub taken: BTreeSet<u32>,
+}
+
+impl Broker {
+    /// One message of ORDERED, as its leader has it; `None` where it was removed.
+    pub async fn ordered_message(&self, seq: u64) -> Result<Option<Stored>, Error> {
+        let fail = |reason: String| Error::Request {
+            what: format!("message {seq} of {}", subjects::ORDERED),
+            reason,
+        };
+        let stream = self.jetstream().get_stream_no_info(subjects::ORDERED).await;
+        let stream = stream.map_err(|error| fail(error.to_string()))?;
+        match stream.get_raw_message(seq).await {
+            Ok(message) => Ok(Some(Stored {
+                subject: message.subject.to_string(),
+                seq: message.sequence,
+                at: message.time.into(),
+                body: message.payload,
+            })),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(fail(error.to_string())),
+        }
+    }
+
+    /// Stores the state of the first of a key, in the place of the one stored at `last` (0 for none). `None` where
+    /// that is not the last one any more: somebody else has the key, or has let it go.
+    pub async fn set_ordered_head(&self, head: &Delivery, last: u64) -> Result<Option<u64>, Error> {
+        let Some(key) = &head.order_key else {
+            return Err(Error::Request {
+                what: format!("state of delivery {}", head.id),
+                reason: "it has no order key".into(),
+            });
+        };
+        let subject = subjects::ordered_head(&head.provider, &head.org, &head.integration, key);
+        let mut headers = hops::trace_headers(head);
+        headers.push(("Nats-Rollup", "sub".to_owned()));
+        headers.push(("Nats-Expected-Last-Subject-Sequence", last.to_string()));
+        let publish = Publish {
+            subject: subject.clone().into(),
+            id: Some(head.hop_id()),
+            headers,
+            body: wire::encode(head)?.into(),
+        };
+        match self.publisher().publish(publish).await {
+            Ok(ack) => Ok(Some(ack.seq)),
+            Err(PublishError::Stale { .. }) => Ok(None),
+            Err(source) => Err(Error::Publish { subject, source }),
+        }
+    }
+
+    /// Marks the present end of a partition. Whoever follows it and sees the mark has seen all that was stored before.
+    pub async fn mark_ordered(&self, provider: &Name, partition: u32, body: Bytes) -> Result<(), Error> {
+        let subject = subjects::ordered_mark(provider, partition);
+        let publish = Publish {
+            subject: subject.clone().into(),
+            id: None,
+            headers: vec![("Nats-Rollup", "sub".to_owned())],
+            body,
+        };
+        let marked = self.publisher().publish(publish).await;
+        marked
+            .map(|_| ())
+            .map_err(|source| Error::Publish { subject, source })
+    }
+
+    /// Lets a key go that waits for a person because of this dead delivery: the state of its first says so from now
+    /// on, and its worker goes on behind it. False where it does not wait for this one.
+    pub async fn release_ordered(&self, dead: &Delivery) -> Result<bool, Error> {
+        let Some(key) = &dead.order_key else { return Ok(false) };
+        let subject = subjects::ordered_head(&dead.provider, &dead.org, &dead.integration, key);
+        let found = self.read_from(subjects::ORDERED, &subject, 1, 1).await?;
+        let Some(stored) = found.first() else { return Ok(false) };
+        let head = wire::decode_delivery(&stored.body)?;
+        if !head.held || head.id != dead.id || head.generation > dead.generation {
+            return Ok(false);
+        }
+        let released = Delivery {
+            held: false,
+            ..head.next_hop()
+        };
+        Ok(self.set_ordered_head(&released, stored.seq).await?.is_some())
+    }
+
+    /// Whether ORDERED has any delivery of a provider.
+    pub async fn any_ordered(&self, provider: &Name) -> Result<bool, Error> {
+        let filter = subjects::ordered_all(provider);
+        let found = self.read_from(subjects::ORDERED, &filter, 1, 1).await?;
+        Ok(!found.is_empty())
+    }
+
+    /// Who takes ordered deliveries of a provider at the moment.
+    pub async fn ordered_leases(&self, provider: &Name) -> Result<OrderedLeases, Error> {
+        let bucket = format!("KV_{}", subjects::LEASE);
+        let [workers, partitions] = subjects::ordered_leases(provider);
+        let mut leases = OrderedLeases::default();
+        for (filter, is_worker) in [(workers, true), (partitions, false)] {
+            for stored in self.read_from(&bucket, &filter, 1, LEASES_MAX).await? {
+                // The marker of a lease that expired or was given back has no body.
+                let Some(name) = stored.subject.rsplit('.').next().filter(|_| !stored.body.is_empty()) else {
+                    continue;
+                };
+                if is_worker {
+                    leases.workers.insert(name.to_owned());
+                } else if let Ok(partition) = name.parse() {
+                    leases.taken.insert(partition);
+                }
+            }
+        }
+        Ok(leases)
+    }
+}
