@@ -97,12 +97,17 @@ impl Delivery {
 }
 
 impl Attempt {
+    /// The ids of the deliveries that it stands for, in the order of its events: those of [`Delivery::member_ids`].
+    pub fn member_ids(&self) -> impl Iterator<Item = String> {
+        self.events.iter().map(|event| {
+            let key = event::key(&self.org, &event.source, &event.id);
+            delivery::id(&key, &self.integration)
+        })
+    }
+
     /// Whether what was tried is a digest: one of a single event has not the id of that event's delivery.
     pub fn is_digest(&self) -> bool {
-        match self.events.as_slice() {
-            [only] => self.delivery != delivery::id(&event::key(&self.org, &only.source, &only.id), &self.integration),
-            events => events.len() > 1,
-        }
+        self.events.len() > 1 || self.member_ids().any(|id| id != self.delivery)
     }
 }
 

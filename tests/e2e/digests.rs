@@ -180,7 +180,7 @@ async fn each_event_is_in_one_digest_though_the_keeper_is_killed_in_the_window_a
 async fn each_of_ten_thousand_events_is_in_one_digest_though_roles_are_killed() {
     let form = Form {
         events: 10_000,
-        per_second: 120,
+        per_second: 90,
         kills: &[
             "keeper", "delivery", "router", "keeper", "ingest", "keeper", "router", "delivery", "keeper", "keeper",
             "router", "keeper", "delivery", "keeper", "keeper", "router",
@@ -188,6 +188,37 @@ async fn each_of_ten_thousand_events_is_in_one_digest_though_roles_are_killed() 
         kill_every: Duration::from_millis(4_700),
     };
     each_event_is_in_one_digest_though_roles_are_killed(form).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: the digests of thousands of integrations close at the same time"]
+async fn the_digests_of_many_integrations_close_side_by_side() {
+    const INTEGRATIONS: usize = 5_000;
+    let up = Up::start().await;
+    let target = Target::start().await;
+    let client = up.client();
+    let numbers: Vec<usize> = (0..INTEGRATIONS).collect();
+    for chunk in numbers.chunks(500) {
+        let chunk = chunk.iter().map(|number| {
+            json!({
+                "name": format!("i{number}"),
+                "provider": "webhook",
+                "config": { "url": target.url("/many") },
+                "events": ["many.*"],
+                "batch": { "window": "10s" },
+            })
+        });
+        client.apply(chunk.collect()).await;
+    }
+    let began = Instant::now();
+    publish_many(client, "many.now", ["one", "two"].map(str::to_owned).into_iter()).await;
+    let received = target.wait_for("/many", INTEGRATIONS, Duration::from_secs(300)).await;
+    eprintln!("{INTEGRATIONS} digests after {:?}", began.elapsed());
+    let ids: BTreeSet<&str> = received.iter().map(|received| received.delivery()).collect();
+    assert_eq!(ids.len(), INTEGRATIONS);
+    let ledger = client.settled(Duration::from_secs(120)).await;
+    assert_eq!(ledger["delivered"], 2 * INTEGRATIONS, "{ledger}");
+    up.stop().await;
 }
 
 /// A keeper whose machine stands still loses its lease, and goes on where it was when it wakes up.

@@ -5,9 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Client, Cluster, Seed, Target, Up, eventually, pause};
+use crate::harness::{
+    Answer, Client, Cluster, Seed, Target, Up, eventually, pause,
+    process::{settings, signal},
+};
+
 
 const PATH: &str = "/ordered";
 const SOON: Duration = Duration::from_secs(30);
@@ -80,6 +85,11 @@ fn check(target: &Target, keys: usize, events: usize) -> usize {
 /// Waits until every event of every key was taken.
 async fn arrived(target: &Target, count: usize, deadline: Duration) {
     eventually(deadline, &format!("{count} events are taken"), async || {
+        // Looking at each request costs more than counting them.
+        let came = target.count(PATH);
+        if came < count {
+            return Err(format!("{came} requests"));
+        }
         let mut taken: Vec<String> = target
             .received(PATH)
             .into_iter()
@@ -219,6 +229,77 @@ async fn a_router_that_is_killed_changes_no_order() {
     client.settled(AFTER_CRASH).await;
     nothing_left(&client, SOON).await;
     cluster.assert_alive();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_frozen_for_longer_than_its_lease_sends_nothing_out_of_order_afterwards() {
+    let mut seed = Seed::of("order while a worker is frozen");
+    let mut cluster = Cluster::start().await;
+    let target = Target::start().await;
+    let client = cluster.client().clone();
+    // Slow enough that requests are in the air when it stops.
+    target.script(PATH, [Answer::status(200).after(Duration::from_millis(20))]);
+    client.apply(json!([ordered(&target, json!({}))])).await;
+    let others = cluster.more_workers(1).await;
+    let publishing = tokio::spawn({
+        let client = client.clone();
+        async move { publish(&client, 40, 0..150).await }
+    });
+    pause(seed.millis(1_500..2_500)).await;
+    let frozen = others[0].pid().expect("it runs");
+    signal(frozen, Signal::STOP);
+    pause(Duration::from_secs(14)).await;
+    signal(frozen, Signal::CONT);
+    publishing.await.expect("publishing does not panic");
+    arrived(&target, 40 * 150, AFTER_CRASH).await;
+    let again = check(&target, 40, 150);
+    eprintln!("{again} came again");
+    assert!(again <= 40, "one of each key at most: {again}");
+    client.settled(AFTER_CRASH).await;
+    nothing_left(&client, SOON).await;
+    cluster.assert_alive();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_in_order_ends_with_its_integration_and_a_discarded_first_lets_the_others_go() {
+    let up = Up::start().await;
+    let target = Target::start().await;
+    let client = up.client();
+    target.script(PATH, [Answer::status(500), Answer::status(200)]);
+    let retry = json!({ "retry": { "schedule": ["1h"] } });
+    client.apply(json!([ordered(&target, retry)])).await;
+    publish(client, 1, 0..3).await;
+    eventually(SOON, "the first is to be tried again", async || {
+        match client.messages("ORDERED").await? {
+            4 => Ok(()),
+            other => Err(format!("{other}")),
+        }
+    })
+    .await;
+    let first = client.delivery("k0-0", "retrying", SOON).await;
+    client
+        .act("/v1/deliveries/discard", json!({ "ids": [first["id"]] }))
+        .await;
+    arrived(&target, 2, SOON).await;
+    assert_eq!(sequence(&target), [0, 1, 2]);
+    nothing_left(client, SOON).await;
+    client.hold("ordered").await;
+    publish(client, 3, 3..6).await;
+    eventually(SOON, "they wait in ORDERED", async || match client.messages("ORDERED").await? {
+        9 => Ok(()),
+        other => Err(format!("{other}")),
+    })
+    .await;
+    let answer = client.request("DELETE", "/v1/integrations/ordered?discard=true", None).await;
+    assert!((200..300).contains(&answer.status), "{}", answer.text());
+    nothing_left(client, SOON).await;
+    let ledger = client.settled(SOON).await;
+    assert_eq!(
+        (&ledger["delivered"], &ledger["discarded"]),
+        (&json!(2), &json!(10)),
+        "{ledger}"
+    );
+    up.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -364,8 +445,9 @@ async fn a_held_key_goes_on_when_its_dead_letter_is_discarded() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_suspended_integration_comes_back_by_the_probe_of_one_key_and_keeps_the_order() {
-    let name = "SIGNALBOX_DELIVERY__PROBE_FIRST_S".to_owned();
-    let up = Up::start_with([(name, "2".to_owned())].into()).await;
+    let mut settings = settings();
+    settings.insert("SIGNALBOX_DELIVERY__PROBE_FIRST_S".to_owned(), "2".to_owned());
+    let up = Up::start_with(settings).await;
     let target = Target::start().await;
     let client = up.client();
     client.apply(json!([ordered(&target, json!({}))])).await;

@@ -42,7 +42,10 @@ async fn holds(arguments: &str) -> Value {
     let always: Vec<&Value> = goals.iter().filter(|goal| goal["always"] == true).collect();
     assert!(!always.is_empty(), "{found}");
     let broken: Vec<&&Value> = always.iter().filter(|goal| goal["met"] != true).collect();
-    assert!(broken.is_empty() && code == Some(0), "{broken:#?} in {found:#}: {error}");
+    assert!(
+        broken.is_empty() && code == Some(0),
+        "{broken:#?} in {found:#}: {error}"
+    );
     assert_eq!(found["lost"], 0, "{found}");
     found
 }
@@ -54,14 +57,20 @@ fn number(value: &Value) -> u64 {
 #[tokio::test]
 async fn a_dead_and_a_hanging_neighbour_cost_no_delivery() {
     let found = holds("neighbours --integrations 6 --owed 200 --events 300 --rate 100 --seconds 1").await;
-    assert!(found["p99_ratio"].is_number() && found["throughput_ratio"].is_number(), "{found}");
+    assert!(
+        found["p99_ratio"].is_number() && found["throughput_ratio"].is_number(),
+        "{found}"
+    );
     assert!(number(&found["waiting"]["webhook"]["parked"]) + number(&found["waiting"]["webhook"]["retrying"]) > 0);
 }
 
 #[tokio::test]
 async fn what_is_parked_survives_a_restart_of_everything() {
     let found = holds("parked --integrations 20 --owed 400 --per-minute 120").await;
-    assert_eq!((&found["parked"], &found["recovered"]["delivered"]), (&400.into(), &20.into()));
+    assert_eq!(
+        (&found["parked"], &found["recovered"]["delivered"]),
+        (&400.into(), &20.into())
+    );
     assert_eq!(found["ledger"]["moving"], 380, "{found}");
 }
 
@@ -71,20 +80,28 @@ async fn workers_share_a_limit_in_every_clock_minute() {
     let minutes = found["requests_by_minute"].as_array().expect("a list of counts");
     let allowed = 120 + number(&found["allowed_over_the_limit"]);
     assert!(minutes.iter().all(|requests| number(requests) <= allowed), "{found}");
-    assert_eq!(minutes.iter().map(number).sum::<u64>(), 30 + number(&found["duplicates"]));
+    assert_eq!(
+        minutes.iter().map(number).sum::<u64>(),
+        30 + number(&found["duplicates"])
+    );
 }
 
 #[tokio::test]
 async fn keys_stay_in_order_while_requests_fail_and_a_worker_is_killed() {
     let found = holds("order --keys 10 --events 300 --rate 100 --workers 2 --kills 1").await;
-    assert_eq!((&found["order"]["wrong_order"], &found["order"]["repeats_apart"]), (&0.into(), &0.into()));
+    assert_eq!(
+        (&found["order"]["wrong_order"], &found["order"]["repeats_apart"]),
+        (&0.into(), &0.into())
+    );
 }
 
 #[tokio::test]
-#[ignore = "a minute: windows are 10 s at least, and what a killed process held comes again after 20 s"]
 async fn each_event_is_in_one_digest_whoever_is_killed() {
-    let found = holds("digest --events 600 --rate 40 --kills 3").await;
-    assert_eq!((&found["digests"]["in_several"], &found["digests"]["changed"]), (&0.into(), &0.into()));
+    let found = holds("digest --events 400 --rate 40 --kills 3").await;
+    assert_eq!(
+        (&found["digests"]["in_several"], &found["digests"]["changed"]),
+        (&0.into(), &0.into())
+    );
     assert!(number(&found["digests"]["ids"]) >= 1, "{found}");
 }
 
@@ -101,10 +118,12 @@ async fn failing_integrations_cost_the_healthy_no_delivery() {
 }
 
 #[tokio::test]
-#[ignore = "a minute: a schedule takes its time, and a server that was restarted gives some messages again after 20 s"]
 async fn retries_keep_their_schedule_through_restarts() {
     let found = holds("schedule --events 3 --rate 40").await;
-    assert_eq!((&found["with_fewer_attempts"], &found["steps"][3]["gaps"]), (&0.into(), &3.into()));
+    assert_eq!(
+        (&found["with_fewer_attempts"], &found["steps"][3]["gaps"]),
+        (&0.into(), &3.into())
+    );
 }
 
 #[tokio::test]

@@ -117,3 +117,47 @@ async fn a_storm_of_retries_to_a_slow_target_and_live_traffic_do_not_slow_each_o
     assert_eq!(target.repeats("/slow"), 0);
     up.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retries_come_in_time_while_live_deliveries_of_others_hang() {
+    const LATE: usize = 20;
+    let up = Up::start().await;
+    let target = Target::start().await;
+    let client = up.client();
+    let mut late = integration("late", "default", &target.url("/late"));
+    late["events"] = json!(["late"]);
+    late["retry"] = json!({ "schedule": ["2s", "2s"] });
+    let mut all: Vec<Value> = (0..20)
+        .map(|number| integration(&format!("hangs-{number}"), "default", &target.url("/hangs")))
+        .collect();
+    all.push(late);
+    target.script("/hangs", [Answer::hang()]);
+    let mut answers = vec![Answer::status(503); LATE];
+    answers.push(Answer::status(200));
+    target.script("/late", answers);
+    client.apply(json!(all)).await;
+    // A thousand deliveries, more than a worker holds.
+    publish(client, "default", "h", 50).await;
+    eventually(SOON, "many requests hang", async || match target.count("/hangs") {
+        many if many >= 128 => Ok(()),
+        few => Err(format!("{few}")),
+    })
+    .await;
+    Load::start(client, "late", Some("late"), 100, LATE).finish().await;
+    let came = target.wait_for("/late", 2 * LATE, SOON).await;
+    for number in 0..LATE {
+        let id = format!("late-{number}");
+        let tries: Vec<Instant> = came
+            .iter()
+            .filter(|request| request.event == id)
+            .map(|request| request.at)
+            .collect();
+        let [first, second] = tries[..] else {
+            panic!("{id} came {} times", tries.len())
+        };
+        let gap = (second - first).as_secs_f64();
+        // Wide upwards, as above; a place that had to be waited for would be one of a request that hangs.
+        assert!((1.5..8.0).contains(&gap), "{id} came again after {gap} s");
+    }
+    up.stop().await;
+}

@@ -86,7 +86,7 @@ fn a_digest_of_one_is_a_digest_and_one_of_none_is_nothing() {
     let single = member(1, "a", 1);
     assert!(!single.is_digest());
     assert!(!tried(&single).is_digest());
-    assert_eq!(single.member_ids(), [single.id.clone()]);
+    assert_eq!(single.member_ids(), [single.id.as_str()]);
 }
 
 #[test]

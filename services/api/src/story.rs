@@ -13,14 +13,14 @@ mod read;
 mod wanted;
 pub(crate) mod windows;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 use signalbox_broker::{Message, browse::Stored};
 use signalbox_proto::{
     Accepted, Attempt, DeadLetter, Delivery, Integration, Name, Phase, State, Timestamp,
     act::{Did, Mark},
-    digest,
+    delivery, digest, event,
     ledger::{Final, Row},
     outcome::{EventRef, Next},
     subjects, wire,
@@ -34,6 +34,9 @@ pub(crate) use wanted::Wanted;
 pub(crate) struct Stories<'a> {
     wanted: Wanted<'a>,
     by_delivery: BTreeMap<String, Story>,
+    /// What is known to be in a digest: integration and sequence in EVENTS. A member still waits in BATCH for a moment
+    /// after that.
+    in_digests: HashSet<(String, u64)>,
     /// Which delivery a dead letter is of.
     buried: HashMap<u64, String>,
     /// Events that could not become deliveries, by their sequence in EVENTS: the sequence in DEAD, and why. Kept where
@@ -131,6 +134,7 @@ impl<'a> Stories<'a> {
         Self {
             wanted,
             by_delivery: BTreeMap::new(),
+            in_digests: HashSet::new(),
             buried: HashMap::new(),
             unmade: BTreeMap::new(),
             unread: Vec::new(),
@@ -139,8 +143,14 @@ impl<'a> Stories<'a> {
     }
 
     /// The deliveries, by id.
-    pub(crate) fn deliveries(&self) -> impl ExactSizeIterator<Item = &Story> {
-        self.by_delivery.values()
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = &Story> {
+        self.by_delivery.values().filter(|story| !self.is_in_digest(story))
+    }
+
+    /// Whether a member that waits is the delivery of a digest already.
+    pub(crate) fn is_in_digest(&self, story: &Story) -> bool {
+        let in_digest = |event: &EventRef| self.in_digests.contains(&(story.integration.clone(), event.seq));
+        matches!(story.waiting, Some((_, Place::Batch))) && story.events.iter().any(in_digest)
     }
 
     /// Forgets a delivery, for readers that keep so many at most.
@@ -173,6 +183,7 @@ impl<'a> Stories<'a> {
             story.is_digest = attempt.is_digest();
             story.events.clone_from(&attempt.events);
         }
+        let members = story.digest_members();
         if let Next::Final(state) = attempt.next {
             story.end(attempt.generation, state);
         }
@@ -183,6 +194,7 @@ impl<'a> Stories<'a> {
         if !story.recorded.iter().any(same) {
             story.recorded.push(attempt);
         }
+        self.in_digests.extend(members);
     }
 
     /// Takes a dead letter, with its sequence in DEAD.
@@ -205,8 +217,9 @@ impl<'a> Stories<'a> {
             discarded: None,
         };
         story.dead.insert(seq, buried);
-        let id = story.id.clone();
+        let (id, members) = (story.id.clone(), story.digest_members());
         self.buried.insert(seq, id);
+        self.in_digests.extend(members);
     }
 
     /// Takes what an act left in DEAD. Marks of dead letters that are not known are passed by.
@@ -241,6 +254,8 @@ impl<'a> Stories<'a> {
         if story.waiting.as_ref().is_none_or(newer) {
             story.waiting = Some((delivery, place));
         }
+        let members = story.digest_members();
+        self.in_digests.extend(members);
     }
 
     /// As [`Stories::wait`], from the bytes of a queue. A member of a digest goes when its window ends, which its own
@@ -276,6 +291,21 @@ impl Story {
     fn end(&mut self, generation: u32, state: Final) {
         let row = Row { generation, state };
         self.ended = Some(self.ended.map_or(row, |known| known.join(row)));
+    }
+
+    /// What a digest has taken in: its integration with the sequence of each event. Nothing of a single delivery.
+    fn digest_members(&self) -> Vec<(String, u64)> {
+        let events = self.events.iter().filter(|_| self.is_digest);
+        events.map(|event| (self.integration.clone(), event.seq)).collect()
+    }
+
+    /// Whether it is the digest that a delivery of this id became a member of.
+    pub(crate) fn has_member(&self, org: &Name, id: &str) -> bool {
+        let is_it = |event: &EventRef| {
+            let key = event::key(org, &event.source, &event.id);
+            delivery::id(&key, &self.integration) == id
+        };
+        self.is_digest && self.events.iter().any(is_it)
     }
 
     /// Takes what an envelope says of the events.

@@ -167,7 +167,7 @@ impl Read<'_> {
                 .await
                 .map_err(|error| problems::internal(&error))?;
         let deliveries = self.deliveries(&accepted.event.id, Some(accepted.at));
-        let matched = self.stories.deliveries().len();
+        let matched = self.stories.deliveries().count();
         let routed_to = self.routed_to(accepted.seq);
         let unmade = self.stories.unmade.get(&accepted.seq);
         let kept = self.records_from.is_none_or(|from| from <= accepted.at);
@@ -317,7 +317,7 @@ impl Read<'_> {
 
     /// How many deliveries are not listed.
     fn deliveries_more(&self) -> usize {
-        self.stories.deliveries().len().saturating_sub(DELIVERIES_MAX)
+        self.stories.deliveries().count().saturating_sub(DELIVERIES_MAX)
     }
 
     fn delivery(

@@ -13,6 +13,7 @@ use signalbox_proto::{
     integration::Status,
     ledger::Final,
     outcome::{Next, OutcomeKind},
+    state::Cause,
 };
 use signalbox_runtime::duration;
 
@@ -201,9 +202,10 @@ fn parked(state: &State, integration: Option<&Integration>, id: &str, expires: &
 
 fn refuses(state: &State) -> String {
     let since = at(state.since);
-    match state.reason.as_str() {
-        "" => format!("the target refuses since {since}"),
-        reason => format!("the target refuses since {since}: {reason}"),
+    match (state.cause, state.reason.as_str()) {
+        (_, "") => format!("the target refuses since {since}"),
+        (Cause::Failing, reason) => format!("the target is left alone since {since}: {reason}"),
+        (_, reason) => format!("the target refuses since {since}: {reason}"),
     }
 }
 

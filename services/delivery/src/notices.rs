@@ -125,7 +125,7 @@ fn message(kind: Kind, name: &str, reason: &str, count: u64) -> String {
         Kind::Dead if count == 1 => format!("A delivery to {name} was given up: {reason}"),
         Kind::Dead => format!("{count} deliveries to {name} were given up, the last of them: {reason}"),
         Kind::Failing => format!("Deliveries to {name} fail and are tried again: {reason}"),
-        Kind::Suspended => format!("{name} is suspended, as its target refuses us: {reason}. Its deliveries wait"),
+        Kind::Suspended => format!("{name} is suspended: {reason}. Its deliveries wait"),
         Kind::Recovered => format!("{name} works again; what waited is being delivered"),
     }
 }

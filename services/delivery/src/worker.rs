@@ -5,7 +5,6 @@
 //! stored, and its outcome in OUTCOMES, before its message is acknowledged.
 
 mod limits;
-mod report;
 mod settle;
 
 use std::{
@@ -29,10 +28,7 @@ use signalbox_proto::{
     integration::EXPIRE_AFTER_SECS, subjects, wire,
 };
 use signalbox_providers::http::Client;
-use signalbox_runtime::{
-    Process,
-    metrics::{Counter, Histogram, SECONDS},
-};
+use signalbox_runtime::{Process, metrics::Counter};
 use tokio::time::Instant;
 
 use crate::{
@@ -43,6 +39,7 @@ use crate::{
     filing::{self, Done, Filed, Job},
     memory::{HopDigest, Known as KnownHop, Memory},
     notices::{self, Notices},
+    report::Attempts,
     shares::{Place, Shares},
     streak::Streaks,
     targets::Targets,
@@ -84,8 +81,6 @@ struct FiledOne {
 }
 
 struct Metrics {
-    attempts: HashMap<&'static str, Counter>,
-    seconds: Histogram,
     parked: Counter,
     shed: Counter,
 }
@@ -120,6 +115,7 @@ pub(crate) struct Worker {
     full: bool,
     /// Records of deliveries that have gone on, for which OUTCOMES had no room.
     unrecorded: Vec<serde_bytes::ByteBuf>,
+    attempts: Attempts,
     metrics: Metrics,
 }
 
@@ -132,26 +128,8 @@ impl Worker {
         provider: Name,
         targets: Targets,
     ) -> Self {
-        let attempts = process.metrics.counters(
-            "delivery_attempts",
-            "Requests answered, by what the answer meant.",
-            ["provider", "outcome"],
-        );
-        let by_outcome = ["delivered", "retry", "reject", "suspend"];
+        let attempts = Attempts::new(&process, &provider);
         let metrics = Metrics {
-            attempts: by_outcome
-                .map(|word| (word, attempts.with([provider.as_str(), word])))
-                .into_iter()
-                .collect(),
-            seconds: process
-                .metrics
-                .histograms(
-                    "delivery_attempt_seconds",
-                    "How long attempts took.",
-                    ["provider"],
-                    SECONDS,
-                )
-                .with([provider.as_str()]),
             parked: process
                 .metrics
                 .counters("delivery_parked", "Deliveries parked by workers.", ["provider"])
@@ -199,6 +177,7 @@ impl Worker {
             shedding: HashMap::new(),
             full: false,
             unrecorded: Vec::new(),
+            attempts,
             metrics,
         }
     }

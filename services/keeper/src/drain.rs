@@ -8,6 +8,7 @@
 //! acknowledged comes again first. What has a pace of its own, a rate limit above all, is drained without
 //! one ([`paced`]), however many there are. What its target asked to leave alone waits for that time.
 
+mod ordered;
 mod paced;
 mod turns;
 
@@ -203,7 +204,9 @@ async fn take_turn(
         let parked = broker.in_parked(&integration.org, id).await?;
         let mut moved = 0;
         if parked == 0 {
-            if broker.open(&integration.org, id, Timestamp::now()).await?.is_some() {
+            if !ordered::is_left(keeper, integration, &state).await?
+                && broker.open(&integration.org, id, Timestamp::now()).await?.is_some()
+            {
                 tracing::info!(integration.id = id, taken, "drained; deliveries go live again");
                 return Ok(());
             }

@@ -118,12 +118,17 @@ impl Broker {
         .await
     }
 
-    /// Names the delivery that probes a suspended integration next. Another state stays as it is.
+    /// Names the delivery that probes a suspended integration next; `reason` is what the last probe was
+    /// answered. Another state stays as it is.
     pub async fn set_probe(&self, integration: &str, probe: Probe, reason: Option<&str>) -> Result<State, Error> {
         self.change(integration, |state| match state.phase {
             Phase::Suspended => Next::Set(State {
                 probe: Some(probe.clone()),
-                reason: reason.map_or_else(|| state.reason.clone(), str::to_owned),
+                reason: match (state.cause, reason) {
+                    (_, None) => state.reason.clone(),
+                    (Cause::Failing, Some(reason)) => format!("its target fails, its last probe too: {reason}"),
+                    (_, Some(reason)) => reason.to_owned(),
+                },
                 ..state.clone()
             }),
             Phase::Open | Phase::Paused | Phase::Draining | Phase::Unknown => Next::Keep,

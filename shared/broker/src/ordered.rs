@@ -88,11 +88,9 @@ impl Broker {
     /// Lets a key go that waits for a person because of this dead delivery: the state of its first says so from now
     /// on, and its worker goes on behind it. False where it does not wait for this one.
     pub async fn release_ordered(&self, dead: &Delivery) -> Result<bool, Error> {
-        let Some(key) = &dead.order_key else { return Ok(false) };
-        let subject = subjects::ordered_head(&dead.provider, &dead.org, &dead.integration, key);
-        let found = self.read_from(subjects::ORDERED, &subject, 1, 1).await?;
-        let Some(stored) = found.first() else { return Ok(false) };
-        let head = wire::decode_delivery(&stored.body)?;
+        let Some((seq, head)) = self.ordered_head(dead).await? else {
+            return Ok(false);
+        };
         if !head.held || head.id != dead.id || head.generation > dead.generation {
             return Ok(false);
         }
@@ -100,7 +98,36 @@ impl Broker {
             held: false,
             ..head.next_hop()
         };
-        Ok(self.set_ordered_head(&released, stored.seq).await?.is_some())
+        Ok(self.set_ordered_head(&released, seq).await?.is_some())
+    }
+
+    /// Makes the worker of a key look at once at the delivery that is first there and was given up by somebody else:
+    /// it would find out when the delivery is due only, and those behind it would wait as long.
+    pub async fn nudge_ordered(&self, given_up: &Delivery) -> Result<(), Error> {
+        let (seq, next) = match self.ordered_head(given_up).await? {
+            Some((seq, head)) if head.id == given_up.id && !head.held => (seq, head.next_hop()),
+            None if given_up.order_key.is_some() && given_up.attempt > 0 => (0, given_up.next_hop()),
+            _ => return Ok(()),
+        };
+        // Where another is stored meanwhile, the worker has gone on.
+        self.set_ordered_head(&next, seq).await.map(|_| ())
+    }
+
+    /// The state of the first of a delivery's key, as the stream's leader has it, and its sequence.
+    pub async fn ordered_head(&self, delivery: &Delivery) -> Result<Option<(u64, Delivery)>, Error> {
+        let Some(key) = &delivery.order_key else { return Ok(None) };
+        let subject = subjects::ordered_head(&delivery.provider, &delivery.org, &delivery.integration, key);
+        let fail = |reason: String| Error::Request {
+            what: format!("last message of {subject}"),
+            reason,
+        };
+        let stream = self.jetstream().get_stream_no_info(subjects::ORDERED).await;
+        let stream = stream.map_err(|error| fail(error.to_string()))?;
+        match stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(message) => Ok(Some((message.sequence, wire::decode_delivery(&message.payload)?))),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(fail(error.to_string())),
+        }
     }
 
     /// Whether ORDERED has any delivery of a provider.

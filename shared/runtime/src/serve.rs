@@ -1,6 +1,8 @@
 //! Serving HTTP so that no caller can hold a process: connections are counted, and what a caller sends has a time.
 //!
-//! How long an answer may take to make is left to the routes.
+//! How long an answer may take to make is left to the routes. It has to be read, though.
+
+mod stall;
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
@@ -26,6 +28,7 @@ use tokio::{
 use tracing::{debug, error, warn};
 
 use crate::{Problem, Shutdown};
+use stall::Stalling;
 
 /// Open connections of a server that publishers and operators call.
 pub const CONNECTIONS_MAX: usize = 4_096;
@@ -35,6 +38,9 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 256;
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request's body may take, from the end of its head.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a caller may read nothing of an answer that waits for it.
+pub const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Pause after the system has no more sockets to give.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -48,6 +54,8 @@ pub struct Bounds {
     pub head_timeout: Duration,
     /// See [`BODY_TIMEOUT`]. A body that is late is answered with 408 `request_timeout`.
     pub body_timeout: Duration,
+    /// See [`STALL_TIMEOUT`].
+    pub stall_timeout: Duration,
     /// How long open requests may take after the end was asked for. What is left then is cut off.
     pub grace: Duration,
 }
@@ -59,6 +67,7 @@ impl Bounds {
             connections_max,
             head_timeout: HEAD_TIMEOUT,
             body_timeout: BODY_TIMEOUT,
+            stall_timeout: STALL_TIMEOUT,
             grace,
         }
     }
@@ -78,7 +87,7 @@ pub async fn serve(listener: TcpListener, routes: Router, bounds: Bounds, shutdo
             () = shutdown.requested() => break,
             Some(ended) = connections.join_next() => told(ended),
             stream = accept(&listener), if connections.len() < bounds.connections_max => {
-                connections.spawn(converse(stream, routes.clone(), bounds.head_timeout, shutdown.clone()));
+                connections.spawn(converse(stream, routes.clone(), bounds, shutdown.clone()));
             }
         }
     }
@@ -123,12 +132,12 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 /// Answers the requests of one connection.
-async fn converse(stream: TcpStream, routes: Router, head_timeout: Duration, shutdown: Shutdown) {
+async fn converse(stream: TcpStream, routes: Router, bounds: Bounds, shutdown: Shutdown) {
     let service = TowerToHyperService::new(routes);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .serve_connection(TokioIo::new(stream), service);
+        .header_read_timeout(bounds.head_timeout)
+        .serve_connection(TokioIo::new(Stalling::new(stream, bounds.stall_timeout)), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

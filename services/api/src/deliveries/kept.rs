@@ -62,11 +62,18 @@ impl<'a> Kept<'a> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.stories.deliveries().len() == 0
+        self.stories.deliveries().next().is_none()
     }
 
+    /// The delivery of this id, or the digest that it became a member of.
     pub(super) fn story(&self, id: &str) -> Option<&Story> {
-        self.stories.get(id)
+        let digest = || {
+            self.stories
+                .deliveries()
+                .find(|story| story.has_member(&self.filter.org, id))
+        };
+        let own = self.stories.get(id).filter(|own| !self.stories.is_in_digest(own));
+        own.or_else(digest)
     }
 
     /// Takes what an act left in DEAD; to be told before the dead letters.

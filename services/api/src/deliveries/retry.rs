@@ -40,6 +40,10 @@ pub(crate) async fn retry(
     let Some(story) = reading.story(&id) else {
         return Err(reading.missing(&id));
     };
+    if story.id != id {
+        let why = format!("it is a member of digest {}: retry that", story.id);
+        return Err(Problem::new(StatusCode::CONFLICT, "in_digest", why).with("delivery_id", story.id.clone()));
+    }
     let Some((_, place)) = story.moving() else {
         return Err(ended(story, &org));
     };
@@ -99,7 +103,7 @@ impl Shared {
             Phase::Suspended => (
                 "suspended",
                 format!(
-                    "its integration {name} is suspended, as its target refuses us: mend that, then \
+                    "its integration {name} is suspended, as its target refuses us or fails: mend that, then \
                      `signalbox integrations test {name}{org}` lets all go, or `{resume}` without a test"
                 ),
             ),

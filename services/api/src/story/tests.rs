@@ -333,7 +333,69 @@ fn what_is_not_wanted_is_passed_by() {
                 1 => stories.bury(4, *buried(0, DeadReason::Exhausted)),
                 _ => stories.wait(owed(0, 0), Place::Lane),
             }
-            assert_eq!(stories.deliveries().len(), expected, "{wanted:?}");
+            assert_eq!(stories.deliveries().count(), expected, "{wanted:?}");
         }
+    }
+}
+
+#[test]
+fn what_waits_for_others_says_for_which() {
+    let said = |place, attempt, due: Option<i64>| {
+        let (org, id) = (org(), "e".to_owned());
+        let mut stories = Stories::new(Wanted::Event {
+            org: &org,
+            id: &id,
+            source: None,
+        });
+        let waiting = Delivery {
+            attempt,
+            due: due.map(Timestamp::from_secs),
+            ..owed(0, 0)
+        };
+        stories.wait(waiting, place);
+        let story = stories.deliveries().next().expect("a delivery");
+        let (status, waits_for) = story.status(&State::default());
+        (status, waits_for, story.next_attempt_at())
+    };
+    let at = Some(Timestamp::from_secs(500));
+    assert_eq!(said(Place::Batch, 0, Some(500)), ("parked", Some("batch"), at));
+    assert_eq!(said(Place::Ordered, 0, None), ("parked", Some("order"), None));
+    assert_eq!(said(Place::Ordered, 2, Some(500)), ("retrying", None, at));
+}
+
+#[test]
+fn a_member_becomes_its_digest() {
+    let (org, member) = (org(), owed(0, 0));
+    let manifest = digest::Manifest {
+        id: "D".to_owned(),
+        org: org.clone(),
+        integration: member.integration.clone(),
+        first: 1,
+        last: 1,
+        count: 1,
+        sent: true,
+    };
+    let digest = manifest.digest(vec![member.clone()], 1).expect("a digest");
+    let ended = Attempt::unasked(&digest, Next::Final(Final::Delivered), Timestamp::from_secs(200));
+    let ids = HashSet::from([member.id.clone()]);
+    let event = Wanted::Event {
+        org: &org,
+        id: "e",
+        source: None,
+    };
+    for wanted in [event, Wanted::Ids { org: &org, ids: &ids }] {
+        // It is in BATCH for a moment after its digest has gone.
+        let mut stories = Stories::new(wanted);
+        stories.wait(member.clone(), Place::Batch);
+        assert_eq!(stories.deliveries().count(), 1);
+        stories.record(ended.clone());
+        let found: Vec<&Story> = stories.deliveries().collect();
+        assert_eq!(found.len(), 1, "one delivery of the event: {wanted:?}");
+        assert_eq!((found[0].id.as_str(), found[0].ended()), ("D", Some(Final::Delivered)));
+        assert!(found[0].has_member(&org, &member.id));
+        assert!(!found[0].has_member(&org, "D"));
+        let shown = found[0].view(&State::default(), None);
+        assert_eq!(shown["event_type"], digest::EVENT_TYPE, "a digest of one is a digest");
+        assert_eq!(shown["event_ids"], json!(["e"]));
     }
 }

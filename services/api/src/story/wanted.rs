@@ -72,11 +72,13 @@ impl Wanted<'_> {
         org: &Name,
         integration: &str,
         mut events: impl Iterator<Item = (&'e str, &'e str)>,
+        mut members: impl Iterator<Item = String>,
     ) -> bool {
         self.org() == org
             && match self {
                 Self::Event { .. } => events.any(|(id, source)| self.names(id, source)),
-                Self::Ids { ids, .. } => ids.contains(delivery),
+                // A digest is what became of its members.
+                Self::Ids { ids, .. } => ids.contains(delivery) || members.any(|id| ids.contains(&id)),
                 Self::Of {
                     integration: wanted, ..
                 } => wanted.is_none_or(|wanted| wanted == integration),
@@ -86,12 +88,15 @@ impl Wanted<'_> {
     pub(super) fn attempt(&self, attempt: &Attempt) -> bool {
         let events = attempt.events.iter();
         let events = events.map(|event| (event.id.as_str(), event.source.as_str()));
-        self.covers(&attempt.delivery, &attempt.org, &attempt.integration, events)
+        let members = attempt.member_ids();
+        self.covers(&attempt.delivery, &attempt.org, &attempt.integration, events, members)
     }
 
     pub(super) fn delivery(&self, delivery: &Delivery) -> bool {
         let events = delivery.events.iter();
         let events = events.map(|accepted| (accepted.event.id.as_str(), accepted.event.source.as_str()));
-        self.covers(&delivery.id, &delivery.org, &delivery.integration, events)
+        // Put off: most readers do not ask.
+        let members = std::iter::once_with(|| delivery.member_ids()).flatten();
+        self.covers(&delivery.id, &delivery.org, &delivery.integration, events, members)
     }
 }

@@ -213,7 +213,10 @@ impl Ordered {
                 self.let_go(at, turn, |keys, now| keys.released(&turn.key, turn.last, now));
             }
             Ok(Finished::Gone) => {
-                self.let_go(at, turn, |keys, now| keys.ended(&turn.key, turn.queued, now));
+                let mut state = None;
+                self.let_go(at, turn, |keys, now| state = keys.ended(&turn.key, turn.queued, now));
+                // One that was stored while it was in hand.
+                self.sweep(state.filter(|seq| *seq != turn.last).into_iter().collect());
                 self.replace_probe(turn);
             }
             Ok(Finished::Held(head)) => {

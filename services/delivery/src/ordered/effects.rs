@@ -255,7 +255,7 @@ pub(crate) async fn finish(broker: Broker, turn: &Turn, held: Option<Box<Deliver
         }
         return Ok(Finished::Gone);
     };
-    let Some(head) = store(&broker, *held, turn.last).await? else {
+    let Some(head) = store(&broker, &held, turn.last).await? else {
         return Ok(Finished::Overtaken);
     };
     remove(&broker, turn.queued.seq).await?;
@@ -283,7 +283,7 @@ async fn again(
     record: Option<ByteBuf>,
 ) -> Result<Step, Error> {
     next.due = due;
-    Ok(match store(broker, next, last).await? {
+    Ok(match store(broker, &next, last).await? {
         Some(head) => Step::Again { head, record },
         None => Step::Overtaken,
     })
@@ -333,9 +333,21 @@ async fn put_away(broker: &Broker, letter: &DeadLetter, id: &str) -> Result<bool
 }
 
 /// Stores the state of a key's first; `None` where somebody else did meanwhile.
-async fn store(broker: &Broker, next: Delivery, last: u64) -> Result<Option<Head>, Error> {
-    let seq = patiently("the state of a delivery", || broker.set_ordered_head(&next, last)).await?;
-    Ok(seq.map(|seq| head_of(&next, seq, Timestamp::now())))
+async fn store(broker: &Broker, next: &Delivery, last: u64) -> Result<Option<Head>, Error> {
+    let set = |last| patiently("the state of a delivery", move || broker.set_ordered_head(next, last));
+    let mut seq = set(last).await?;
+    if seq.is_none() {
+        // A keeper may have touched the state of this very attempt: what it has led to counts more.
+        let found = patiently("the state of a delivery", || broker.ordered_head(next)).await?;
+        let same = |head: &Delivery| head.id == next.id && head.generation == next.generation;
+        if let Some((last, head)) = found
+            && same(&head)
+            && head.attempt < next.attempt
+        {
+            seq = set(last).await?;
+        }
+    }
+    Ok(seq.map(|seq| head_of(next, seq, Timestamp::now())))
 }
 
 /// What is kept in memory of a stored state.

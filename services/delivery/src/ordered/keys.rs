@@ -397,13 +397,15 @@ impl Keys {
         Some(turn)
     }
 
-    /// A delivery in hand has ended, and is removed from ORDERED.
-    pub(crate) fn ended(&mut self, id: &KeyId, ended: Queued, now: Timestamp) {
+    /// A delivery in hand has ended, and is removed from ORDERED. Returns the sequence of what is stored as its state.
+    pub(crate) fn ended(&mut self, id: &KeyId, ended: Queued, now: Timestamp) -> Option<u64> {
+        let mut state = None;
         self.let_go(id, ended, now, |key| {
             if key.head.as_deref().is_some_and(|head| head.event == ended.event) {
-                key.head = None;
+                state = key.head.take().map(|head| head.seq);
             }
         });
+        state
     }
 
     /// A delivery in hand has died, is removed from ORDERED, and its key waits for a person.

@@ -35,7 +35,7 @@ impl Worker {
             self.send(next, job);
         }
         let now = Timestamp::now();
-        self.report(&job, &attempted);
+        self.attempts.say(&job, &attempted);
         let (suspends, enough) = self.count_suspends(&job, &attempted.outcome, now);
         let standing = self.count_failures(&job, &attempted, now);
         let facts = Facts {

@@ -281,6 +281,8 @@ async fn discard_some(work: &mut Work<'_>, chunk: Vec<Waiting>, known: &mut Know
         .iter()
         .map(|waiting| keeper.broker.remove(&waiting.queue, waiting.stored.seq));
     at_once(removals).await?;
+    let ordered = filed.iter().filter(|waiting| waiting.queue == subjects::ORDERED);
+    at_once(ordered.map(|waiting| keeper.broker.nudge_ordered(&waiting.delivery))).await?;
     for Waiting { delivery, .. } in filed {
         if is_probe(&keeper.view.state(&delivery.integration), &delivery) {
             known.probes.insert(delivery.integration, delivery.id);

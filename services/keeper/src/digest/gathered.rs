@@ -191,28 +191,33 @@ enum Next {
 }
 
 impl Waiting {
-    /// The next digest of an integration: the longest row from the first member on that keeps within its bounds. Due
-    /// where it can grow no more, or where its window is over.
+    /// The next digest of an integration: the longest row from the first member on that keeps within its bounds and its
+    /// window. Due where it can grow no more, or where its window is over.
+    ///
+    /// What came behind the window is of the next one, however late this is looked at: a digest expires with its oldest
+    /// event, and after a long rest of all keepers that would take fresh ones with it.
     fn next(&self, integration: &str, rule: Rule, now: Timestamp) -> Next {
         let (Some(first), false) = (self.members.front(), rule == Rule::Wait) else {
             return Next::Unknown;
         };
         let most = rule.events_max();
+        let closes = match rule {
+            Rule::By(batch) => Some(first.at + Duration::from_secs(batch.window_secs.into())),
+            Rule::AtOnce | Rule::GiveUp | Rule::Wait => None,
+        };
         let (mut count, mut bytes, mut last) = (0, 0, first.seq);
         let mut is_full = false;
         for member in &self.members {
-            is_full = count == most || (count > 0 && bytes + member.bytes > integration::BATCH_BYTES_MAX);
+            let is_more = count > 0 && bytes + member.bytes > integration::BATCH_BYTES_MAX;
+            let is_late = closes.is_some_and(|closes| member.at >= closes);
+            is_full = count == most || is_more || is_late;
             if is_full {
                 break;
             }
             (count, bytes, last) = (count + 1, bytes + member.bytes, member.seq);
         }
         is_full |= count == most || bytes >= integration::BATCH_BYTES_MAX;
-        let closes = match rule {
-            Rule::By(batch) => first.at + Duration::from_secs(batch.window_secs.into()),
-            Rule::AtOnce | Rule::GiveUp | Rule::Wait => first.at,
-        };
-        if !is_full && now < closes && matches!(rule, Rule::By(_)) {
+        if let Some(closes) = closes.filter(|closes| !is_full && now < *closes) {
             return Next::At(closes);
         }
         Next::Due(Due {

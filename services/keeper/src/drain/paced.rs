@@ -17,6 +17,7 @@ use signalbox_broker::{
 use signalbox_proto::{
     DeadReason, Delivery, Integration, Lane, State, Timestamp,
     integration::{RateLimit, Status},
+    state::Cause,
     subjects, wire,
 };
 use tokio::{
@@ -203,7 +204,10 @@ impl Drain {
     async fn run(self) -> Result<(), Error> {
         let (broker, id) = (&self.keeper.broker, self.integration.id.as_str());
         tracing::info!(integration.id = id, "draining what waits at its own pace");
-        release_probes(&self.keeper, &self.integration, self.terms.drop_before).await?;
+        // One that was open until it met its limit has no probe, and there are many of those.
+        if self.keeper.view.state(id).cause != Cause::Limit {
+            release_probes(&self.keeper, &self.integration, self.terms.drop_before).await?;
+        }
         let parked = subjects::parked(&self.integration.org, id);
         let mut window = Window::new();
         let mut pace = Pace::new(self.terms.per_second, Instant::now());
@@ -214,10 +218,12 @@ impl Drain {
             let part = self.terms.part() as usize;
             let stored = broker.read_from(subjects::PARKED, &parked, next, part).await?;
             let Some(last) = stored.last() else {
-                if broker
-                    .open(&self.integration.org, id, Timestamp::now())
-                    .await?
-                    .is_some()
+                let state = self.keeper.view.state(id);
+                if !super::ordered::is_left(&self.keeper, &self.integration, &state).await?
+                    && broker
+                        .open(&self.integration.org, id, Timestamp::now())
+                        .await?
+                        .is_some()
                 {
                     tracing::info!(integration.id = id, taken, "drained; deliveries go live again");
                     return Ok(());

@@ -256,14 +256,12 @@ fn parse(buffer: &[u8]) -> Result<Option<Request<'_>>, Refusal> {
         return Err(Refusal::TooLarge);
     }
     let bytes = head_bytes + length;
-    Ok(buffer
-        .get(head_bytes..bytes)
-        .map(|body| Request {
-            target,
-            head,
-            body,
-            bytes,
-        }))
+    Ok(buffer.get(head_bytes..bytes).map(|body| Request {
+        target,
+        head,
+        body,
+        bytes,
+    }))
 }
 
 /// The value of a header in a head.

@@ -112,7 +112,10 @@ async fn what_a_probe_had_waited_counts_through_a_slow_drain_and_not_beyond_a_pa
         due: at(300),
         wait_secs: 240,
     };
-    broker.set_probe("slow", probe, None).await.unwrap();
+    let state = broker.set_probe("slow", probe.clone(), None).await.unwrap();
+    assert_eq!(state.reason, "its target fails");
+    let state = broker.set_probe("slow", probe, Some("HTTP 503")).await.unwrap();
+    assert_eq!(state.reason, "its target fails, its last probe too: HTTP 503");
     recover(&broker, "slow", at(300)).await;
     let held = broker.hold_back("slow", "more comes than goes", at(400)).await.unwrap();
     assert_eq!(held.recovered_at, Some(at(300)));

@@ -18,21 +18,37 @@ const INTEGRATIONS: usize = 4;
 enum At {
     Lane(Lane),
     Schedule,
+    Batch,
+    /// Behind others of one of some keys.
+    Ordered(u8),
     Parked,
 }
 
 fn waiting() -> impl Strategy<Value = Vec<(usize, At, i64)>> {
     let lane = proptest::sample::select(Lane::ALL.to_vec());
-    let at = prop_oneof![lane.prop_map(At::Lane), Just(At::Schedule), Just(At::Parked)];
+    let ordered = (0..3_u8).prop_map(At::Ordered);
+    let at = prop_oneof![
+        lane.prop_map(At::Lane),
+        Just(At::Schedule),
+        Just(At::Batch),
+        ordered,
+        Just(At::Parked)
+    ];
     proptest::collection::vec((0..INTEGRATIONS, at, 1_000..2_000_i64), 0..30)
 }
 
 async fn counts_agree(broker: &Broker, round: usize, waiting: &[(usize, At, i64)]) -> Result<(), TestCaseError> {
-    for stream in [subjects::PARKED, &subjects::deliver_stream(&provider())] {
+    for stream in [
+        subjects::PARKED,
+        subjects::BATCH,
+        subjects::ORDERED,
+        &subjects::deliver_stream(&provider()),
+    ] {
         broker.purge(stream, None, None).await.unwrap();
     }
     let mut expected: BTreeMap<String, Waiting> = BTreeMap::new();
     let mut firsts: BTreeMap<(String, String), Timestamp> = BTreeMap::new();
+    let mut groups: BTreeMap<String, u64> = BTreeMap::new();
     for (number, (integration, at, secs)) in waiting.iter().enumerate() {
         let id = format!("i{integration}");
         let since = Timestamp::from_secs(*secs);
@@ -54,17 +70,44 @@ async fn counts_agree(broker: &Broker, round: usize, waiting: &[(usize, At, i64)
                     .unwrap();
                 entry.retrying += 1;
             }
+            At::Batch => {
+                broker.hop(&hop, Hop::Batch).await.unwrap();
+                *groups.entry(id.clone()).or_default() += 1;
+                entry.parked += 1;
+            }
+            At::Ordered(key) => {
+                let hop = Delivery {
+                    order_key: Some(format!("key{key}")),
+                    ..hop
+                };
+                broker.hop(&hop, Hop::Order).await.unwrap();
+                // What is kept of the first of a key is the same delivery again.
+                if number % 2 == 0 {
+                    let (org, integration) = (org(), hop.integration.as_str());
+                    let head = subjects::ordered_head(&provider(), &org, integration, &format!("key{key}"));
+                    let last = broker.read_from(subjects::ORDERED, &head, 1, 1).await.unwrap();
+                    let last = last.first().map_or(0, |last| last.seq);
+                    broker.set_ordered_head(&hop.next_hop(), last).await.unwrap();
+                }
+                *groups.entry(id.clone()).or_default() += 1;
+                entry.parked += 1;
+            }
             At::Parked => {
                 let gate = broker.close_gate(&id).await.unwrap();
                 broker.park(&hop, gate).await.unwrap();
                 entry.parked += 1;
             }
         }
-        if !matches!(at, At::Parked) {
+        if !matches!(at, At::Parked | At::Batch) {
             entry.provider = provider().to_string();
         }
         // The oldest of what was looked at: the first message of each place.
-        firsts.entry((id, format!("{at:?}"))).or_insert(since);
+        let place = match at {
+            // Each partition is a place of its own.
+            At::Ordered(key) => subjects::order_partition(&format!("key{key}")).to_string(),
+            at => format!("{at:?}"),
+        };
+        firsts.entry((id, place)).or_insert(since);
     }
     for ((id, _), since) in firsts {
         let entry = expected.get_mut(&id).unwrap();
@@ -83,7 +126,9 @@ async fn counts_agree(broker: &Broker, round: usize, waiting: &[(usize, At, i64)
         .map(|waiting| (waiting.integration.clone(), waiting))
         .collect();
     for (id, waiting) in &expected {
-        prop_assert_eq!(broker.in_parked(&org(), id).await.unwrap(), waiting.parked);
+        let gathered = broker.in_groups(&provider(), &org(), id).await.unwrap();
+        prop_assert_eq!(gathered, groups.get(id).copied().unwrap_or_default());
+        prop_assert_eq!(broker.in_parked(&org(), id).await.unwrap() + gathered, waiting.parked);
         prop_assert_eq!(broker.in_lanes(&provider(), id).await.unwrap(), waiting.pending);
     }
     prop_assert_eq!(found, expected);

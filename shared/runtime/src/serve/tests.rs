@@ -185,3 +185,58 @@ async fn an_answer_that_goes_on_by_itself_sees_the_shutdown() {
         "the answer was finished, not cut off"
     );
 }
+
+/// An answer that never ends, and how often it was given up.
+fn endless(given_up: &Shutdown) -> Router {
+    struct Given(Shutdown);
+    impl Drop for Given {
+        fn drop(&mut self) {
+            self.0.trigger();
+        }
+    }
+    let given_up = given_up.clone();
+    let answer = || async move {
+        let given = Given(given_up);
+        Body::from_stream(futures::stream::repeat_with(move || {
+            let _given = &given;
+            Ok::<_, std::convert::Infallible>(bytes::Bytes::from_static(&[b'x'; 64 * 1024]))
+        }))
+    };
+    Router::new().route("/", axum::routing::get(answer))
+}
+
+async fn serving(routes: Router, bounds: Bounds) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, routes, bounds, Shutdown::new()));
+    address
+}
+
+const ENDLESS: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+#[tokio::test]
+async fn who_does_not_read_its_answer_loses_the_connection() {
+    let given_up = Shutdown::new();
+    let stall_timeout = Duration::from_millis(200);
+    let address = serving(endless(&given_up), Bounds { stall_timeout, ..bounds() }).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(ENDLESS).await.unwrap();
+    let ended = timeout(PATIENCE, given_up.requested()).await;
+    assert!(ended.is_ok(), "the answer is made for nobody");
+}
+
+#[tokio::test]
+async fn who_reads_slowly_keeps_the_connection() {
+    let given_up = Shutdown::new();
+    let stall_timeout = Duration::from_millis(500);
+    let address = serving(endless(&given_up), Bounds { stall_timeout, ..bounds() }).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(ENDLESS).await.unwrap();
+    // More than the system keeps for a connection, in pieces with a wait before each.
+    let mut piece = vec![0; 1024 * 1024];
+    for _ in 0..15 {
+        sleep(Duration::from_millis(100)).await;
+        stream.read_exact(&mut piece).await.expect("the answer goes on");
+    }
+    assert!(!given_up.is_requested());
+}

@@ -46,6 +46,12 @@ fn a_digest_closes_at_the_first_of_count_bytes_and_window() {
     assert_eq!(due(&few, rule(3), 108), Some((3, 9, 3)), "it has all that it may have");
     assert_eq!(due(&few, rule(2), 108), Some((3, 5, 2)), "the rest is of the next");
     assert_eq!(due(&few, rule(1), 100), Some((3, 3, 1)));
+    let late = of(&[(3, 100, 100), (5, 100, 109), (9, 100, 110), (11, 100, 120)]);
+    assert_eq!(
+        due(&late, rule(9), 300),
+        Some((3, 5, 2)),
+        "what came behind the window is of the next"
+    );
     let third = usize::try_from(BATCH_BYTES_MAX / 3).expect("a size");
     let large = of(&[(3, third, 100), (5, third, 100), (9, third + 8, 100)]);
     assert_eq!(due(&large, rule(100), 100), Some((3, 5, 2)), "one more is too much");

@@ -20,8 +20,12 @@ use super::{
     witness::Arrival,
 };
 
-pub(super) const SIZES: &[(&str, u64, u64)] =
-    &[("events", 10_000, 10_000), ("rate", 400, 200), ("kills", 6, 15), ("seed", 1, 1)];
+pub(super) const SIZES: &[(&str, u64, u64)] = &[
+    ("events", 10_000, 10_000),
+    ("rate", 400, 200),
+    ("kills", 6, 15),
+    ("seed", 1, 1),
+];
 
 const EVENT: &str = "bench.batched";
 const WINDOW_S: u64 = 10;
@@ -63,8 +67,16 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     found.figure("unreadable", unreadable);
     found.ledger(&doctor);
     found.always("nothing is lost", lost, lost == 0);
-    found.always("each event is in one digest alone", seen.in_several, seen.in_several == 0);
-    found.always("a digest that comes again has the same members", seen.changed, seen.changed == 0);
+    found.always(
+        "each event is in one digest alone",
+        seen.in_several,
+        seen.in_several == 0,
+    );
+    found.always(
+        "a digest that comes again has the same members",
+        seen.changed,
+        seen.changed == 0,
+    );
     found.always(
         format!("a digest has at most {EVENTS_MAX} events"),
         seen.members_most,

@@ -74,7 +74,11 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     for round in 0..=size.of("rounds") {
         stage.say(format!("round {round} of {}", size.of("rounds")));
         for ((fleet, load), legs) in fleets.iter().zip(&mut loads).zip(&mut legs) {
-            let events = if round == 0 { integrations.min(2_000) } else { size.of("events") };
+            let events = if round == 0 {
+                integrations.min(2_000)
+            } else {
+                size.of("events")
+            };
             let plan = Plan {
                 fleet: *fleet,
                 pace: Pace { events, rate: 0 },
@@ -127,7 +131,11 @@ fn judge(stage: &Stage, size: &Size, [failing, healthy]: &[Vec<Leg>; 2], doctor:
         events,
         events >= EVENTS_RATIO,
     );
-    found.aim(format!("CPU for each delivery within {CPU_RATIO} × of all healthy"), cpu, cpu <= CPU_RATIO);
+    found.aim(
+        format!("CPU for each delivery within {CPU_RATIO} × of all healthy"),
+        cpu,
+        cpu <= CPU_RATIO,
+    );
     if beside > BESIDE_MAX {
         found.warn(format!(
             "the fleet with failing ones used {beside:.2} of a core while the healthy one was measured: the ratios flatter"

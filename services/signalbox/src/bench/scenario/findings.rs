@@ -125,7 +125,12 @@ impl Findings {
             text.push_str(&format!("warning: {warning}\n"));
         }
         for goal in &self.goals {
-            text.push_str(&format!("goal {}: {} {}\n", goal.goal, shown(&goal.seen), word(goal.met)));
+            text.push_str(&format!(
+                "goal {}: {} {}\n",
+                goal.goal,
+                shown(&goal.seen),
+                word(goal.met)
+            ));
         }
         text.push_str(&format!("verdict {}\n", self.verdict));
         text

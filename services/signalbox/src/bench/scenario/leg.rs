@@ -56,7 +56,9 @@ impl Stage {
         sleep(TAIL).await;
         let after = self.cpu(plan.fleet)?;
         let arrivals: Vec<Arrival> = self.witness.book(|book| {
-            let first = book.of(run).filter(|arrival| arrival.first && (plan.is_owed)(arrival.event));
+            let first = book
+                .of(run)
+                .filter(|arrival| arrival.first && (plan.is_owed)(arrival.event));
             first.copied().collect()
         });
         let last_us = arrivals.iter().map(|arrival| arrival.at_us).max().unwrap_or(began_us);

@@ -56,7 +56,10 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     let waiting = share(stage.fleets[fleet].cpu()?.since(before.0), before.1.elapsed(), workers);
 
     let arrivals: Vec<Arrival> = stage.witness.book(|book| book.of(run).copied().collect());
-    let times: Vec<f64> = arrivals.iter().map(|arrival| stage.witness.wall_s(arrival.at_us)).collect();
+    let times: Vec<f64> = arrivals
+        .iter()
+        .map(|arrival| stage.witness.wall_s(arrival.at_us))
+        .collect();
     let minutes = minutes(&times, stage.witness.wall_s(began_us));
     let (delivered, again) = stage.witness.book(|book| (book.delivered(run), book.again(run)));
     let doctor = stage.settled(fleet, Some(0)).await?;
@@ -65,7 +68,10 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     let lost = owed - delivered.min(owed);
     found.figure("lost", lost);
     found.figure("duplicates", again);
-    found.figure("requests_by_minute", minutes.iter().map(|minute| minute.requests).collect::<Vec<_>>());
+    found.figure(
+        "requests_by_minute",
+        minutes.iter().map(|minute| minute.requests).collect::<Vec<_>>(),
+    );
     found.figure(
         "requests_by_10_s",
         minutes.iter().map(|minute| json!(minute.parts)).collect::<Vec<_>>(),
@@ -88,16 +94,24 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     if whole.is_empty() {
         found.warn("no clock minute was whole: raise --owed");
     } else {
-        found.aim(format!("each whole clock minute within ± {MINUTE_PERCENT} % of the limit"), worst, worst <= MINUTE_PERCENT);
+        found.aim(
+            format!("each whole clock minute within ± {MINUTE_PERCENT} % of the limit"),
+            worst,
+            worst <= MINUTE_PERCENT,
+        );
         let uneven = whole.iter().map(|minute| minute.uneven()).fold(0.0, f64::max);
         found.aim("each 10 s of a minute within ± 25 % of a sixth", uneven, uneven <= 25.0);
     }
-    found.aim(format!("a waiting worker uses at most {CPU_MAX} of a core"), waiting, waiting <= CPU_MAX);
+    found.aim(
+        format!("a waiting worker uses at most {CPU_MAX} of a core"),
+        waiting,
+        waiting <= CPU_MAX,
+    );
     Ok(found)
 }
 
 /// What a lease of tokens may be worth: a fiftieth of the limit, at least one.
-fn most_over(per_minute: u64, workers: u64) -> u64 {
+pub(super) fn most_over(per_minute: u64, workers: u64) -> u64 {
     (per_minute / 50).max(1) * workers
 }
 
@@ -106,7 +120,11 @@ async fn used(stage: &Stage, fleet: usize, time: Duration) -> anyhow::Result<f64
     let workers = stage.fleets[fleet].worker_pids().len() as u64;
     let (before, began) = (stage.fleets[fleet].cpu()?, Instant::now());
     sleep(time).await;
-    Ok(share(stage.fleets[fleet].cpu()?.since(before), began.elapsed(), workers))
+    Ok(share(
+        stage.fleets[fleet].cpu()?.since(before),
+        began.elapsed(),
+        workers,
+    ))
 }
 
 fn share(cpu: Cpu, time: Duration, workers: u64) -> f64 {
@@ -121,8 +139,8 @@ fn until_minute(stage: &Stage) -> Duration {
 
 /// What a clock minute saw.
 #[derive(Debug, PartialEq)]
-struct Minute {
-    requests: u64,
+pub(super) struct Minute {
+    pub requests: u64,
     /// By parts of 10 s.
     parts: [u64; 6],
     /// Whether there was something owed in all of it.
@@ -139,7 +157,7 @@ impl Minute {
 }
 
 /// Requests by clock minute, from the second at which they were owed.
-fn minutes(times: &[f64], began_s: f64) -> Vec<Minute> {
+pub(super) fn minutes(times: &[f64], began_s: f64) -> Vec<Minute> {
     let mut parts: BTreeMap<u64, u64> = BTreeMap::new();
     for time in times {
         *parts.entry(whole_seconds(*time) / PART_S).or_default() += 1;
@@ -186,7 +204,10 @@ mod tests {
         let seen = minutes(&times, 30.0);
         let requests: Vec<u64> = seen.iter().map(|minute| minute.requests).collect();
         assert_eq!(requests, [30, 60]);
-        assert_eq!(seen.iter().map(|minute| minute.whole).collect::<Vec<_>>(), [false, false]);
+        assert_eq!(
+            seen.iter().map(|minute| minute.whole).collect::<Vec<_>>(),
+            [false, false]
+        );
         assert_eq!(seen[1].parts, [10; 6]);
         let seen = minutes(&times, 0.1);
         assert!(seen[0].whole && !seen[1].whole);

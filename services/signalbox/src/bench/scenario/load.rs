@@ -40,7 +40,8 @@ impl Load {
         type_of: impl Fn(u64) -> String,
     ) -> anyhow::Result<()> {
         let data = self.data.clone();
-        self.publish_as("default", run, pace, type_of, move |_| data.clone()).await
+        self.publish_as("default", run, pace, type_of, move |_| data.clone())
+            .await
     }
 
     /// The same with an org, and with data that depends on the event's number.

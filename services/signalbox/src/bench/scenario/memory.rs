@@ -70,7 +70,13 @@ impl Memory {
         let course: Vec<Value> = readings
             .iter()
             .step_by(every)
-            .map(|reading| json!([reading.after_s.round(), reading.workers.round(), reading.nats_server.round()]))
+            .map(|reading| {
+                json!([
+                    reading.after_s.round(),
+                    reading.workers.round(),
+                    reading.nats_server.round()
+                ])
+            })
             .collect();
         let (early, late) = ends(&readings.iter().map(|reading| reading.workers).collect::<Vec<_>>());
         let flat = late <= early * FLAT_RATIO || late - early <= FLAT_MB;

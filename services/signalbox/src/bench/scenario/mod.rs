@@ -277,10 +277,9 @@ impl Stage {
         let began = Instant::now();
         while began.elapsed() < IN_FORCE {
             let run = self.witness.begin();
-            load.publish(run, Pace { events: 1, rate: 0 }, |_| event_type.clone()).await?;
-            let arrived = self
-                .until(Duration::from_secs(2), |book| book.delivered(run) > 0)
-                .await;
+            load.publish(run, Pace { events: 1, rate: 0 }, |_| event_type.clone())
+                .await?;
+            let arrived = self.until(Duration::from_secs(2), |book| book.delivered(run) > 0).await;
             if arrived {
                 return Ok(());
             }
@@ -355,7 +354,10 @@ impl Stage {
 
     /// What `signalbox doctor` says of the ledger and of what waits.
     async fn doctor(&self, fleet: usize) -> anyhow::Result<Value> {
-        let answer = self.fleets[fleet].api()?.get(&["doctor"], &[("since", Some("24h"))]).await;
+        let answer = self.fleets[fleet]
+            .api()?
+            .get(&["doctor"], &[("since", Some("24h"))])
+            .await;
         answer.map_err(super::fleet::told)
     }
 }

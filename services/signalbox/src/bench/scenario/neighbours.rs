@@ -130,13 +130,7 @@ async fn warm_up(stage: &mut Stage, loads: &mut [Load; 2], fleets: [usize; 2], h
     Ok(())
 }
 
-fn judge(
-    stage: &Stage,
-    size: &Size,
-    measured: &Measured,
-    memory: &Memory,
-    doctor: &Value,
-) -> anyhow::Result<Findings> {
+fn judge(stage: &Stage, size: &Size, measured: &Measured, memory: &Memory, doctor: &Value) -> anyhow::Result<Findings> {
     let Measured {
         fast_with,
         fast_without,
@@ -158,8 +152,14 @@ fn judge(
     let mut found = Findings::new(Promise::Neighbours, size);
     found.figure("lost", lost);
     found.figure("duplicates", again);
-    found.figure("at_a_rate", json!({ "with": leg::view(even_with), "without": leg::view(even_without) }));
-    found.figure("as_fast", json!({ "with": leg::view(fast_with), "without": leg::view(fast_without) }));
+    found.figure(
+        "at_a_rate",
+        json!({ "with": leg::view(even_with), "without": leg::view(even_without) }),
+    );
+    found.figure(
+        "as_fast",
+        json!({ "with": leg::view(fast_with), "without": leg::view(fast_without) }),
+    );
     found.figure("p99_ratio", ratio);
     found.figure("p99_ms_more", more);
     found.figure("throughput_ratio", throughput);

@@ -74,8 +74,16 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     found.figure("order", &seen);
     found.ledger(&doctor);
     found.always("nothing is lost", lost, lost == 0);
-    found.always("no event comes before an earlier one of its key", seen.wrong_order, seen.wrong_order == 0);
-    found.always("none is tried before the one before it was taken", seen.overtaken, seen.overtaken == 0);
+    found.always(
+        "no event comes before an earlier one of its key",
+        seen.wrong_order,
+        seen.wrong_order == 0,
+    );
+    found.always(
+        "none is tried before the one before it was taken",
+        seen.overtaken,
+        seen.overtaken == 0,
+    );
     found.always(
         "what comes twice comes right after itself",
         seen.repeats_apart,

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use serde_json::{Value, json};
+use signalbox_proto::subjects;
 use tokio::time::Instant;
 
 use super::{
@@ -52,6 +53,7 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     stage.apply(fleet, &list).await?;
     let (mut small, mut large) = (stage.load(fleet).await?, stage.load(fleet).await?);
     let (mut alone, mut beside) = (Turns::default(), Turns::default());
+    let mut refused_before = stage.messages(fleet, subjects::DEAD).await?;
     // The first pair opens connections, and is not counted.
     for round in 0..=size.of("rounds") {
         stage.say(format!("round {round} of {}", size.of("rounds")));
@@ -61,10 +63,13 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
         if round > 0 {
             alone.add(one);
             beside.add(two);
+        } else {
+            refused_before = stage.messages(fleet, subjects::DEAD).await?;
         }
     }
     let doctor = stage.settled(fleet, Some(0)).await?;
-    Ok(judge(size, &alone, &beside, &doctor))
+    let refused = stage.messages(fleet, subjects::DEAD).await? - refused_before;
+    Ok(judge(size, &alone, &beside, refused, &doctor))
 }
 
 async fn turn(
@@ -154,7 +159,7 @@ impl Turns {
     }
 }
 
-fn judge(size: &Size, alone: &Turns, beside: &Turns, doctor: &Value) -> Findings {
+fn judge(size: &Size, alone: &Turns, beside: &Turns, refused: u64, doctor: &Value) -> Findings {
     let ratios: Vec<f64> = beside.p99.iter().zip(&alone.p99).map(|(a, b)| a / b).collect();
     let ratio = median(ratios);
     let lost = alone.lost + beside.lost;
@@ -168,14 +173,21 @@ fn judge(size: &Size, alone: &Turns, beside: &Turns, doctor: &Value) -> Findings
         json!({
             "published": beside.published,
             "delivered": beside.delivered,
+            "refused": refused,
             "published_per_s": median(beside.published_per_s.clone()),
         }),
     );
     found.ledger(doctor);
     found.always("no event of the small org is lost", lost, lost == 0);
+    // What a quota refuses is kept as a dead letter.
+    let vanished = beside.published.saturating_sub(beside.delivered + refused);
+    found.always(
+        "each event of the large org is delivered or refused",
+        vanished,
+        vanished == 0,
+    );
     if size.quota.is_none() {
-        let lost = beside.published - beside.delivered.min(beside.published);
-        found.always("no event of the large org is lost", lost, lost == 0);
+        found.always("none is refused without a quota", refused, refused == 0);
     }
     found.aim(
         format!("p99 of the small org within {P99_RATIO} × of alone"),

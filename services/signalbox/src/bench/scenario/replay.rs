@@ -187,7 +187,10 @@ fn judge(
     found.figure("live_beside_the_replay", leg::view(beside));
     found.figure("p99_ratio", ratio);
     found.figure("p99_ms_more", more);
-    found.figure("act", json!({ "status": act["status"], "done": act["done"], "failed": act["failed"] }));
+    found.figure(
+        "act",
+        json!({ "status": act["status"], "done": act["done"], "failed": act["failed"] }),
+    );
     found.ledger(doctor);
     found.always("nothing is lost", lost, lost == 0);
     found.always("no dead letter is replayed twice", again, again == 0);

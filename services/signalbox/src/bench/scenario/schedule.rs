@@ -98,7 +98,9 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     let attempts = failing * (steps.len() as u64 + 1);
     let is_failing = |arrival: &&Arrival| !arrival.taken;
     stage
-        .until(super::PATIENCE, |book| book.of(run).filter(is_failing).count() as u64 >= attempts)
+        .until(super::PATIENCE, |book| {
+            book.of(run).filter(is_failing).count() as u64 >= attempts
+        })
         .await;
     let owed = until_server.events - failing + after.events;
     stage.complete(fleet, run, until_server.events - failing).await?;
@@ -140,8 +142,8 @@ fn judge(
     let seen = gaps(refused, steps, outages);
     let attempts: Vec<usize> = by_event(refused).values().map(Vec::len).collect();
     let wanted = steps.len() + 1;
-    let fewer = attempts.iter().filter(|count| **count < wanted).count() as u64
-        + failing.saturating_sub(attempts.len() as u64);
+    let fewer =
+        attempts.iter().filter(|count| **count < wanted).count() as u64 + failing.saturating_sub(attempts.len() as u64);
     let again = attempts.iter().filter(|count| **count > wanted).count();
     let late = seen.iter().map(|step| step.late_s).fold(0.0, f64::max);
     let early = seen.iter().map(|step| step.early_s).fold(0.0, f64::max);
@@ -240,7 +242,11 @@ mod tests {
 
     #[test]
     fn what_is_early_or_late_beyond_the_variation_is_seen() {
-        let seen = gaps(&[refused(1, 0.0), refused(2, 0.0), refused(1, 1.5), refused(2, 0.7)], &[1], &[]);
+        let seen = gaps(
+            &[refused(1, 0.0), refused(2, 0.0), refused(1, 1.5), refused(2, 0.7)],
+            &[1],
+            &[],
+        );
         assert!((seen[0].late_s - 0.3).abs() < 1e-6, "{seen:?}");
         assert!((seen[0].early_s - 0.1).abs() < 1e-6, "{seen:?}");
         assert_eq!(seen[0].gaps, 2);
@@ -255,7 +261,11 @@ mod tests {
         let seen = gaps(&[refused(1, 0.0), refused(1, 3.5)], &[1], &[outage]);
         assert!((seen[0].late_s - 0.5).abs() < 1e-6, "{seen:?}");
         assert_eq!(seen[0].due_in_restart, 1);
-        let seen = gaps(&[refused(1, 0.0), refused(1, 9.0)], &[1, 8], &[Outage { begin_us: 0, end_us: 1 }]);
+        let seen = gaps(
+            &[refused(1, 0.0), refused(1, 9.0)],
+            &[1, 8],
+            &[Outage { begin_us: 0, end_us: 1 }],
+        );
         assert!(seen[0].late_s > 7.0);
     }
 }

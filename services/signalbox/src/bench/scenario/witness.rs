@@ -20,6 +20,9 @@ use super::{
     chance::Chance,
 };
 
+/// How long an unsteady target takes for an answer.
+const MOMENT: Duration = Duration::from_millis(20);
+
 /// What an integration's target does with requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -31,7 +34,7 @@ pub(super) enum Answer {
     Slow(Duration),
     Hang,
     Reset,
-    /// 503 so many times in a hundred, else 200.
+    /// 503 so many times in a hundred, else 200 after a moment, so that requests are under way at every time.
     Unsteady(u64),
     /// 503 for every so many-th event of a run that is below a number, else 200.
     Fails {
@@ -217,7 +220,8 @@ impl Book {
             Answer::Fails { run: of, every, below } if run == of && event < below && event.is_multiple_of(every) => {
                 failed
             }
-            Answer::Unsteady(_) | Answer::Fails { .. } => Reply::Ok,
+            Answer::Unsteady(_) => Reply::Slow(MOMENT),
+            Answer::Fails { .. } => Reply::Ok,
         }
     }
 

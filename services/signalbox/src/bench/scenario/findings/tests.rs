@@ -1,9 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{
-    super::super::args::Open,
-    *,
-};
+use super::{super::super::args::Open, *};
 
 fn found() -> Findings {
     let size = Size {
@@ -24,7 +21,10 @@ fn a_missed_aim_is_told_and_a_broken_promise_is_an_error() {
     found.aim("fast", 1.23456, false);
     assert!(found.is_correct());
     let table = found.table();
-    assert!(table.contains("goal fast: 1.24 missed") || table.contains("goal fast: 1.23 missed"), "{table}");
+    assert!(
+        table.contains("goal fast: 1.24 missed") || table.contains("goal fast: 1.23 missed"),
+        "{table}"
+    );
     assert!(table.ends_with("verdict missed\n"), "{table}");
     found.always("in order", 3, false);
     assert!(!found.is_correct());
@@ -40,6 +40,9 @@ fn figures_stand_at_the_top_of_the_json() {
     assert_eq!(value["scenario"], "limit");
     assert_eq!(value["size"], json!({ "owed": 5 }));
     assert_eq!((&value["lost"], &value["latency_ms"]["p99"]), (&json!(0), &json!(1.5)));
-    assert_eq!((&value["verdict"], &value["goals"][0]["seen"]), (&json!("missed"), &Value::Null));
+    assert_eq!(
+        (&value["verdict"], &value["goals"][0]["seen"]),
+        (&json!("missed"), &Value::Null)
+    );
     assert!(found.table().contains("latency ms, p99"));
 }
