@@ -257,6 +257,11 @@ pub fn manifest_key(integration: &str) -> String {
     format!("digest.{integration}")
 }
 
+/// The key in STATE that says what a drain of an integration has in hand of PARKED.
+pub fn drain_key(integration: &str) -> String {
+    format!("drain.{integration}")
+}
+
 /// Partitions of ORDERED in which a provider's keys fall. Each has one worker at a time.
 pub const ORDER_PARTITIONS: u32 = 8;
 

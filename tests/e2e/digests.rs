@@ -221,6 +221,55 @@ async fn the_digests_of_many_integrations_close_side_by_side() {
     up.stop().await;
 }
 
+/// Hundreds of digests close at one time, and the keeper is killed in the middle of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_that_is_killed_while_many_digests_close_leaves_none_half_done() {
+    const INTEGRATIONS: usize = 600;
+    let mut cluster = Cluster::start_with(&[("SIGNALBOX_KEEPER__LEASE_S", "3")]).await;
+    let target = Target::start().await;
+    let client = cluster.client().clone();
+    let names: Vec<String> = (0..INTEGRATIONS).map(|number| format!("many{number}")).collect();
+    let all = names
+        .iter()
+        .map(|name| gathering(&target, name, &json!({ "window": "10s" })));
+    client.apply(all.collect()).await;
+    let published = publish_many(&client, "both.now", (0..3).map(|index| format!("m{index}"))).await;
+    eventually(SOON, "all are gathered", async || {
+        match client.messages("BATCH").await? {
+            count if count == 3 * INTEGRATIONS as u64 => Ok(()),
+            count => Err(count.to_string()),
+        }
+    })
+    .await;
+    let mut left = client.messages("BATCH").await.expect("BATCH is there");
+    for _ in 0..3 {
+        // As soon as some are closed, while others are.
+        eventually(SOON, "digests close", async || match client.messages("BATCH").await? {
+            count if count < left => Ok(()),
+            count => Err(count.to_string()),
+        })
+        .await;
+        let keeper = cluster.role("keeper");
+        keeper.kill().await;
+        left = client.messages("BATCH").await.expect("BATCH is there");
+        eprintln!("killed with {left} members left");
+        cluster.role("keeper").restart().await;
+        if left == 0 {
+            break;
+        }
+    }
+    let ledger = client.settled(AFTER_CRASH).await;
+    assert_eq!(ledger["delivered"], 3 * INTEGRATIONS, "{ledger}");
+    for name in &names {
+        assert_eq!(
+            each_in_one_digest(&target, &format!("/{name}"), &published),
+            1,
+            "{name}"
+        );
+    }
+    cluster.assert_alive();
+}
+
 /// A keeper whose machine stands still loses its lease, and goes on where it was when it wakes up.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_keepers_that_stand_still_in_turns_put_no_event_into_two_digests() {
@@ -423,5 +472,57 @@ async fn what_is_gathered_can_be_given_up_and_goes_with_its_integration() {
     );
     assert_eq!(client.messages("BATCH").await, Ok(0));
     assert_eq!(target.count("/one") + target.count("/two"), 0);
+    up.stop().await;
+}
+
+/// What waits for its turn is seen and given up as any other delivery is.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_its_turn_is_seen_and_can_be_given_up() {
+    let up = Up::start().await;
+    let target = Target::start().await;
+    target.script("/turns", [Answer::status(503)]);
+    let client = up.client();
+    let integration = json!({
+        "name": "turns",
+        "provider": "webhook",
+        "config": { "url": target.url("/turns") },
+        "events": ["turns.*"],
+        "order_by": "event.subject",
+        "retry": { "schedule": ["1h"] },
+    });
+    client.apply(json!([integration])).await;
+    for index in 0..4 {
+        let event = Publish::of("turns.now", &json!({})).header("ce-subject", "key");
+        client.publish(event.id(&format!("t{index}"))).await;
+    }
+    target.wait_for("/turns", 1, SOON).await;
+    let first = client.delivery("t0", "retrying", SOON).await;
+    assert!(first["next_attempt_at"].is_string(), "{first}");
+    let behind = client.delivery("t2", "parked", SOON).await;
+    assert_eq!(behind["waiting_for"], "order", "{behind}");
+    let listed = client.get("/v1/deliveries?status=waiting").await;
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(4), "{listed}");
+    let refused = client.request("DELETE", "/v1/integrations/turns", None).await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    let one = json!({ "ids": [behind["id"]] });
+    let act = client.act("/v1/deliveries/discard", one).await;
+    assert_eq!((&act["total"], &act["done"]), (&json!(1), &json!(1)), "{act}");
+    let rest = json!({ "filter": { "integration": "turns" } });
+    let act = client.act("/v1/deliveries/discard", rest).await;
+    assert_eq!((&act["total"], &act["done"]), (&json!(3), &json!(3)), "{act}");
+    let ledger = client.settled(SOON).await;
+    assert_eq!(ledger["discarded"], 4, "{ledger}");
+    assert_eq!(client.waiting("turns").await, Ok((0, 0, 0)));
+    assert_eq!(target.count("/turns"), 1, "none of them was sent after that");
+    // The key goes on with what comes next.
+    target.script("/turns", [Answer::status(200)]);
+    client
+        .publish(
+            Publish::of("turns.now", &json!({}))
+                .header("ce-subject", "key")
+                .id("t9"),
+        )
+        .await;
+    client.delivery("t9", "delivered", SOON).await;
     up.stop().await;
 }

@@ -12,13 +12,13 @@ const SOON: Duration = Duration::from_secs(60);
 const SOME_TRIES: Duration = Duration::from_secs(6);
 
 /// A stream that takes a certain number of messages and no more, for a while.
-struct Bounded {
+pub(crate) struct Bounded {
     jetstream: jetstream::Context,
     before: stream::Config,
 }
 
 impl Bounded {
-    async fn at(client: &Client, name: &str, messages: u64) -> Self {
+    pub(crate) async fn at(client: &Client, name: &str, messages: u64) -> Self {
         let nats = async_nats::connect(client.nats_url())
             .await
             .expect("NATS takes a connection");
@@ -36,7 +36,7 @@ impl Bounded {
         Self { jetstream, before }
     }
 
-    async fn lift(self) {
+    pub(crate) async fn lift(self) {
         let changed = self.jetstream.update_stream(self.before).await;
         changed.expect("the stream can be changed");
     }
@@ -102,7 +102,10 @@ async fn while_ingest_is_full_producers_are_refused_and_what_was_taken_arrives()
     assert_eq!(taken, 5);
     cluster.role("ingest").restart().await;
     target.wait_for_events("/all", 5, SOON).await;
-    eventually(SOON, "there is room again", async || client.try_publish(tick("later")).await).await;
+    eventually(SOON, "there is room again", async || {
+        client.try_publish(tick("later")).await
+    })
+    .await;
     target.wait_for_events("/all", 6, SOON).await;
     full.lift().await;
     let ledger = client.settled(SOON).await;
@@ -122,17 +125,23 @@ async fn while_dead_is_full_no_target_is_called_again_to_file_its_refusal() {
     client.apply(wanted).await;
     target.script("/refuses", [Answer::status(422)]);
     // One dead letter of ingest fills it.
-    client.publish(Publish::to("signalbox.in.default.tick", "no JSON")).await;
-    eventually(SOON, "the bad input is a dead letter", async || match client.messages("DEAD").await? {
-        1 => Ok(()),
-        other => Err(other.to_string()),
+    client
+        .publish(Publish::to("signalbox.in.default.tick", "no JSON"))
+        .await;
+    eventually(SOON, "the bad input is a dead letter", async || {
+        match client.messages("DEAD").await? {
+            1 => Ok(()),
+            other => Err(other.to_string()),
+        }
     })
     .await;
     let full = Bounded::at(client, "DEAD", 1).await;
     for number in 0..EVENTS {
         client.publish(tick(&format!("e-{number}"))).await;
     }
-    client.publish(Publish::to("signalbox.in.default.tick", "no JSON either")).await;
+    client
+        .publish(Publish::to("signalbox.in.default.tick", "no JSON either"))
+        .await;
     target.wait_for_events("/refuses", EVENTS, SOON).await;
     pause(SOME_TRIES).await;
     assert_eq!(client.messages("DEAD").await, Ok(1));
@@ -162,7 +171,12 @@ async fn while_outcomes_is_full_no_request_starts_and_none_is_made_twice() {
     client.publish(tick("first")).await;
     target.wait_for_events("/all", 1, SOON).await;
     client.settled(SOON).await;
-    let full = Bounded::at(client, "OUTCOMES", client.messages("OUTCOMES").await.expect("it can be asked")).await;
+    let full = Bounded::at(
+        client,
+        "OUTCOMES",
+        client.messages("OUTCOMES").await.expect("it can be asked"),
+    )
+    .await;
     for number in 0..EVENTS {
         client.publish(tick(&format!("e-{number}"))).await;
     }

@@ -8,11 +8,11 @@ use std::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::full::Bounded;
 use crate::harness::{
     Answer, Client, Cluster, Seed, Target, Up, eventually, pause,
     process::{settings, signal},
 };
-
 
 const PATH: &str = "/ordered";
 const SOON: Duration = Duration::from_secs(30);
@@ -208,6 +208,46 @@ async fn long_a_thousand_keys_keep_their_order_while_three_workers_are_killed() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: 100,000 deliveries"]
+async fn long_a_worker_that_takes_over_a_hundred_thousand_that_wait_goes_on_in_order() {
+    const KEYS: usize = 1_000;
+    const EVENTS: usize = 100;
+    let mut cluster = Cluster::start().await;
+    let target = Target::start().await;
+    let client = cluster.client().clone();
+    client.apply(json!([ordered(&target, json!({}))])).await;
+    client.hold("ordered").await;
+    publish(&client, KEYS, 0..EVENTS).await;
+    let waiting = async |cluster: &mut Cluster| {
+        let metrics = cluster.role("delivery").ask("/metrics").await?.text();
+        let line = metrics.lines().find(|line| line.starts_with("signalbox_delivery_ordered_waiting"));
+        line.map(str::to_owned).ok_or(metrics)
+    };
+    let all = async |cluster: &mut Cluster| {
+        let line = waiting(cluster).await?;
+        if line.ends_with(&format!(" {}.0", KEYS * EVENTS)) {
+            Ok(())
+        } else {
+            Err(line)
+        }
+    };
+    eventually(SOON, "the worker knows all", async || all(&mut cluster).await).await;
+    cluster.role("delivery").kill().await;
+    cluster.role("delivery").restart().await;
+    let began = Instant::now();
+    eventually(SOON, "the next worker knows all", async || all(&mut cluster).await).await;
+    let known = began.elapsed();
+    client.resume("ordered").await;
+    let resumed = Instant::now();
+    arrived(&target, KEYS * EVENTS, Duration::from_secs(300)).await;
+    let rate = (KEYS * EVENTS) as f64 / resumed.elapsed().as_secs_f64();
+    eprintln!("known after {known:?}, the old lease among it; then {rate:.0} a second");
+    assert_eq!(check(&target, KEYS, EVENTS), 0);
+    client.settled(AFTER_CRASH).await;
+    cluster.assert_alive();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_router_that_is_killed_changes_no_order() {
     let mut seed = Seed::of("order while the router is killed");
     let mut cluster = Cluster::start().await;
@@ -225,7 +265,11 @@ async fn a_router_that_is_killed_changes_no_order() {
     }
     publishing.await.expect("publishing does not panic");
     arrived(&target, 20 * 60, AFTER_CRASH).await;
-    assert_eq!(check(&target, 20, 60), 0, "no worker was killed, so nothing comes again");
+    assert_eq!(
+        check(&target, 20, 60),
+        0,
+        "no worker was killed, so nothing comes again"
+    );
     client.settled(AFTER_CRASH).await;
     nothing_left(&client, SOON).await;
     cluster.assert_alive();
@@ -285,12 +329,16 @@ async fn what_waits_in_order_ends_with_its_integration_and_a_discarded_first_let
     nothing_left(client, SOON).await;
     client.hold("ordered").await;
     publish(client, 3, 3..6).await;
-    eventually(SOON, "they wait in ORDERED", async || match client.messages("ORDERED").await? {
-        9 => Ok(()),
-        other => Err(format!("{other}")),
+    eventually(SOON, "they wait in ORDERED", async || {
+        match client.messages("ORDERED").await? {
+            9 => Ok(()),
+            other => Err(format!("{other}")),
+        }
     })
     .await;
-    let answer = client.request("DELETE", "/v1/integrations/ordered?discard=true", None).await;
+    let answer = client
+        .request("DELETE", "/v1/integrations/ordered?discard=true", None)
+        .await;
     assert!((200..300).contains(&answer.status), "{}", answer.text());
     nothing_left(client, SOON).await;
     let ledger = client.settled(SOON).await;
@@ -299,6 +347,133 @@ async fn what_waits_in_order_ends_with_its_integration_and_a_discarded_first_let
         (&json!(2), &json!(10)),
         "{ledger}"
     );
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_nats_server_changes_no_order() {
+    let mut seed = Seed::of("order while nats-server is killed");
+    let mut cluster = Cluster::start().await;
+    let target = Target::start().await;
+    let client = cluster.client().clone();
+    client.apply(json!([ordered(&target, json!({}))])).await;
+    publish(&client, 20, 0..20).await;
+    for round in 1..4 {
+        pause(seed.millis(0..400)).await;
+        cluster.server.kill().await;
+        pause(seed.millis(0..1_500)).await;
+        cluster.server.restart().await;
+        eventually(SOON, "events are taken", async || {
+            let body = event(99, round).to_string().into_bytes();
+            let answer = client
+                .try_post_event("", &[("content-type", "application/json")], body)
+                .await?;
+            if answer.status == 202 {
+                Ok(())
+            } else {
+                Err(answer.text())
+            }
+        })
+        .await;
+        publish(&client, 20, 20 * round..20 * (round + 1)).await;
+    }
+    arrived(&target, 20 * 80 + 3, AFTER_CRASH).await;
+    let mut by_key: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for received in target.received(PATH) {
+        let (key, n) = place(&received.event);
+        by_key.entry(key).or_default().push(n);
+    }
+    assert_eq!(
+        by_key.remove("k99").map(|mut order| {
+            order.dedup();
+            order
+        }),
+        Some(vec![1, 2, 3])
+    );
+    for (key, mut order) in by_key {
+        order.dedup();
+        assert_eq!(order, (0..80).collect::<Vec<_>>(), "{key}");
+    }
+    client.settled(AFTER_CRASH).await;
+    nothing_left(&client, SOON).await;
+    cluster.assert_alive();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_limit_holds_what_goes_in_order_too() {
+    const LIMIT: usize = 10;
+    let up = Up::start().await;
+    let target = Target::start().await;
+    let client = up.client();
+    let limit = json!({ "rate_limit": { "per_minute": LIMIT } });
+    client.apply(json!([ordered(&target, limit)])).await;
+    publish(client, 5, 0..8).await;
+    target.wait_for(PATH, 1, SOON).await;
+    // Without the limit all would come within this time.
+    pause(Duration::from_secs(3)).await;
+    let mut by_minute: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut by_key: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for received in target.received(PATH) {
+        let since = received.wall.duration_since(std::time::UNIX_EPOCH);
+        let secs = since.expect("it is later than 1970").as_secs();
+        *by_minute.entry(secs / 60).or_default() += 1;
+        let (key, n) = place(&received.event);
+        by_key.entry(key).or_default().push(n);
+    }
+    // A request that begins at the end of a minute may come in the next.
+    assert!(by_minute.values().all(|count| *count <= LIMIT + 1), "{by_minute:?}");
+    for (key, order) in by_key {
+        assert_eq!(order, (0..order.len()).collect::<Vec<_>>(), "{key}");
+    }
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_dead_or_outcomes_is_full_no_target_is_called_again_and_keys_wait() {
+    let up = Up::start().await;
+    let target = Target::start().await;
+    let client = up.client();
+    client.apply(json!([ordered(&target, json!({}))])).await;
+    // Some letter must be there for DEAD to be full.
+    target.script(PATH, [Answer::status(422), Answer::status(422), Answer::status(200)]);
+    publish(client, 1, 0..1).await;
+    eventually(SOON, "one dead letter", async || {
+        match client.messages("DEAD").await? {
+            1 => Ok(()),
+            other => Err(format!("{other}")),
+        }
+    })
+    .await;
+    let full = Bounded::at(client, "DEAD", 1).await;
+    publish(client, 1, 1..3).await;
+    target.wait_for(PATH, 2, SOON).await;
+    // Longer than the wait before it is filed again.
+    pause(Duration::from_secs(11)).await;
+    assert_eq!(sequence(&target), [0, 1], "its key waits until it is filed");
+    full.lift().await;
+    arrived(&target, 1, SOON).await;
+    assert_eq!(sequence(&target), [0, 1, 2]);
+    nothing_left(client, SOON).await;
+    let ledger = client.settled(SOON).await;
+    assert_eq!(
+        (&ledger["delivered"], &ledger["dead"]),
+        (&json!(1), &json!(2)),
+        "{ledger}"
+    );
+
+    let stored = client.messages("OUTCOMES").await.expect("OUTCOMES is there");
+    let full = Bounded::at(client, "OUTCOMES", stored).await;
+    publish(client, 3, 3..5).await;
+    target.wait_for(PATH, 4, SOON).await;
+    pause(Duration::from_secs(3)).await;
+    let before = target.count(PATH);
+    assert!(before <= 6, "at most one of each key before it is known: {before}");
+    full.lift().await;
+    arrived(&target, 1 + 6, SOON).await;
+    assert_eq!(target.repeats(PATH), 0, "nothing comes twice");
+    nothing_left(client, SOON).await;
+    let ledger = client.settled(SOON).await;
+    assert_eq!(ledger["delivered"], 7, "{ledger}");
     up.stop().await;
 }
 
@@ -355,10 +530,7 @@ async fn one_dies(more: Value) -> (Up, Target, Value) {
     let up = Up::start().await;
     let target = Target::start().await;
     let client = up.client();
-    target.script(
-        PATH,
-        [Answer::status(200), Answer::status(422), Answer::status(200)],
-    );
+    target.script(PATH, [Answer::status(200), Answer::status(422), Answer::status(200)]);
     client.apply(json!([ordered(&target, more)])).await;
     publish(client, 1, 0..4).await;
     let letter = eventually(SOON, "one dead letter", async || {
@@ -399,10 +571,12 @@ async fn a_dead_delivery_lets_those_behind_it_go_unless_it_is_to_hold_them() {
 async fn a_held_key_goes_on_with_the_replay_of_its_dead_letter_first() {
     let (up, target, letter) = one_dies(json!({ "order_on_dead": "hold" })).await;
     let client = up.client();
-    eventually(SOON, "the key waits", async || match client.messages("ORDERED").await? {
-        // The two behind it, and the state of the key.
-        3 => Ok(()),
-        other => Err(format!("{other}")),
+    eventually(SOON, "the key waits", async || {
+        match client.messages("ORDERED").await? {
+            // The two behind it, and the state of the key.
+            3 => Ok(()),
+            other => Err(format!("{other}")),
+        }
     })
     .await;
     pause(Duration::from_secs(1)).await;
@@ -422,9 +596,11 @@ async fn a_held_key_goes_on_with_the_replay_of_its_dead_letter_first() {
 async fn a_held_key_goes_on_when_its_dead_letter_is_discarded() {
     let (up, target, letter) = one_dies(json!({ "order_on_dead": "hold" })).await;
     let client = up.client();
-    eventually(SOON, "the key waits", async || match client.messages("ORDERED").await? {
-        3 => Ok(()),
-        other => Err(format!("{other}")),
+    eventually(SOON, "the key waits", async || {
+        match client.messages("ORDERED").await? {
+            3 => Ok(()),
+            other => Err(format!("{other}")),
+        }
     })
     .await;
     assert_eq!(sequence(&target), [0, 1], "nothing behind it goes");
@@ -452,10 +628,7 @@ async fn a_suspended_integration_comes_back_by_the_probe_of_one_key_and_keeps_th
     let client = up.client();
     client.apply(json!([ordered(&target, json!({}))])).await;
     // The first of the requests that follow says that the target is gone, and so does the first probe.
-    target.script(
-        PATH,
-        [Answer::status(410), Answer::status(410), Answer::status(200)],
-    );
+    target.script(PATH, [Answer::status(410), Answer::status(410), Answer::status(200)]);
     publish(client, 1, 0..1).await;
     eventually(SOON, "it is suspended", async || {
         let integration = client.integration("ordered").await;

@@ -11,7 +11,10 @@ const SOON: Duration = Duration::from_secs(60);
 
 async fn up_with(more: &[(&str, &str)]) -> Up {
     let mut all = settings();
-    all.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    all.extend(
+        more.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
     Up::start_with(all).await
 }
 
@@ -22,7 +25,8 @@ async fn flood(client: &Client, org: &str, count: usize) {
         let subject = format!("signalbox.in.{org}.tick");
         let headers = format!("ce-id: e{number}\r\n");
         let body = json!({ "n": number }).to_string();
-        raw.publish(number, subject.as_bytes(), headers.as_bytes(), body.as_bytes()).await;
+        raw.publish(number, subject.as_bytes(), headers.as_bytes(), body.as_bytes())
+            .await;
     }
     let fates = raw.fates(count).await;
     assert_eq!(fates.len(), count);
@@ -30,13 +34,17 @@ async fn flood(client: &Client, org: &str, count: usize) {
 
 fn list(count: usize, name: &str) -> Vec<u8> {
     let event = |number| json!({ "type": "tick", "id": format!("{name}-{number}") });
-    json!((0..count).map(event).collect::<Vec<Value>>()).to_string().into_bytes()
+    json!((0..count).map(event).collect::<Vec<Value>>())
+        .to_string()
+        .into_bytes()
 }
 
 async fn stored(client: &Client, count: u64) {
-    eventually(SOON, "all are stored", async || match client.messages("EVENTS").await? {
-        is if is == count => Ok(()),
-        other => Err(format!("{other} of {count} events")),
+    eventually(SOON, "all are stored", async || {
+        match client.messages("EVENTS").await? {
+            is if is == count => Ok(()),
+            other => Err(format!("{other} of {count} events")),
+        }
     })
     .await;
 }
@@ -48,12 +56,17 @@ async fn events_are_stored_in_the_order_in_which_ingest_has_them() {
     let client = up.client();
     flood(client, "acme", EVENTS).await;
     stored(client, EVENTS as u64).await;
-    let nats = async_nats::connect(client.nats_url()).await.expect("NATS takes a connection");
+    let nats = async_nats::connect(client.nats_url())
+        .await
+        .expect("NATS takes a connection");
     let jetstream = async_nats::jetstream::new(nats);
     let events = jetstream.get_stream("EVENTS").await.expect("EVENTS is there");
     let first = events.cached_info().state.first_sequence;
     for number in 0..EVENTS {
-        let message = events.get_raw_message(first + number as u64).await.expect("it is stored");
+        let message = events
+            .get_raw_message(first + number as u64)
+            .await
+            .expect("it is stored");
         let event: Event = wire::decode(&message.payload).expect("it is an event");
         assert_eq!(event.id, format!("e{number}"), "at place {number}");
     }
@@ -68,7 +81,9 @@ async fn over_its_quota_an_org_is_told_over_http_when_to_come_again_and_nothing_
     let began = Instant::now();
     let (mut taken, mut refused) = (0, 0);
     for number in 0..20 {
-        let answer = client.post_event("?org=acme", &[], list(20, &format!("l{number}"))).await;
+        let answer = client
+            .post_event("?org=acme", &[], list(20, &format!("l{number}")))
+            .await;
         if answer.status == 202 {
             taken += 20;
         } else {
@@ -83,7 +98,10 @@ async fn over_its_quota_an_org_is_told_over_http_when_to_come_again_and_nothing_
     let other = client.post_event("?org=other", &[], list(QUOTA, "other")).await;
     assert_eq!(other.status, 202, "{}", other.text());
     let long = client.post_event("?org=acme", &[], list(QUOTA + 1, "long")).await;
-    assert_eq!((long.problem(429).as_str(), long.header("retry-after")), ("quota_exceeded", ""));
+    assert_eq!(
+        (long.problem(429).as_str(), long.header("retry-after")),
+        ("quota_exceeded", "")
+    );
     stored(client, (taken + QUOTA) as u64).await;
     assert_eq!(client.dead_letters("?org=acme").await, Vec::<Value>::new());
     up.stop().await;
@@ -99,14 +117,25 @@ async fn over_its_quota_an_org_finds_its_inputs_over_nats_as_dead_letters_and_ca
     client.publish(Publish::to("signalbox.in.other.tick", "{}")).await;
     let dead = eventually(SOON, "each is an event or a dead letter", async || {
         let (events, dead) = (client.messages("EVENTS").await?, client.messages("DEAD").await?);
-        if events + dead == FLOOD as u64 + 1 { Ok(dead) } else { Err(format!("{events} events, {dead} dead letters")) }
+        if events + dead == FLOOD as u64 + 1 {
+            Ok(dead)
+        } else {
+            Err(format!("{events} events, {dead} dead letters"))
+        }
     })
     .await;
     assert!(dead >= FLOOD as u64 / 2, "{dead} of {FLOOD} were refused");
     let letters = client.dead_letters("?org=acme&limit=200").await;
     let letter = letters.first().expect("there are some");
-    assert_eq!((&letter["stage"], &letter["reason"]), (&json!("ingest"), &json!("rejected")), "{letter}");
-    assert_eq!(letter["message"], "org acme published more than its quota of 50 events a second");
+    assert_eq!(
+        (&letter["stage"], &letter["reason"]),
+        (&json!("ingest"), &json!("rejected")),
+        "{letter}"
+    );
+    assert_eq!(
+        letter["message"],
+        "org acme published more than its quota of 50 events a second"
+    );
     assert_eq!(client.dead_letters("?org=other").await, Vec::<Value>::new());
     // Faster than the quota: what an act sends in again is not refused again.
     let wanted = json!({ "filter": { "reason": "rejected" }, "rate": 500 });
@@ -135,7 +164,11 @@ async fn while_too_much_waits_for_an_org_it_publishes_nothing_and_others_do() {
     let one = || list(1, "again");
     eventually(SOON, "its publishing is refused", async || {
         let answer = client.post_event("", &[], one()).await;
-        if answer.status == 429 { Ok(()) } else { Err(answer.text()) }
+        if answer.status == 429 {
+            Ok(())
+        } else {
+            Err(answer.text())
+        }
     })
     .await;
     let answer = client.post_event("", &[], one()).await;
@@ -144,18 +177,30 @@ async fn while_too_much_waits_for_an_org_it_publishes_nothing_and_others_do() {
     client.post_event("?org=other", &[], one()).await.ok();
     client.publish(Publish::of("tick", &json!({})).id("over-nats")).await;
     let letter = eventually(SOON, "the input is a dead letter", async || {
-        client.dead_letters("").await.first().cloned().ok_or_else(|| "none".to_owned())
+        client
+            .dead_letters("")
+            .await
+            .first()
+            .cloned()
+            .ok_or_else(|| "none".to_owned())
     })
     .await;
     assert_eq!(letter["reason"], "rejected", "{letter}");
     let doctor = client.try_doctor().await.expect("the API answers");
     let findings = doctor["findings"].to_string();
     assert!(findings.contains("publishing of org default is refused"), "{findings}");
-    assert!(findings.contains("deliveries of integration default/held wait"), "{findings}");
+    assert!(
+        findings.contains("deliveries of integration default/held wait"),
+        "{findings}"
+    );
     client.resume("held").await;
     eventually(SOON, "it may publish again", async || {
         let answer = client.post_event("", &[], list(1, "after")).await;
-        if answer.status == 202 { Ok(()) } else { Err(answer.text()) }
+        if answer.status == 202 {
+            Ok(())
+        } else {
+            Err(answer.text())
+        }
     })
     .await;
     let ledger = client.settled(SOON).await;
@@ -191,25 +236,37 @@ async fn while_what_waits_fills_the_storage_nothing_is_accepted_and_nothing_take
         let mut random = vec![0_u8; 120_000];
         getrandom::fill(&mut random).expect("the system has random bytes");
         let text: String = random.iter().map(|byte| format!("{byte:x}")).collect();
-        client.publish(Publish::of("tick", &json!({ "text": text })).id(&format!("e-{taken}"))).await;
+        client
+            .publish(Publish::of("tick", &json!({ "text": text })).id(&format!("e-{taken}")))
+            .await;
         taken += 1;
     }
-    let answer = eventually(SOON, "publishing is refused", async || is_full().await.ok_or_else(String::new)).await;
+    let answer = eventually(SOON, "publishing is refused", async || {
+        is_full().await.ok_or_else(String::new)
+    })
+    .await;
     assert_eq!(answer.problem(503), "storage_full");
     assert_ne!(answer.header("retry-after"), "");
     let before = client.messages("EVENTS").await.expect("it can be asked");
     for number in 0..INPUTS {
-        client.publish(Publish::of("tick", &json!({})).id(&format!("waits-{number}"))).await;
+        client
+            .publish(Publish::of("tick", &json!({})).id(&format!("waits-{number}")))
+            .await;
     }
     let doctor = client.try_doctor().await.expect("the API answers");
-    assert!(doctor["findings"].to_string().contains("all publishing is refused"), "{doctor}");
+    assert!(
+        doctor["findings"].to_string().contains("all publishing is refused"),
+        "{doctor}"
+    );
     let waiting = client.messages("INGEST").await.expect("it can be asked");
     assert!(waiting >= INPUTS - 4, "{waiting} inputs wait");
     assert!(client.messages("EVENTS").await.expect("it can be asked") <= before + 4);
     client.resume("held").await;
-    eventually(SOON, "the inputs go on", async || match client.messages("INGEST").await? {
-        0 => Ok(()),
-        other => Err(format!("{other} wait")),
+    eventually(SOON, "the inputs go on", async || {
+        match client.messages("INGEST").await? {
+            0 => Ok(()),
+            other => Err(format!("{other} wait")),
+        }
     })
     .await;
     let ledger = client.settled(SOON).await;

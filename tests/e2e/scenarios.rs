@@ -68,7 +68,7 @@ async fn a_dead_and_a_hanging_neighbour_cost_no_delivery() {
 async fn what_is_parked_survives_a_restart_of_everything() {
     let found = holds("parked --integrations 20 --owed 400 --per-minute 120").await;
     assert_eq!(
-        (&found["parked"], &found["recovered"]["delivered"]),
+        (&found["deliveries"], &found["recovered"]["delivered"]),
         (&400.into(), &20.into())
     );
     assert_eq!(found["ledger"]["moving"], 380, "{found}");

@@ -108,6 +108,7 @@ fn entries_of_the_buckets_keep_their_bytes() {
     check("event-type-minimal", &samples::registered_minimal());
     check("idempotency", &samples::idempotency());
     check("idempotency-done", &samples::idempotency_done());
+    check("manifest", &samples::manifest());
     check("gate-open", &Gate::Open);
     check("gate-closed", &Gate::Closed);
 }

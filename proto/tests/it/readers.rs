@@ -58,6 +58,7 @@ fn fields_of_a_newer_version_are_skipped() {
     survives_more_fields(&samples::delivery_of_a_digest());
     survives_more_fields(&samples::integration_with_flow());
     survives_more_fields(&samples::state_of_a_limited_one());
+    survives_more_fields(&samples::manifest());
     survives_more_fields(&samples::mark());
     survives_more_fields(&samples::act());
 }

@@ -10,6 +10,7 @@ use signalbox_proto::{
     act::{Act, ActStatus, Ahead, DeadFilter, Did, EventFilter, Kind, Mark, Wait, WaitingFilter},
     dead::Input,
     delivery::{Note, StepDone, Suspends, Unfiled},
+    digest::Manifest,
     idempotency,
     integration::{self, Filter, Flow, OrderOnDead, RateLimit, Sealed, Status, Subscription},
     ledger::Final,
@@ -335,6 +336,18 @@ pub(crate) fn delivery_of_a_digest() -> Delivery {
         order_key: Some("ZF9NnSs-WajElo8lJ-FvjA".to_owned()),
         paid: Some(at(11)),
         ..delivery()
+    }
+}
+
+pub(crate) fn manifest() -> Manifest {
+    Manifest {
+        id: "dGhpc2lzYWRpZ2VzdGlkMA".to_owned(),
+        org: name("acme"),
+        integration: "0199c0de-0000-7000-8000-0000000000aa".to_owned(),
+        first: 17,
+        last: 400,
+        count: 100,
+        sent: true,
     }
 }
 

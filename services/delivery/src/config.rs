@@ -17,8 +17,8 @@ pub struct Config {
     pub bulk_max: usize,
     /// Requests that one worker has under way for one integration; 1 to 1,000.
     pub integration_in_flight_max: usize,
-    /// Requests that one worker has under way for one org to targets that do not answer quickly; 1 to 10,000.
-    pub org_in_flight_max: usize,
+    /// Of a hundred places of a lane, those that one org may have for targets that do not answer quickly; 1 to 100.
+    pub org_share_percent: usize,
     /// Requests that must have failed in a minute before an integration is left alone; 1 to 100,000.
     pub breaker_failures_min: u32,
     /// So many of a hundred answers must be failures before an integration is left alone; 1 to 100.
@@ -48,7 +48,7 @@ impl Config {
             self.integration_in_flight_max,
             1..=1_000,
         )?;
-        bound("delivery.org_in_flight_max", self.org_in_flight_max, 1..=10_000)?;
+        bound("delivery.org_share_percent", self.org_share_percent, 1..=100)?;
         bound("delivery.breaker_failures_min", self.breaker_failures_min, 1..=100_000)?;
         bound("delivery.breaker_failed_percent", self.breaker_failed_percent, 1..=100)?;
         bound("delivery.probe_first_s", self.probe_first_s, 1..=PROBE_LAST_SECS)?;
@@ -56,6 +56,11 @@ impl Config {
         bound("delivery.drain_ms", self.drain_ms, 0..=300_000)?;
         bound("delivery.memory_ms", self.memory_ms, 0..=600_000)?;
         Ok(())
+    }
+
+    /// Of each lane, the places that one org may have for targets that do not answer quickly.
+    pub(crate) fn org_max(&self) -> [usize; Lane::ALL.len()] {
+        Lane::ALL.map(|lane| (self.lane_max(lane) * self.org_share_percent).div_ceil(100))
     }
 
     /// Deliveries of a lane that one worker holds.

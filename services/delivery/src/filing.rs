@@ -266,11 +266,25 @@ pub(crate) async fn probe(broker: Broker, job: Job, state: State, now: Timestamp
     Ok(Done::of(Filed::Moved))
 }
 
+/// Whether an integration can be left alone for a while, and is not yet.
+pub(crate) fn may_rest(state: &State, now: Timestamp) -> bool {
+    state.phase == Phase::Draining && state.not_before.is_none_or(|until| until <= now)
+}
+
 /// Parks a delivery whose integration has no place for it in this worker, and holds the integration
-/// back. The state is told, so that what follows parks without asking.
-pub(crate) async fn shed(broker: Broker, job: Job, now: Timestamp) -> Result<Done, Error> {
-    let reason = "its target answers more slowly than deliveries come";
-    let state = broker.hold_back(&job.delivery.integration, reason, now).await?;
+/// back; until then nothing of it is taken out. The state is told, so that what follows parks without asking.
+pub(crate) async fn shed(broker: Broker, job: Job, until: Option<Timestamp>, now: Timestamp) -> Result<Done, Error> {
+    let id = &job.delivery.integration;
+    let state = match until {
+        None => {
+            let reason = "its target answers more slowly than deliveries come";
+            broker.hold_back(id, reason, now).await?
+        }
+        Some(until) => {
+            let reason = "targets of its org that do not answer take all places of the org";
+            broker.rest(id, until, reason, now).await?
+        }
+    };
     let done = park(broker, job, state.clone()).await?;
     Ok(Done {
         state: Some(state),

@@ -5,6 +5,7 @@ mod breaker;
 mod config;
 mod decide;
 mod filing;
+mod judge;
 mod limits;
 mod memory;
 mod notices;

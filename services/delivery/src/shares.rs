@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use signalbox_proto::Lane;
 use tokio::time::Instant;
 
 /// Requests in flight from which on slow integrations get a small share.
@@ -31,11 +32,14 @@ pub(crate) enum Place {
     None,
 }
 
+/// Something of each lane.
+type ByLane = [usize; Lane::ALL.len()];
+
 /// The integrations of one worker that have anything under way or waiting; `T` is a delivery.
 #[derive(Debug)]
 pub(crate) struct Shares<T> {
     in_flight_max: usize,
-    org_in_flight_max: usize,
+    org_max: ByLane,
     wait: Duration,
     slots: HashMap<String, Slot<T>>,
     orgs: HashMap<String, Org<T>>,
@@ -46,10 +50,10 @@ pub(crate) struct Shares<T> {
 #[derive(Debug)]
 struct Slot<T> {
     org: String,
-    in_flight: usize,
+    in_flight: ByLane,
     /// Those of them that count against the org's share.
-    unproven: usize,
-    waiting: VecDeque<(Instant, T)>,
+    unproven: ByLane,
+    waiting: VecDeque<(Instant, Lane, T)>,
     /// When its first request of this spell began.
     began: Instant,
     /// When it last answered quickly.
@@ -60,16 +64,17 @@ struct Slot<T> {
 #[derive(Debug)]
 struct Org<T> {
     /// Requests under way to targets that have not answered quickly of late.
-    unproven: usize,
+    unproven: ByLane,
     /// Deliveries that wait for the org's share and not for their integration's, with their integrations.
-    waiting: VecDeque<(Instant, String, T)>,
+    waiting: [VecDeque<(Instant, String, T)>; Lane::ALL.len()],
 }
 
 impl<T> Shares<T> {
-    pub(crate) fn new(in_flight_max: usize, org_in_flight_max: usize, wait: Duration) -> Self {
+    /// `org_max`: of each lane, the places that one org may have for targets that do not answer quickly.
+    pub(crate) fn new(in_flight_max: usize, org_max: ByLane, wait: Duration) -> Self {
         Self {
             in_flight_max,
-            org_in_flight_max,
+            org_max,
             wait,
             slots: HashMap::new(),
             orgs: HashMap::new(),
@@ -81,22 +86,22 @@ impl<T> Shares<T> {
     /// Takes a place for one more delivery, if there is one.
     ///
     /// Targets that have just answered quickly may use the whole worker, whoever's they are. All others of
-    /// an org share its places, so that many that hang leave places to other orgs.
-    pub(crate) fn enter(&mut self, integration: &str, org: &str, now: Instant) -> Place {
+    /// an org share its places in a lane, so that many that hang leave places to other orgs.
+    pub(crate) fn enter(&mut self, integration: &str, org: &str, lane: Lane, now: Instant) -> Place {
         let (in_flight_max, in_worker, wait) = (self.in_flight_max, self.in_flight, self.wait);
         let slot = self.slot(integration, org, now);
         let (quick, fresh) = slot.pace(wait, now);
         let most = slot.most(in_flight_max, in_worker, quick, fresh);
-        let (in_flight, waiting) = (slot.in_flight, slot.waiting.len());
+        let (in_flight, waiting) = (slot.under_way(), slot.waiting.len());
         if !quick {
             // It answered quickly when these began, and does not any more.
-            let more = in_flight - slot.unproven;
-            slot.unproven = in_flight;
-            let unproven = self.count_unproven(org, more);
+            let more = std::array::from_fn(|lane| slot.in_flight[lane] - slot.unproven[lane]);
+            slot.unproven = slot.in_flight;
+            let unproven = self.count_unproven(org, more)[lane as usize];
             let org_max = if in_flight == 0 {
-                self.org_first_max()
+                self.org_first_max(lane)
             } else {
-                self.org_in_flight_max
+                self.org_max[lane as usize]
             };
             if unproven >= org_max {
                 self.forget_idle(integration);
@@ -105,7 +110,7 @@ impl<T> Shares<T> {
             }
         }
         if in_flight < most {
-            self.begin(integration, org, !quick, now);
+            self.begin(integration, org, lane, !quick, now);
             return Place::Free;
         }
         // Any number may wait a moment for a quick target, a few for one that was quick before.
@@ -114,90 +119,102 @@ impl<T> Shares<T> {
     }
 
     /// Lets a delivery wait that was told [`Place::Soon`].
-    pub(crate) fn wait(&mut self, integration: &str, org: &str, delivery: T, now: Instant) {
+    pub(crate) fn wait(&mut self, integration: &str, org: &str, lane: Lane, delivery: T, now: Instant) {
         self.waiting += 1;
         match self.slots.get_mut(integration) {
             // Its own requests are under way: each that ends makes room.
-            Some(slot) if slot.in_flight > 0 => slot.waiting.push_back((now, delivery)),
+            Some(slot) if slot.under_way() > 0 => slot.waiting.push_back((now, lane, delivery)),
             _ => {
                 let org = self.orgs.entry(org.to_owned()).or_default();
-                org.waiting.push_back((now, integration.to_owned(), delivery));
+                org.waiting[lane as usize].push_back((now, integration.to_owned(), delivery));
             }
         }
     }
 
+    /// Whether an integration has any request under way.
+    pub(crate) fn is_served(&self, integration: &str) -> bool {
+        self.slots.get(integration).is_some_and(|slot| slot.under_way() > 0)
+    }
+
     /// A request of an integration ended: its place goes to the delivery that waits longest, of the same
     /// integration or else of the same org.
-    pub(crate) fn leave(&mut self, integration: &str, took: Duration, now: Instant) -> Option<T> {
+    pub(crate) fn leave(&mut self, integration: &str, lane: Lane, took: Duration, now: Instant) -> Option<T> {
         let slot = self.slots.get_mut(integration)?;
-        let mut proven = 0;
-        if took < QUICK {
+        let at = lane as usize;
+        slot.in_flight[at] = slot.in_flight[at].saturating_sub(1);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let quick = took < QUICK;
+        let proven = if quick {
             slot.quick = Some(now);
-            proven = std::mem::take(&mut slot.unproven);
-        }
-        let next = slot.waiting.pop_front();
-        if next.is_none() {
-            slot.in_flight = slot.in_flight.saturating_sub(1);
-            self.in_flight = self.in_flight.saturating_sub(1);
-            proven += slot.unproven.saturating_sub(slot.in_flight);
-            slot.unproven = slot.unproven.min(slot.in_flight);
-        }
-        if proven > 0
-            && let Some(org) = self.orgs.get_mut(&slot.org)
-        {
-            org.unproven -= proven;
-        }
-        if let Some((_, next)) = next {
-            self.waiting -= 1;
-            return Some(next);
+            std::mem::take(&mut slot.unproven)
+        } else {
+            let mut ended = ByLane::default();
+            ended[at] = slot.unproven[at].saturating_sub(slot.in_flight[at]);
+            slot.unproven[at] -= ended[at];
+            ended
+        };
+        if let Some(org) = self.orgs.get_mut(&slot.org) {
+            for (count, proven) in org.unproven.iter_mut().zip(proven) {
+                *count -= proven;
+            }
         }
         let org = slot.org.clone();
+        if let Some((_, lane, next)) = slot.waiting.pop_front() {
+            self.waiting -= 1;
+            self.begin(integration, &org, lane, !quick, now);
+            return Some(next);
+        }
         self.forget_idle(integration);
-        self.next_of(&org, now)
+        self.next_of(&org, lane, now)
     }
 
     /// The delivery that waits longest for the share of its org, if that has a place.
-    fn next_of(&mut self, org: &str, now: Instant) -> Option<T> {
-        let org_max = self.org_first_max();
+    fn next_of(&mut self, org: &str, lane: Lane, now: Instant) -> Option<T> {
+        let org_max = self.org_first_max(lane);
         let share = self.orgs.get_mut(org)?;
-        if share.unproven >= org_max {
+        if share.unproven[lane as usize] >= org_max {
             return None;
         }
-        let Some((_, integration, delivery)) = share.waiting.pop_front() else {
-            if share.unproven == 0 {
+        let Some((_, integration, delivery)) = share.waiting[lane as usize].pop_front() else {
+            if share.is_idle() {
                 self.orgs.remove(org);
             }
             return None;
         };
         self.waiting -= 1;
-        self.begin(&integration, org, true, now);
+        self.begin(&integration, org, lane, true, now);
         Some(delivery)
     }
 
     /// The share of an org for integrations that have nothing under way: a half more, so that those of its
     /// targets that hang leave places also to its others.
-    fn org_first_max(&self) -> usize {
-        self.org_in_flight_max + self.org_in_flight_max / 2
+    fn org_first_max(&self, lane: Lane) -> usize {
+        let org_max = self.org_max[lane as usize];
+        org_max + org_max / 2
     }
 
     /// Counts one more request.
-    fn begin(&mut self, integration: &str, org: &str, unproven: bool, now: Instant) {
+    fn begin(&mut self, integration: &str, org: &str, lane: Lane, unproven: bool, now: Instant) {
         let slot = self.slot(integration, org, now);
-        slot.in_flight += 1;
-        slot.unproven += usize::from(unproven);
+        slot.in_flight[lane as usize] += 1;
+        slot.unproven[lane as usize] += usize::from(unproven);
         self.in_flight += 1;
         if unproven {
-            self.count_unproven(org, 1);
+            let mut one = ByLane::default();
+            one[lane as usize] = 1;
+            self.count_unproven(org, one);
         }
     }
 
     /// Counts more requests against the share of an org; how many there are then.
-    fn count_unproven(&mut self, org: &str, more: usize) -> usize {
+    fn count_unproven(&mut self, org: &str, more: ByLane) -> ByLane {
         if let Some(share) = self.orgs.get_mut(org) {
-            share.unproven += more;
+            for (count, more) in share.unproven.iter_mut().zip(more) {
+                *count += more;
+            }
             return share.unproven;
         }
-        if more > 0 {
+        if more != ByLane::default() {
             let first = Org {
                 unproven: more,
                 ..Org::default()
@@ -211,8 +228,8 @@ impl<T> Shares<T> {
         if !self.slots.contains_key(integration) {
             let slot = Slot {
                 org: org.to_owned(),
-                in_flight: 0,
-                unproven: 0,
+                in_flight: ByLane::default(),
+                unproven: ByLane::default(),
                 waiting: VecDeque::new(),
                 began: now,
                 quick: None,
@@ -224,7 +241,7 @@ impl<T> Shares<T> {
 
     /// An integration without anything under way or waiting takes no memory.
     fn forget_idle(&mut self, integration: &str) {
-        let idle = |slot: &Slot<T>| slot.in_flight == 0 && slot.waiting.is_empty();
+        let idle = |slot: &Slot<T>| slot.under_way() == 0 && slot.waiting.is_empty();
         if self.slots.get(integration).is_some_and(idle) {
             self.slots.remove(integration);
         }
@@ -236,16 +253,16 @@ impl<T> Shares<T> {
         if self.waiting > 0 {
             let late = |since: &Instant| now.duration_since(*since) >= self.wait;
             for slot in self.slots.values_mut() {
-                while slot.waiting.front().is_some_and(|(since, _)| late(since)) {
-                    overdue.extend(slot.waiting.pop_front().map(|(_, delivery)| delivery));
+                while slot.waiting.front().is_some_and(|(since, ..)| late(since)) {
+                    overdue.extend(slot.waiting.pop_front().map(|(.., delivery)| delivery));
                 }
             }
-            for org in self.orgs.values_mut() {
-                while org.waiting.front().is_some_and(|(since, ..)| late(since)) {
-                    overdue.extend(org.waiting.pop_front().map(|(.., delivery)| delivery));
+            for waiting in self.orgs.values_mut().flat_map(|org| &mut org.waiting) {
+                while waiting.front().is_some_and(|(since, ..)| late(since)) {
+                    overdue.extend(waiting.pop_front().map(|(.., delivery)| delivery));
                 }
             }
-            self.orgs.retain(|_, org| org.unproven > 0 || !org.waiting.is_empty());
+            self.orgs.retain(|_, org| !org.is_idle());
             self.waiting -= overdue.len();
         }
         overdue
@@ -255,10 +272,10 @@ impl<T> Shares<T> {
     pub(crate) fn drain(&mut self) -> Vec<T> {
         self.waiting = 0;
         let of_slots = self.slots.values_mut().flat_map(|slot| slot.waiting.drain(..));
-        let of_orgs = self.orgs.values_mut().flat_map(|org| org.waiting.drain(..));
+        let lines = self.orgs.values_mut().flat_map(|org| &mut org.waiting);
         of_slots
-            .map(|(_, delivery)| delivery)
-            .chain(of_orgs.map(|(.., delivery)| delivery))
+            .map(|(.., delivery)| delivery)
+            .chain(lines.flat_map(|line| line.drain(..)).map(|(.., delivery)| delivery))
             .collect()
     }
 
@@ -269,6 +286,10 @@ impl<T> Shares<T> {
 }
 
 impl<T> Slot<T> {
+    fn under_way(&self) -> usize {
+        self.in_flight.iter().sum()
+    }
+
     /// Whether it answers quickly, and whether it has not shown yet how it does.
     fn pace(&self, wait: Duration, now: Instant) -> (bool, bool) {
         let quick = self.quick.is_some_and(|at| now.duration_since(at) < wait);
@@ -287,11 +308,17 @@ impl<T> Slot<T> {
     }
 }
 
+impl<T> Org<T> {
+    fn is_idle(&self) -> bool {
+        self.unproven == ByLane::default() && self.waiting.iter().all(VecDeque::is_empty)
+    }
+}
+
 impl<T> Default for Org<T> {
     fn default() -> Self {
         Self {
-            unproven: 0,
-            waiting: VecDeque::new(),
+            unproven: ByLane::default(),
+            waiting: std::array::from_fn(|_| VecDeque::new()),
         }
     }
 }

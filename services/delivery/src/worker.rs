@@ -34,21 +34,21 @@ use tokio::time::Instant;
 use crate::{
     Config, Error,
     attempt::{self, Attempted},
-    breaker::{self, Breaker},
     decide::{self, Admission},
     filing::{self, Done, Filed, Job},
     memory::{HopDigest, Known as KnownHop, Memory},
-    notices::{self, Notices},
+    judge::Judge,
+    notices,
     report::Attempts,
     shares::{Place, Shares},
-    streak::Streaks,
     targets::Targets,
 };
 
 /// The wait of what could not begin for a reason of ours.
 const OWN_RETRY: Duration = Duration::from_secs(2);
-/// Retries after which the owner hears that deliveries fail.
-const FAILING_RETRIES: u32 = 3;
+
+/// How long an integration rests that finds no place because of others of its org.
+const ORG_REST: Duration = Duration::from_secs(5);
 
 /// The mark of a record that no message waits for.
 const NO_MARK: u64 = u64::MAX;
@@ -96,9 +96,7 @@ pub(crate) struct Worker {
     shares: Shares<u64>,
     tokens: limits::Tokens,
     jobs: HashMap<u64, Job>,
-    streaks: Streaks,
-    breaker: Breaker,
-    notices: Notices,
+    judge: Judge,
     memory: Memory,
     held: HashMap<u64, Held>,
     in_lane: [usize; Lane::ALL.len()],
@@ -129,6 +127,7 @@ impl Worker {
         targets: Targets,
     ) -> Self {
         let attempts = Attempts::new(&process, &provider);
+        let judge = Judge::new(&config);
         let metrics = Metrics {
             parked: process
                 .metrics
@@ -143,16 +142,12 @@ impl Worker {
                 )
                 .with([provider.as_str()]),
         };
-        let breaker = breaker::Limits {
-            failures_min: config.breaker_failures_min,
-            failed_percent: config.breaker_failed_percent,
-        };
         Self {
             stream: subjects::deliver_stream(&provider),
             targets,
             shares: Shares::new(
                 config.integration_in_flight_max,
-                config.org_in_flight_max,
+                config.org_max(),
                 Duration::from_millis(config.place_wait_ms),
             ),
             memory: Memory::new(Duration::from_millis(config.memory_ms)),
@@ -163,9 +158,7 @@ impl Worker {
             client,
             provider,
             jobs: HashMap::new(),
-            streaks: Streaks::new(),
-            breaker: Breaker::new(breaker),
-            notices: Notices::default(),
+            judge,
             held: HashMap::new(),
             in_lane: [0; Lane::ALL.len()],
             next_key: 0,
@@ -386,6 +379,7 @@ impl Worker {
             );
             return self.file(key, &integration, filing::wait_for_integration(broker, delivery, now));
         };
+        let (org, lane) = (delivery.org.as_str(), self.lane_of(key));
         let job = Job {
             delivery: delivery.clone(),
             known,
@@ -394,7 +388,7 @@ impl Worker {
             Admission::End(reason, why) => {
                 let notice = match reason {
                     DeadReason::Discarded => None,
-                    _ => self.notice(notices::Kind::Dead, &job, why, now),
+                    _ => self.judge.notice(notices::Kind::Dead, &job, why, now),
                 };
                 self.file(
                     key,
@@ -413,7 +407,7 @@ impl Worker {
                     let notice = if delivery.probe {
                         None
                     } else {
-                        self.notice(notices::Kind::Suspended, &job, &reason, now)
+                        self.judge.notice(notices::Kind::Suspended, &job, &reason, now)
                     };
                     self.file(
                         key,
@@ -422,20 +416,21 @@ impl Worker {
                     );
                 }
                 Ok(_) if job.lacks_token(now) => self.wait_for_token(key, job),
-                Ok(_) => match self
-                    .shares
-                    .enter(&integration, delivery.org.as_str(), Instant::now())
-                {
+                Ok(_) => match self.shares.enter(&integration, org, lane, Instant::now()) {
                     Place::Free => self.send(key, job),
                     Place::Soon => {
-                        self.shares
-                            .wait(&integration, delivery.org.as_str(), key, Instant::now());
+                        self.shares.wait(&integration, org, lane, key, Instant::now());
                         self.jobs.insert(key, job);
                     }
                     Place::None => self.shed(key, job, now),
                 },
             },
         }
+    }
+
+    /// The lane that a message came in by.
+    fn lane_of(&self, key: u64) -> Lane {
+        self.held.get(&key).map_or(Lane::Live, |held| held.lane)
     }
 
     fn send(&mut self, key: u64, job: Job) {
@@ -466,13 +461,18 @@ impl Worker {
         self.metrics.shed.inc();
         let integration = job.delivery.integration.clone();
         let broker = self.broker.clone();
-        if let Some(state) = self.targets.state(&integration).cloned() {
+        // Where it has no request under way, it is the others of its org that leave no place: nothing is taken out
+        // for a while, as it would only come back.
+        let until = (!self.shares.is_served(&integration)).then(|| now + ORG_REST);
+        let known = self.targets.state(&integration);
+        let held = known.filter(|state| until.is_none() || !filing::may_rest(state, now));
+        if let Some(state) = held.cloned() {
             self.file(key, &integration, filing::park(broker, job, state));
         } else if let Some(waiting) = self.shedding.get_mut(&integration) {
             waiting.push((key, job));
         } else {
             self.shedding.insert(integration.clone(), Vec::new());
-            self.file(key, &integration, filing::shed(broker, job, now));
+            self.file(key, &integration, filing::shed(broker, job, until, now));
         }
     }
 
@@ -481,17 +481,6 @@ impl Worker {
         for (key, job) in self.shedding.remove(integration).unwrap_or_default() {
             self.shed(key, job, Timestamp::now());
         }
-    }
-
-    fn notice(
-        &mut self,
-        kind: notices::Kind,
-        job: &Job,
-        reason: &str,
-        now: Timestamp,
-    ) -> Option<signalbox_proto::Event> {
-        self.notices
-            .make(kind, &job.delivery, job.known.integration.name.as_str(), reason, now)
     }
 
     fn file(

@@ -60,9 +60,16 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Quota { org, per_second } => {
-                write!(f, "org {org} published more than its quota of {per_second} events a second")
+                write!(
+                    f,
+                    "org {org} published more than its quota of {per_second} events a second"
+                )
             }
-            Self::List { org, events, per_second } => write!(
+            Self::List {
+                org,
+                events,
+                per_second,
+            } => write!(
                 f,
                 "a list of {events} events is more than the quota of org {org}, {per_second} events a second: send \
                  lists of at most {per_second} events"
@@ -199,6 +206,36 @@ impl Admission {
         Err(refusal)
     }
 
+    /// Whether an input need not even be read, as nothing of its org may go on now. It saves a flood's inputs what
+    /// reading costs, and the others the wait for it.
+    pub(crate) fn refuse_unread(&self, org: &Name) -> Option<Refusal> {
+        let (over, refusals_full) = self
+            .with_marks(|marks| (marks.orgs.get(org).copied(), marks.refusals_full))
+            .unwrap_or_default();
+        if refusals_full {
+            return None;
+        }
+        let per_second = self.shared.per_second;
+        let refusal = match over {
+            Some(over) => Refusal::Waiting { org: org.clone(), over },
+            None if per_second > 0 => {
+                let orgs = self.shared.orgs.lock().expect("no holder of the lock panics");
+                // One that is locked asks for more just now.
+                let leased = orgs.get(org)?.0.try_lock().ok()?;
+                if !leased.tokens.is_used_up(per_second.into(), Timestamp::now().millis()) {
+                    return None;
+                }
+                Refusal::Quota {
+                    org: org.clone(),
+                    per_second,
+                }
+            }
+            None => return None,
+        };
+        self.count(&refusal, 1);
+        Some(refusal)
+    }
+
     fn count(&self, refusal: &Refusal, events: usize) {
         let events = u64::try_from(events).unwrap_or(u64::MAX);
         self.shared.refused.with([refusal.word()]).inc_by(events);
@@ -218,22 +255,36 @@ impl Admission {
         if per_second == 0 {
             return Ok(());
         }
-        let refusal = |org: &Name| Refusal::Quota { org: org.clone(), per_second };
+        let refusal = |org: &Name| Refusal::Quota {
+            org: org.clone(),
+            per_second,
+        };
         let asked = u32::try_from(events).unwrap_or(u32::MAX);
         if asked > per_second {
-            return Err(Refusal::List { org: org.clone(), events, per_second });
+            return Err(Refusal::List {
+                org: org.clone(),
+                events,
+                per_second,
+            });
         }
         let leased = self.shared.leased(org);
         let mut leased = leased.0.lock().await;
         leased.used = Instant::now();
         loop {
-            let now_ms = Timestamp::now().nanos() / 1_000_000;
+            let now_ms = Timestamp::now().millis();
             match leased.tokens.take(asked.into(), per_second.into(), now_ms) {
                 Take::Taken => return Ok(()),
                 Take::Refused => return Err(refusal(org)),
+                Take::Begin { before } => {
+                    let taken = self.shared.count(org, &mut leased, before, 0).await;
+                    leased.tokens.begin(before, taken, per_second.into());
+                }
                 Take::Ask { second, count } => {
                     let sum = self.shared.count(org, &mut leased, second, count).await;
-                    leased.tokens.answered(second, count, sum, per_second.into());
+                    let back = leased.tokens.answered(count, sum, per_second.into(), now_ms);
+                    if back > 0 {
+                        self.shared.count(org, &mut leased, second, -back).await;
+                    }
                 }
             }
         }
@@ -259,7 +310,12 @@ impl Shared {
         }
         let known = match self.broker.get::<Act>(subjects::STATE, &subjects::act_key(id)).await {
             Ok(Some(entry)) => {
-                let Act { kind, status, updated_at, .. } = entry.value;
+                let Act {
+                    kind,
+                    status,
+                    updated_at,
+                    ..
+                } = entry.value;
                 let is_recent = status == ActStatus::Running || Timestamp::now().since(updated_at) < ACT_KNOWN;
                 matches!(kind, Kind::Replay { .. }) && is_recent
             }
@@ -304,8 +360,15 @@ impl Shared {
             }
         }
         let (counted_second, counted) = leased.counted;
-        let sum = if counted_second == second { counted + count } else { count };
-        leased.counted = (second, sum);
+        let sum = if counted_second == second {
+            counted + count
+        } else {
+            count
+        };
+        // The second before is only asked about.
+        if count != 0 {
+            leased.counted = (second, sum);
+        }
         sum
     }
 }

@@ -33,7 +33,12 @@ pub(crate) fn element_headers(mut headers: Vec<(String, String)>) -> Vec<(String
 /// Keeps an input as a dead letter. Its id is made of its place: filed again, it is still one.
 pub(crate) async fn file(broker: &Broker, original: Original, reason: DeadReason, why: &str) -> Result<Ack, Error> {
     let subject = subjects::given_input(&original.subject);
-    tracing::info!(nats.subject = %subject, reason = %why, "an input is no event; it is kept as a dead letter");
+    if reason == DeadReason::Rejected {
+        // A flood's: metrics count them, and a line for each would be a flood as well.
+        tracing::debug!(nats.subject = %subject, reason = %why, "an input is refused; it is kept as a dead letter");
+    } else {
+        tracing::info!(nats.subject = %subject, reason = %why, "an input is no event; it is kept as a dead letter");
+    }
     let org = org(&subject);
     let input = Input {
         subject,
@@ -55,7 +60,7 @@ pub(crate) fn id(incarnation: Timestamp, seq: u64, index: Option<usize>, reason:
 }
 
 /// The tenant that a subject names, whatever is wrong with the type behind it.
-fn org(given: &str) -> Option<Name> {
+pub(crate) fn org(given: &str) -> Option<Name> {
     given
         .strip_prefix(subjects::INPUT_PREFIX)?
         .split('.')

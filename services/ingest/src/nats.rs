@@ -139,12 +139,17 @@ impl Partition {
             marks.mark_unchanged();
             let is_full = self.admission.is_storage_full();
             if is_full {
-                self.health.not_ready("what waits fills the storage: inputs wait in INGEST");
+                self.health
+                    .not_ready("what waits fills the storage: inputs wait in INGEST");
             } else if was_full {
                 self.health.ready();
             }
             was_full = is_full;
-            let wanted = if *swept.borrow_and_update() && !is_full { room } else { 0 };
+            let wanted = if *swept.borrow_and_update() && !is_full {
+                room
+            } else {
+                0
+            };
             tokio::select! {
                 biased;
                 () = self.process.shutdown.requested() => break,
@@ -192,6 +197,16 @@ impl Partition {
 
     /// Reads an input. What holds events waits for its turn, in order; what holds none is a dead letter.
     fn take(&self, hands: &mut Hands, message: Message) {
+        if message.place.delivered <= 1
+            && message.header(act::HEADER).is_none()
+            && let Some(org) = letter::org(&subjects::given_input(&message.subject))
+            && let Some(refusal) = self.admission.refuse_unread(&org)
+        {
+            hands
+                .held
+                .push(self.bury(message, DeadReason::Rejected, refusal.to_string()));
+            return;
+        }
         match self.reader.read(&message) {
             Ok(read) => hands.beginning.push(message, read),
             Err(rejection) => hands
@@ -202,6 +217,7 @@ impl Partition {
 
     /// Begins the hop of an input to EVENTS: written, not answered. What comes again has lost its place in the order;
     /// of a batch that does, it is first looked up what is stored, for which no other waits.
+    #[expect(clippy::async_yields_async, reason = "what has begun is waited for beside the others")]
     fn begin(&self, message: Message, read: Read) -> impl Future<Output = Held> + Send + use<> {
         let (broker, reader, admission) = (self.broker.clone(), self.reader.clone(), self.admission.clone());
         let settling = |batch| batch::Settling {

@@ -1,25 +1,32 @@
 //! How many events an org may publish in a second, over all processes of ingest.
 //!
-//! Pure. Each second of the clock has one counter for an org, which all processes add to. A process takes a few events
-//! at a time from it, a *lease*, so that not each event costs a round trip: the faster an org publishes, the more,
-//! up to a tenth of a second's worth. What is left of a lease is good for one more second. So an org gets its quota in
-//! each second of the clock and never more than one lease a process beyond; a burst is a second's worth.
+//! Pure. The quota is a bucket: it holds a second's worth, fills evenly, and each event takes one out. Each second of
+//! the clock has one counter for an org, which all processes add to; with what a second began with and the part of it
+//! that has passed, the counter says what is left. A process takes a few events at a time, a *lease*, so that not each
+//! event costs a round trip: the faster an org publishes, the more, up to a tenth of a second's worth. What is left of a
+//! lease is good for one more second.
+//!
+//! So a burst is a second's worth, an org that always publishes too much gets its quota evenly, and no process lets
+//! more than one lease through beyond. Evenly, because what is let through at once is in the way of other orgs.
 
 /// Leases in a second that is used at full rate.
 const LEASES: i64 = 10;
 /// A lease used up faster than this doubles, in milliseconds.
-const QUICK_MS: i64 = 1_000 / LEASES;
+const QUICK_MS: i64 = SECOND_MS / LEASES;
 /// A lease that lasts longer than this halves, in milliseconds.
 const SLOW_MS: i64 = 5 * QUICK_MS;
+const SECOND_MS: i64 = 1_000;
 
-/// What a process holds for one org.
+/// What a process holds for one org, and what it knows of the bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tokens {
-    /// The second that the newest lease was taken from.
+    /// The second that all of this is about.
     second: i64,
     held: i64,
-    /// Whether that second is used up.
-    closed: bool,
+    /// What was in the bucket when the second began; less than nothing where too much was taken before.
+    began: i64,
+    /// What the counter of the second said last.
+    taken: i64,
     lease: i64,
     leased_ms: i64,
 }
@@ -29,8 +36,18 @@ pub(crate) struct Tokens {
 pub(crate) enum Take {
     /// They may go.
     Taken,
-    /// This many have to be asked for, of this second.
-    Ask { second: i64, count: i64 },
+    /// First the counter of the second before has to be read.
+    Begin {
+        /// That second.
+        before: i64,
+    },
+    /// This many have to be added to the counter of this second.
+    Ask {
+        /// The second.
+        second: i64,
+        /// How many.
+        count: i64,
+    },
     /// They may not.
     Refused,
 }
@@ -38,39 +55,66 @@ pub(crate) enum Take {
 impl Tokens {
     /// Takes what events need, all or none. `now_ms` is the time since 1970.
     pub(crate) fn take(&mut self, events: i64, per_second: i64, now_ms: i64) -> Take {
-        let second = now_ms.div_euclid(1_000);
+        let second = now_ms.div_euclid(SECOND_MS);
         if second != self.second {
-            // Clocks may be set back: a second that is not the next is as old as any.
-            let next = second == self.second + 1;
-            self.held = if next { self.held.min(self.lease) } else { 0 };
-            self.closed = false;
-            self.second = second;
+            return Take::Begin { before: second - 1 };
         }
         if self.held >= events {
             self.held -= events;
             return Take::Taken;
         }
-        if self.closed {
-            return Take::Refused;
-        }
-        self.lease = match now_ms - self.leased_ms {
+        let lease = match now_ms - self.leased_ms {
             ..QUICK_MS => self.lease * 2,
             SLOW_MS.. => self.lease / 2,
             _ => self.lease,
+        };
+        let lease = lease.clamp(1, (per_second / LEASES).max(1));
+        let count = (events - self.held).max(lease);
+        // An org at its limit waits for a whole lease: asking for each event as it comes would be a round trip each.
+        if self.left(per_second, now_ms) < count {
+            return Take::Refused;
         }
-        .clamp(1, (per_second / LEASES).max(1));
-        self.leased_ms = now_ms;
-        let count = (events - self.held).max(self.lease);
+        (self.lease, self.leased_ms) = (lease, now_ms);
         Take::Ask { second, count }
     }
 
-    /// Takes in what was asked for: `sum` is what the counter says with it.
-    pub(crate) fn answered(&mut self, second: i64, count: i64, sum: i64, per_second: i64) {
-        let granted = (per_second - (sum - count)).clamp(0, count);
+    /// Begins a second: `taken` is what the counter of the one before says.
+    pub(crate) fn begin(&mut self, before: i64, taken: i64, per_second: i64) {
+        let second = before + 1;
+        let follows = before == self.second;
+        // Whoever has not followed it takes the bucket for empty a second ago: that errs to the safe side.
+        self.began = if follows {
+            (self.began + per_second - taken).clamp(-per_second, per_second)
+        } else {
+            (per_second - taken).clamp(0, per_second)
+        };
+        // Clocks may be set back: a second that is not the next is as old as any.
+        self.held = if follows { self.held.min(self.lease) } else { 0 };
+        self.taken = 0;
+        self.second = second;
+    }
+
+    /// Takes in what was asked for: `sum` is what the counter says with it. Returns how many of them have to be taken
+    /// back, as there were not so many left.
+    pub(crate) fn answered(&mut self, count: i64, sum: i64, per_second: i64, now_ms: i64) -> i64 {
+        self.taken = sum - count;
+        let granted = self.left(per_second, now_ms).clamp(0, count);
         self.held += granted;
-        if second == self.second && granted < count {
-            self.closed = true;
-        }
+        self.taken += granted;
+        count - granted
+    }
+
+    /// Whether nothing may go just now.
+    pub(crate) fn is_used_up(&self, per_second: i64, now_ms: i64) -> bool {
+        self.second == now_ms.div_euclid(SECOND_MS)
+            && self.held == 0
+            && self.left(per_second, now_ms) < self.lease.max(1)
+    }
+
+    /// What is in the bucket, as far as it is known.
+    fn left(&self, per_second: i64, now_ms: i64) -> i64 {
+        let passed_ms = (now_ms - self.second * SECOND_MS).clamp(0, SECOND_MS);
+        self.began + per_second * passed_ms / SECOND_MS - self.taken
     }
 }
 

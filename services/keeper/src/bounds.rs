@@ -28,7 +28,11 @@ const HOLDS_SECS: u64 = 60;
 
 /// Whether something is above its mark, where it was or was not before. A mark of 0 is none.
 fn over(is: u64, mark: u64, was: bool) -> Option<Over> {
-    let from = if was { mark / 100 * RELIEVED_PERCENT + mark % 100 * RELIEVED_PERCENT / 100 } else { mark };
+    let from = if was {
+        mark / 100 * RELIEVED_PERCENT + mark % 100 * RELIEVED_PERCENT / 100
+    } else {
+        mark
+    };
     (mark > 0 && is > from).then_some(Over { is, mark })
 }
 
@@ -38,7 +42,10 @@ pub(crate) fn judge(before: &Marks, waiting: &[Waiting], budget: &Budget, config
     let mut integrations = Vec::new();
     for one in waiting {
         *orgs.entry(&one.org).or_default() += one.total();
-        let was = before.integrations.iter().any(|crowded| crowded.integration == one.integration);
+        let was = before
+            .integrations
+            .iter()
+            .any(|crowded| crowded.integration == one.integration);
         if let Some(over) = over(one.total(), config.waiting_integration_max, was) {
             integrations.push(Crowded {
                 org: one.org.clone(),
@@ -120,7 +127,12 @@ impl History {
 
     /// Bytes a second since the oldest look that knows it.
     fn growth(&self, share: &Share, now: Timestamp) -> i64 {
-        let of = |found: &[(String, u64)]| found.iter().find(|(name, _)| *name == share.name).map(|(_, bytes)| *bytes);
+        let of = |found: &[(String, u64)]| {
+            found
+                .iter()
+                .find(|(name, _)| *name == share.name)
+                .map(|(_, bytes)| *bytes)
+        };
         let first = self.0.iter().find_map(|(at, found)| Some((*at, of(found)?)));
         let Some((at, bytes)) = first.filter(|(at, _)| now.since(*at) >= Duration::from_secs(1)) else {
             return 0;
@@ -133,7 +145,10 @@ impl History {
 
 fn full_in(share: &Share) -> Option<u64> {
     let growth = u64::try_from(share.growth).ok().filter(|growth| *growth > 0)?;
-    let left = share.share_bytes.checked_sub(share.bytes).filter(|_| share.share_bytes > 0)?;
+    let left = share
+        .share_bytes
+        .checked_sub(share.bytes)
+        .filter(|_| share.share_bytes > 0)?;
     Some(left / growth)
 }
 

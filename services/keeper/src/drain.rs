@@ -8,6 +8,7 @@
 //! acknowledged comes again first. What has a pace of its own, a rate limit above all, is drained without
 //! one ([`paced`]), however many there are. What its target asked to leave alone waits for that time.
 
+pub(crate) mod hand;
 mod ordered;
 mod paced;
 mod turns;
@@ -46,6 +47,8 @@ const PULL_WAIT: Duration = Duration::from_millis(250);
 /// Publishes under way at most before their acknowledgements are awaited, and how long they gather.
 const RECEIPTS_MAX: usize = 256;
 const RECEIPTS_AGE: Duration = Duration::from_secs(1);
+/// What may be left in the lanes of one whose deliveries go live again, whether it is taken or not.
+const LEFT_MAX: u64 = 4;
 /// A schedule that is due within this time is left to fire.
 const FIRES_SOON: Duration = Duration::from_secs(2);
 /// Why a delivery that is too old is not taken out.
@@ -186,6 +189,7 @@ async fn take_turn(
     let mut window = Window::new();
     let mut pause = LOOK_FIRST;
     let mut taken = 0_u64;
+    let mut left = None;
     release_probes(keeper, integration, begun.drop_before).await?;
     loop {
         if is_held(keeper, id) {
@@ -204,7 +208,12 @@ async fn take_turn(
         let parked = broker.in_parked(&integration.org, id).await?;
         let mut moved = 0;
         if parked == 0 {
-            if !ordered::is_left(keeper, integration, &state).await?
+            let there = broker.in_lanes(&integration.provider, id).await?;
+            // A target that takes nothing of what is in its lanes would be held back again at once.
+            let takes = there <= LEFT_MAX || left.is_some_and(|left| left != there);
+            left = Some(there);
+            if takes
+                && !ordered::is_left(keeper, integration, &state).await?
                 && broker.open(&integration.org, id, Timestamp::now()).await?.is_some()
             {
                 tracing::info!(integration.id = id, taken, "drained; deliveries go live again");

@@ -117,7 +117,11 @@ fn tell(before: &Marks, now: &Marks) {
         tracing::info!(org = %org, "less waits for an org again: it may publish");
     }
     let knows = |marks: &Marks, id: &str| marks.integrations.iter().any(|crowded| crowded.integration == id);
-    for crowded in now.integrations.iter().filter(|crowded| !knows(before, &crowded.integration)) {
+    for crowded in now
+        .integrations
+        .iter()
+        .filter(|crowded| !knows(before, &crowded.integration))
+    {
         tracing::warn!(
             org = %crowded.org, integration = %crowded.integration, waiting = crowded.over.is, mark = crowded.over.mark,
             "much waits for an integration"
@@ -125,7 +129,11 @@ fn tell(before: &Marks, now: &Marks) {
     }
     match (&before.storage, &now.storage) {
         (None, Some(over)) => {
-            tracing::error!(bytes = over.is, mark = over.mark, "what waits fills the storage: all publishing is refused");
+            tracing::error!(
+                bytes = over.is,
+                mark = over.mark,
+                "what waits fills the storage: all publishing is refused"
+            );
         }
         (Some(_), None) => tracing::info!("what waits leaves room in the storage again"),
         _ => {}

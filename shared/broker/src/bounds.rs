@@ -104,7 +104,9 @@ impl Broker {
                     let since = Instant::now();
                     known.send_replace(Some(Known { marks, since }));
                 }
-                Err(error) => tracing::error!(%error, "cannot read the high-water marks; they are left as they were known"),
+                Err(error) => {
+                    tracing::error!(%error, "cannot read the high-water marks; they are left as they were known")
+                }
             }
         }
     }

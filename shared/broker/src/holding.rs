@@ -171,6 +171,36 @@ impl Broker {
         .await
     }
 
+    /// Holds an integration that is open or draining back, and takes nothing of it out before then: it finds
+    /// no place, and not because of its own target.
+    pub async fn rest(
+        &self,
+        integration: &str,
+        until: Timestamp,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<State, Error> {
+        self.change(integration, |state| match state.phase {
+            Phase::Open => {
+                let draining = State {
+                    phase: Phase::Draining,
+                    since: now,
+                    reason: reason.to_owned(),
+                    cause: Cause::Slow,
+                    not_before: Some(until),
+                    ..State::default()
+                };
+                Next::Close(draining.keeping_recovery_of(state, now))
+            }
+            Phase::Draining if limits::is_later(until, state) => Next::Set(State {
+                not_before: Some(until),
+                ..state.clone()
+            }),
+            Phase::Paused | Phase::Suspended | Phase::Draining | Phase::Unknown => Next::Keep,
+        })
+        .await
+    }
+
     /// Opens a draining integration if nothing of it is left in PARKED; `None` where something is,
     /// or where it is not draining any more.
     pub async fn open(&self, org: &Name, integration: &str, now: Timestamp) -> Result<Option<State>, Error> {

@@ -80,9 +80,7 @@ impl Broker {
             body,
         };
         let marked = self.publisher().publish(publish).await;
-        marked
-            .map(|_| ())
-            .map_err(|source| Error::Publish { subject, source })
+        marked.map(|_| ()).map_err(|source| Error::Publish { subject, source })
     }
 
     /// Lets a key go that waits for a person because of this dead delivery: the state of its first says so from now
@@ -115,7 +113,9 @@ impl Broker {
 
     /// The state of the first of a delivery's key, as the stream's leader has it, and its sequence.
     pub async fn ordered_head(&self, delivery: &Delivery) -> Result<Option<(u64, Delivery)>, Error> {
-        let Some(key) = &delivery.order_key else { return Ok(None) };
+        let Some(key) = &delivery.order_key else {
+            return Ok(None);
+        };
         let subject = subjects::ordered_head(&delivery.provider, &delivery.org, &delivery.integration, key);
         let fail = |reason: String| Error::Request {
             what: format!("last message of {subject}"),

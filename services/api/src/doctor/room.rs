@@ -26,7 +26,10 @@ impl Shared {
         let marks = self.broker.get::<Marks>(subjects::STATE, subjects::marks_key()).await?;
         let name = |integration: &str| self.directory.by_id(integration).map(|known| known.name.to_string());
         findings.extend(judge_marks(&marks.map(|entry| entry.value).unwrap_or_default(), &name));
-        let budget = self.broker.get::<Budget>(subjects::STATE, subjects::budget_key()).await?;
+        let budget = self
+            .broker
+            .get::<Budget>(subjects::STATE, subjects::budget_key())
+            .await?;
         findings.extend(judge_budget(budget.map(|entry| entry.value).as_ref(), now));
         Ok(())
     }

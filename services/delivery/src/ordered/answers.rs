@@ -1,12 +1,7 @@
 //! From an answer to a verdict, from a verdict to its effects, from there to the next of the key.
 
-use std::sync::Arc;
-
 use signalbox_broker::Error as BrokerError;
-use signalbox_proto::{
-    Delivery, Event as Notice, Outcome, Phase, State, Timestamp,
-    delivery::Suspends,
-};
+use signalbox_proto::{Outcome, Phase, Timestamp};
 use tokio::time::Instant;
 
 use super::{
@@ -16,16 +11,8 @@ use super::{
     partition::At,
     records,
 };
-use crate::{
-    attempt::Attempted,
-    breaker::{self, Sign, Standing},
-    decide::{self, Facts, Verdict},
-    filing::{self, Job},
-    notices,
-};
+use crate::{attempt::Attempted, filing::Job};
 
-/// Retries after which the owner hears that deliveries fail.
-const FAILING_RETRIES: u32 = 3;
 /// What is said of a target that asked to be left alone.
 const ASKED: &str = "its target asks to be left alone for a while";
 
@@ -38,31 +25,10 @@ impl Ordered {
         let Some(attempted) = attempted else { return };
         let now = Timestamp::now();
         self.attempts.say(&job, &attempted);
-        let (suspends, enough) = self.count_suspends(&job, &attempted.outcome, now);
-        let standing = self.count_failures(&job, &attempted, now);
-        let integration = &job.delivery.integration;
-        let facts = Facts {
-            delivery: &job.delivery,
-            integration: &job.known.integration,
-            state: self.targets.state(integration),
-            suspends: enough,
-            opens: breaker::reason(standing, attempted.outcome.reason().unwrap_or_default()),
-            now,
-        };
-        let verdict = decide::decide(&attempted.outcome, &facts);
-        let notices = self.notices_of(&job, &attempted, &verdict, standing, now);
-        if let Verdict::Suspend { .. } = verdict {
-            self.streaks.clear(integration);
-            self.breaker.clear(integration);
-        }
-        self.obey(integration, &attempted.outcome, now);
         let mut job = job;
-        if suspends != job.delivery.suspends {
-            job.delivery = Arc::new(Delivery {
-                suspends,
-                ..Delivery::clone(&job.delivery)
-            });
-        }
+        let state = self.targets.state(&turn.integration);
+        let (verdict, notices) = self.judge.judge(&mut job, &attempted, state, now);
+        self.obey(&turn.integration, &attempted.outcome, now);
         let answer = Answer {
             job,
             attempted,
@@ -76,65 +42,6 @@ impl Ordered {
             let done = effects::file(broker, answer, now).await;
             Event::Filed(at, turn, done)
         });
-    }
-
-    fn count_suspends(&mut self, job: &Job, outcome: &Outcome, now: Timestamp) -> (Option<Suspends>, bool) {
-        let integration = &job.delivery.integration;
-        match outcome {
-            Outcome::Suspend { at_once, .. } => {
-                let carried = job.delivery.suspends;
-                let (row, enough) = self.streaks.suspend(integration, carried, *at_once, now);
-                (Some(row), enough)
-            }
-            Outcome::Delivered | Outcome::Retry { .. } | Outcome::Reject { .. } => {
-                self.streaks.other(integration, now);
-                (None, false)
-            }
-        }
-    }
-
-    fn count_failures(&mut self, job: &Job, attempted: &Attempted, now: Timestamp) -> Standing {
-        let integration = job.delivery.integration.as_str();
-        let state = self.targets.state(integration);
-        match (Sign::of(attempted), state) {
-            (None, _) => Standing::Well,
-            // The probe speaks for all.
-            (Some(_), Some(state)) if state.phase == Phase::Suspended => Standing::Well,
-            (Some(sign), state) => {
-                let half_open = state.is_some_and(State::is_half_open);
-                self.breaker.answered(integration, sign, half_open, now)
-            }
-        }
-    }
-
-    fn notices_of(
-        &mut self,
-        job: &Job,
-        attempted: &Attempted,
-        verdict: &Verdict,
-        standing: Standing,
-        now: Timestamp,
-    ) -> Vec<Notice> {
-        let reason = attempted.outcome.reason().unwrap_or_default();
-        let kind = match verdict {
-            Verdict::Dead(_) => Some((notices::Kind::Dead, reason)),
-            Verdict::Suspend { reason, .. } => Some((notices::Kind::Suspended, reason.as_str())),
-            Verdict::Retry { counted: true, .. }
-                if job.delivery.retries + 1 >= FAILING_RETRIES || standing == Standing::Failing =>
-            {
-                Some((notices::Kind::Failing, reason))
-            }
-            Verdict::Delivered | Verdict::Retry { .. } | Verdict::ProbeAgain(_) | Verdict::Park(_) => None,
-        };
-        let name = job.known.integration.name.as_str();
-        let told = kind.and_then(|(kind, reason)| self.notices.make(kind, &job.delivery, name, reason, now));
-        let back = filing::lets_go(job, attempted, verdict)
-            .then(|| {
-                let kind = notices::Kind::Recovered;
-                self.notices.make(kind, &job.delivery, name, reason, now)
-            })
-            .flatten();
-        told.into_iter().chain(back).collect()
     }
 
     /// Tells all workers that a target asks to be left alone.

@@ -6,7 +6,9 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_bytes::ByteBuf;
-use signalbox_broker::{Broker, Error, PublishError, browse::Stored, holding::Suspension, outcomes, patience::patiently};
+use signalbox_broker::{
+    Broker, Error, PublishError, browse::Stored, holding::Suspension, outcomes, patience::patiently,
+};
 use signalbox_proto::{
     DeadLetter, DeadReason, Delivery, Event, Name, Phase, Record, Stage, State, Timestamp,
     dead::Input,
@@ -34,7 +36,10 @@ const UNSAID_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) enum Step {
     /// It has ended: it is removed once OUTCOMES has the record. With `held`, its key waits for a person.
-    Ended { record: ByteBuf, held: Option<Box<Delivery>> },
+    Ended {
+        record: ByteBuf,
+        held: Option<Box<Delivery>>,
+    },
     /// It is tried again, and its state is stored.
     Again { head: Head, record: Option<ByteBuf> },
     /// Nothing was done; it is looked at again then.

@@ -162,7 +162,9 @@ impl Keys {
 
     /// Whether it is known what holds for an integration.
     pub(crate) fn has_rules(&self, integration: &str) -> bool {
-        self.integrations.get(integration).is_some_and(|known| known.rules.is_some())
+        self.integrations
+            .get(integration)
+            .is_some_and(|known| known.rules.is_some())
     }
 
     /// Whether anything is known of an integration.
@@ -206,14 +208,7 @@ impl Keys {
     }
 
     /// Takes in the stored state of a key's first. Returns the sequences of what is of no use.
-    pub(crate) fn headed(
-        &mut self,
-        key: &str,
-        integration: &str,
-        source: u32,
-        head: Head,
-        now: Timestamp,
-    ) -> Vec<u64> {
+    pub(crate) fn headed(&mut self, key: &str, integration: &str, source: u32, head: Head, now: Timestamp) -> Vec<u64> {
         let mut useless = Vec::new();
         let (id, key) = self.key(key, integration, source);
         if key.head.as_deref().is_some_and(|known| known.seq >= head.seq) {
@@ -223,9 +218,8 @@ impl Keys {
         if head.held {
             let in_hand = key.in_hand;
             key.queue.retain(|queued| {
-                let dead = queued.event == head.event
-                    && queued.generation <= head.generation
-                    && in_hand != Some(queued.seq);
+                let dead =
+                    queued.event == head.event && queued.generation <= head.generation && in_hand != Some(queued.seq);
                 if dead {
                     useless.push(queued.seq);
                     gone += 1;
@@ -335,7 +329,9 @@ impl Keys {
 
     /// The time of a probe means nothing any more, as its integration is not suspended.
     pub(crate) fn release_probe(&mut self, integration: &str, now: Timestamp) {
-        let Some(id) = self.probes.remove(integration) else { return };
+        let Some(id) = self.probes.remove(integration) else {
+            return;
+        };
         let key = self.keys.get_mut(&id);
         if let Some(head) = key.and_then(|key| key.head.as_deref_mut())
             && head.probe

@@ -27,8 +27,9 @@ const TTL: Duration = Duration::from_secs(9);
 const RENEW_AFTER: Duration = Duration::from_secs(3);
 /// From then on nothing is sent any more.
 const VALID: Duration = Duration::from_secs(6);
-/// The pause between two looks at who has what, while there is something to take or to give.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The pause between two looks at who has what: while there is something to take, and while there is not.
+const LOOK_SOON: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(1_500);
 /// How long a look may take: renewals wait for it.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
 
@@ -98,11 +99,12 @@ impl Leases {
         let mut presence: Option<(Lease, Instant)> = None;
         loop {
             let wanted = *self.wanted.borrow();
+            let mut pause = LOOK_SOON;
             if wanted {
                 self.renew(&mut held).await;
                 self.be_present(&mut presence).await;
-                if presence.is_some() {
-                    self.balance(&mut held).await;
+                if presence.is_some() && self.balance(&mut held).await {
+                    pause = LOOK_EVERY;
                 }
             } else {
                 for (partition, held) in &mut held {
@@ -119,7 +121,7 @@ impl Leases {
             }
             let idle = !wanted && held.is_empty();
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY), if !idle => {}
+                () = tokio::time::sleep(pause), if !idle => {}
                 changed = self.wanted.changed() => if changed.is_err() { break },
                 finished = self.finished.recv() => match finished {
                     Some(partition) => if let Some(held) = held.remove(&partition) {
@@ -194,16 +196,16 @@ impl Leases {
         }
     }
 
-    /// Takes what is free up to the fair share, and begins to give back what is above it.
-    async fn balance(&self, held: &mut BTreeMap<u32, Held>) {
+    /// Takes what is free up to the fair share, and begins to give back what is above it. True where the share is had.
+    async fn balance(&self, held: &mut BTreeMap<u32, Held>) -> bool {
         let looked = tokio::time::timeout(LOOK_WITHIN, self.broker.ordered_leases(&self.provider)).await;
         let leases = match looked {
             Ok(Ok(leases)) => leases,
             Ok(Err(error)) => {
                 tracing::debug!(%error, provider = %self.provider, "cannot see who takes ordered deliveries");
-                return;
+                return false;
             }
-            Err(_) => return,
+            Err(_) => return false,
         };
         let ours: BTreeMap<u32, bool> = held.iter().map(|(number, held)| (*number, held.giving_back)).collect();
         let plan = plan(&leases, &ours, &self.instance);
@@ -232,10 +234,11 @@ impl Leases {
                 Ok(None) => {}
                 Err(error) => {
                     tracing::debug!(%error, order.partition = partition, "cannot ask for the lease of a partition");
-                    return;
+                    return false;
                 }
             }
         }
+        held.len() >= plan.share
     }
 
     async fn release(&self, lease: Lease) {
@@ -248,6 +251,7 @@ impl Leases {
 /// What to take and what to give back.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
+    share: usize,
     take: Vec<u32>,
     give: Vec<u32>,
 }
@@ -267,6 +271,7 @@ fn plan(leases: &OrderedLeases, ours: &BTreeMap<u32, bool>, instance: &str) -> P
         .map(|number| (first + number) % subjects::ORDER_PARTITIONS)
         .filter(|number| !leases.taken.contains(number) && !ours.contains_key(number));
     Plan {
+        share,
         take: free.take(share.saturating_sub(keeping.len())).collect(),
         give: keeping.into_iter().skip(share).collect(),
     }

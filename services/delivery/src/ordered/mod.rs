@@ -40,16 +40,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
-    Config, Error,
-    attempt::Attempted,
-    breaker::{self, Breaker},
-    filing::Job,
-    notices::Notices,
-    report::Attempts,
-    streak::Streaks,
-    targets::Targets,
-};
+use crate::{Config, Error, attempt::Attempted, filing::Job, judge::Judge, report::Attempts, targets::Targets};
 use effects::{Done, Finished};
 use keys::{Rules, Turn};
 use partition::{At, Floors, Partition};
@@ -121,9 +112,7 @@ pub(crate) struct Ordered {
     tokens: Tokens,
     limiter: Limiter,
     paces: HashMap<Arc<str>, Instant>,
-    streaks: Streaks,
-    breaker: Breaker,
-    notices: Notices,
+    judge: Judge,
     attempts: Attempts,
     waiting: Gauge,
     records: Records,
@@ -170,10 +159,6 @@ impl Ordered {
             changes: lease_changes,
             finished: finishing,
         };
-        let breaker = breaker::Limits {
-            failures_min: config.breaker_failures_min,
-            failed_percent: config.breaker_failed_percent,
-        };
         let mut ordered = Self {
             asking: HashSet::new(),
             learned: HashMap::new(),
@@ -183,9 +168,7 @@ impl Ordered {
             tokens: Tokens::default(),
             limiter: Limiter::new(broker.clone()),
             paces: HashMap::new(),
-            streaks: Streaks::new(),
-            breaker: Breaker::new(breaker),
-            notices: Notices::default(),
+            judge: Judge::new(&config),
             attempts: Attempts::new(&process, &provider),
             waiting: process
                 .metrics
@@ -309,7 +292,8 @@ impl Ordered {
 
     fn want(&mut self) {
         let wanted = !self.asking.is_empty() || self.any_left;
-        self.wanted.send_if_modified(|was| std::mem::replace(was, wanted) != wanted);
+        self.wanted
+            .send_if_modified(|was| std::mem::replace(was, wanted) != wanted);
     }
 
     /// When something is to be done that no message tells of.
@@ -320,7 +304,10 @@ impl Ordered {
         let keys = keys.map(|at| clock + at.since(now));
         let timers = self.timers.first().map(|(at, _)| *at);
         let floors = (self.is_unrouted() && !self.floors_asked).then_some(self.floors_next);
-        [keys, timers, floors, self.records.next_try()].into_iter().flatten().min()
+        [keys, timers, floors, self.records.next_try()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn handle(&mut self, event: Event) {
@@ -334,9 +321,7 @@ impl Ordered {
             Event::Tokens(integration, leased) => {
                 let now = Timestamp::now();
                 match leased {
-                    Ok(leased) => self
-                        .tokens
-                        .told(&integration, leased.slots, leased.until, leased.again),
+                    Ok(leased) => self.tokens.told(&integration, leased.slots, leased.until, leased.again),
                     Err(error) => {
                         tracing::warn!(%error, integration.id = &*integration, "a rate limit cannot be asked; its deliveries wait");
                         self.tokens.failed(&integration, now);
@@ -385,7 +370,7 @@ impl Ordered {
                     partition: number,
                     epoch: self.epoch,
                 };
-                tracing::info!(provider = %self.provider, order.partition = number, "taking ordered deliveries");
+                tracing::debug!(provider = %self.provider, order.partition = number, "reading what waits in order");
                 let reading = partition::read(
                     self.broker.clone(),
                     self.provider.clone(),

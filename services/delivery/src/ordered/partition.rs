@@ -1,10 +1,6 @@
 //! One partition of ORDERED that this process has: what is known of it, and the task that reads it.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use signalbox_broker::{Broker, Error, Message, follow::Start, patience::patiently};

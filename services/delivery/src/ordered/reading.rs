@@ -70,7 +70,10 @@ impl Ordered {
 
     /// Makes sure that it is known what holds for an integration.
     fn heed(&mut self, at: At, integration: &str) {
-        if self.partition(at).is_none_or(|partition| partition.keys.has_rules(integration)) {
+        if self
+            .partition(at)
+            .is_none_or(|partition| partition.keys.has_rules(integration))
+        {
             return;
         }
         match self.rules(integration) {
@@ -87,7 +90,11 @@ impl Ordered {
 
     /// Files what can never be delivered, and goes on without it.
     fn file_unread(&mut self, message: &Message, why: &str) {
-        tracing::error!(ordered.seq = message.place.seq, why, "an ordered delivery cannot be read");
+        tracing::error!(
+            ordered.seq = message.place.seq,
+            why,
+            "an ordered delivery cannot be read"
+        );
         let stored = Stored {
             subject: message.subject.to_string(),
             seq: message.place.seq,
@@ -166,7 +173,11 @@ impl Ordered {
             partition.marked = None;
             if !std::mem::replace(&mut partition.complete, true) {
                 let waiting = partition.keys.len();
-                tracing::debug!(order.partition = at.partition, waiting, "all that waits in order is known");
+                tracing::info!(
+                    order.partition = at.partition,
+                    waiting,
+                    "taking ordered deliveries of a partition"
+                );
                 let names: BTreeSet<_> = partition.keys.ready().cloned().collect();
                 for name in names {
                     self.changed(&name);
@@ -265,11 +276,8 @@ impl Ordered {
 
     /// Sets marks again that were not seen: another's may have taken their place.
     pub(super) fn mark_again(&mut self, now: Instant) {
-        let lost = |partition: &&mut super::Partition| {
-            partition
-                .marked
-                .is_some_and(|at| now.duration_since(at) >= MARK_AGAIN)
-        };
+        let lost =
+            |partition: &&mut super::Partition| partition.marked.is_some_and(|at| now.duration_since(at) >= MARK_AGAIN);
         let mut again = Vec::new();
         for partition in self.partitions.values_mut().filter(lost) {
             partition.marked = Some(now);

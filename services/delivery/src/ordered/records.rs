@@ -53,8 +53,7 @@ impl Records {
 
     /// When to try again.
     pub(crate) fn next_try(&self) -> Option<Instant> {
-        self.full_until
-            .filter(|_| !self.under_way && !self.waiting.is_empty())
+        self.full_until.filter(|_| !self.under_way && !self.waiting.is_empty())
     }
 
     /// What is to be stored now, in one message.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use signalbox_broker::{Error as BrokerError, browse::Stored};
 use signalbox_proto::{
-    Delivery, Phase, State, Timestamp,
+    DeadReason, Delivery, Phase, State, Timestamp,
     integration::EXPIRE_AFTER_SECS,
     state::{PROBE_FIRST_SECS, Probe},
     subjects::ORDER_PARTITIONS,
@@ -133,7 +133,10 @@ impl Ordered {
 
     /// Sends what may go of an integration.
     fn send_of(&mut self, integration: &Arc<str>, now: Timestamp) -> Look {
-        let ready = self.partitions.values().any(|partition| partition.keys.oldest(integration).is_some());
+        let ready = self
+            .partitions
+            .values()
+            .any(|partition| partition.keys.oldest(integration).is_some());
         if !ready {
             return Look::Done;
         }
@@ -212,11 +215,16 @@ impl Ordered {
             }
             Token::Asked => false,
             Token::Ask => {
-                let ready = self.partitions.values().map(|partition| partition.keys.ready_of(integration));
+                let ready = self
+                    .partitions
+                    .values()
+                    .map(|partition| partition.keys.ready_of(integration));
                 let want = u32::try_from(ready.sum::<usize>().clamp(1, ASKED_MAX)).unwrap_or(1);
                 let (limiter, integration) = (self.limiter.clone(), integration.clone());
                 self.spawn(async move {
-                    let leased = limiter.take(&integration, &limit, want, super::tokens::AHEAD, now).await;
+                    let leased = limiter
+                        .take(&integration, &limit, want, super::tokens::AHEAD, now)
+                        .await;
                     Event::Tokens(integration, leased)
                 });
                 false
@@ -322,7 +330,10 @@ impl Ordered {
         if self.learn(integration, 0) || self.is_learning(integration) {
             return;
         }
-        tracing::warn!(integration.id = &**integration, "an integration is not known yet; its deliveries wait");
+        tracing::warn!(
+            integration.id = &**integration,
+            "an integration is not known yet; its deliveries wait"
+        );
         self.learned.remove(&**integration);
         let rules = Rules {
             expire_after: Duration::from_secs(EXPIRE_AFTER_SECS.into()),
@@ -350,7 +361,9 @@ impl Ordered {
         let queued = turn.queued.seq;
         self.spawn(async move {
             let found = async {
-                let Some(stored) = broker.ordered_message(seq).await? else { return Ok(None) };
+                let Some(stored) = broker.ordered_message(seq).await? else {
+                    return Ok(None);
+                };
                 if seq == queued {
                     return Ok(Some(stored));
                 }
@@ -429,7 +442,14 @@ impl Ordered {
                     probe: true,
                     ..Delivery::clone(&job.delivery)
                 };
-                self.go(at, turn, Job { delivery: Arc::new(probe), ..job });
+                self.go(
+                    at,
+                    turn,
+                    Job {
+                        delivery: Arc::new(probe),
+                        ..job
+                    },
+                );
             }
             Admission::Go => self.go(at, turn, job),
         }
@@ -497,15 +517,19 @@ impl Ordered {
         at: At,
         turn: Turn,
         delivery: Arc<Delivery>,
-        reason: signalbox_proto::DeadReason,
+        reason: DeadReason,
         why: &'static str,
         now: Timestamp,
     ) {
         self.free_place(&turn, None);
-        let name = self.targets.get(&turn.integration).map(|known| known.integration.name.clone());
-        let notice = match (reason, name) {
-            (signalbox_proto::DeadReason::Discarded, _) | (_, None) => None,
-            (_, Some(name)) => self.notices.make(notices::Kind::Dead, &delivery, name.as_str(), why, now),
+        let known = self.targets.get(&turn.integration).cloned();
+        let notice = match (reason, known) {
+            (DeadReason::Discarded, _) | (_, None) => None,
+            (_, Some(known)) => {
+                let delivery = delivery.clone();
+                let job = Job { delivery, known };
+                self.judge.notice(notices::Kind::Dead, &job, why, now)
+            }
         };
         let broker = self.broker.clone();
         self.spawn(async move {
@@ -522,10 +546,9 @@ impl Ordered {
             Err(reason) => {
                 let reason = reason.clone();
                 self.free_place(&turn, None);
-                let name = job.known.integration.name.as_str();
                 let notice = match job.delivery.probe {
                     true => None,
-                    false => self.notices.make(notices::Kind::Suspended, &job.delivery, name, &reason, now),
+                    false => self.judge.notice(notices::Kind::Suspended, &job, &reason, now),
                 };
                 let (broker, first_secs, last) = (self.broker.clone(), self.config.probe_first_s, turn.last);
                 return self.spawn(async move {
@@ -535,7 +558,9 @@ impl Ordered {
             }
         };
         // The last look before the request: who was frozen or cut off meanwhile sends nothing.
-        let may = self.partition(at).is_some_and(|partition| partition.validity.holds(Instant::now()));
+        let may = self
+            .partition(at)
+            .is_some_and(|partition| partition.validity.holds(Instant::now()));
         if !may {
             return self.put_back(at, &turn, Some(OWN_RETRY));
         }

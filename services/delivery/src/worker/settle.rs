@@ -1,27 +1,19 @@
 //! From an answer to a verdict, from a verdict to its filing, from a filing to the acknowledgement.
 
-use std::sync::Arc;
-
 use signalbox_broker::{
     directory,
     message::Ticket,
     outcomes::{Entry, Outcomes, Settled},
     suspects::Suspicion,
 };
-use signalbox_proto::{
-    DeadReason, Delivery, Event, Outcome, Phase, State, Timestamp,
-    delivery::{Suspends, Unfiled},
-};
+use signalbox_proto::{DeadReason, Timestamp, delivery::Unfiled};
 use tokio::time::Instant;
 
-use super::{Answered, FAILING_RETRIES, FiledOne, Held, NO_MARK, OWN_RETRY, Worker};
+use super::{Answered, FiledOne, Held, NO_MARK, OWN_RETRY, Worker};
 use crate::{
     Error,
-    attempt::Attempted,
-    breaker::{self, Sign, Standing},
-    decide::{self, Facts, Verdict},
-    filing::{self, Done, Filed, Job},
-    notices,
+    decide::Verdict,
+    filing::{self, Done, Filed},
 };
 
 impl Worker {
@@ -29,39 +21,23 @@ impl Worker {
     pub(super) fn answered(&mut self, answered: Answered, outcomes: &Outcomes) -> Result<(), Error> {
         let Answered { key, job, attempted } = answered;
         let integration = job.delivery.integration.clone();
-        if let Some(next) = self.shares.leave(&integration, attempted.took, Instant::now())
+        let lane = self.lane_of(key);
+        if let Some(next) = self
+            .shares
+            .leave(&integration, lane, attempted.took, Instant::now())
             && let Some(job) = self.jobs.remove(&next)
         {
             self.send(next, job);
         }
         let now = Timestamp::now();
         self.attempts.say(&job, &attempted);
-        let (suspends, enough) = self.count_suspends(&job, &attempted.outcome, now);
-        let standing = self.count_failures(&job, &attempted, now);
-        let facts = Facts {
-            delivery: &job.delivery,
-            integration: &job.known.integration,
-            state: self.targets.state(&integration),
-            suspends: enough,
-            opens: breaker::reason(standing, attempted.outcome.reason().unwrap_or_default()),
-            now,
-        };
-        let verdict = decide::decide(&attempted.outcome, &facts);
+        let mut job = job;
+        let state = self.targets.state(&integration);
+        let (verdict, notices) = self.judge.judge(&mut job, &attempted, state, now);
         if verdict == Verdict::Delivered && !job.delivery.probe {
             let record = filing::arrived(&job, &attempted)?;
             self.push(key, record, outcomes);
             return Ok(());
-        }
-        let notices = self.notices_of(&job, &attempted, &verdict, standing, now);
-        if let Verdict::Suspend { .. } = verdict {
-            self.streaks.clear(&integration);
-            self.breaker.clear(&integration);
-        }
-        let mut job = job;
-        if suspends != job.delivery.suspends {
-            let mut delivery = Delivery::clone(&job.delivery);
-            delivery.suspends = suspends;
-            job.delivery = Arc::new(delivery);
         }
         let (broker, first_secs) = (self.broker.clone(), self.config.probe_first_s);
         let outcome = attempted.outcome.clone();
@@ -69,62 +45,6 @@ impl Worker {
         let filing = self.obeying(&integration, &outcome, now, filing);
         self.file(key, &integration, filing);
         Ok(())
-    }
-
-    /// What the delivery carries on of `suspend` answers in a row, and whether they are enough.
-    fn count_suspends(&mut self, job: &Job, outcome: &Outcome, now: Timestamp) -> (Option<Suspends>, bool) {
-        let integration = &job.delivery.integration;
-        match outcome {
-            Outcome::Suspend { at_once, .. } => {
-                let carried = job.delivery.suspends;
-                let (row, enough) = self.streaks.suspend(integration, carried, *at_once, now);
-                (Some(row), enough)
-            }
-            Outcome::Delivered | Outcome::Retry { .. } | Outcome::Reject { .. } => {
-                self.streaks.other(integration, now);
-                (None, false)
-            }
-        }
-    }
-
-    fn count_failures(&mut self, job: &Job, attempted: &Attempted, now: Timestamp) -> Standing {
-        let integration = job.delivery.integration.as_str();
-        let state = self.targets.state(integration);
-        match (Sign::of(attempted), state) {
-            (None, _) => Standing::Well,
-            // The probe speaks for all.
-            (Some(_), Some(state)) if state.phase == Phase::Suspended => Standing::Well,
-            (Some(sign), state) => {
-                let half_open = state.is_some_and(State::is_half_open);
-                self.breaker.answered(integration, sign, half_open, now)
-            }
-        }
-    }
-
-    fn notices_of(
-        &mut self,
-        job: &Job,
-        attempted: &Attempted,
-        verdict: &Verdict,
-        standing: Standing,
-        now: Timestamp,
-    ) -> Vec<Event> {
-        let reason = attempted.outcome.reason().unwrap_or_default();
-        let kind = match verdict {
-            Verdict::Dead(_) => Some((notices::Kind::Dead, reason)),
-            Verdict::Suspend { reason, .. } => Some((notices::Kind::Suspended, reason.as_str())),
-            Verdict::Retry { counted: true, .. }
-                if job.delivery.retries + 1 >= FAILING_RETRIES || standing == Standing::Failing =>
-            {
-                Some((notices::Kind::Failing, reason))
-            }
-            Verdict::Delivered | Verdict::Retry { .. } | Verdict::ProbeAgain(_) | Verdict::Park(_) => None,
-        };
-        let told = kind.and_then(|(kind, reason)| self.notice(kind, job, reason, now));
-        let back = filing::lets_go(job, attempted, verdict)
-            .then(|| self.notice(notices::Kind::Recovered, job, reason, now))
-            .flatten();
-        told.into_iter().chain(back).collect()
     }
 
     /// Hands the record of a message to OUTCOMES, which acknowledges it.

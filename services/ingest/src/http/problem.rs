@@ -63,7 +63,11 @@ pub(super) fn types_unknown() -> Problem {
 /// The problem of events that their org may not publish just now. A list that can never go is not asked for again.
 pub(super) fn of_refusal(refusal: &Refusal) -> Problem {
     let (status, code, again) = match refusal {
-        Refusal::Quota { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", Some(QUOTA_RETRY_AFTER_SECS)),
+        Refusal::Quota { .. } => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "quota_exceeded",
+            Some(QUOTA_RETRY_AFTER_SECS),
+        ),
         Refusal::List { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", None),
         Refusal::Waiting { .. } => (
             StatusCode::TOO_MANY_REQUESTS,

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::{StreamExt, stream};
 use signalbox_broker::{Broker, Error, Message, PublishError, Receipt};
-use signalbox_proto::{DeadReason, act, Stage, subjects};
+use signalbox_proto::{DeadReason, Stage, act, subjects};
 use signalbox_runtime::{Shutdown, health::ComponentHandle};
 
 use super::{

@@ -2,13 +2,17 @@ use std::collections::HashMap;
 
 use super::*;
 
-/// The counters of an org, as the server has them.
+/// The counters of an org, as the server has them, and how often they were asked.
 #[derive(Default)]
-struct Counters(HashMap<i64, i64>);
+struct Counters {
+    sums: HashMap<i64, i64>,
+    asked: usize,
+}
 
 impl Counters {
     fn add(&mut self, second: i64, count: i64) -> i64 {
-        let sum = self.0.entry(second).or_default();
+        self.asked += 1;
+        let sum = self.sums.entry(second).or_default();
         *sum += count;
         *sum
     }
@@ -19,45 +23,58 @@ fn publish(tokens: &mut Tokens, counters: &mut Counters, events: i64, per_second
         match tokens.take(events, per_second, now_ms) {
             Take::Taken => return true,
             Take::Refused => return false,
+            Take::Begin { before } => tokens.begin(before, counters.add(before, 0), per_second),
             Take::Ask { second, count } => {
                 let sum = counters.add(second, count);
-                tokens.answered(second, count, sum, per_second);
+                let back = tokens.answered(count, sum, per_second, now_ms);
+                if back > 0 {
+                    counters.add(second, -back);
+                }
             }
         }
     }
 }
 
 #[test]
-fn a_second_takes_its_quota_and_no_more() {
+fn one_who_always_publishes_too_much_gets_the_quota_evenly_behind_one_burst() {
     let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
-    for second in 5..8 {
-        let taken = (0..900).filter(|n| publish(&mut tokens, &mut counters, 1, 100, second * 1_000 + n));
-        assert_eq!(taken.count(), 100, "in second {second}");
+    let mut by_tenth: Vec<i64> = vec![0; 100];
+    for now_ms in 0..10_000 {
+        for _ in 0..2 {
+            let taken = publish(&mut tokens, &mut counters, 1, 500, 7_000_000 + now_ms);
+            by_tenth[usize::try_from(now_ms / 100).unwrap()] += i64::from(taken);
+        }
     }
+    let all: i64 = by_tenth.iter().sum();
+    assert!((5_400..=5_500).contains(&all), "{all} in ten seconds");
+    // Once the burst is over.
+    for (tenth, taken) in by_tenth.iter().enumerate().skip(20) {
+        assert!((0..=100).contains(taken), "{taken} in tenth {tenth}");
+    }
+    assert!(counters.asked < 300, "{} round trips", counters.asked);
 }
 
 #[test]
 fn many_processes_together_stay_within_a_lease_each() {
     const PROCESSES: usize = 8;
+    const QUOTA: i64 = 200;
     let mut counters = Counters::default();
     let mut processes = vec![Tokens::default(); PROCESSES];
-    let mut by_second: HashMap<i64, i64> = HashMap::new();
-    for step in 0..40_000_i64 {
+    let mut by_second = vec![0_i64; 20];
+    for step in 0..80_000_i64 {
         let now_ms = 1_000_000 + step / 4;
         let process = usize::try_from(step).unwrap() % PROCESSES;
-        if publish(&mut processes[process], &mut counters, 1, 200, now_ms) {
-            *by_second.entry(now_ms / 1_000).or_default() += 1;
-        }
+        let taken = publish(&mut processes[process], &mut counters, 1, QUOTA, now_ms);
+        by_second[usize::try_from(step / 4_000).unwrap()] += i64::from(taken);
     }
-    let lease = 200 / LEASES;
-    let most = 200 + lease * i64::try_from(PROCESSES).unwrap();
-    for (second, taken) in &by_second {
-        assert!((200 - lease * 8..=most).contains(taken), "{taken} in second {second}");
+    let leases = QUOTA / LEASES * 8;
+    let mut all = 0;
+    for (second, taken) in by_second.iter().enumerate() {
+        all += taken;
+        let most = QUOTA * (i64::try_from(second).unwrap() + 2) + leases;
+        assert!(all <= most, "{all} until second {second}");
     }
-    let all: i64 = by_second.values().sum();
-    let seconds = i64::try_from(by_second.len()).unwrap();
-    assert!(all <= seconds * 200, "{all} in {seconds} seconds");
-    assert!(all >= seconds * 200 * 9 / 10, "{all} in {seconds} seconds");
+    assert!(all >= QUOTA * 20 * 9 / 10, "{all} in 20 seconds");
 }
 
 #[test]
@@ -65,42 +82,74 @@ fn one_below_the_quota_is_never_refused_however_many_processes_it_publishes_to()
     const PROCESSES: usize = 4;
     let mut counters = Counters::default();
     let mut processes = vec![Tokens::default(); PROCESSES];
-    for n in 0..800_i64 {
+    for n in 0..1_600_i64 {
         let process = usize::try_from(n).unwrap() % PROCESSES;
-        let now_ms = n * 1_000 / 80;
-        assert!(publish(&mut processes[process], &mut counters, 1, 100, now_ms), "event {n}");
+        let now_ms = 50_000 + n * 1_000 / 80;
+        assert!(
+            publish(&mut processes[process], &mut counters, 1, 100, now_ms),
+            "event {n}"
+        );
     }
 }
 
 #[test]
-fn a_list_goes_whole_or_not_at_all_and_what_was_got_for_it_is_kept() {
+fn a_list_goes_whole_or_not_at_all() {
     let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
-    assert!(publish(&mut tokens, &mut counters, 60, 100, 1_000));
-    assert!(!publish(&mut tokens, &mut counters, 60, 100, 1_010));
-    assert!(publish(&mut tokens, &mut counters, 40, 100, 1_020));
-    assert!(!publish(&mut tokens, &mut counters, 1, 100, 1_030));
-    assert!(publish(&mut tokens, &mut counters, 100, 100, 2_000));
+    assert!(publish(&mut tokens, &mut counters, 60, 100, 100_000));
+    assert!(!publish(&mut tokens, &mut counters, 60, 100, 100_010));
+    assert!(publish(&mut tokens, &mut counters, 40, 100, 100_020));
+    assert!(!publish(&mut tokens, &mut counters, 60, 100, 100_500));
+    assert!(publish(&mut tokens, &mut counters, 60, 100, 100_630));
+    assert_eq!(counters.sums[&100], 160, "what was refused is not counted");
 }
 
 #[test]
-fn what_is_left_is_good_for_one_more_second_and_for_a_lease_at_most() {
+fn a_list_of_a_seconds_worth_goes_every_second() {
     let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
-    // Asked for 60, got 40, and used none: 40 are in hand.
-    assert!(publish(&mut tokens, &mut counters, 60, 100, 1_000));
-    assert!(!publish(&mut tokens, &mut counters, 60, 100, 1_001));
-    let lease = tokens.lease;
-    let taken = (0..900).filter(|n| publish(&mut tokens, &mut counters, 1, 100, 2_000 + n));
-    let taken = i64::try_from(taken.count()).unwrap();
-    assert!((100..=100 + lease).contains(&taken), "{taken} with a lease of {lease}");
+    for second in 100..110 {
+        assert!(
+            publish(&mut tokens, &mut counters, 50, 50, second * 1_000 + 300),
+            "in second {second}"
+        );
+    }
+}
+
+#[test]
+fn what_another_process_took_meanwhile_is_found_out_and_given_back() {
+    let (mut one, mut other, mut counters) = (Tokens::default(), Tokens::default(), Counters::default());
+    assert!(publish(&mut one, &mut counters, 10, 100, 100_000));
+    assert!(publish(&mut other, &mut counters, 85, 100, 100_001));
+    assert!(!publish(&mut one, &mut counters, 50, 100, 100_002));
+    assert_eq!(counters.sums[&100], 100, "what was left is held, no more");
+    assert_eq!(one.held, 5);
+    assert!(publish(&mut one, &mut counters, 5, 100, 100_003));
+}
+
+#[test]
+fn what_is_held_of_a_long_time_ago_is_worth_nothing() {
+    let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
+    assert!(publish(&mut tokens, &mut counters, 1, 100, 100_000));
     tokens.held = 5;
-    assert!(matches!(tokens.take(1, 100, 9_000), Take::Ask { second: 9, .. }));
-    assert_eq!(tokens.held, 0, "what is left of a long time ago is worth nothing");
+    assert_eq!(tokens.take(1, 100, 109_000), Take::Begin { before: 108 });
+    tokens.begin(108, 0, 100);
+    assert_eq!(tokens.held, 0);
 }
 
 #[test]
-fn a_quota_of_one_takes_one() {
+fn the_bucket_is_used_up_until_a_lease_is_in_it_again() {
     let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
-    assert!(publish(&mut tokens, &mut counters, 1, 1, 1_000));
-    assert!(!publish(&mut tokens, &mut counters, 1, 1, 1_999));
-    assert!(publish(&mut tokens, &mut counters, 1, 1, 2_000));
+    assert!(!tokens.is_used_up(100, 100_000));
+    while publish(&mut tokens, &mut counters, 1, 100, 100_000) {}
+    assert!(tokens.is_used_up(100, 100_001));
+    assert!(!tokens.is_used_up(100, 100_200));
+    assert!(!tokens.is_used_up(100, 101_000), "of another second nothing is known");
+}
+
+#[test]
+fn a_quota_of_one_takes_one_a_second() {
+    let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
+    for second in 100..105 {
+        assert!(publish(&mut tokens, &mut counters, 1, 1, second * 1_000));
+        assert!(!publish(&mut tokens, &mut counters, 1, 1, second * 1_000 + 500));
+    }
 }

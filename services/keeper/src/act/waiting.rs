@@ -35,7 +35,7 @@ use super::{
     send::refused,
     work::{Ended, Work},
 };
-use crate::{Keeper, probe, settle};
+use crate::{Keeper, drain, probe, settle};
 
 /// Messages of a queue read at a time.
 const READ: usize = 500;
@@ -207,6 +207,10 @@ impl Hands {
             }
             if keeper.view.state(integration).phase != Phase::Draining {
                 continue;
+            }
+            // A drain with a pace of its own says what it has in hand.
+            if let Some(through) = drain::hand::of(keeper, integration).await? {
+                hands.drains.insert(integration.to_owned(), through);
             }
             // Where its drain has none just now, there is no consumer to ask.
             if let Ok(progress) = Consumer::unpark(org, integration).progress(&keeper.broker).await

@@ -41,12 +41,21 @@ fn at(secs: i64) -> Timestamp {
 #[test]
 fn an_org_is_over_its_mark_by_all_its_integrations_and_until_a_tenth_is_gone() {
     let config = config(0, 1_000);
-    let look = |a, b| [waiting("acme", "a", a), waiting("acme", "b", b), waiting("other", "c", 900)];
+    let look = |a, b| {
+        [
+            waiting("acme", "a", a),
+            waiting("acme", "b", b),
+            waiting("other", "c", 900),
+        ]
+    };
     let judged = |before: &Marks, look: &[Waiting]| judge(before, look, &Budget::default(), &config);
     let none = judged(&Marks::default(), &look(500, 500));
     assert!(none.is_empty(), "{none:?}");
     let over = judged(&none, &look(500, 501));
-    assert_eq!(over.orgs, [("acme".parse().unwrap(), Over { is: 1_001, mark: 1_000 })].into());
+    assert_eq!(
+        over.orgs,
+        [("acme".parse().unwrap(), Over { is: 1_001, mark: 1_000 })].into()
+    );
     let still = judged(&over, &look(500, 401));
     assert_eq!(still.orgs.len(), 1);
     let below = judged(&still, &look(500, 400));
@@ -55,7 +64,11 @@ fn an_org_is_over_its_mark_by_all_its_integrations_and_until_a_tenth_is_gone() {
 
 #[test]
 fn integrations_over_their_mark_are_named_the_most_crowded_first() {
-    let look = [waiting("acme", "a", 11), waiting("acme", "b", 30), waiting("acme", "c", 10)];
+    let look = [
+        waiting("acme", "a", 11),
+        waiting("acme", "b", 30),
+        waiting("acme", "c", 10),
+    ];
     let marks = judge(&Marks::default(), &look, &Budget::default(), &config(10, 0));
     let named: Vec<&str> = marks.integrations.iter().map(|one| one.integration.as_str()).collect();
     assert_eq!(named, ["b", "a"]);
@@ -86,7 +99,11 @@ fn what_waits_may_take_what_the_others_leave_of_the_budget() {
 fn growth_over_the_last_looks_says_when_a_stream_is_full() {
     let mut history = History::default();
     for look in 0..10 {
-        history.budget(&[size("DEAD", look * 100, Some(10_000))], 100_000, at(1_000 + 10 * look.cast_signed()));
+        history.budget(
+            &[size("DEAD", look * 100, Some(10_000))],
+            100_000,
+            at(1_000 + 10 * look.cast_signed()),
+        );
     }
     let budget = history.budget(&[size("DEAD", 1_000, Some(10_000))], 100_000, at(1_100));
     let dead = budget.shares.iter().find(|share| share.name == "DEAD").unwrap();
@@ -99,14 +116,22 @@ fn growth_over_the_last_looks_says_when_a_stream_is_full() {
 #[test]
 fn a_first_look_tells_no_growth() {
     let budget = History::default().budget(&[size("DEAD", 500, Some(10_000))], 100_000, at(5));
-    assert!(budget.shares.iter().all(|share| share.growth == 0 && share.full_in_secs.is_none()));
+    assert!(
+        budget
+            .shares
+            .iter()
+            .all(|share| share.growth == 0 && share.full_in_secs.is_none())
+    );
 }
 
 #[test]
 fn dead_letters_of_refusals_stop_at_half_of_dead() {
     let refused = |bytes, before| {
         let budget = History::default().budget(&[size("DEAD", bytes, Some(1_000))], 100_000, at(5));
-        let before = Marks { refusals_full: before, ..Marks::default() };
+        let before = Marks {
+            refusals_full: before,
+            ..Marks::default()
+        };
         judge(&before, &[], &budget, &config(0, 0)).refusals_full
     };
     assert!(!refused(500, false));

@@ -48,14 +48,29 @@ impl Work {
     }
 }
 
-/// Does it, and gives the sequence in BATCH up to which the members of the integration are settled.
-pub(super) async fn close(keeper: &Keeper, work: Work) -> Result<u64, Error> {
+/// What closing led to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Closed {
+    /// The members of the integration up to this sequence in BATCH are settled.
+    pub(super) through: u64,
+    /// The events of the digest that went; 0 where none did.
+    pub(super) events: u64,
+}
+
+impl Closed {
+    fn without_digest(through: u64) -> Self {
+        Self { through, events: 0 }
+    }
+}
+
+/// Does it.
+pub(super) async fn close(keeper: &Keeper, work: Work) -> Result<Closed, Error> {
     match work {
         Work::Resume(entry) => go_on(keeper, Closing::resume(entry)).await,
         Work::Close(due) => match first(keeper, &due).await? {
             Some(first) => go_on(keeper, Closing::begin(due.manifest(&first))).await,
             // All of them were given up by a person meanwhile.
-            None => Ok(due.last),
+            None => Ok(Closed::without_digest(due.last)),
         },
         Work::GiveUp(due) => match keeper.broker.manifest(&due.integration).await? {
             // What was begun is ended first: a worker ends it as discarded.
@@ -65,7 +80,7 @@ pub(super) async fn close(keeper: &Keeper, work: Work) -> Result<u64, Error> {
     }
 }
 
-async fn go_on(keeper: &Keeper, mut closing: Closing) -> Result<u64, Error> {
+async fn go_on(keeper: &Keeper, mut closing: Closing) -> Result<Closed, Error> {
     let integration = closing.manifest().integration.clone();
     while closing.stage() != Stage::Done {
         let known = |view: &crate::view::View| view.integrations.get(&integration).map(|known| known.revision);
@@ -82,7 +97,10 @@ async fn go_on(keeper: &Keeper, mut closing: Closing) -> Result<u64, Error> {
         events = manifest.count,
         "a digest is closed"
     );
-    Ok(manifest.last)
+    Ok(Closed {
+        through: manifest.last,
+        events: manifest.count.into(),
+    })
 }
 
 /// The id of the first member that is still there: the digest is named after it.
@@ -106,7 +124,7 @@ async fn read(keeper: &Keeper, due: &Due, most: usize) -> Result<Vec<Stored>, Er
 }
 
 /// Ends members as discarded: the dead letters, the records, and then what held them.
-async fn give_up(keeper: &Keeper, due: &Due) -> Result<u64, Error> {
+async fn give_up(keeper: &Keeper, due: &Due) -> Result<Closed, Error> {
     let broker = &keeper.broker;
     let part = read(keeper, due, due.count as usize).await?;
     let ended = stream::iter(part.iter().map(|stored| bury(keeper, stored)));
@@ -120,7 +138,7 @@ async fn give_up(keeper: &Keeper, due: &Due) -> Result<u64, Error> {
         .await?;
     // Its bytes may have been more than one part takes.
     let through = part.last().map(|stored| stored.seq);
-    Ok(through.unwrap_or(due.last))
+    Ok(Closed::without_digest(through.unwrap_or(due.last)))
 }
 
 async fn bury(keeper: &Keeper, stored: &Stored) -> Result<Option<signalbox_proto::Attempt>, Error> {

@@ -32,6 +32,9 @@ const READ: usize = 1_000;
 
 /// Closes digests for as long as the duty is held.
 pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
+    let metrics = &keeper.process.metrics;
+    let digests = metrics.counter("keeper_digests", "Digests that were closed and sent.");
+    let events = metrics.counter("keeper_digest_events", "Events in them.");
     let mut gathered = Gathered::new();
     let mut lines = Lines::new();
     let mut closing = FuturesUnordered::new();
@@ -59,7 +62,11 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
             biased;
             Some((provider, integration, closed)) = closing.next(), if !closing.is_empty() => {
                 match &closed {
-                    Ok(through) => gathered.settle(&integration, *through),
+                    Ok(closed) => {
+                        gathered.settle(&integration, closed.through);
+                        digests.inc_by(u64::from(closed.events > 0));
+                        events.inc_by(closed.events);
+                    }
                     Err(error) => {
                         let error = settle::why(error);
                         tracing::warn!(error, integration.id = integration, "cannot close a digest yet");

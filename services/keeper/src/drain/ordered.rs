@@ -21,7 +21,9 @@ pub(super) async fn is_left(keeper: &Keeper, integration: &Integration, state: &
     }
     let broker = &keeper.broker;
     let own = subjects::ordered_waiting(&integration.provider, &integration.org, Some(&integration.id));
-    let [queued, heads] = own.as_slice() else { return Ok(false) };
+    let [queued, heads] = own.as_slice() else {
+        return Ok(false);
+    };
     let mut next = 1;
     let mut tried = HashSet::new();
     loop {

@@ -1,11 +1,15 @@
 //! Taking out what an integration has parked at a pace of its own: its rate limit, or the rate that a
 //! person asked for when letting it go.
 //!
-//! Such a drain has no consumer: it reads what is next, takes tokens for it, publishes each delivery
+//! Such a drain has no consumer: it reads what is next, says so ([`hand`]), takes tokens for it, publishes each delivery
 //! when its token is due, and removes the parked one after the lane has it. So it costs a timer while
 //! it waits, and any number of them go on side by side, each at its full rate.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt, TryStreamExt};
 use signalbox_broker::{
@@ -26,16 +30,24 @@ use tokio::{
     time::Instant,
 };
 
-use super::{DROPPED, is_dropped, onward, release_probes};
+use super::{
+    DROPPED,
+    hand::{self, Hand},
+    is_dropped, onward, ordered, release_probes,
+};
 use crate::{
     Keeper,
     pace::{Pace, Window},
     settle, sweep,
 };
 
-/// What is read, and paid for, ahead of its time.
+/// What is paid for ahead of its time.
 const AHEAD: Duration = Duration::from_secs(1);
-/// Deliveries that are read at a time, at most.
+/// Parts that are read at a time.
+const PARTS_AHEAD: usize = 5;
+/// What was read is kept for a wait this long.
+const KEPT_MAX: Duration = Duration::from_secs(5);
+/// Deliveries that are paid for at a time, at most.
 const PART_MAX: u32 = 256;
 /// Publishes under way before their acknowledgements are awaited, at most.
 const UNDER_WAY_MAX: usize = 64;
@@ -83,7 +95,7 @@ impl Terms {
         })
     }
 
-    /// Deliveries that go in a second or so: as many are read, and paid for, at a time.
+    /// Deliveries that go in a second or so: a part. As many are paid for at a time.
     fn part(&self) -> u32 {
         let of_limit = match (self.limit.per_minute, self.limit.per_hour, self.limit.per_day) {
             (Some(limit), ..) => limit.div_ceil(60),
@@ -191,13 +203,8 @@ struct Drain {
 /// What is published and not removed from PARKED yet.
 type UnderWay = Vec<(Receipt, u64)>;
 
-/// What became of some that were read.
-#[derive(Default)]
-struct Sent {
-    count: usize,
-    /// Where to read on.
-    behind: Option<u64>,
-}
+/// What was read of PARKED, with its sequences.
+type Waiting = VecDeque<(u64, Delivery)>;
 
 impl Drain {
     /// Drains until nothing is left, or until the terms are others.
@@ -209,37 +216,50 @@ impl Drain {
             release_probes(&self.keeper, &self.integration, self.terms.drop_before).await?;
         }
         let parked = subjects::parked(&self.integration.org, id);
+        let part = self.terms.part() as usize;
         let mut window = Window::new();
         let mut pace = Pace::new(self.terms.per_second, Instant::now());
+        let mut hand = Hand::default();
+        let mut waiting: Waiting = VecDeque::new();
         let (mut next, mut room) = (1, 0);
         let (mut empty, mut uncounted) = (EMPTY_FIRST, UNCOUNTED_FIRST);
         let mut taken = 0_u64;
         loop {
-            let part = self.terms.part() as usize;
-            let stored = broker.read_from(subjects::PARKED, &parked, next, part).await?;
-            let Some(last) = stored.last() else {
-                let state = self.keeper.view.state(id);
-                if !super::ordered::is_left(&self.keeper, &self.integration, &state).await?
-                    && broker
-                        .open(&self.integration.org, id, Timestamp::now())
-                        .await?
-                        .is_some()
-                {
-                    tracing::info!(integration.id = id, taken, "drained; deliveries go live again");
-                    return Ok(());
+            if waiting.len() < 2 * part {
+                let stored = broker
+                    .read_from(subjects::PARKED, &parked, next, part * PARTS_AHEAD)
+                    .await?;
+                if let Some(last) = stored.last().map(|last| last.seq) {
+                    next = last + 1;
+                    waiting.extend(self.settle_lost(stored).await?);
+                    hand::say(&self.keeper, id, last).await?;
+                    hand.said(last, Instant::now());
+                    empty = EMPTY_FIRST;
+                } else if waiting.is_empty() {
+                    if self.is_opened().await? {
+                        tracing::info!(integration.id = id, taken, "drained; deliveries go live again");
+                        return Ok(());
+                    }
+                    next = 1;
+                    if self.is_stopped(empty).await {
+                        return Ok(());
+                    }
+                    empty = (empty * 2).min(EMPTY_LAST);
                 }
-                next = 1;
-                if self.is_stopped(empty).await {
-                    return Ok(());
-                }
-                empty = (empty * 2).min(EMPTY_LAST);
+            }
+            let Some(last) = waiting.back().map(|(seq, _)| *seq) else {
                 continue;
             };
-            empty = EMPTY_FIRST;
-            let behind = last.seq + 1;
-            let waiting = self.settle_lost(stored).await?;
-            if waiting.is_empty() {
-                next = behind;
+            let through = hand.through(Instant::now());
+            let ready = waiting.iter().take(part).take_while(|(seq, _)| *seq <= through).count();
+            if ready == 0 {
+                if hand.next().is_none() {
+                    hand::say(&self.keeper, id, last).await?;
+                    hand.said(last, Instant::now());
+                }
+                if self.is_stopped_at(hand.next().unwrap_or_else(Instant::now)).await {
+                    return Ok(());
+                }
                 continue;
             }
             if room == 0 {
@@ -251,7 +271,7 @@ impl Drain {
                 }
                 continue;
             }
-            let want = waiting.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+            let want = ready.min(usize::try_from(room).unwrap_or(usize::MAX));
             let asked = self
                 .limiter
                 .take(id, &self.terms.limit, want as u32, AHEAD, Timestamp::now())
@@ -277,18 +297,20 @@ impl Drain {
             if leased.slots.is_empty() {
                 let now = Timestamp::now();
                 let wait = leased.again.unwrap_or(now + AHEAD).since(now).min(SLEEP_MAX);
+                if wait > KEPT_MAX {
+                    // Much may happen to them until then.
+                    (waiting, next) = (VecDeque::new(), 1);
+                }
                 if self.is_stopped(wait).await {
                     return Ok(());
                 }
                 continue;
             }
-            let sent = self.send(&parked, waiting, &leased, &mut pace).await?;
-            next = sent.behind.unwrap_or(next);
-            room = room.saturating_sub(sent.count as u64);
-            taken += sent.count as u64;
-            if sent.count < leased.slots.len() {
-                let unused = leased.slots.len() - sent.count;
-                self.limiter.give_back(id, &leased, unused).await;
+            let sent = self.send(&parked, &mut waiting, &leased, &mut pace).await?;
+            room = room.saturating_sub(sent as u64);
+            taken += sent as u64;
+            if sent < leased.slots.len() {
+                self.limiter.give_back(id, &leased, leased.slots.len() - sent).await;
                 if self.is_stopped(Duration::ZERO).await {
                     return Ok(());
                 }
@@ -296,22 +318,31 @@ impl Drain {
         }
     }
 
+    /// Opens the gate, if nothing is left of the integration.
+    async fn is_opened(&self) -> Result<bool, Error> {
+        let (broker, id) = (&self.keeper.broker, self.integration.id.as_str());
+        let state = self.keeper.view.state(id);
+        if ordered::is_left(&self.keeper, &self.integration, &state).await? {
+            return Ok(false);
+        }
+        let opened = broker.open(&self.integration.org, id, Timestamp::now()).await?;
+        Ok(opened.is_some())
+    }
+
     /// Publishes each delivery when its token is due, and removes it from PARKED once the lane has it.
-    /// Tokens are left where something has gone from PARKED meanwhile, where the terms change, or where
-    /// their span ends.
+    /// Returns how many. Tokens are left where something has gone from PARKED meanwhile, where the terms
+    /// change, or where their span ends.
     async fn send(
         &self,
         parked: &str,
-        waiting: Vec<(u64, Delivery)>,
+        waiting: &mut Waiting,
         leased: &Leased,
         pace: &mut Pace,
-    ) -> Result<Sent, Error> {
+    ) -> Result<usize, Error> {
         let broker = &self.keeper.broker;
         let mut under_way: UnderWay = Vec::new();
-        let mut sent = Sent::default();
-        let mut slots = leased.slots.iter();
-        for (seq, delivery) in waiting {
-            let Some(slot) = slots.as_slice().first() else { break };
+        let mut sent = 0;
+        for slot in &leased.slots {
             let due = pace.take(Instant::now()).max(instant_of(*slot));
             let waits = due.saturating_duration_since(Instant::now()) >= LULL;
             if waits || under_way.len() >= UNDER_WAY_MAX {
@@ -324,9 +355,11 @@ impl Drain {
             if leased.until.is_some_and(|until| until <= now) {
                 break;
             }
-            sent.behind = Some(seq + 1);
-            // It may have been given up, or sent, while it waited for its token.
-            if waits && !is_there(broker.read_from(subjects::PARKED, parked, seq, 1).await?, seq) {
+            let Some((seq, delivery)) = waiting.pop_front() else {
+                break;
+            };
+            // It may have expired, or been sent by another, while it waited for its token.
+            if waits && !is_there(&broker.read_from(subjects::PARKED, parked, seq, 1).await?, seq) {
                 continue;
             }
             let next = Delivery {
@@ -336,8 +369,7 @@ impl Drain {
             let publish = hops::publish_of(&next, Hop::Deliver(Lane::Bulk))?;
             let receipt = broker.publisher().send(publish, Some(settle::HOP_DEADLINE)).await;
             under_way.push((receipt, seq));
-            sent.count += 1;
-            slots.next();
+            sent += 1;
         }
         self.settle(&mut under_way).await?;
         Ok(sent)
@@ -415,7 +447,7 @@ impl Drain {
 }
 
 /// Whether the first of what was read is the message of this sequence.
-fn is_there(read: Vec<Stored>, seq: u64) -> bool {
+fn is_there(read: &[Stored], seq: u64) -> bool {
     read.first().is_some_and(|stored| stored.seq == seq)
 }
 

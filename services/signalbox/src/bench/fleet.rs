@@ -277,6 +277,19 @@ impl Fleet {
         stopped.into_iter().collect()
     }
 
+    /// Ends everything at the end of a benchmark: nobody needs what the roles hold.
+    pub(super) async fn end(&mut self) -> anyhow::Result<()> {
+        for member in &mut self.members {
+            if let Some(mut running) = member.running.take() {
+                running.child.kill().await.context("cannot kill a process")?;
+            }
+        }
+        if let Some(server) = self.server.take() {
+            server.stop().await?;
+        }
+        Ok(())
+    }
+
     /// Fails when a process has ended by itself.
     pub(super) fn check(&mut self) -> anyhow::Result<()> {
         for member in &mut self.members {

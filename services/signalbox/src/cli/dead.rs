@@ -196,7 +196,7 @@ fn table(answer: &Value, org: &Name) -> String {
             text(&item["stage"]),
             text(&item["reason"]),
             text(&item["event"]["type"]),
-            text(&item["event"]["id"]),
+            events(item),
             settled.to_owned(),
             text(&item["message"]),
         ]
@@ -208,6 +208,15 @@ fn table(answer: &Value, org: &Name) -> String {
     match answer["next_cursor"].as_str() {
         Some(cursor) => format!("{table}\nthere is more: --cursor {cursor}"),
         None => table,
+    }
+}
+
+/// The event; of a digest the first, and how many more it has.
+fn events(item: &Value) -> String {
+    let first = text(&item["event"]["id"]);
+    match item["event_ids"].as_array().map(Vec::len) {
+        Some(count) if count > 1 => format!("{first} +{}", count - 1),
+        _ => first,
     }
 }
 
@@ -272,6 +281,7 @@ fn people(answer: &Value) -> String {
         "replayed_at",
         "discarded_at",
         "event",
+        "event_ids",
         "input_base64",
     ];
     let fields: Vec<(&str, String)> = names.into_iter().map(|name| (name, text(&answer[name]))).collect();

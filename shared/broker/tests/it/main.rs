@@ -4,6 +4,7 @@
 mod acks;
 mod acts;
 mod batch;
+mod bounds;
 mod browse;
 mod connect;
 mod digests;

@@ -133,3 +133,24 @@ async fn what_a_probe_had_waited_counts_through_a_slow_drain_and_not_beyond_a_pa
     assert!(resumed.is_half_open());
     assert_eq!(suspend(&broker, "paused", at(100)).await, 60);
 }
+
+#[tokio::test]
+async fn one_that_rests_drains_later_and_is_not_written_again_for_each_that_finds_no_place() {
+    let (_server, broker) = ready().await;
+    let state = broker.rest("i", at(5), "no place", at(0)).await.unwrap();
+    assert_eq!((state.phase, state.not_before), (Phase::Draining, Some(at(5))));
+    assert_eq!(
+        broker.park_behind(&delivery("e1", "i"), &state).await.unwrap(),
+        Held::Parked
+    );
+    let again = broker
+        .rest("i", at(5) + Duration::from_millis(900), "no place", at(0))
+        .await
+        .unwrap();
+    assert_eq!(again, state);
+    let later = broker.rest("i", at(10), "no place", at(5)).await.unwrap();
+    assert_eq!((later.not_before, later.gate), (Some(at(10)), state.gate));
+    suspend(&broker, "failing", at(0)).await;
+    let kept = broker.rest("failing", at(5), "no place", at(0)).await.unwrap();
+    assert_eq!(kept.phase, Phase::Suspended);
+}

@@ -218,7 +218,14 @@ const ENDLESS: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 async fn who_does_not_read_its_answer_loses_the_connection() {
     let given_up = Shutdown::new();
     let stall_timeout = Duration::from_millis(200);
-    let address = serving(endless(&given_up), Bounds { stall_timeout, ..bounds() }).await;
+    let address = serving(
+        endless(&given_up),
+        Bounds {
+            stall_timeout,
+            ..bounds()
+        },
+    )
+    .await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(ENDLESS).await.unwrap();
     let ended = timeout(PATIENCE, given_up.requested()).await;
@@ -229,7 +236,14 @@ async fn who_does_not_read_its_answer_loses_the_connection() {
 async fn who_reads_slowly_keeps_the_connection() {
     let given_up = Shutdown::new();
     let stall_timeout = Duration::from_millis(500);
-    let address = serving(endless(&given_up), Bounds { stall_timeout, ..bounds() }).await;
+    let address = serving(
+        endless(&given_up),
+        Bounds {
+            stall_timeout,
+            ..bounds()
+        },
+    )
+    .await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(ENDLESS).await.unwrap();
     // More than the system keeps for a connection, in pieces with a wait before each.

@@ -27,9 +27,18 @@ fn judged(shares: Vec<Share>) -> Vec<(Level, String)> {
 #[test]
 fn a_stream_that_is_full_soon_is_named_with_the_time_left() {
     let found = judged(vec![share("DEAD", 40, Some(3 * 3_600 + 1_200))]);
-    assert_eq!(found, [(Level::Warn, "DEAD is full in about 3h at this rate (1500 B/s)".into())]);
+    assert_eq!(
+        found,
+        [(Level::Warn, "DEAD is full in about 3h at this rate (1500 B/s)".into())]
+    );
     let found = judged(vec![share("INGEST", 40, Some(150))]);
-    assert_eq!(found, [(Level::Error, "INGEST is full in about 2m at this rate (1500 B/s)".into())]);
+    assert_eq!(
+        found,
+        [(
+            Level::Error,
+            "INGEST is full in about 2m at this rate (1500 B/s)".into()
+        )]
+    );
 }
 
 #[test]
@@ -47,7 +56,10 @@ fn what_is_nearly_empty_or_lasts_or_is_relieved_is_no_finding() {
 #[test]
 fn what_waits_is_measured_against_its_own_share() {
     let level = |percent| judged(vec![share(WAITING, percent, None)])[0].0;
-    assert_eq!([level(10), level(80), level(96)], [Level::Ok, Level::Warn, Level::Error]);
+    assert_eq!(
+        [level(10), level(80), level(96)],
+        [Level::Ok, Level::Warn, Level::Error]
+    );
 }
 
 #[test]

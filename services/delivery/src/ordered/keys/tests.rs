@@ -93,7 +93,10 @@ fn what_has_ended_is_not_taken_again_when_a_router_brings_it_once_more() {
     assert_eq!(arrive(&mut keys, queued(4, 0, 3)), [3], "all of it was routed before");
     assert_eq!(keys.len(), 0);
     keys.wake(at(1) + REMEMBERED);
-    assert!(keys.keys.is_empty() && keys.timers.is_empty(), "and in the end it is forgotten");
+    assert!(
+        keys.keys.is_empty() && keys.timers.is_empty(),
+        "and in the end it is forgotten"
+    );
 }
 
 #[test]
@@ -316,8 +319,16 @@ impl Storage {
     fn read(&mut self) -> Keys {
         let mut keys = keys();
         let mut all: Vec<(u64, usize, Option<Head>, Option<Queued>)> = Vec::new();
-        all.extend(self.queued.iter().map(|(seq, (key, queued))| (*seq, *key, None, Some(*queued))));
-        all.extend(self.heads.iter().map(|(key, head)| (head.seq, *key, Some(head.clone()), None)));
+        all.extend(
+            self.queued
+                .iter()
+                .map(|(seq, (key, queued))| (*seq, *key, None, Some(*queued))),
+        );
+        all.extend(
+            self.heads
+                .iter()
+                .map(|(key, head)| (head.seq, *key, Some(head.clone()), None)),
+        );
         all.sort_by_key(|(seq, ..)| *seq);
         for (_, key, head, queued) in all {
             if let Some(queued) = queued {
@@ -357,7 +368,10 @@ enum Act {
     /// The router stores again what it has stored before.
     RouteAgain(usize),
     /// The worker takes the next of a key, and does so many of the effects of its end before it dies, if it does.
-    Work { fails: bool, dies_after: Option<u8> },
+    Work {
+        fails: bool,
+        dies_after: Option<u8>,
+    },
     /// The worker is told how far the router is.
     Floor,
     Die,
@@ -376,7 +390,10 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 
 fn work(storage: &mut Storage, keys: &mut Keys, fails: bool, dies_after: Option<u8>) {
     let Some(turn) = next(keys, at(1)) else { return };
-    let key = NAMES.iter().position(|name| *name == &*turn.key).expect("one of the two");
+    let key = NAMES
+        .iter()
+        .position(|name| *name == &*turn.key)
+        .expect("one of the two");
     let dies = |step: u8| dies_after == Some(step);
     storage.requests.push((key, turn.queued.event));
     if dies(0) {

@@ -23,7 +23,10 @@ fn a_second_process_gets_half_once_the_first_gives_it_back() {
     let first = plan(&leases(&["a", "b"], &all), &ours(&all), "a");
     assert_eq!((first.take.len(), first.give), (0, vec![4, 5, 6, 7]));
     let second = plan(&leases(&["a", "b"], &[0, 1, 2, 3]), &ours(&[]), "b");
-    assert_eq!(second.take.iter().copied().collect::<BTreeSet<_>>(), BTreeSet::from([4, 5, 6, 7]));
+    assert_eq!(
+        second.take.iter().copied().collect::<BTreeSet<_>>(),
+        BTreeSet::from([4, 5, 6, 7])
+    );
 }
 
 #[test]

@@ -1,7 +1,9 @@
 use super::*;
 
 fn take(places: &mut Places, integration: &str) -> usize {
-    (0..1_000).take_while(|_| places.enter(integration) == Place::Free).count()
+    (0..1_000)
+        .take_while(|_| places.enter(integration) == Place::Free)
+        .count()
 }
 
 #[test]

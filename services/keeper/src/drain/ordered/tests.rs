@@ -37,7 +37,10 @@ fn a_rate_is_about_what_waited_when_the_drain_began() {
     let state = draining(Some(10), None);
     assert!(is_meant(&body(at(50)), &state, at(60), true));
     assert!(!is_meant(&body(at(110)), &state, at(110), true));
-    assert!(!is_meant(&body(at(50)), &state, at(60), false), "one that is tried again later");
+    assert!(
+        !is_meant(&body(at(50)), &state, at(60), false),
+        "one that is tried again later"
+    );
 }
 
 #[test]
@@ -45,12 +48,18 @@ fn what_is_to_be_dropped_is_waited_for_whatever_is_before_it() {
     let state = draining(None, Some(at(100) - Duration::from_secs(10)));
     assert!(is_meant(&body(at(50)), &state, at(50), false));
     assert!(!is_meant(&body(at(95)), &state, at(95), true));
-    assert!(!is_meant(b"?", &state, at(50), true), "what cannot be read is not waited for");
+    assert!(
+        !is_meant(b"?", &state, at(50), true),
+        "what cannot be read is not waited for"
+    );
 }
 
 #[test]
 fn keys_are_read_from_deliveries_and_states_alike() {
     assert_eq!(key_of("signalbox.ordered.webhook.3.default.i.k").as_deref(), Some("k"));
-    assert_eq!(key_of("signalbox.orderedhead.webhook.3.default.i.k").as_deref(), Some("k"));
+    assert_eq!(
+        key_of("signalbox.orderedhead.webhook.3.default.i.k").as_deref(),
+        Some("k")
+    );
     assert_eq!(key_of("signalbox.orderedmark.webhook.3"), None);
 }

@@ -42,7 +42,7 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     let batched = stage.integration(0, EVENT, batch);
     stage.apply(fleet, &[batched]).await?;
     let mut load = stage.load(fleet).await?;
-    let run = stage.witness.begin();
+    let run = stage.witness.begin(events);
     stage.say(format!("{events} events in windows of {WINDOW_S} s, {kills} kills"));
     let pace = Pace {
         events,

@@ -45,8 +45,8 @@ pub(super) struct Leg {
 impl Stage {
     /// Publishes and waits for what is owed.
     pub(super) async fn leg(&mut self, load: &mut Load, plan: &Plan<'_>) -> anyhow::Result<Leg> {
-        let run = self.witness.begin();
         let events = plan.pace.events;
+        let run = self.witness.begin(events);
         let owed = (0..events).filter(|event| (plan.is_owed)(*event)).count() as u64;
         let before = self.cpu(plan.fleet)?;
         let began_us = self.witness.now_us();

@@ -40,7 +40,7 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
 
     stage.say("watching the idle workers");
     let idle = used(stage, fleet, IDLE).await?;
-    let run = stage.witness.begin();
+    let run = stage.witness.begin(owed);
     // It lasts for minutes anyway: begun with one, each but the last is whole.
     if owed > per_minute {
         stage.say("waiting for the begin of a minute");

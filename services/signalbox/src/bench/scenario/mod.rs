@@ -165,19 +165,22 @@ pub(super) async fn run(promise: Promise, size: Size, setup: Setup) -> anyhow::R
     let scratch = Scratch::make("bench")?;
     let mut stage = Stage::new(scratch.path(), &size, setup).await?;
     let found = tokio::select! {
-        found = stage.play(promise, &size) => found,
+        found = stage.play(promise, &size) => Some(found),
         interrupted = tokio::signal::ctrl_c() => {
-            Err(interrupted.map_or_else(Into::into, |()| anyhow!("interrupted")))
+            interrupted.context("cannot wait for a Ctrl-C")?;
+            None
         }
     };
     stage.progress.finish_and_clear();
     let logs: String = stage.fleets.iter().map(Fleet::log_ends).collect();
-    let mut stopped = Ok(());
+    let mut ended = Ok(());
     for fleet in &mut stage.fleets {
-        stopped = stopped.and(fleet.stop().await);
+        ended = ended.and(fleet.end().await);
     }
-    let found = found.map_err(|error| anyhow!("scenario {} failed: {error:#}{logs}", promise.name()))?;
-    stopped?;
+    let found = found
+        .context("interrupted")?
+        .map_err(|error| anyhow!("scenario {} failed: {error:#}{logs}", promise.name()))?;
+    ended?;
     Ok(found)
 }
 
@@ -276,7 +279,7 @@ impl Stage {
         let mut load = self.load(fleet).await?;
         let began = Instant::now();
         while began.elapsed() < IN_FORCE {
-            let run = self.witness.begin();
+            let run = self.witness.begin(1);
             load.publish(run, Pace { events: 1, rate: 0 }, |_| event_type.clone())
                 .await?;
             let arrived = self.until(Duration::from_secs(2), |book| book.delivered(run) > 0).await;

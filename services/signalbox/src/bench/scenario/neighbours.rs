@@ -3,7 +3,10 @@
 //! The healthy ones are measured in that fleet and in one without the two, in turns: first as fast as it goes, for the
 //! throughput, then at a rate, for the latency. In the fleet with the two, they get their equal share of the events.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use super::{
     super::{
@@ -31,6 +34,9 @@ pub(super) const SIZES: &[(&str, u64, u64)] = &[
 const P99_RATIO: f64 = 1.25;
 const P99_MORE_MS: f64 = 1.0;
 const THROUGHPUT_RATIO: f64 = 0.9;
+/// How long what is owed may take to find its place, beside a millisecond each.
+const OWED_TIMEOUT: Duration = Duration::from_secs(120);
+const LOOK_PAUSE: Duration = Duration::from_secs(2);
 /// Nobody listens there.
 pub(super) const REFUSED_URL: &str = "http://127.0.0.1:1/";
 /// The one that hangs is owed one delivery for so many of the dead one.
@@ -63,14 +69,13 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     stage.say("publishing what the dead one is owed");
     let memory = Memory::watch(&stage.fleets[with])?;
     let owed = size.of("owed");
-    let owing = stage.witness.begin();
+    let owing = stage.witness.begin(0);
     let pace = Pace {
         events: owed + owed / HANGING_SHARE,
         rate: 0,
     };
     let type_of = |event| event_type(if event < owed { dead } else { hanging });
     loads[0].publish(owing, pace, type_of).await?;
-
     let mut measured = Measured::default();
     let fast = Pace {
         events: size.of("events"),
@@ -80,6 +85,15 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
         events: size.of("rate") * size.of("seconds"),
         rate: size.of("rate"),
     };
+    let (of_healthy, is_healthy) = (|event| event_type(event % healthy), |_| true);
+    let meanwhile = Plan {
+        fleet: with,
+        pace: even,
+        type_of: &of_healthy,
+        is_owed: &is_healthy,
+    };
+    measured.meanwhile.push(stage.leg(&mut loads[0], &meanwhile).await?);
+    wait_until_owed(stage, with, owed).await?;
     for round in 1..=size.of("rounds") {
         for (pace, legs) in [
             (fast, [&mut measured.fast_with, &mut measured.fast_without]),
@@ -104,6 +118,8 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
 
 #[derive(Default)]
 struct Measured {
+    /// While what the dead one is owed comes in, is tried and is put aside.
+    meanwhile: Vec<Leg>,
     fast_with: Vec<Leg>,
     fast_without: Vec<Leg>,
     even_with: Vec<Leg>,
@@ -112,6 +128,27 @@ struct Measured {
 
 fn event_type(number: u64) -> String {
     format!("bench.t{number}")
+}
+
+/// Waits until what the dead one is owed has been tried or put aside: nothing waits for a worker any more.
+async fn wait_until_owed(stage: &mut Stage, fleet: usize, owed: u64) -> anyhow::Result<()> {
+    stage.say("waiting until what is owed has found its place");
+    let deadline = OWED_TIMEOUT + Duration::from_millis(owed);
+    let began = Instant::now();
+    loop {
+        let pending = stage.doctor(fleet).await?["waiting"]["providers"]["webhook"]["pending"].as_u64();
+        // Those that hang are held by the worker.
+        if pending.unwrap_or_default() <= owed / HANGING_SHARE {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            began.elapsed() < deadline,
+            "{pending:?} deliveries still wait for a worker after {} s",
+            deadline.as_secs()
+        );
+        stage.fleets[fleet].check()?;
+        sleep(LOOK_PAUSE).await;
+    }
 }
 
 /// Opens connections and brings code into memory, in both fleets alike.
@@ -132,12 +169,17 @@ async fn warm_up(stage: &mut Stage, loads: &mut [Load; 2], fleets: [usize; 2], h
 
 fn judge(stage: &Stage, size: &Size, measured: &Measured, memory: &Memory, doctor: &Value) -> anyhow::Result<Findings> {
     let Measured {
+        meanwhile,
         fast_with,
         fast_without,
         even_with,
         even_without,
     } = measured;
-    let legs = || [fast_with, fast_without, even_with, even_without].into_iter().flatten();
+    let legs = || {
+        [meanwhile, fast_with, fast_without, even_with, even_without]
+            .into_iter()
+            .flatten()
+    };
     let lost: u64 = legs().map(Leg::lost).sum();
     let again: u64 = legs().map(|leg| stage.witness.book(|book| book.again(leg.run))).sum();
     let p99 = |leg: &Leg| leg.latency.p99;
@@ -160,6 +202,7 @@ fn judge(stage: &Stage, size: &Size, measured: &Measured, memory: &Memory, docto
         "as_fast",
         json!({ "with": leg::view(fast_with), "without": leg::view(fast_without) }),
     );
+    found.figure("at_a_rate_while_the_owed_come_in", leg::view(meanwhile));
     found.figure("p99_ratio", ratio);
     found.figure("p99_ms_more", more);
     found.figure("throughput_ratio", throughput);

@@ -47,7 +47,7 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     stage.apply(fleet, &[ordered]).await?;
     stage.witness.answer(0, Answer::Unsteady(FAILING_PERCENT));
     let mut load = stage.load(fleet).await?;
-    let run = stage.witness.begin();
+    let run = stage.witness.begin(events);
     stage.say(format!("{events} events of {keys} keys, {kills} kills"));
     let pace = Pace {
         events,

@@ -86,8 +86,10 @@ async fn turn(
         events: rate * seconds,
         rate,
     };
-    let of_small = stage.witness.begin();
-    let of_large = stage.witness.begin();
+    let of_small = stage.witness.begin(SMALL_RATE * seconds);
+    let of_large = stage
+        .witness
+        .begin(large.as_ref().map_or(0, |_| size.of("rate") * seconds));
     let mut turns = Turns::default();
     let began = Instant::now();
     let publish = small.publish_as("small", of_small, pace(SMALL_RATE), |_| "bench.t".to_owned(), data);

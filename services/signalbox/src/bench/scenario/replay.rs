@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use signalbox_proto::subjects;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -48,7 +49,7 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     stage.witness.answer(DIED, Answer::Status(400));
     let mut load = stage.load(fleet).await?;
     stage.say(format!("making {owed} dead letters"));
-    let died = stage.witness.begin();
+    let died = stage.witness.begin(2 * owed);
     let all = Pace { events: owed, rate: 0 };
     load.publish(died, all, |_| "bench.died".to_owned()).await?;
     let filter = json!({ "filter": { "integration": format!("bench-{DIED}") } });
@@ -133,22 +134,25 @@ async fn finished(stage: &Stage, fleet: usize, id: &str) -> anyhow::Result<Value
 }
 
 async fn wait_for_letters(stage: &mut Stage, fleet: usize, filter: &Value, owed: u64) -> anyhow::Result<()> {
-    let dry_run = super::merged(filter.clone(), json!({ "dry_run": true }));
     let deadline = DEAD_TIMEOUT + Duration::from_millis(owed);
     let began = Instant::now();
-    loop {
-        let counted = ask(stage, fleet, &["dead-letters", "replay"], &dry_run).await?;
-        if counted["matched"].as_u64() == Some(owed) {
-            return Ok(());
-        }
+    // Counted as the API does only when there are enough: that reads each of them.
+    while stage.messages(fleet, subjects::DEAD).await? < owed {
         anyhow::ensure!(
             began.elapsed() < deadline,
-            "there should be {owed} dead letters after {} s: {counted}",
+            "there are not {owed} dead letters after {} s",
             deadline.as_secs()
         );
         stage.fleets[fleet].check()?;
         sleep(LOOK_PAUSE).await;
     }
+    let dry_run = super::merged(filter.clone(), json!({ "dry_run": true }));
+    let counted = ask(stage, fleet, &["dead-letters", "replay"], &dry_run).await?;
+    anyhow::ensure!(
+        counted["matched"].as_u64() == Some(owed),
+        "there should be {owed} dead letters: {counted}"
+    );
+    Ok(())
 }
 
 /// Waits until the replay sends, or has ceased to.

@@ -48,7 +48,7 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
     let schedule: Vec<String> = steps.iter().map(|step| format!("{step}s")).collect();
     let retried = stage.integration(0, EVENT, json!({ "retry": { "schedule": schedule } }));
     stage.apply(fleet, &[retried]).await?;
-    let run = stage.witness.begin();
+    let run = stage.witness.begin(failing * FAILING_EVERY * 2);
     let answer = Answer::Fails {
         run,
         every: FAILING_EVERY,
@@ -92,7 +92,7 @@ pub(super) async fn play(stage: &mut Stage, size: &Size) -> anyhow::Result<Findi
         end_us: stage.witness.now_us(),
     };
     let outages = [worker?, server];
-    let later = stage.witness.begin();
+    let later = stage.witness.begin(after.events);
     let mut load = stage.load(fleet).await?;
     load.publish(later, after, |_| EVENT.to_owned()).await?;
     let attempts = failing * (steps.len() as u64 + 1);

@@ -78,15 +78,15 @@ struct Inner {
 #[derive(Debug)]
 pub(super) struct Book {
     answers: HashMap<u64, Answer>,
-    arrivals: Vec<Arrival>,
     runs: Vec<Run>,
     chance: Chance,
     /// Requests whose body held no event of ours.
     unreadable: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Run {
+    arrivals: Vec<Arrival>,
     taken: HashSet<(u64, u64)>,
     /// What was taken again.
     again: u64,
@@ -99,7 +99,6 @@ impl Witness {
             began_at: SystemTime::now(),
             book: Mutex::new(Book {
                 answers: HashMap::new(),
-                arrivals: Vec::new(),
                 runs: Vec::new(),
                 chance: Chance::new(seed),
                 unreadable: 0,
@@ -116,10 +115,16 @@ impl Witness {
         change(&mut self.0.book.lock().expect("nothing panics while it holds the book"))
     }
 
-    /// Begins a run.
-    pub(super) fn begin(&self) -> u32 {
+    /// Begins a run of about so many events: room is made now, so that growing stops no request in its midst.
+    pub(super) fn begin(&self, events: u64) -> u32 {
+        let room = usize::try_from(events).unwrap_or_default();
+        let run = Run {
+            arrivals: Vec::with_capacity(room + room / 4),
+            taken: HashSet::with_capacity(room),
+            again: 0,
+        };
         self.write(|book| {
-            book.runs.push(Run::default());
+            book.runs.push(run);
             u32::try_from(book.runs.len() - 1).expect("runs are few")
         })
     }
@@ -185,7 +190,7 @@ impl Takes for Witness {
 impl Book {
     /// What arrived in a run, in the order of its arrival.
     pub(super) fn of(&self, run: u32) -> impl Iterator<Item = &Arrival> {
-        self.arrivals.iter().filter(move |arrival| arrival.run == run)
+        self.run(run).into_iter().flat_map(|run| &run.arrivals)
     }
 
     /// How many deliveries of a run were taken, each counted once.
@@ -226,12 +231,16 @@ impl Book {
     }
 
     fn note(&mut self, mut arrival: Arrival) {
-        let run = usize::try_from(arrival.run).ok();
-        if let Some(run) = run.and_then(|run| self.runs.get_mut(run)).filter(|_| arrival.taken) {
+        // Of a run that nobody has begun: an event of another benchmark on this port.
+        let Some(run) = usize::try_from(arrival.run).ok().and_then(|run| self.runs.get_mut(run)) else {
+            self.unreadable += 1;
+            return;
+        };
+        if arrival.taken {
             arrival.first = run.taken.insert((arrival.event, arrival.integration));
             run.again += u64::from(!arrival.first);
         }
-        self.arrivals.push(arrival);
+        run.arrivals.push(arrival);
     }
 }
 

@@ -26,3 +26,11 @@ fn a_group_is_shown_with_its_examples_and_the_line_that_replays_it() {
     let none = json!({ "items": [], "truncated": false });
     assert_eq!(groups(&none, &Name::default_org()), "there are no dead letters");
 }
+
+#[test]
+fn of_a_digest_the_first_event_stands_for_all() {
+    let item = |ids: serde_json::Value| json!({ "event": { "id": "e1" }, "event_ids": ids });
+    assert_eq!(events(&item(json!(null))), "e1");
+    assert_eq!(events(&item(json!(["e1"]))), "e1");
+    assert_eq!(events(&item(json!(["e1", "e2", "e3"]))), "e1 +2");
+}

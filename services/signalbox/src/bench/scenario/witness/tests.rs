@@ -9,7 +9,7 @@ fn body(witness: &Witness, run: u32, event: u64) -> String {
 #[test]
 fn an_arrival_is_counted_once_and_a_failed_one_not_at_all() {
     let witness = Witness::new(0);
-    let run = witness.begin();
+    let run = witness.begin(1);
     witness.answer(3, Answer::Status(503));
     let event = body(&witness, run, 7);
     assert_eq!(witness.arrived(3, "a", event.as_bytes()), Reply::Status(503));
@@ -31,7 +31,7 @@ fn an_arrival_is_counted_once_and_a_failed_one_not_at_all() {
 #[test]
 fn the_members_of_a_digest_are_found_in_every_form() {
     let witness = Witness::new(0);
-    let run = witness.begin();
+    let run = witness.begin(1);
     let (one, two) = (body(&witness, run, 1), body(&witness, run, 2));
     let check = |digest: &str, events: &[u64]| {
         let found: Vec<u64> = members(digest.as_bytes()).iter().map(|(_, event, _)| *event).collect();
@@ -50,7 +50,7 @@ fn the_members_of_a_digest_are_found_in_every_form() {
 #[test]
 fn events_of_one_run_fail_and_those_of_another_do_not() {
     let witness = Witness::new(0);
-    let (run, other) = (witness.begin(), witness.begin());
+    let (run, other) = (witness.begin(1), witness.begin(1));
     let answer = Answer::Fails {
         run,
         every: 5,
@@ -66,7 +66,7 @@ fn events_of_one_run_fail_and_those_of_another_do_not() {
 fn the_same_seed_fails_the_same_requests() {
     let play = |seed| {
         let witness = Witness::new(seed);
-        let run = witness.begin();
+        let run = witness.begin(1);
         witness.answer(0, Answer::Unsteady(50));
         let body = body(&witness, run, 1);
         let replies: Vec<bool> = (0..64)
