@@ -282,14 +282,6 @@ pub fn ordered_head(provider: &Name, org: &Name, integration: &str, key: &str) -
     format!("signalbox.orderedhead.{provider}.{partition}.{org}.{integration}.{key}")
 }
 
-/// All that ORDERED stores for a partition of a provider.
-pub fn ordered_of(provider: &Name, partition: u32) -> Vec<String> {
-    vec![
-        format!("signalbox.ordered.{provider}.{partition}.>"),
-        format!("signalbox.orderedhead.{provider}.{partition}.>"),
-    ]
-}
-
 /// All that ORDERED stores of an integration, or of all of an org.
 pub fn ordered_waiting(provider: &Name, org: &Name, integration: Option<&str>) -> [String; 2] {
     let integration = integration.unwrap_or("*");
@@ -301,7 +293,13 @@ pub fn ordered_waiting(provider: &Name, org: &Name, integration: Option<&str>) -
 
 /// Where the worker of a partition marks how far it knows what was routed: what is stored before is seen before.
 pub fn ordered_mark(provider: &Name, partition: u32) -> String {
-    format!("signalbox.orderedmark.{provider}.{partition}")
+    format!("signalbox.orderedmark.{provider}.{partition}.mark")
+}
+
+/// All that ORDERED stores for a partition of a provider. One filter: where there are several, the server looks
+/// through many subjects for each message.
+pub fn ordered_partition(provider: &Name, partition: u32) -> String {
+    format!("signalbox.*.{provider}.{partition}.>")
 }
 
 /// All that ORDERED stores.

@@ -27,7 +27,10 @@ fn since_epoch(at: SystemTime) -> Duration {
 
 /// Fails where any request of a path came before there was a token for it.
 fn assert_within(target: &Target, path: &str, span: Span, limit: u32) {
-    for (start, offsets) in spans_of(span, target.received(path).iter().map(|request| since_epoch(request.wall))) {
+    for (start, offsets) in spans_of(
+        span,
+        target.received(path).iter().map(|request| since_epoch(request.wall)),
+    ) {
         for (number, offset) in offsets.iter().enumerate() {
             let most = due_by(span, limit, *offset) as usize + LATE;
             assert!(
@@ -55,8 +58,8 @@ async fn three_workers_share_one_limit_spread_over_the_minute_and_lose_nothing()
             { "name": "free", "provider": "webhook", "events": ["tick"], "config": { "url": target.url("/free") } },
         ]))
         .await;
-    // What this minute still has for now goes at once; then there are twenty seconds' worth.
-    let events = due_by(Span::Minute, LIMIT, Span::Minute.offset(wall())) as usize + 200;
+    // At most six seconds' worth and a burst go at once; then there are twenty seconds' worth at least.
+    let events = 270;
     let began = Instant::now();
     let accepted = Load::start(&client, "tick", Some("e"), 2_000, events).finish().await;
     target.wait_for_events("/free", events, SOON).await;
@@ -84,12 +87,35 @@ async fn three_workers_share_one_limit_spread_over_the_minute_and_lose_nothing()
     let last: Vec<Instant> = received[events - 150..].iter().map(|request| request.at).collect();
     let spread = last[149] - last[0];
     assert!(spread > Duration::from_secs(10), "150 at 10 a second within {spread:?}");
-    let number = |id: &str| accepted.ids.iter().position(|known| known == id).expect("a known event");
+    let number = |id: &str| {
+        accepted
+            .ids
+            .iter()
+            .position(|known| known == id)
+            .expect("a known event")
+    };
     let numbers: Vec<usize> = received.iter().map(|request| number(&request.event)).collect();
-    let displaced = numbers.iter().enumerate().map(|(place, number)| place.abs_diff(*number));
+    let displaced = numbers
+        .iter()
+        .enumerate()
+        .map(|(place, number)| place.abs_diff(*number));
     let worst = displaced.max().unwrap_or_default();
     eprintln!("{events} took {took:?}, the last 150 of them {spread:?}; out of place by {worst} at most");
-    assert!(worst < events / 2, "roughly in the order of acceptance: out of place by {worst}");
+    // Three workers have the first ones in hand at once; what the keeper takes out is in the order in which it came to it.
+    let third = |part: usize| {
+        let places = numbers
+            .iter()
+            .enumerate()
+            .filter(|(_, number)| **number / (events / 3) == part);
+        places.map(|(place, _)| place).sum::<usize>() / (events / 3)
+    };
+    eprintln!("mean places of the thirds: {:?}", [third(0), third(1), third(2)]);
+    assert!(
+        third(0) < third(2),
+        "roughly in the order of acceptance: {} and {}",
+        third(0),
+        third(2)
+    );
     workers.iter_mut().for_each(Role::assert_alive);
     cluster.assert_alive();
 }
@@ -128,7 +154,10 @@ async fn retry_after_seen_by_one_worker_is_obeyed_by_all() {
     for worker in &workers {
         assert!(sent(worker).await > 0, "each of the workers has sent some");
     }
-    assert!(sent(cluster.role("delivery")).await > 0, "each of the workers has sent some");
+    assert!(
+        sent(cluster.role("delivery")).await > 0,
+        "each of the workers has sent some"
+    );
     workers.iter_mut().for_each(Role::assert_alive);
     cluster.assert_alive();
 }
@@ -139,7 +168,9 @@ async fn sent(worker: &Role) -> u64 {
     let line = metrics
         .lines()
         .find(|line| line.contains("delivery_attempts") && line.contains("outcome=\"delivered\""));
-    let value = line.and_then(|line| line.rsplit(' ').next()).and_then(|value| value.parse().ok());
+    let value = line
+        .and_then(|line| line.rsplit(' ').next())
+        .and_then(|value| value.parse().ok());
     value.unwrap_or_default()
 }
 
@@ -252,8 +283,13 @@ async fn soak_eight_workers_send_what_a_limit_allows_each_minute_and_are_idle_me
         pids.push((format!("delivery {}", number + 2), worker.pid().expect("it runs")));
     }
     pids.push(("keeper".into(), cluster.role("keeper").pid().expect("it runs")));
-    let (before, began) = (pids.iter().map(|(_, pid)| cpu_secs(*pid)).collect::<Vec<_>>(), Instant::now());
-    target.wait_for_events("/limited", EVENTS, Duration::from_secs(620)).await;
+    let (before, began) = (
+        pids.iter().map(|(_, pid)| cpu_secs(*pid)).collect::<Vec<_>>(),
+        Instant::now(),
+    );
+    target
+        .wait_for_events("/limited", EVENTS, Duration::from_secs(620))
+        .await;
     let waited = began.elapsed().as_secs_f64();
     for ((name, pid), before) in pids.iter().zip(before) {
         let percent = (cpu_secs(*pid) - before) / waited * 100.0;
@@ -263,7 +299,10 @@ async fn soak_eight_workers_send_what_a_limit_allows_each_minute_and_are_idle_me
     let mut minutes: BTreeMap<u64, Vec<Duration>> = BTreeMap::new();
     for request in &received {
         let at = since_epoch(request.wall);
-        minutes.entry(at.as_secs() / 60).or_default().push(Span::Minute.offset(at));
+        minutes
+            .entry(at.as_secs() / 60)
+            .or_default()
+            .push(Span::Minute.offset(at));
     }
     let gaps = received.windows(2).map(|pair| pair[1].at - pair[0].at);
     eprintln!("largest gap {:?}", gaps.max().unwrap_or_default());
@@ -273,11 +312,19 @@ async fn soak_eight_workers_send_what_a_limit_allows_each_minute_and_are_idle_me
         let tens: Vec<usize> = (0..6)
             .map(|ten| offsets.iter().filter(|offset| offset.as_secs() / 10 == ten).count())
             .collect();
-        eprintln!("minute {}: {} requests; by ten seconds {tens:?}", minute - first, offsets.len());
+        eprintln!(
+            "minute {}: {} requests; by ten seconds {tens:?}",
+            minute - first,
+            offsets.len()
+        );
     }
     for (minute, offsets) in &minutes {
         if *minute != first && *minute != last {
-            assert!((588..=612).contains(&offsets.len()), "{} in minute {minute}", offsets.len());
+            assert!(
+                (588..=612).contains(&offsets.len()),
+                "{} in minute {minute}",
+                offsets.len()
+            );
         }
     }
     let ledger = client.settled(SOON).await;

@@ -220,7 +220,9 @@ async fn long_a_worker_that_takes_over_a_hundred_thousand_that_wait_goes_on_in_o
     publish(&client, KEYS, 0..EVENTS).await;
     let waiting = async |cluster: &mut Cluster| {
         let metrics = cluster.role("delivery").ask("/metrics").await?.text();
-        let line = metrics.lines().find(|line| line.starts_with("signalbox_delivery_ordered_waiting"));
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with("signalbox_delivery_ordered_waiting"));
         line.map(str::to_owned).ok_or(metrics)
     };
     let all = async |cluster: &mut Cluster| {

@@ -275,15 +275,10 @@ pub(crate) fn may_rest(state: &State, now: Timestamp) -> bool {
 /// back; until then nothing of it is taken out. The state is told, so that what follows parks without asking.
 pub(crate) async fn shed(broker: Broker, job: Job, until: Option<Timestamp>, now: Timestamp) -> Result<Done, Error> {
     let id = &job.delivery.integration;
+    let reason = "its target answers more slowly than deliveries come";
     let state = match until {
-        None => {
-            let reason = "its target answers more slowly than deliveries come";
-            broker.hold_back(id, reason, now).await?
-        }
-        Some(until) => {
-            let reason = "targets of its org that do not answer take all places of the org";
-            broker.rest(id, until, reason, now).await?
-        }
+        None => broker.hold_back(id, reason, now).await?,
+        Some(until) => broker.rest(id, until, reason, now).await?,
     };
     let done = park(broker, job, state.clone()).await?;
     Ok(Done {

@@ -21,6 +21,12 @@ const FRESH_MAX: usize = 16;
 /// An answer within this time is a quick one.
 const QUICK: Duration = Duration::from_secs(1);
 
+/// A target that answered within this time, and not more slowly than this, is slow and does not hang.
+const ANSWERS: Duration = Duration::from_secs(10);
+/// The rest of an integration that has requests under way, and of one that has none.
+const REST_SERVED: Duration = Duration::from_secs(2);
+const REST_UNSERVED: Duration = Duration::from_secs(5);
+
 /// What is to be done with one more delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -58,6 +64,8 @@ struct Slot<T> {
     began: Instant,
     /// When it last answered quickly.
     quick: Option<Instant>,
+    /// When it last answered, and did not hang.
+    answered: Option<Instant>,
 }
 
 /// The integrations of one org together.
@@ -131,9 +139,15 @@ impl<T> Shares<T> {
         }
     }
 
-    /// Whether an integration has any request under way.
-    pub(crate) fn is_served(&self, integration: &str) -> bool {
-        self.slots.get(integration).is_some_and(|slot| slot.under_way() > 0)
+    /// How long nothing more is to be taken out of PARKED for an integration that finds no place; `None` for a
+    /// target that answers.
+    pub(crate) fn rest(&self, integration: &str, now: Instant) -> Option<Duration> {
+        match self.slots.get(integration) {
+            Some(slot) if slot.answered.is_some_and(|at| now.duration_since(at) < ANSWERS) => None,
+            Some(slot) if slot.under_way() > 0 => Some(REST_SERVED),
+            // It is others of its org that leave no place.
+            _ => Some(REST_UNSERVED),
+        }
     }
 
     /// A request of an integration ended: its place goes to the delivery that waits longest, of the same
@@ -144,6 +158,9 @@ impl<T> Shares<T> {
         slot.in_flight[at] = slot.in_flight[at].saturating_sub(1);
         self.in_flight = self.in_flight.saturating_sub(1);
         let quick = took < QUICK;
+        if took < ANSWERS {
+            slot.answered = Some(now);
+        }
         let proven = if quick {
             slot.quick = Some(now);
             std::mem::take(&mut slot.unproven)
@@ -233,6 +250,7 @@ impl<T> Shares<T> {
                 waiting: VecDeque::new(),
                 began: now,
                 quick: None,
+                answered: None,
             };
             self.slots.insert(integration.to_owned(), slot);
         }

@@ -47,9 +47,6 @@ use crate::{
 /// The wait of what could not begin for a reason of ours.
 const OWN_RETRY: Duration = Duration::from_secs(2);
 
-/// How long an integration rests that finds no place because of others of its org.
-const ORG_REST: Duration = Duration::from_secs(5);
-
 /// The mark of a record that no message waits for.
 const NO_MARK: u64 = u64::MAX;
 
@@ -461,9 +458,11 @@ impl Worker {
         self.metrics.shed.inc();
         let integration = job.delivery.integration.clone();
         let broker = self.broker.clone();
-        // Where it has no request under way, it is the others of its org that leave no place: nothing is taken out
-        // for a while, as it would only come back.
-        let until = (!self.shares.is_served(&integration)).then(|| now + ORG_REST);
+        // What a keeper takes out of PARKED would only come back: it rests for a while.
+        let rest = self.shares.rest(&integration, Instant::now());
+        let until = rest
+            .filter(|_| self.lane_of(key) == Lane::Bulk)
+            .map(|rest| now + rest);
         let known = self.targets.state(&integration);
         let held = known.filter(|state| until.is_none() || !filing::may_rest(state, now));
         if let Some(state) = held.cloned() {

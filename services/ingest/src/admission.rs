@@ -275,9 +275,14 @@ impl Admission {
             match leased.tokens.take(asked.into(), per_second.into(), now_ms) {
                 Take::Taken => return Ok(()),
                 Take::Refused => return Err(refusal(org)),
-                Take::Begin { before } => {
-                    let taken = self.shared.count(org, &mut leased, before, 0).await;
-                    leased.tokens.begin(before, taken, per_second.into());
+                Take::Begin { second, follows } => {
+                    let earlier = if follows {
+                        self.shared.count(org, &mut leased, second - 2, 0).await
+                    } else {
+                        0
+                    };
+                    let before = self.shared.count(org, &mut leased, second - 1, 0).await;
+                    leased.tokens.begin(second, [earlier, before], per_second.into());
                 }
                 Take::Ask { second, count } => {
                     let sum = self.shared.count(org, &mut leased, second, count).await;
@@ -365,7 +370,7 @@ impl Shared {
         } else {
             count
         };
-        // The second before is only asked about.
+        // Seconds before are only asked about.
         if count != 0 {
             leased.counted = (second, sum);
         }

@@ -6,8 +6,9 @@
 //! event costs a round trip: the faster an org publishes, the more, up to a tenth of a second's worth. What is left of a
 //! lease is good for one more second.
 //!
-//! So a burst is a second's worth, an org that always publishes too much gets its quota evenly, and no process lets
-//! more than one lease through beyond. Evenly, because what is let through at once is in the way of other orgs.
+//! So an org that always publishes too much gets its quota evenly, because what is let through at once is in the way of
+//! other orgs, and no process lets more than one lease through beyond. A burst after a silence is a second's worth at
+//! least and two at most: what fills the bucket while the clock's second lasts is not cut off before its end.
 
 /// Leases in a second that is used at full rate.
 const LEASES: i64 = 10;
@@ -25,6 +26,9 @@ pub(crate) struct Tokens {
     held: i64,
     /// What was in the bucket when the second began; less than nothing where too much was taken before.
     began: i64,
+    /// The same of the second before, with all that was taken until then. What others take in the last moment of a
+    /// second is seen one second later: without this it would never be.
+    began_before: i64,
     /// What the counter of the second said last.
     taken: i64,
     lease: i64,
@@ -38,8 +42,10 @@ pub(crate) enum Take {
     Taken,
     /// First the counter of the second before has to be read.
     Begin {
-        /// That second.
-        before: i64,
+        /// The second that begins.
+        second: i64,
+        /// Whether that of the one before it has to be read as well.
+        follows: bool,
     },
     /// This many have to be added to the counter of this second.
     Ask {
@@ -57,7 +63,8 @@ impl Tokens {
     pub(crate) fn take(&mut self, events: i64, per_second: i64, now_ms: i64) -> Take {
         let second = now_ms.div_euclid(SECOND_MS);
         if second != self.second {
-            return Take::Begin { before: second - 1 };
+            let follows = self.second + 1 == second;
+            return Take::Begin { second, follows };
         }
         if self.held >= events {
             self.held -= events;
@@ -78,16 +85,13 @@ impl Tokens {
         Take::Ask { second, count }
     }
 
-    /// Begins a second: `taken` is what the counter of the one before says.
-    pub(crate) fn begin(&mut self, before: i64, taken: i64, per_second: i64) {
-        let second = before + 1;
-        let follows = before == self.second;
+    /// Begins a second: `earlier` and `before` are what the counters of the two seconds before say, the older first.
+    pub(crate) fn begin(&mut self, second: i64, [earlier, before]: [i64; 2], per_second: i64) {
+        let follows = self.second + 1 == second;
+        let bucket = |began: i64, taken: i64| (began + per_second - taken).clamp(-per_second, per_second);
         // Whoever has not followed it takes the bucket for empty a second ago: that errs to the safe side.
-        self.began = if follows {
-            (self.began + per_second - taken).clamp(-per_second, per_second)
-        } else {
-            (per_second - taken).clamp(0, per_second)
-        };
+        self.began_before = if follows { bucket(self.began_before, earlier) } else { 0 };
+        self.began = bucket(self.began_before, before);
         // Clocks may be set back: a second that is not the next is as old as any.
         self.held = if follows { self.held.min(self.lease) } else { 0 };
         self.taken = 0;

@@ -120,7 +120,9 @@ struct Look {
 fn look(view: &View, wanted: impl Fn(&str) -> bool, now: Timestamp) -> Look {
     let mut look = Look::default();
     for (id, state) in view.states.iter().filter(|(_, state)| state.phase == Phase::Draining) {
-        let Some(integration) = view.integrations.get(id) else { continue };
+        let Some(integration) = view.integrations.get(id) else {
+            continue;
+        };
         if let Some(wait) = wait_of(state, now) {
             look.next = Some(look.next.map_or(wait, |next| next.min(wait)));
             continue;
@@ -167,7 +169,7 @@ async fn release_deleted(keeper: &Keeper) {
 }
 
 async fn drain(keeper: &Keeper, integration: &Integration, begun: &State) -> Result<(), Error> {
-    tracing::info!(integration.id = %integration.id, "draining what waits");
+    tracing::debug!(integration.id = %integration.id, "draining what waits");
     let mut puller: Option<Puller> = None;
     let drained = take_turn(keeper, integration, begun, &mut puller).await;
     if let Some(puller) = puller {
@@ -250,7 +252,11 @@ fn is_held(keeper: &Keeper, id: &str) -> bool {
 
 /// Whether a drain gives its place to another.
 fn is_over(keeper: &Keeper, turn: Instant) -> bool {
-    let others = || keeper.view.read(|view| look(view, |_| false, Timestamp::now()).others.len());
+    let others = || {
+        keeper
+            .view
+            .read(|view| look(view, |_| false, Timestamp::now()).others.len())
+    };
     Instant::now() >= turn && others() > keeper.config.drains_max
 }
 

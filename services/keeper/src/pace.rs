@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The least and the first window: what a target that does not answer has places for in a crowded worker.
-const WINDOW_MIN: u64 = 8;
+/// The least and the first window.
+const WINDOW_MIN: u64 = 32;
 /// The greatest window.
 const WINDOW_MAX: u64 = 4_096;
 

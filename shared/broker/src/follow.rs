@@ -34,15 +34,24 @@ pub enum Start {
 pub struct Follower {
     /// Taken when it is dropped.
     puller: Option<Puller>,
+    ahead: usize,
 }
 
 impl Follower {
+    /// The same with so many messages under way at most, for a reader that is known to be quick.
+    #[must_use]
+    pub fn ahead(self, ahead: usize) -> Self {
+        let mut follower = self;
+        follower.ahead = ahead;
+        follower
+    }
+
     /// The next message; waits for as long as none comes.
     ///
     /// Safe to cancel: a message is either returned or still waiting inside.
     pub async fn next(&mut self) -> Message {
         match &mut self.puller {
-            Some(puller) => puller.next(AHEAD).await,
+            Some(puller) => puller.next(self.ahead).await,
             None => std::future::pending().await,
         }
     }
@@ -71,7 +80,10 @@ impl Broker {
             Start::Time(at) => From::Time(at),
         };
         let puller = Puller::open(self, Consumer::follow(self, stream, filters, from)).await?;
-        Ok(Follower { puller: Some(puller) })
+        Ok(Follower {
+            puller: Some(puller),
+            ahead: AHEAD,
+        })
     }
 
     /// Reads what a work queue holds of what was stored at or after a time, one part after another.

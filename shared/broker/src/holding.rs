@@ -171,8 +171,8 @@ impl Broker {
         .await
     }
 
-    /// Holds an integration that is open or draining back, and takes nothing of it out before then: it finds
-    /// no place, and not because of its own target.
+    /// Holds an integration that is open or draining back, and takes nothing of it out before then: it would
+    /// find no place.
     pub async fn rest(
         &self,
         integration: &str,

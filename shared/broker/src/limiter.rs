@@ -88,7 +88,7 @@ impl Limiter {
         let mut again = None;
         for taken in 0..spans.len() {
             let count = slots.len();
-            let asked = self.add(key, &spans[taken], count as i64).await;
+            let asked = self.draw(key, &spans[taken], count as i64, now).await;
             let (dues, later) = match asked {
                 Ok(value) => spans[taken].slots(value, count as u32, latest),
                 Err(error) => {
@@ -144,6 +144,22 @@ impl Limiter {
         }
     }
 
+    /// Takes so many tokens, and passes over those that are too old: returns the number of the last. What several
+    /// pass over at once is given back: none of it was used.
+    async fn draw(&self, key: &str, span: &Spread, count: i64, now: Timestamp) -> Result<i64, Error> {
+        let value = self.add(key, span, count).await?;
+        let stale = span.stale(now) - (value - count);
+        if stale <= 0 {
+            return Ok(value);
+        }
+        let passed = self.add(key, span, stale).await?;
+        let beyond = (passed - (span.stale(now) + count)).clamp(0, stale);
+        if beyond > 0 {
+            return self.add(key, span, -beyond).await;
+        }
+        Ok(passed)
+    }
+
     /// Adds to a counter, and what the counter has lost if it was begun anew.
     async fn add(&self, key: &str, span: &Spread, add: i64) -> Result<i64, Error> {
         let sent = self.seen().sent(span.window());
@@ -158,7 +174,9 @@ impl Limiter {
             }
             counted => counted?,
         };
-        let lost = self.seen().answered(sent, span.window(), key, span.epoch(), add, counted);
+        let lost = self
+            .seen()
+            .answered(sent, span.window(), key, span.epoch(), add, counted);
         if lost > 0 {
             tracing::info!(key, lost, "a counter was begun anew; what it had counted is added");
             self.broker.add(span.window(), key, span.epoch(), lost).await?;

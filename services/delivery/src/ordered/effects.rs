@@ -19,7 +19,7 @@ use signalbox_proto::{
     subjects,
 };
 
-use super::keys::{Head, Queued, Turn};
+use super::keys::{Head, Turn};
 use crate::{
     attempt::Attempted,
     decide::Verdict,
@@ -356,7 +356,7 @@ async fn store(broker: &Broker, next: &Delivery, last: u64) -> Result<Option<Hea
 }
 
 /// What is kept in memory of a stored state.
-pub(crate) fn head_of(delivery: &Delivery, seq: u64, at: Timestamp) -> Head {
+fn head_of(delivery: &Delivery, seq: u64, at: Timestamp) -> Head {
     Head {
         id: delivery.id.as_str().into(),
         event: delivery.event().seq,
@@ -366,16 +366,6 @@ pub(crate) fn head_of(delivery: &Delivery, seq: u64, at: Timestamp) -> Head {
         due: delivery.due,
         probe: delivery.probe,
         held: delivery.held,
-    }
-}
-
-/// What is kept in memory of a stored delivery.
-pub(crate) fn queued_of(delivery: &Delivery, seq: u64) -> Queued {
-    Queued {
-        event: delivery.event().seq,
-        generation: delivery.generation,
-        seq,
-        since: delivery.since,
     }
 }
 

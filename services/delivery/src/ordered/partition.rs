@@ -4,18 +4,89 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use signalbox_broker::{Broker, Error, Message, follow::Start, patience::patiently};
-use signalbox_proto::{Delivery, Name, subjects, wire};
+use signalbox_proto::{Delivery, Name, Timestamp, subjects, wire};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::{
-    keys::{Keys, Turn},
+    keys::{Head, Keys, Queued, Turn},
     leases::Validity,
 };
 
 /// Bodies kept of what has just come, of all that wait.
 const BODIES_MAX: usize = 256;
+/// The longest that is kept.
+const BODY_MAX: usize = 64 * 1024;
 /// How long they are kept: what waits for longer is read again when its turn comes, as it may have been given up.
 const BODIES_FOR: Duration = Duration::from_secs(2);
+
+/// Messages of one partition that are under way at most.
+const AHEAD: usize = 256;
+
+/// What is needed of a delivery to know its place: the event itself is skipped.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Glance {
+    pub(crate) id: String,
+    pub(crate) org: String,
+    pub(crate) integration: String,
+    #[serde(default)]
+    pub(crate) generation: u32,
+    #[serde(default)]
+    pub(crate) order_key: Option<String>,
+    pub(crate) since: Timestamp,
+    #[serde(default)]
+    pub(crate) due: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) probe: bool,
+    #[serde(default)]
+    pub(crate) held: bool,
+    events: Vec<GlanceEvent>,
+}
+
+#[derive(Debug, Deserialize)]
+struct GlanceEvent {
+    seq: u64,
+}
+
+impl Glance {
+    /// Looks at a delivery that lies with those of this key.
+    pub(crate) fn at(body: &[u8], key: &str) -> Result<Self, String> {
+        let glance: Self = wire::decode(body).map_err(|error| error.to_string())?;
+        if glance.events.is_empty() {
+            return Err("it has no event".into());
+        }
+        if glance.order_key.as_deref() != Some(key) {
+            return Err("it lies where those of another key do".into());
+        }
+        Ok(glance)
+    }
+
+    /// The sequence of its event.
+    fn event(&self) -> u64 {
+        self.events.first().map_or(0, |event| event.seq)
+    }
+
+    pub(crate) fn queued(&self, seq: u64) -> Queued {
+        Queued {
+            event: self.event(),
+            generation: self.generation,
+            seq,
+            since: self.since,
+        }
+    }
+
+    pub(crate) fn head(&self, seq: u64, at: Timestamp) -> Head {
+        Head {
+            id: self.id.as_str().into(),
+            event: self.event(),
+            generation: self.generation,
+            seq,
+            at,
+            due: self.due,
+            probe: self.probe,
+            held: self.held,
+        }
+    }
+}
 
 /// How far all is routed: partitions of EVENTS and sequences there.
 pub(crate) type Floors = Vec<(u32, u64)>;
@@ -73,8 +144,13 @@ impl Partition {
     }
 
     /// Keeps a delivery that has just come for its turn, which may be at once.
-    pub(crate) fn keep(&mut self, seq: u64, delivery: Delivery) {
-        if self.complete && self.bodies.len() < BODIES_MAX {
+    pub(crate) fn keep(&mut self, seq: u64, body: &[u8]) {
+        if self.complete
+            && self.bodies.len() < BODIES_MAX
+            && body.len() <= BODY_MAX
+            // What cannot be read is seen to when its turn comes.
+            && let Ok(delivery) = wire::decode_delivery(body)
+        {
             self.bodies.insert(seq, (Instant::now(), Arc::new(delivery)));
         }
     }
@@ -119,12 +195,12 @@ async fn follow(
     at: At,
     messages: mpsc::Sender<(At, Message)>,
 ) -> Result<(), Error> {
-    let mut filters = subjects::ordered_of(&provider, at.partition);
-    filters.push(subjects::ordered_mark(&provider, at.partition));
+    let filters = vec![subjects::ordered_partition(&provider, at.partition)];
     let mut follower = patiently("reading ordered deliveries", || {
         broker.follow(subjects::ORDERED, filters.clone(), Start::After(0))
     })
-    .await?;
+    .await?
+    .ahead(AHEAD);
     let mark = Mark {
         by: instance,
         epoch: at.epoch,
@@ -142,3 +218,6 @@ async fn follow(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! events up to its own are routed, and then for a mark in its own partition: what was stored before the mark was seen
 //! before it.
 
-use signalbox_broker::{Error as BrokerError, Message, browse::Stored, topology::Consumer};
+use signalbox_broker::{Broker, Error as BrokerError, Message, browse::Stored, topology::Consumer};
 use signalbox_proto::{Delivery, Timestamp, subjects, subjects::OrderedKind, wire};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
@@ -12,11 +12,9 @@ use tokio::time::Instant;
 use super::{
     Event, FLOOR_FIRST, FLOOR_LAST, Ordered, effects,
     keys::Arrival,
-    partition::{At, Floors, Mark},
+    partition::{At, Floors, Glance, Mark},
 };
 
-/// The longest body that is kept for a turn that may come at once.
-const BODY_MAX: usize = 64 * 1024;
 /// How long a mark may take to be seen before it is set again.
 const MARK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -32,14 +30,13 @@ impl Ordered {
         if kind == OrderedKind::Mark {
             return self.see_mark(at, message);
         }
-        let delivery = match wire::decode_delivery(&message.body) {
-            Ok(delivery) if delivery.order_key.as_deref() == Some(key) => delivery,
-            Ok(_) => return self.file_unread(message, "it lies where those of another key do"),
-            Err(error) => return self.file_unread(message, &error.to_string()),
+        let glance = match Glance::at(&message.body, key) {
+            Ok(glance) => glance,
+            Err(why) => return self.file_unread(message, &why),
         };
-        self.heed(at, &delivery.integration);
+        self.heed(at, &glance.integration);
         let now = Timestamp::now();
-        let source = subjects::partition(delivery.org.as_str(), self.broker.config().partitions);
+        let source = subjects::partition(&glance.org, self.broker.config().partitions);
         let seq = message.place.seq;
         if kind == OrderedKind::Queued {
             self.floors_wait = FLOOR_FIRST;
@@ -48,19 +45,19 @@ impl Ordered {
         let Some(partition) = self.partition(at) else { return };
         let useless = match kind {
             OrderedKind::Head => {
-                let head = effects::head_of(&delivery, seq, message.place.at);
-                partition.keys.headed(key, &delivery.integration, source, head, now)
+                let head = glance.head(seq, message.place.at);
+                partition.keys.headed(key, &glance.integration, source, head, now)
             }
             OrderedKind::Queued | OrderedKind::Mark => {
                 let arrival = Arrival {
                     key,
-                    integration: &delivery.integration,
+                    integration: &glance.integration,
                     source,
-                    queued: effects::queued_of(&delivery, seq),
+                    queued: glance.queued(seq),
                 };
                 let useless = partition.keys.arrive(arrival, now);
-                if useless.is_empty() && message.body.len() <= BODY_MAX {
-                    partition.keep(seq, delivery);
+                if useless.is_empty() {
+                    partition.keep(seq, &message.body);
                 }
                 useless
             }
@@ -101,13 +98,18 @@ impl Ordered {
             at: message.place.at,
             body: message.body.clone(),
         };
-        self.bury_stored(stored, why);
+        let burying = Self::burying(&self.broker, stored, why);
+        self.spawn(async move { Event::Swept(burying.await) });
     }
 
-    pub(super) fn bury_stored(&mut self, stored: Stored, why: &str) {
+    /// Files a stored message that cannot be read, and removes it then.
+    pub(super) fn burying(
+        broker: &Broker,
+        stored: Stored,
+        why: &str,
+    ) -> impl Future<Output = Result<(), BrokerError>> + Send + use<> {
         let org = stored.subject.split('.').nth(4).and_then(|org| org.parse().ok());
-        let (broker, why) = (self.broker.clone(), why.to_owned());
-        self.spawn(async move { Event::Swept(effects::bury_unread(broker, stored, org, why).await) });
+        effects::bury_unread(broker.clone(), stored, org, why.to_owned())
     }
 
     /// Asks KV about an integration that is not known, or not at this revision. False where it was asked already.

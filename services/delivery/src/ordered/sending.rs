@@ -380,8 +380,16 @@ impl Ordered {
                 Ok(delivery) => self.begin(at, turn, Arc::new(delivery), choose),
                 Err(why) => {
                     tracing::error!(ordered.seq = stored.seq, why, "an ordered delivery cannot be read");
-                    self.bury_stored(stored, &why);
-                    self.give_up(at, turn);
+                    self.free_place(&turn, None);
+                    let broker = self.broker.clone();
+                    let burying = Self::burying(&self.broker, stored, &why);
+                    self.spawn(async move {
+                        let finished = match burying.await {
+                            Ok(()) => effects::finish(broker, &turn, None).await,
+                            Err(error) => Err(error),
+                        };
+                        Event::Finished(at, turn, finished)
+                    });
                 }
             },
             // Somebody has given it up.

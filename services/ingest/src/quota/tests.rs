@@ -23,7 +23,11 @@ fn publish(tokens: &mut Tokens, counters: &mut Counters, events: i64, per_second
         match tokens.take(events, per_second, now_ms) {
             Take::Taken => return true,
             Take::Refused => return false,
-            Take::Begin { before } => tokens.begin(before, counters.add(before, 0), per_second),
+            Take::Begin { second, follows } => {
+                let earlier = if follows { counters.add(second - 2, 0) } else { 0 };
+                let before = [earlier, counters.add(second - 1, 0)];
+                tokens.begin(second, before, per_second);
+            }
             Take::Ask { second, count } => {
                 let sum = counters.add(second, count);
                 let back = tokens.answered(count, sum, per_second, now_ms);
@@ -38,7 +42,7 @@ fn publish(tokens: &mut Tokens, counters: &mut Counters, events: i64, per_second
 #[test]
 fn one_who_always_publishes_too_much_gets_the_quota_evenly_behind_one_burst() {
     let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
-    let mut by_tenth: Vec<i64> = vec![0; 100];
+    let mut by_tenth = [0_i64; 100];
     for now_ms in 0..10_000 {
         for _ in 0..2 {
             let taken = publish(&mut tokens, &mut counters, 1, 500, 7_000_000 + now_ms);
@@ -60,7 +64,7 @@ fn many_processes_together_stay_within_a_lease_each() {
     const QUOTA: i64 = 200;
     let mut counters = Counters::default();
     let mut processes = vec![Tokens::default(); PROCESSES];
-    let mut by_second = vec![0_i64; 20];
+    let mut by_second = [0_i64; 20];
     for step in 0..80_000_i64 {
         let now_ms = 1_000_000 + step / 4;
         let process = usize::try_from(step).unwrap() % PROCESSES;
@@ -130,8 +134,12 @@ fn what_is_held_of_a_long_time_ago_is_worth_nothing() {
     let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
     assert!(publish(&mut tokens, &mut counters, 1, 100, 100_000));
     tokens.held = 5;
-    assert_eq!(tokens.take(1, 100, 109_000), Take::Begin { before: 108 });
-    tokens.begin(108, 0, 100);
+    let begin = Take::Begin {
+        second: 109,
+        follows: false,
+    };
+    assert_eq!(tokens.take(1, 100, 109_000), begin);
+    tokens.begin(109, [0, 0], 100);
     assert_eq!(tokens.held, 0);
 }
 
@@ -143,6 +151,33 @@ fn the_bucket_is_used_up_until_a_lease_is_in_it_again() {
     assert!(tokens.is_used_up(100, 100_001));
     assert!(!tokens.is_used_up(100, 100_200));
     assert!(!tokens.is_used_up(100, 101_000), "of another second nothing is known");
+}
+
+#[test]
+fn what_others_take_in_the_last_moment_of_a_second_is_seen_in_the_end() {
+    let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
+    let mut taken = 0;
+    for now_ms in 100_000..120_000 {
+        taken += i64::from(publish(&mut tokens, &mut counters, 1, 100, now_ms));
+        // After this process has read the counter, another one still adds to it.
+        if now_ms % 1_000 == 5 {
+            counters.add(now_ms / 1_000 - 1, 20);
+            taken += 20;
+        }
+    }
+    assert!(taken <= 100 * 21 + 2 * 20, "{taken} in 20 seconds");
+}
+
+#[test]
+fn after_a_silence_a_burst_is_two_seconds_worth_at_most() {
+    for offset_ms in [0, 500, 999] {
+        let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
+        let begin = 100_000 + offset_ms;
+        let burst = (begin..begin + 200).flat_map(|now_ms| [now_ms; 5]);
+        let taken = burst.filter(|now_ms| publish(&mut tokens, &mut counters, 1, 100, *now_ms));
+        let taken = taken.count();
+        assert!((100..=220).contains(&taken), "{taken} from {offset_ms} ms on");
+    }
 }
 
 #[test]

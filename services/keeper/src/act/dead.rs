@@ -409,9 +409,7 @@ impl<'w, 'a> Letters<'w, 'a> {
         headers.push((act::HEADER.to_owned(), self.work.act.id.clone()));
         let mut tries = 1;
         loop {
-            let sent = broker
-                .publish_raw(&again.subject, &headers, again.body.clone())
-                .await;
+            let sent = broker.publish_raw(&again.subject, &headers, again.body.clone()).await;
             let Err(error) = sent else { return Ok(Ok(())) };
             if !error.is_transient() {
                 return Ok(Err(settle::why(&error)));
@@ -471,7 +469,11 @@ fn again(dead: &Delivery, integration: &Integration, act: (&str, u32), seq: u64,
         hop: 0,
         attempt: 0,
         retries: 0,
-        lane: if own && dead.order_key.is_some() { Lane::Ordered } else { Lane::Bulk },
+        lane: if own && dead.order_key.is_some() {
+            Lane::Ordered
+        } else {
+            Lane::Bulk
+        },
         // Keys are of one integration.
         order_key: dead.order_key.clone().filter(|_| own),
         since: now,

@@ -61,6 +61,8 @@ const ROOM_WAIT: Duration = Duration::from_secs(1);
 /// something was parked in this moment, or what was read is behind.
 const EMPTY_FIRST: Duration = Duration::from_millis(50);
 const EMPTY_LAST: Duration = Duration::from_secs(3);
+/// An integration that has just met its limit stays closed for this long, although nothing is parked yet.
+const OPEN_AFTER: Duration = Duration::from_secs(1);
 /// The wait for counters that do not answer, the first and the longest.
 const UNCOUNTED_FIRST: Duration = Duration::from_millis(500);
 const UNCOUNTED_LAST: Duration = Duration::from_secs(5);
@@ -322,6 +324,10 @@ impl Drain {
     async fn is_opened(&self) -> Result<bool, Error> {
         let (broker, id) = (&self.keeper.broker, self.integration.id.as_str());
         let state = self.keeper.view.state(id);
+        // What workers have in hand is on its way to PARKED: opened too early, it would go round.
+        if Timestamp::now().since(state.since) < OPEN_AFTER {
+            return Ok(false);
+        }
         if ordered::is_left(&self.keeper, &self.integration, &state).await? {
             return Ok(false);
         }

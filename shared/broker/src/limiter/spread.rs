@@ -6,6 +6,9 @@ use signalbox_proto::{Timestamp, integration::RateLimit};
 
 use crate::counter::Window;
 
+/// Of a minute's tokens, this part may be saved up in a quiet while: 6 s of them.
+const KEPT_PARTS: u32 = 10;
+
 /// The tokens of one span: so many, spread over it.
 ///
 /// The value of a counter is a place in time. The first tokens, a burst, are due when the span begins;
@@ -79,6 +82,18 @@ impl Spread {
         // Below 10^6 · 86,400 · 10^9, which is past 64 bits.
         let nanos = u128::from(steps) * u128::from(span) / u128::from(self.limit.max(1));
         Some(self.start() + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+
+    /// Tokens that are too old to be used: after a quiet while a minute's limit would else be spent at once. Of an
+    /// hour or a day none is, since there the limit is a budget, and what is urgent must not wait for its place in it.
+    pub fn stale(&self, now: Timestamp) -> i64 {
+        if self.window != Window::Minute {
+            return 0;
+        }
+        let kept = u64::from(self.burst().max(self.limit.div_ceil(KEPT_PARTS)));
+        let passed = now.since(self.start()).as_nanos().min(60_000_000_000);
+        let due = u128::from(self.limit) * passed / 60_000_000_000;
+        i64::try_from(due).unwrap_or(i64::MAX).saturating_sub(kept as i64).max(0)
     }
 
     /// When the tokens up to this value of the counter, so many, are due, as far as that is not after

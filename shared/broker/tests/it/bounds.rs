@@ -54,7 +54,10 @@ async fn marks_are_followed_over_a_restart_of_the_server() {
     seen(&mut changes, &full).await;
     server.restart().await;
     let none = Marks::default();
-    eventually("the marks can be written", async || broker.put(subjects::STATE, key, &none).await.ok()).await;
+    eventually("the marks can be written", async || {
+        broker.put(subjects::STATE, key, &none).await.ok()
+    })
+    .await;
     seen(&mut changes, &none).await;
     broker.put(subjects::STATE, key, &full).await.unwrap();
     seen(&mut changes, &full).await;

@@ -10,7 +10,9 @@ use signalbox_broker::{
 };
 use signalbox_proto::{Delivery, Phase, State, Timestamp, delivery::digest_id, digest::Manifest, subjects, wire};
 
-use crate::harness::{connect, delivery, org, provider, publish, ready_to_deliver};
+use crate::harness::{
+    Cluster, config, connect, connect_with, delivery, eventually, org, provider, publish, ready_to_deliver,
+};
 
 const INTEGRATION: &str = "i1";
 /// Steps that closing a digest takes.
@@ -67,14 +69,20 @@ async fn digests(broker: &Broker) -> BTreeMap<String, Vec<Vec<String>>> {
     let mut found: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
     let lanes = subjects::deliver_stream(&provider());
     for (stream, filter) in [(lanes.as_str(), ">"), (subjects::PARKED, subjects::PARKED_ALL)] {
-        let each = |stored: signalbox_broker::browse::Stored| {
+        // A server that has just come back does not answer yet.
+        let all = eventually("a stream that can be read", async || {
+            let mut all = Vec::new();
+            let read = broker.scan_queue(stream, filter, |stored| all.push(stored)).await;
+            read.ok().map(|()| all)
+        })
+        .await;
+        for stored in all {
             let digest = wire::decode_delivery(&stored.body).unwrap();
             assert!(digest.digest);
             assert_eq!((digest.revision, digest.generation, digest.hop), (7, 0, 0));
             let ids = digest.events.iter().map(|one| one.event.id.clone()).collect();
             found.entry(digest.id).or_default().push(ids);
-        };
-        broker.scan_queue(stream, filter, each).await.unwrap();
+        }
     }
     found
 }
@@ -165,6 +173,56 @@ async fn an_old_keeper_that_wakes_up_changes_nothing() {
         );
         assert_eq!(left(&next).await, 0);
         assert!(next.manifest(INTEGRATION).await.unwrap().is_none());
+    }
+}
+
+/// Reads may come from a server that is behind; the leader is asked where something seems to be missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_three_servers_a_digest_closes_while_one_of_them_is_killed() {
+    let mut cluster = Cluster::start().await;
+    let mut config = config(&cluster.url());
+    config.replicas = 3;
+    let broker = connect_with(config).await;
+    eventually("a cluster with streams", async || broker.ensure_streams().await.ok()).await;
+    eventually("a provider's stream", async || {
+        broker.ensure_provider(&provider()).await.ok()
+    })
+    .await;
+    for (round, killed) in [None, Some(0), Some(1)].into_iter().enumerate() {
+        let ids: Vec<String> = (0..20).map(|number| format!("{round}-{number}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let members = gather(&broker, &ids).await;
+        let mut closing = Closing::begin(manifest(&members));
+        eventually("its members are fixed", async || {
+            closing.step(&broker, &target()).await.ok()
+        })
+        .await;
+        if let Some(server) = killed {
+            cluster.servers[server].kill().await;
+        }
+        // As a keeper does: what fails is begun anew by whoever finds the manifest.
+        eventually("it is closed", async || {
+            let found = broker.manifests().await.ok()?;
+            for found in found {
+                finish(&broker, Closing::resume(found)).await.ok()?;
+            }
+            broker.manifest(INTEGRATION).await.ok()?.is_none().then_some(())
+        })
+        .await;
+        if let Some(server) = killed {
+            cluster.servers[server].restart().await;
+        }
+        eventually("BATCH is empty", async || {
+            let state = broker.stream_state(subjects::BATCH).await.ok()?;
+            (state.messages == 0).then_some(())
+        })
+        .await;
+        let found = eventually("the digests", async || {
+            let found = digests(&broker).await;
+            (found.len() == round + 1).then_some(found)
+        })
+        .await;
+        assert_eq!(found[&manifest(&members).id], [texts(&ids)]);
     }
 }
 

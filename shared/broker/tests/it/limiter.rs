@@ -38,15 +38,35 @@ async fn holders_that_take_at_once_get_what_is_due_and_no_more() {
         all
     }));
     let all: usize = each.await.into_iter().sum();
-    // At half past the minute, 310 of the 600 are due.
-    assert!((290..=310).contains(&all), "{all}");
+    // At half past the minute, 310 of the 600 are due, of which 6 s are kept and a burst; holders that pass over the
+    // others at once may share a few numbers.
+    assert!((50..=86).contains(&all), "{all}");
     // What several ask for at the end of the due ones is given back by all of them: the rest is there then.
     let rest = taken(&Limiter::new(broker.clone()), &limit, 20, at(30)).await;
-    assert_eq!(all + rest, 310);
-    let later = join_all(holders.iter().map(|limiter| taken(limiter, &limit, 64, at(59)))).await;
+    assert!((70..=86).contains(&(all + rest)), "{all} and {rest}");
+    assert_eq!(taken(&Limiter::new(broker.clone()), &limit, 20, at(30)).await, 0);
+    let later = join_all(holders.iter().map(|limiter| taken(limiter, &limit, 64, at(36)))).await;
     let later: usize = later.into_iter().sum();
-    let last = taken(&Limiter::new(broker), &limit, 300, at(59)).await;
-    assert_eq!(all + rest + later + last, 600);
+    let last = taken(&Limiter::new(broker), &limit, 300, at(36)).await;
+    assert_eq!(later + last, 60, "6 s later");
+}
+
+#[tokio::test]
+async fn a_quiet_while_saves_up_six_seconds_of_a_minute_and_all_of_an_hour() {
+    let (_server, broker) = ready().await;
+    let limiter = Limiter::new(broker);
+    let of_minute = RateLimit {
+        per_minute: Some(60),
+        ..RateLimit::default()
+    };
+    assert_eq!(taken(&limiter, &of_minute, 60, at(40)).await, 7);
+    assert_eq!(taken(&limiter, &of_minute, 60, at(41)).await, 1);
+    assert_eq!(taken(&limiter, &of_minute, 60, at(59)).await, 7);
+    let of_hour = RateLimit {
+        per_hour: Some(100),
+        ..RateLimit::default()
+    };
+    assert_eq!(taken(&limiter, &of_hour, 100, at(3_500)).await, 100);
 }
 
 #[tokio::test]
@@ -72,7 +92,7 @@ async fn each_window_has_its_own_limit_and_the_scarcest_counts() {
     assert_eq!((none.slots.len(), none.again), (0, Some(at(36))));
     // What the hour refused was given back to it, and nothing was taken from the minute.
     assert_eq!(taken(&limiter, &limit, 20, at(36)).await, 1);
-    assert_eq!(taken(&limiter, &limit, 80, at(3_599)).await, 60);
+    assert_eq!(taken(&limiter, &limit, 80, at(3_599)).await, 7, "6 s of a minute");
     assert_eq!(taken(&limiter, &limit, 80, at(3_599)).await, 0);
     assert_eq!(
         taken(&limiter, &limit, 20, at(3_600)).await,
@@ -112,14 +132,14 @@ async fn a_killed_server_begins_no_hour_anew_and_for_who_remembers_no_minute() {
         per_hour: Some(120),
         ..RateLimit::default()
     };
-    assert_eq!(taken(&limiter, &minute, 100, at(20)).await, 42);
+    assert_eq!(taken(&limiter, &minute, 100, at(20)).await, 14, "6 s of it and a burst");
     let hourly = limiter.take("hourly", &hour, 100, NOW, at(20)).await.unwrap();
     assert_eq!(hourly.slots.len(), 12);
     server.kill().await;
     server.restart().await;
     let take = async |key: &str, limit: &RateLimit| limiter.take(key, limit, 100, NOW, at(30)).await.ok();
     let more = eventually("tokens of the minute", async || take("i1", &minute).await).await;
-    assert_eq!(more.slots.len(), 20, "ten seconds' worth, not all of the minute again");
+    assert_eq!(more.slots.len(), 14, "6 s again, not all of the minute");
     // Another process, which remembers nothing, meets what was made up for.
     assert_eq!(taken(&Limiter::new(broker.clone()), &minute, 100, at(30)).await, 0);
     let stranger = Limiter::new(broker);

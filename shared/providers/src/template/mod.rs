@@ -247,7 +247,10 @@ fn digest(delivery: &Delivery) -> Result<Value, String> {
             ]),
         ),
         ("metadata", map([])),
-        ("title", Value::text(known.map_or(digest::EVENT_TYPE, |known| known.title))),
+        (
+            "title",
+            Value::text(known.map_or(digest::EVENT_TYPE, |known| known.title)),
+        ),
         ("emoji", Value::text(known.map_or(types::EMOJI, |known| known.emoji))),
         ("tone", Value::text(types::Tone::Neutral.as_str())),
     ]))

@@ -61,5 +61,5 @@ fn keys_are_read_from_deliveries_and_states_alike() {
         key_of("signalbox.orderedhead.webhook.3.default.i.k").as_deref(),
         Some("k")
     );
-    assert_eq!(key_of("signalbox.orderedmark.webhook.3"), None);
+    assert_eq!(key_of("signalbox.orderedmark.webhook.3.mark"), None);
 }

@@ -14,7 +14,10 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
 use self::{
     findings::Findings,
@@ -190,6 +193,8 @@ struct Stage {
     setup: Setup,
     witness: Witness,
     receiver: Receiver,
+    /// While it is there, the receiver's thread runs.
+    _receives: oneshot::Sender<()>,
     fleets: Vec<Fleet>,
     data: String,
     /// Changes that were waited for so far.
@@ -203,10 +208,12 @@ impl Stage {
         let progress = ProgressBar::new_spinner();
         progress.set_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}")?);
         progress.enable_steady_tick(super::PROGRESS_PAUSE);
+        let (receiver, receives) = receive(witness.clone()).await?;
         Ok(Self {
             directory: directory.to_owned(),
             setup,
-            receiver: Receiver::start(witness.clone()).await?,
+            receiver,
+            _receives: receives,
             witness,
             fleets: Vec::new(),
             data: event_data(size.payload_bytes),
@@ -363,6 +370,28 @@ impl Stage {
             .await;
         answer.map_err(super::fleet::told)
     }
+}
+
+/// Starts a receiver on a thread of its own, so that it notes when something arrives however busy the publisher is. It
+/// runs until what is given with it is dropped.
+async fn receive(witness: Witness) -> anyhow::Result<(Receiver, oneshot::Sender<()>)> {
+    let (send, started) = oneshot::channel();
+    let (keep, dropped) = oneshot::channel();
+    std::thread::Builder::new().name("receiver".into()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let receiver = match &runtime {
+            Ok(runtime) => runtime.block_on(Receiver::start(witness)),
+            Err(error) => Err(anyhow!("cannot build a runtime: {error}")),
+        };
+        // Nobody waits for it when the benchmark was dropped.
+        if send.send(receiver).is_ok()
+            && let Ok(runtime) = runtime
+        {
+            // Nothing is ever sent: it ends with its other side.
+            runtime.block_on(dropped).unwrap_or_default();
+        }
+    })?;
+    Ok((started.await.context("the receiver panicked")??, keep))
 }
 
 /// Puts the fields of an object into another, over those that are there.
