@@ -303,7 +303,11 @@ pub fn ordered_partition(provider: &Name, partition: u32) -> String {
 }
 
 /// All that ORDERED stores.
-pub const ORDERED_SUBJECTS: [&str; 3] = ["signalbox.ordered.>", "signalbox.orderedhead.>", "signalbox.orderedmark.>"];
+pub const ORDERED_SUBJECTS: [&str; 3] = [
+    "signalbox.ordered.>",
+    "signalbox.orderedhead.>",
+    "signalbox.orderedmark.>",
+];
 
 /// All deliveries that ORDERED has.
 pub const ORDERED_ALL: &str = "signalbox.ordered.>";

@@ -176,10 +176,7 @@ async fn a_file_is_planned_applied_and_exported_and_a_fault_in_it_is_named_with_
         "what was exported says what is there: {again}"
     );
 
-    let wrong = write(
-        "wrong.yaml",
-        text.replace("rate_limit: none", "order_by: event.agent_id"),
-    );
+    let wrong = write("wrong.yaml", text.replace("rate_limit: none", "health_check: 1h"));
     let (code, out) = client.command(&["apply", "-f", &wrong]).await;
     assert_ne!(code, 0, "what is not enforced is refused: {out}");
     up.stop().await;

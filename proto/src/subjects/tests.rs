@@ -282,16 +282,26 @@ fn what_is_stored_of_a_key_lies_in_the_partition_of_its_key_and_says_what_it_is(
     let key = crate::delivery::order_key("i", "text k");
     let partition = order_partition(&key);
     let filter = ordered_partition(&provider, partition);
-    let prefix = filter.strip_prefix("signalbox.*.").and_then(|rest| rest.strip_suffix('>')).unwrap();
+    let prefix = filter
+        .strip_prefix("signalbox.*.")
+        .and_then(|rest| rest.strip_suffix('>'))
+        .unwrap();
     for (subject, kind) in [
         (ordered(&provider, &org, "i", &key), OrderedKind::Queued),
         (ordered_head(&provider, &org, "i", &key), OrderedKind::Head),
     ] {
         assert_eq!(read_ordered(&subject), Some((kind, key.as_str())));
-        assert_eq!(subject.splitn(3, '.').nth(2).map(|rest| rest.starts_with(prefix)), Some(true));
+        assert_eq!(
+            subject.splitn(3, '.').nth(2).map(|rest| rest.starts_with(prefix)),
+            Some(true)
+        );
     }
     let mark = ordered_mark(&provider, partition);
     assert_eq!(read_ordered(&mark).map(|(kind, _)| kind), Some(OrderedKind::Mark));
-    assert!(mark.splitn(3, '.').nth(2).is_some_and(|rest| rest.starts_with(prefix) && rest.len() > prefix.len()));
+    assert!(
+        mark.splitn(3, '.')
+            .nth(2)
+            .is_some_and(|rest| rest.starts_with(prefix) && rest.len() > prefix.len())
+    );
     assert_eq!(read_ordered("signalbox.parked.acme.i"), None);
 }

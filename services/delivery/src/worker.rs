@@ -36,8 +36,8 @@ use crate::{
     attempt::{self, Attempted},
     decide::{self, Admission},
     filing::{self, Done, Filed, Job},
-    memory::{HopDigest, Known as KnownHop, Memory},
     judge::Judge,
+    memory::{HopDigest, Known as KnownHop, Memory},
     notices,
     report::Attempts,
     shares::{Place, Shares},
@@ -460,9 +460,7 @@ impl Worker {
         let broker = self.broker.clone();
         // What a keeper takes out of PARKED would only come back: it rests for a while.
         let rest = self.shares.rest(&integration, Instant::now());
-        let until = rest
-            .filter(|_| self.lane_of(key) == Lane::Bulk)
-            .map(|rest| now + rest);
+        let until = rest.filter(|_| self.lane_of(key) == Lane::Bulk).map(|rest| now + rest);
         let known = self.targets.state(&integration);
         let held = known.filter(|state| until.is_none() || !filing::may_rest(state, now));
         if let Some(state) = held.cloned() {

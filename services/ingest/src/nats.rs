@@ -217,7 +217,10 @@ impl Partition {
 
     /// Begins the hop of an input to EVENTS: written, not answered. What comes again has lost its place in the order;
     /// of a batch that does, it is first looked up what is stored, for which no other waits.
-    #[expect(clippy::async_yields_async, reason = "what has begun is waited for beside the others")]
+    #[expect(
+        clippy::async_yields_async,
+        reason = "what has begun is waited for beside the others"
+    )]
     fn begin(&self, message: Message, read: Read) -> impl Future<Output = Held> + Send + use<> {
         let (broker, reader, admission) = (self.broker.clone(), self.reader.clone(), self.admission.clone());
         let settling = |batch| batch::Settling {

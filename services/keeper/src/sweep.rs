@@ -80,9 +80,7 @@ async fn end(keeper: &Keeper, stored: &Stored) -> Result<bool, Error> {
         return Ok(false);
     }
     match decoded {
-        Ok(delivery) => {
-            settle::end(keeper, &delivery, DeadReason::Expired, EXPIRED).await?
-        }
+        Ok(delivery) => settle::end(keeper, &delivery, DeadReason::Expired, EXPIRED).await?,
         Err(error) => settle::bury_stored(broker, subjects::PARKED, stored, &error.to_string()).await?,
     }
     broker.remove(subjects::PARKED, stored.seq).await?;

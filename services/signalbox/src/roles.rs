@@ -208,8 +208,7 @@ impl Running {
                 Role::Ingest => {
                     let key = kit.admin.as_ref().context("ingest needs an admin key")?.key.clone();
                     let types = signalbox_ingest::Types::default();
-                    let admission =
-                        signalbox_ingest::Admission::new(broker.clone(), &loaded.ingest, &process.metrics);
+                    let admission = signalbox_ingest::Admission::new(broker.clone(), &loaded.ingest, &process.metrics);
                     routes = routes.merge(signalbox_ingest::routes(
                         broker.clone(),
                         &loaded.ingest,

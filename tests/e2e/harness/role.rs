@@ -207,7 +207,13 @@ impl Cluster {
         for number in 0..count {
             let admin = format!("127.0.0.1:{}", free_port());
             let old = first.admin.strip_prefix("http://").unwrap_or_default();
-            let renamed = |argument: &String| if argument == old { admin.clone() } else { argument.clone() };
+            let renamed = |argument: &String| {
+                if argument == old {
+                    admin.clone()
+                } else {
+                    argument.clone()
+                }
+            };
             let arguments: Vec<String> = first.arguments.iter().map(renamed).collect();
             let log = self.folder.path().join(format!("delivery-{}.log", number + 2));
             let mut role = Role {

@@ -22,9 +22,7 @@ impl Worker {
         let Answered { key, job, attempted } = answered;
         let integration = job.delivery.integration.clone();
         let lane = self.lane_of(key);
-        if let Some(next) = self
-            .shares
-            .leave(&integration, lane, attempted.took, Instant::now())
+        if let Some(next) = self.shares.leave(&integration, lane, attempted.took, Instant::now())
             && let Some(job) = self.jobs.remove(&next)
         {
             self.send(next, job);

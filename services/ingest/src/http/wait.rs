@@ -319,7 +319,9 @@ impl Waiter {
                     let filters = providers.iter().flat_map(|provider| {
                         let stream = subjects::deliver_stream(provider);
                         let filters = subjects::waiting_of(provider, org, None);
-                        let lanes = filters.into_iter().map(move |filter| (stream.clone(), filter, "pending"));
+                        let lanes = filters
+                            .into_iter()
+                            .map(move |filter| (stream.clone(), filter, "pending"));
                         // The state of the first of a key is read after it, as it says more.
                         let ordered = subjects::ordered_waiting(provider, org, None);
                         lanes.chain(ordered.map(|filter| (subjects::ORDERED.to_owned(), filter, "parked")))

@@ -93,7 +93,10 @@ impl Spread {
         let kept = u64::from(self.burst().max(self.limit.div_ceil(KEPT_PARTS)));
         let passed = now.since(self.start()).as_nanos().min(60_000_000_000);
         let due = u128::from(self.limit) * passed / 60_000_000_000;
-        i64::try_from(due).unwrap_or(i64::MAX).saturating_sub(kept as i64).max(0)
+        i64::try_from(due)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(kept as i64)
+            .max(0)
     }
 
     /// When the tokens up to this value of the counter, so many, are due, as far as that is not after

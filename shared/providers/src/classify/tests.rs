@@ -88,7 +88,10 @@ fn a_redirect_names_where_it_pointed_without_secrets() {
 fn what_may_pass_is_tried_again_and_what_we_refuse_suspends() {
     let kind = |error: Error| by_error(&error).kind();
     assert_eq!(kind(Error::Timeout(Duration::from_secs(15))), OutcomeKind::Retry);
-    assert_eq!(kind(Error::ConnectTimeout(std::time::Duration::from_secs(5))), OutcomeKind::Retry);
+    assert_eq!(
+        kind(Error::ConnectTimeout(std::time::Duration::from_secs(5))),
+        OutcomeKind::Retry
+    );
     assert_eq!(kind(Error::ConnectionRefused), OutcomeKind::Retry);
     assert_eq!(kind(Error::ConnectionReset), OutcomeKind::Retry);
     let refused = crate::Egress::default().check_url(&"https://10.0.0.1/".parse().expect("a URL"));

@@ -8,9 +8,7 @@ use crate::file::File;
 mod printed;
 
 /// A version in which all providers are there.
-const LATER: Version = Version {
-    provides: |_| true,
-};
+const LATER: Version = Version { provides: |_| true };
 /// The running version, by a definition that does not move.
 const NOW: Version = Version {
     provides: |provider| matches!(provider, "webhook" | "slack"),
