@@ -3,7 +3,7 @@
 use signalbox_proto::{
     Accepted, Integration,
     act::EventFilter,
-    integration::Status,
+    integration::{Status, Subscription},
     pattern::{InvalidPattern, Pattern},
 };
 
@@ -12,13 +12,13 @@ use crate::{ConditionError, Index};
 /// What a replay does about an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// It is sent.
-    Send,
+    /// It is sent, behind those of this key of its integration's `order_by`.
+    Send(Option<String>),
     /// It is of another org, time or type than was asked for.
     Beside,
     /// It was asked for, but the integration's own subscription does not select it.
     Unselected,
-    /// It was asked for, and the integration's `where` could not be answered.
+    /// It was asked for, and the integration's `where` or `order_by` could not be answered.
     Unanswered(ConditionError),
 }
 
@@ -27,22 +27,26 @@ pub enum Choice {
 pub struct Past<'a> {
     filter: &'a EventFilter,
     pattern: Option<Pattern>,
-    /// The integration alone; `None` where its subscription is ignored.
-    subscription: Option<Index>,
+    /// The integration alone.
+    subscription: Index,
 }
 
 impl<'a> Past<'a> {
     /// Fails where the filter's pattern is none. The integration counts as active, whatever it is.
     pub fn new(filter: &'a EventFilter, integration: &Integration) -> Result<Self, InvalidPattern> {
         let pattern = filter.event_type.as_deref().map(str::parse).transpose()?;
-        let subscription = (!filter.ignore_subscription).then(|| {
-            let mut index = Index::new();
-            index.upsert(&Integration {
-                status: Status::Active,
-                ..integration.clone()
-            });
-            index
-        });
+        let mut wanted = Integration {
+            status: Status::Active,
+            ..integration.clone()
+        };
+        if filter.ignore_subscription {
+            wanted.subscription = Subscription {
+                events: vec![">".to_owned()],
+                ..Subscription::default()
+            };
+        }
+        let mut subscription = Index::new();
+        subscription.upsert(&wanted);
         Ok(Self {
             filter,
             pattern,
@@ -63,14 +67,11 @@ impl<'a> Past<'a> {
         if event.org != filter.org || !in_time || !self.pattern.as_ref().is_none_or(covers) {
             return Choice::Beside;
         }
-        let Some(subscription) = &self.subscription else {
-            return Choice::Send;
-        };
         let mut matches = Vec::with_capacity(1);
-        subscription.matches(accepted, &mut matches);
-        match matches.pop().map(|found| found.result) {
+        self.subscription.matches(accepted, &mut matches);
+        match matches.pop().map(|found| found.result.map(|()| found.key)) {
             None => Choice::Unselected,
-            Some(Ok(())) => Choice::Send,
+            Some(Ok(key)) => Choice::Send(key),
             Some(Err(error)) => Choice::Unanswered(error),
         }
     }

@@ -181,7 +181,7 @@ impl Count {
                 self.in_range += 1;
                 self.unanswered += 1;
             }
-            Some(Choice::Send) => {
+            Some(Choice::Send(_)) => {
                 self.in_range += 1;
                 self.selected += 1;
             }

@@ -221,18 +221,22 @@ impl Replay<'_, '_, '_> {
         };
         match self.past.choose(&accepted) {
             Choice::Beside | Choice::Unselected => None,
-            Choice::Unanswered(error) => Some(Chosen::Fail(format!("filter.where: {error}"))),
-            Choice::Send if self.sent_before.contains(&stored.seq) => Some(Chosen::SentBefore),
-            Choice::Send => {
+            Choice::Unanswered(error) => Some(Chosen::Fail(error.to_string())),
+            Choice::Send(_) if self.sent_before.contains(&stored.seq) => Some(Chosen::SentBefore),
+            Choice::Send(key) => {
                 let act = (self.work.act.id.as_str(), self.work.act.generation);
-                let next = again(accepted, &self.integration, act, Timestamp::now());
+                let next = again(accepted, &self.integration, key.as_deref(), act, Timestamp::now());
                 Some(Chosen::Send(Box::new(next)))
             }
         }
     }
 
     async fn publish(&self, next: &Delivery) -> Sent {
-        match hops::publish_of(next, Hop::Deliver(Lane::Bulk)) {
+        let hop = match next.order_key {
+            Some(_) => Hop::Order,
+            None => Hop::Deliver(Lane::Bulk),
+        };
+        match hops::publish_of(next, hop) {
             Err(error) => Sent::Ended(refused(Err(error))),
             Ok(publish) => {
                 let subject = publish.subject.to_string();
@@ -303,7 +307,13 @@ enum Sent {
 
 /// The delivery of an event of the past: what the router would make of it, in the generation of the act (its id and
 /// generation). It says nothing of how many integrations the event matched.
-fn again(accepted: Accepted, integration: &Integration, act: (&str, u32), now: Timestamp) -> Delivery {
+fn again(
+    accepted: Accepted,
+    integration: &Integration,
+    key: Option<&str>,
+    act: (&str, u32),
+    now: Timestamp,
+) -> Delivery {
     let first = Delivery::first(
         accepted,
         &integration.id,
@@ -313,7 +323,8 @@ fn again(accepted: Accepted, integration: &Integration, act: (&str, u32), now: T
     );
     Delivery {
         generation: act::next_generation(0, act.1),
-        lane: Lane::Bulk,
+        lane: if key.is_some() { Lane::Ordered } else { Lane::Bulk },
+        order_key: key.map(|key| delivery::order_key(&integration.id, key)),
         since: now,
         replay: Some(act.0.to_owned()),
         ..first

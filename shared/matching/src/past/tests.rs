@@ -75,8 +75,8 @@ fn a_replay_sends_what_was_asked_for_and_its_integration_selects() {
         let (filter, integration) = (filter(), integration(status));
         let past = Past::new(&filter, &integration).expect("a pattern");
         for (org, event_type, at, expected) in [
-            ("acme", "order.placed", 10, Choice::Send),
-            ("acme", "order.placed", 19, Choice::Send),
+            ("acme", "order.placed", 10, Choice::Send(None)),
+            ("acme", "order.placed", 19, Choice::Send(None)),
             ("acme", "order.placed", 9, Choice::Beside),
             ("acme", "order.placed", 20, Choice::Beside),
             ("other", "order.placed", 15, Choice::Beside),
@@ -105,9 +105,31 @@ fn a_where_without_an_answer_is_told_and_one_that_is_ignored_is_not_asked() {
         ..filter()
     };
     let past = Past::new(&ignoring, &integration).expect("a pattern");
-    assert_eq!(past.choose(&odd), Choice::Send);
+    assert_eq!(past.choose(&odd), Choice::Send(None));
     let beside = event("acme", "bill.due", 15, &serde_json::json!({}));
     assert_eq!(past.choose(&beside), Choice::Beside, "the type narrows all the same");
+}
+
+#[test]
+fn a_replay_keeps_the_key_of_an_order_also_where_the_subscription_is_ignored() {
+    let mut ordered = integration(Status::Active);
+    ordered.flow.order_by = Some("event.data.rate".to_owned());
+    for ignore_subscription in [false, true] {
+        let asked = EventFilter {
+            ignore_subscription,
+            ..filter()
+        };
+        let past = Past::new(&asked, &ordered).expect("a pattern");
+        let of = |data| past.choose(&event("acme", "order.placed", 15, &data));
+        assert_eq!(
+            of(serde_json::json!({ "rate": 0.5 })),
+            Choice::Send(Some("number 0.5".into()))
+        );
+        if ignore_subscription {
+            assert_eq!(of(serde_json::json!({})), Choice::Send(None));
+            assert!(matches!(of(serde_json::json!({ "rate": [] })), Choice::Unanswered(_)));
+        }
+    }
 }
 
 #[test]

@@ -50,13 +50,13 @@ fn a_replay_of_an_event_is_the_routers_own_delivery_in_the_acts_generation() {
     };
     let live = Delivery::first(accepted.clone(), &integration.id, &integration.provider, 7, 3);
     let now = Timestamp::from_secs(100);
-    let next = again(accepted.clone(), &integration, ("act", 60_000_000), now);
+    let next = again(accepted.clone(), &integration, None, ("act", 60_000_000), now);
     assert_eq!(next.id, live.id);
     assert_eq!((next.generation, next.hop, next.lane), (60_000_000, 0, Lane::Bulk));
     assert_eq!((next.since, next.matched), (now, 0), "expiry begins anew");
     assert_eq!(next.replay.as_deref(), Some("act"));
     let later = Timestamp::from_secs(200);
-    let repeated = again(accepted, &integration, ("act", 60_000_000), later);
+    let repeated = again(accepted, &integration, None, ("act", 60_000_000), later);
     assert_eq!(
         repeated.hop_id(),
         next.hop_id(),
