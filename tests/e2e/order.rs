@@ -14,6 +14,8 @@ use crate::harness::{
     process::{settings, signal},
 };
 
+mod past;
+
 const PATH: &str = "/ordered";
 const SOON: Duration = Duration::from_secs(30);
 /// A killed worker's leases run out, and another takes its partitions over.
