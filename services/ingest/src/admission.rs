@@ -140,7 +140,7 @@ impl Default for Leased {
 }
 
 impl Admission {
-    /// Lets everything through until [`Self::follow`] knows of marks.
+    /// Lets everything through until the marks are followed and known.
     pub fn new(broker: Broker, config: &Config, metrics: &Metrics) -> Self {
         let shared = Shared {
             broker,
@@ -172,6 +172,11 @@ impl Admission {
     /// Tells when the marks change.
     pub(crate) fn changes(&self) -> watch::Receiver<Option<Known>> {
         self.shared.known.subscribe()
+    }
+
+    /// Whether orgs have a quota, so that whether an event may go is asked of a counter.
+    pub(crate) fn has_quota(&self) -> bool {
+        self.shared.per_second > 0
     }
 
     /// Whether what waits fills the storage, so that nothing may be pulled.

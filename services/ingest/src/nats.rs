@@ -173,7 +173,7 @@ impl Partition {
         }
         let until = Instant::now() + DRAIN_MAX;
         let waiting = hands.beginning.take_waiting();
-        if hands.beginning.len() > 0
+        while hands.beginning.len() > 0
             && let Ok(held) = tokio::time::timeout_at(until, hands.beginning.next(&self)).await
         {
             hands.held.push(held);
@@ -208,7 +208,13 @@ impl Partition {
             return;
         }
         match self.reader.read(&message) {
-            Ok(read) => hands.beginning.push(message, read),
+            Ok(read) => {
+                let line = match self.admission.has_quota() {
+                    true => letter::org(&subjects::given_input(&message.subject)),
+                    false => None,
+                };
+                hands.beginning.push(self, line, message, read);
+            }
             Err(rejection) => hands
                 .held
                 .push(self.bury(message, DeadReason::Invalid, rejection.to_string())),
