@@ -145,12 +145,13 @@ pub fn order_key(integration: &str, key: &str) -> String {
     hash::parts([b"order", integration.as_bytes(), key.as_bytes()])
 }
 
-/// The id of the digest that begins with this delivery of an event, at this sequence of BATCH.
+/// The id of the digest that begins with this delivery of an event, of the members between these sequences of BATCH.
 ///
-/// The sequence tells it from another digest that begins with the same delivery, should a router bring one
-/// twice: a receiver that knows repeats by their id must not take the second for the first.
-pub fn digest_id(first: &str, seq: u64) -> String {
-    hash::parts([b"digest", first.as_bytes(), &seq.to_be_bytes()])
+/// The sequences tell it from another digest that begins with the same delivery, should a router bring one twice, or
+/// a keeper that stood still fix what another has sent a part of: a receiver that knows repeats by their id must not
+/// take the second for the first.
+pub fn digest_id(first: &str, (from, to): (u64, u64)) -> String {
+    hash::parts([b"digest", first.as_bytes(), &from.to_be_bytes(), &to.to_be_bytes()])
 }
 
 impl Delivery {

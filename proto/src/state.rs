@@ -89,10 +89,11 @@ impl State {
         doubled.max(first_secs).min(PROBE_LAST_SECS)
     }
 
-    /// Whether what waited during a suspension is still being let out: a target that fails again now is
-    /// suspended after a few requests.
-    pub fn is_half_open(&self) -> bool {
-        self.phase == Phase::Draining && self.recovered_at.is_some()
+    /// Whether what waited during a suspension is still being let out, and that not for long: a target that
+    /// fails again now is suspended after a few requests.
+    pub fn is_half_open(&self, now: Timestamp) -> bool {
+        let recent = self.recovered_at.is_some_and(|at| now.since(at) < FLAP_WITHIN);
+        self.phase == Phase::Draining && recent
     }
 
     /// What a change to a phase that deliveries flow in keeps of a recovery that is not long ago.

@@ -105,7 +105,9 @@ fn sent_to_another_integration_a_digest_keeps_apart_from_others_with_the_same_fi
 
 #[test]
 fn digests_that_begin_with_the_same_delivery_have_ids_of_their_own() {
-    assert_eq!(delivery::digest_id("a", 7), delivery::digest_id("a", 7));
-    assert_ne!(delivery::digest_id("a", 7), delivery::digest_id("a", 8));
-    assert_ne!(delivery::digest_id("a", 7), delivery::digest_id("b", 7));
+    let of = delivery::digest_id;
+    assert_eq!(of("a", (7, 9)), of("a", (7, 9)));
+    for other in [of("a", (8, 9)), of("a", (7, 8)), of("b", (7, 9))] {
+        assert_ne!(of("a", (7, 9)), other);
+    }
 }

@@ -55,9 +55,13 @@ fn a_recovery_is_kept_for_as_long_as_it_matters() {
         recovered_at: Some(at(0)),
         ..State::default()
     };
-    assert!(before.is_half_open());
+    assert!(before.is_half_open(at(599)));
+    assert!(
+        !before.is_half_open(at(600)),
+        "it drains for long: a limit, not a recovery"
+    );
     let open = State::default().keeping_recovery_of(&before, at(599));
     assert_eq!((open.backoff_secs, open.recovered_at), (120, Some(at(0))));
-    assert!(!open.is_half_open(), "what waited is out");
+    assert!(!open.is_half_open(at(1)), "what waited is out");
     assert_eq!(State::default().keeping_recovery_of(&before, at(600)), State::default());
 }

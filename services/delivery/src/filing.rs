@@ -133,7 +133,7 @@ pub(crate) async fn file(
     let mut state = None;
     let mut next = job.answered(&attempted);
     let reason = attempted.outcome.reason().unwrap_or_default().to_owned();
-    if lets_go(&job, &attempted, &verdict) {
+    if lets_go(&job, &attempted) {
         state = told(broker.recover(&job.delivery.integration, now).await);
     }
     let (outcome, next_at) = match verdict {
@@ -199,8 +199,8 @@ pub(crate) async fn file(
 
 /// Whether a probe brings its integration back: one that was answered, well or with a refusal of this one
 /// event, does. One that was not even sent (its text could not be made) proves nothing: a keeper chooses another.
-pub(crate) fn lets_go(job: &Job, attempted: &Attempted, verdict: &Verdict) -> bool {
-    let answers = matches!(verdict, Verdict::Delivered | Verdict::Dead(_) | Verdict::Retry { .. });
+pub(crate) fn lets_go(job: &Job, attempted: &Attempted) -> bool {
+    let answers = matches!(attempted.outcome, Outcome::Delivered | Outcome::Reject { .. });
     job.delivery.probe && attempted.asked && answers
 }
 

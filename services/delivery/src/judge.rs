@@ -95,10 +95,12 @@ impl Judge {
     fn count_failures(&mut self, job: &Job, attempted: &Attempted, state: Option<&State>, now: Timestamp) -> Standing {
         match (Sign::of(attempted), state) {
             (None, _) => Standing::Well,
-            // The probe speaks for all.
-            (Some(_), Some(state)) if state.phase == Phase::Suspended => Standing::Well,
+            // The probe speaks for all; and what a person holds is not suspended.
+            (Some(_), Some(state)) if matches!(state.phase, Phase::Suspended | Phase::Paused | Phase::Unknown) => {
+                Standing::Well
+            }
             (Some(sign), state) => {
-                let half_open = state.is_some_and(State::is_half_open);
+                let half_open = state.is_some_and(|state| state.is_half_open(now));
                 self.breaker.answered(&job.delivery.integration, sign, half_open, now)
             }
         }
@@ -124,7 +126,7 @@ impl Judge {
             Verdict::Delivered | Verdict::Retry { .. } | Verdict::ProbeAgain(_) | Verdict::Park(_) => None,
         };
         let told = kind.and_then(|(kind, reason)| self.notice(kind, job, reason, now));
-        let back = filing::lets_go(job, attempted, verdict)
+        let back = filing::lets_go(job, attempted)
             .then(|| self.notice(notices::Kind::Recovered, job, reason, now))
             .flatten();
         told.into_iter().chain(back).collect()

@@ -17,6 +17,8 @@ pub(crate) const WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a token that a keeper has taken for a delivery counts: one that lay in a lane for longer
 /// takes another, since the minute of the first may be over.
 const PAID_FOR: Duration = Duration::from_secs(30);
+/// How long it counts across the end of the minute in which it was taken.
+const PAID_AFTER: Duration = Duration::from_secs(2);
 /// Tokens asked for at a time, at most: what a worker that dies may take with it.
 const LEASE_MAX: u32 = 64;
 /// Questions that would use up a minute's limit.
@@ -26,7 +28,8 @@ pub(crate) const FAILED_REST: Duration = Duration::from_secs(1);
 
 /// Whether a token that was taken for a hop at this time still counts.
 pub(crate) fn is_paid(paid: Option<Timestamp>, now: Timestamp) -> bool {
-    paid.is_some_and(|paid| now.since(paid) < PAID_FOR)
+    let minute = |at: Timestamp| at.secs().div_euclid(60);
+    paid.is_some_and(|paid| now.since(paid) < PAID_AFTER || (now.since(paid) < PAID_FOR && minute(paid) == minute(now)))
 }
 
 /// Tokens asked for at a time.

@@ -82,7 +82,7 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
                 names.insert(task.id(), id);
             }
         }
-        let wakes = [turns.next(), paced.next(), look.next.map(|wait| now + wait)];
+        let wakes = [turns.next(now), paced.next(), look.next.map(|wait| now + wait)];
         let next = wakes.into_iter().flatten().min().unwrap_or(now + CHOOSE_EVERY);
         tokio::select! {
             () = changed => {}
@@ -154,16 +154,18 @@ fn wait_of(state: &State, now: Timestamp) -> Option<Duration> {
 /// What a deleted integration has parked is taken out as well: its deliveries end as discarded when a
 /// worker meets them. Whoever deleted it may have died before letting them go.
 async fn release_deleted(keeper: &Keeper) {
-    for phase in [Phase::Paused, Phase::Suspended] {
-        for (integration, _) in keeper.view.in_phase(phase) {
-            if integration.status == Status::Deleted
-                && let Err(error) = keeper
-                    .broker
-                    .resume(&integration.id, Drain::default(), Timestamp::now())
-                    .await
-            {
-                tracing::warn!(%error, integration.id = %integration.id, "cannot let go what a deleted integration holds yet");
-            }
+    let held: Vec<String> = keeper.view.read(|view| {
+        let held = |state: &State| matches!(state.phase, Phase::Paused | Phase::Suspended);
+        let deleted = |id: &str| {
+            let known = view.integrations.get(id);
+            known.is_some_and(|known| known.status == Status::Deleted)
+        };
+        let of_deleted = view.states.iter().filter(|(id, state)| held(state) && deleted(id));
+        of_deleted.map(|(id, _)| id.clone()).collect()
+    });
+    for id in held {
+        if let Err(error) = keeper.broker.resume(&id, Drain::default(), Timestamp::now()).await {
+            tracing::warn!(%error, integration.id = id, "cannot let go what a deleted integration holds yet");
         }
     }
 }

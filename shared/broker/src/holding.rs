@@ -15,7 +15,7 @@ use signalbox_proto::{
 use crate::{Broker, Error, hops::Parked};
 
 /// How often a change that someone else overtakes is tried again.
-const TRIES_MAX: usize = 8;
+const TRIES_MAX: usize = 32;
 
 /// What draining takes out, and how fast.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +111,9 @@ impl Broker {
                         due: now + std::time::Duration::from_secs(wait_secs.into()),
                         wait_secs,
                     }),
+                    // What a person asked for when letting it go still holds when it comes back.
+                    drain_per_second: state.drain_per_second,
+                    drop_before: state.drop_before,
                     ..State::default()
                 })
             }
@@ -146,6 +149,8 @@ impl Broker {
                 cause: state.cause,
                 backoff_secs: state.probe.as_ref().map_or(state.backoff_secs, |probe| probe.wait_secs),
                 recovered_at: Some(now),
+                drain_per_second: state.drain_per_second,
+                drop_before: state.drop_before,
                 ..State::default()
             }),
             Phase::Open | Phase::Paused | Phase::Draining | Phase::Unknown => Next::Keep,
@@ -254,15 +259,29 @@ impl Broker {
 
     /// Reads the state, decides, and writes on condition that nobody else did; again if so.
     async fn change(&self, integration: &str, mut decide: impl FnMut(&State) -> Next) -> Result<State, Error> {
+        // The last gate that this call has closed. Of several changes that cross, one is written; the others have moved
+        // the gate behind it, and the state has to say so, or whoever parks would be refused and move it once more.
+        let mut closed = 0;
         for _ in 0..TRIES_MAX {
             let entry = self.state(integration).await?;
             let next = match decide(&entry.value) {
-                Next::Keep => return Ok(entry.value),
-                Next::Set(next) => next,
-                Next::Close(next) => State {
-                    gate: self.close_gate(integration).await?,
+                Next::Keep if entry.value.phase == Phase::Open || entry.value.gate >= closed => return Ok(entry.value),
+                Next::Keep => State {
+                    gate: closed,
+                    ..entry.value.clone()
+                },
+                Next::Set(next) => State {
+                    gate: if next.phase == Phase::Open {
+                        0
+                    } else {
+                        next.gate.max(closed)
+                    },
                     ..next
                 },
+                Next::Close(next) => {
+                    closed = self.close_gate(integration).await?;
+                    State { gate: closed, ..next }
+                }
             };
             match self.set_state(integration, &next, entry.revision).await {
                 Ok(_) => return Ok(next),

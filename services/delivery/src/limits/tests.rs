@@ -121,10 +121,15 @@ fn a_worker_that_stops_hands_back_all_that_waits() {
 }
 
 #[test]
-fn a_token_that_was_taken_counts_for_half_a_minute() {
-    assert!(!is_paid(None, NOW));
-    assert!(is_paid(Some(NOW), NOW) && is_paid(Some(NOW), after(29_999)));
-    assert!(!is_paid(Some(NOW), after(30_000)));
+fn a_token_that_was_taken_counts_for_half_a_minute_of_its_own_minute() {
+    let begin = Timestamp::from_secs(NOW.secs().div_euclid(60) * 60);
+    let at = |secs: u64| begin + Duration::from_secs(secs);
+    assert!(!is_paid(None, at(0)));
+    assert!(is_paid(Some(at(0)), at(0)) && is_paid(Some(at(0)), at(29)));
+    assert!(!is_paid(Some(at(0)), at(30)));
+    // The next minute has tokens of its own.
+    assert!(is_paid(Some(at(59)), at(60)));
+    assert!(!is_paid(Some(at(58)), at(60)));
     // A clock that is a little behind is no reason to pay twice.
-    assert!(is_paid(Some(after(1_000)), NOW));
+    assert!(is_paid(Some(at(31)), at(30)));
 }

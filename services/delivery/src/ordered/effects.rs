@@ -87,7 +87,7 @@ pub(crate) async fn file(broker: Broker, answer: Answer, now: Timestamp) -> Resu
     let mut next = job.answered(&attempted);
     next.probe = false;
     let mut state = None;
-    if filing::lets_go(&job, &attempted, &verdict) {
+    if filing::lets_go(&job, &attempted) {
         state = filing::told(broker.recover(&id, now).await);
     }
     let record = |next, next_at| encode(filing::record(&job.delivery, Some(&attempted), next, next_at, now));

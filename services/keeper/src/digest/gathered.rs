@@ -80,7 +80,7 @@ impl Due {
     /// What fixes them as a digest; `first` is the id of the first member.
     pub(super) fn manifest(&self, first: &str) -> Manifest {
         Manifest {
-            id: delivery::digest_id(first, self.first),
+            id: delivery::digest_id(first, (self.first, self.last)),
             org: self.org.clone(),
             integration: self.integration.clone(),
             first: self.first,

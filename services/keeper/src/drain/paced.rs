@@ -26,7 +26,7 @@ use signalbox_proto::{
 };
 use tokio::{
     sync::Notify,
-    task::{Id, JoinSet},
+    task::{Id, JoinError, JoinSet},
     time::Instant,
 };
 
@@ -170,14 +170,23 @@ impl Drains {
         }
     }
 
-    /// Waits until one has ended; for ever while there is none.
+    /// Waits until some have ended; for ever while there is none.
     pub(super) async fn ended(&mut self) {
-        let (task, failed) = match self.tasks.join_next_with_id().await {
-            None => return std::future::pending().await,
-            Some(Ok((task, Ok(())))) => (task, None),
-            Some(Ok((task, Err(error)))) => (task, Some(settle::why(&error))),
+        let Some(ended) = self.tasks.join_next_with_id().await else {
+            return std::future::pending().await;
+        };
+        self.forget(ended);
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.forget(ended);
+        }
+    }
+
+    fn forget(&mut self, ended: Result<(Id, Result<(), Error>), JoinError>) {
+        let (task, failed) = match ended {
+            Ok((task, Ok(()))) => (task, None),
+            Ok((task, Err(error))) => (task, Some(settle::why(&error))),
             // A panic: a bug of ours, which must not keep the integration waiting for ever.
-            Some(Err(error)) => (error.id(), Some(error.to_string())),
+            Err(error) => (error.id(), Some(error.to_string())),
         };
         let Some(id) = self.names.remove(&task) else { return };
         self.running.remove(&id);
@@ -430,7 +439,13 @@ impl Drain {
         if is_dropped(delivery, self.terms.drop_before) {
             return Some((DeadReason::Discarded, DROPPED));
         }
-        let expire_after = Some(self.integration.expire_after());
+        // Its owner may have changed it since this drain began.
+        let known = |view: &crate::view::View| {
+            view.integrations
+                .get(&self.integration.id)
+                .map(Integration::expire_after)
+        };
+        let expire_after = self.keeper.view.read(known);
         sweep::is_expired(delivery.since, expire_after, now).then_some((DeadReason::Expired, sweep::EXPIRED))
     }
 

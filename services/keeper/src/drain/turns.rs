@@ -54,12 +54,13 @@ impl Turns {
         }
     }
 
-    /// When the first rest ends.
-    pub(super) fn next(&self) -> Option<Instant> {
+    /// When the first rest ends that is not over. One whose rest is over waits for a place, and that rings by itself.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         self.rests
             .iter()
             .filter(|(id, _)| !self.running.contains(*id))
             .map(|(_, rest)| rest.until)
+            .filter(|until| *until > now)
             .min()
     }
 }

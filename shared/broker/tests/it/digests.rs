@@ -40,7 +40,7 @@ async fn gather(broker: &Broker, ids: &[&str]) -> Vec<(u64, Delivery)> {
 fn manifest(members: &[(u64, Delivery)]) -> Manifest {
     let (first, last) = (members.first().unwrap(), members.last().unwrap());
     Manifest {
-        id: digest_id(&first.1.id, first.0),
+        id: digest_id(&first.1.id, (first.0, last.0)),
         org: org(),
         integration: INTEGRATION.to_owned(),
         first: first.0,

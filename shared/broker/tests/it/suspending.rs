@@ -39,7 +39,7 @@ async fn suspend(broker: &Broker, integration: &str, now: Timestamp) -> u32 {
 /// Lets what waited go, of which there is nothing.
 async fn recover(broker: &Broker, integration: &str, now: Timestamp) -> State {
     let state = broker.recover(integration, now).await.unwrap();
-    assert!(state.is_half_open());
+    assert!(state.is_half_open(now));
     broker.open(&org(), integration, now).await.unwrap().unwrap()
 }
 
@@ -125,12 +125,12 @@ async fn what_a_probe_had_waited_counts_through_a_slow_drain_and_not_beyond_a_pa
     recover(&broker, "paused", at(60)).await;
     broker.pause("paused", "", at(70)).await.unwrap();
     let resumed = broker.resume("paused", Drain::default(), at(80)).await.unwrap();
-    assert!(!resumed.is_half_open());
+    assert!(!resumed.is_half_open(at(80)));
     assert_eq!(suspend(&broker, "paused", at(90)).await, 60);
 
     // Whom a person lets go is believed, with a few requests.
     let resumed = broker.resume("paused", Drain::default(), at(95)).await.unwrap();
-    assert!(resumed.is_half_open());
+    assert!(resumed.is_half_open(at(95)));
     assert_eq!(suspend(&broker, "paused", at(100)).await, 60);
 }
 

@@ -27,7 +27,7 @@ fn a_drain_that_failed_rests_and_leaves_its_place_to_others() {
     let now = Instant::now();
     assert_eq!(turns.begin(["a", "b"].into_iter(), 1, now), ["a"]);
     turns.end("a", true, now);
-    assert_eq!(turns.next(), Some(now + FAILED_REST));
+    assert_eq!(turns.next(now), Some(now + FAILED_REST));
     assert_eq!(turns.begin(["a"].into_iter(), 1, now), [""; 0]);
     assert_eq!(turns.begin(["a", "b"].into_iter(), 1, now), ["b"]);
     assert_eq!(turns.begin(["a", "b"].into_iter(), 2, now + FAILED_REST), ["a"]);
@@ -40,5 +40,5 @@ fn who_waits_no_more_is_forgotten() {
     assert_eq!(turns.begin(["a"].into_iter(), 1, now), ["a"]);
     turns.end("a", true, now);
     assert_eq!(turns.begin([].into_iter(), 1, now), [""; 0]);
-    assert_eq!(turns.next(), None);
+    assert_eq!(turns.next(now + FAILED_REST), None);
 }
