@@ -176,8 +176,8 @@ async fn each_event_is_in_one_digest_though_the_keeper_is_killed_in_the_window_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes: ten thousand events over many windows"]
-async fn each_of_ten_thousand_events_is_in_one_digest_though_roles_are_killed() {
+#[ignore = "soak: ten thousand events over many windows"]
+async fn soak_each_of_ten_thousand_events_is_in_one_digest_though_roles_are_killed() {
     let form = Form {
         events: 10_000,
         per_second: 90,
@@ -191,8 +191,8 @@ async fn each_of_ten_thousand_events_is_in_one_digest_though_roles_are_killed() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes: the digests of thousands of integrations close at the same time"]
-async fn the_digests_of_many_integrations_close_side_by_side() {
+#[ignore = "soak: the digests of thousands of integrations close at the same time"]
+async fn soak_the_digests_of_many_integrations_close_side_by_side() {
     const INTEGRATIONS: usize = 5_000;
     let up = Up::start().await;
     let target = Target::start().await;

@@ -122,10 +122,19 @@ fn failing(seed: &mut Seed, percent: u64, count: usize) -> Vec<Answer> {
 }
 
 async fn nothing_left(client: &Client, deadline: Duration) {
-    eventually(deadline, "ORDERED is empty", async || {
+    ordered_holds(client, 0, deadline).await;
+}
+
+/// Waits until so many messages are in ORDERED: deliveries that wait, and the state of each key whose first was tried.
+async fn waits_in_order(client: &Client, messages: u64) {
+    ordered_holds(client, messages, SOON).await;
+}
+
+async fn ordered_holds(client: &Client, messages: u64, deadline: Duration) {
+    eventually(deadline, &format!("ORDERED holds {messages}"), async || {
         match client.messages("ORDERED").await? {
-            0 => Ok(()),
-            left => Err(format!("{left}")),
+            there if there == messages => Ok(()),
+            other => Err(format!("{other}")),
         }
     })
     .await;
@@ -197,8 +206,8 @@ async fn keys_keep_their_order_while_targets_fail_and_workers_are_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "long: 100,000 deliveries"]
-async fn long_a_thousand_keys_keep_their_order_while_three_workers_are_killed() {
+#[ignore = "soak: 100,000 deliveries"]
+async fn soak_a_thousand_keys_keep_their_order_while_three_workers_are_killed() {
     workers_are_killed(Form {
         keys: 1_000,
         events: 100,
@@ -210,8 +219,8 @@ async fn long_a_thousand_keys_keep_their_order_while_three_workers_are_killed() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "long: 100,000 deliveries"]
-async fn long_a_worker_that_takes_over_a_hundred_thousand_that_wait_goes_on_in_order() {
+#[ignore = "soak: 100,000 deliveries"]
+async fn soak_a_worker_that_takes_over_a_hundred_thousand_that_wait_goes_on_in_order() {
     const KEYS: usize = 1_000;
     const EVENTS: usize = 100;
     let mut cluster = Cluster::start().await;
@@ -317,13 +326,7 @@ async fn what_waits_in_order_ends_with_its_integration_and_a_discarded_first_let
     let retry = json!({ "retry": { "schedule": ["1h"] } });
     client.apply(json!([ordered(&target, retry)])).await;
     publish(client, 1, 0..3).await;
-    eventually(SOON, "the first is to be tried again", async || {
-        match client.messages("ORDERED").await? {
-            4 => Ok(()),
-            other => Err(format!("{other}")),
-        }
-    })
-    .await;
+    waits_in_order(client, 4).await;
     let first = client.delivery("k0-0", "retrying", SOON).await;
     client
         .act("/v1/deliveries/discard", json!({ "ids": [first["id"]] }))
@@ -333,13 +336,7 @@ async fn what_waits_in_order_ends_with_its_integration_and_a_discarded_first_let
     nothing_left(client, SOON).await;
     client.hold("ordered").await;
     publish(client, 3, 3..6).await;
-    eventually(SOON, "they wait in ORDERED", async || {
-        match client.messages("ORDERED").await? {
-            9 => Ok(()),
-            other => Err(format!("{other}")),
-        }
-    })
-    .await;
+    waits_in_order(client, 9).await;
     let answer = client
         .request("DELETE", "/v1/integrations/ordered?discard=true", None)
         .await;
@@ -492,13 +489,7 @@ async fn a_paused_and_resumed_integration_keeps_the_order() {
     client.hold("ordered").await;
     let before = target.count(PATH);
     publish(client, 5, 5..15).await;
-    eventually(SOON, "they wait in ORDERED", async || {
-        match client.messages("ORDERED").await? {
-            50 => Ok(()),
-            other => Err(format!("{other}")),
-        }
-    })
-    .await;
+    waits_in_order(client, 50).await;
     assert_eq!(target.count(PATH), before, "nothing goes while it is paused");
     let path = "/v1/integrations/ordered/resume";
     client.post(path, json!({ "rate": 20 })).await;
@@ -510,13 +501,7 @@ async fn a_paused_and_resumed_integration_keeps_the_order() {
     // What is too old is dropped on request, and the ledger says so.
     client.hold("ordered").await;
     publish(client, 5, 15..16).await;
-    eventually(SOON, "they wait in ORDERED", async || {
-        match client.messages("ORDERED").await? {
-            5 => Ok(()),
-            other => Err(format!("{other}")),
-        }
-    })
-    .await;
+    waits_in_order(client, 5).await;
     pause(Duration::from_millis(1_200)).await;
     client.post(path, json!({ "drop_older_than": "1s" })).await;
     nothing_left(client, SOON).await;
@@ -575,14 +560,7 @@ async fn a_dead_delivery_lets_those_behind_it_go_unless_it_is_to_hold_them() {
 async fn a_held_key_goes_on_with_the_replay_of_its_dead_letter_first() {
     let (up, target, letter) = one_dies(json!({ "order_on_dead": "hold" })).await;
     let client = up.client();
-    eventually(SOON, "the key waits", async || {
-        match client.messages("ORDERED").await? {
-            // The two behind it, and the state of the key.
-            3 => Ok(()),
-            other => Err(format!("{other}")),
-        }
-    })
-    .await;
+    waits_in_order(client, 3).await;
     pause(Duration::from_secs(1)).await;
     assert_eq!(sequence(&target), [0, 1], "nothing behind it goes");
     client
@@ -600,13 +578,7 @@ async fn a_held_key_goes_on_with_the_replay_of_its_dead_letter_first() {
 async fn a_held_key_goes_on_when_its_dead_letter_is_discarded() {
     let (up, target, letter) = one_dies(json!({ "order_on_dead": "hold" })).await;
     let client = up.client();
-    eventually(SOON, "the key waits", async || {
-        match client.messages("ORDERED").await? {
-            3 => Ok(()),
-            other => Err(format!("{other}")),
-        }
-    })
-    .await;
+    waits_in_order(client, 3).await;
     assert_eq!(sequence(&target), [0, 1], "nothing behind it goes");
     client
         .post("/v1/dead-letters/discard", json!({ "ids": [letter["id"]] }))
