@@ -51,6 +51,19 @@ pub enum Error {
         /// What the client says.
         reason: String,
     },
+    /// The server has less storage left than a stream may take.
+    #[error(
+        "the server has no room for the {bytes} bytes that stream {stream} may take ({reason}); lower \
+         nats.storage_bytes, or raise max_file_store in nats-server.conf, or free space on the server's disk"
+    )]
+    NoStorage {
+        /// Which.
+        stream: String,
+        /// The stream's bound.
+        bytes: i64,
+        /// What the server says.
+        reason: String,
+    },
     /// A request to the JetStream API failed.
     #[error("request {what} failed: {reason}")]
     Request {

@@ -5,8 +5,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::jetstream::{
+    ErrorCode,
     consumer::{self, DeliverPolicy},
-    context::ConsumerInfoErrorKind,
+    context::{ConsumerInfoErrorKind, CreateStreamErrorKind},
     kv,
     stream::{Compression, Config, DiscardPolicy, RetentionPolicy, StorageType, SubjectTransform},
 };
@@ -306,16 +307,26 @@ impl Broker {
         if let Some(found) = self.stream_config(&config.name).await? {
             return Ok(drift(&config, &found));
         }
-        let name = config.name.clone();
+        let (name, bytes) = (config.name.clone(), config.max_bytes);
         // Two roles may start at once: the same configuration made twice is no error.
-        self.jetstream()
-            .create_stream(config)
-            .await
-            .map_err(|error| Error::Request {
-                what: format!("creation of stream {name}"),
-                reason: error.to_string(),
-            })?;
-        Ok(None)
+        match self.jetstream().create_stream(config).await {
+            Ok(_) => Ok(None),
+            Err(error) => Err(match error.kind() {
+                CreateStreamErrorKind::JetStream(said)
+                    if said.error_code() == ErrorCode::STORAGE_RESOURCES_EXCEEDED =>
+                {
+                    Error::NoStorage {
+                        stream: name,
+                        bytes,
+                        reason: said.to_string(),
+                    }
+                }
+                _ => Error::Request {
+                    what: format!("creation of stream {name}"),
+                    reason: error.to_string(),
+                },
+            }),
+        }
     }
 
     async fn ensure_bucket(&self, config: kv::Config) -> Result<Option<Drift>, Error> {

@@ -26,8 +26,11 @@ impl Server {
     pub(crate) fn prepare(folder: &std::path::Path) -> Self {
         let port = free_port();
         let config = folder.join("nats-server.conf");
+        // The streams' bounds are reserved, not used: a disk that has less free than they add up to is no reason to
+        // refuse them.
         let text = format!(
-            "host: 127.0.0.1\nport: {port}\nmax_payload: 1048576\njetstream {{ store_dir: {:?} }}\n",
+            "host: 127.0.0.1\nport: {port}\nmax_payload: 1048576\n\
+             jetstream {{ store_dir: {:?}, max_file_store: 1TB }}\n",
             folder.join("nats")
         );
         fs::write(&config, text).expect("the server's config can be written");

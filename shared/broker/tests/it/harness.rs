@@ -76,6 +76,21 @@ async fn free_port() -> u16 {
         .port()
 }
 
+/// What a server may store, unless a test is about just that.
+const MAX_FILE_STORE: &str = "1TB";
+
+/// The path of a config that turns JetStream on in this folder. The streams' bounds are reserved, not used: a disk that
+/// has less free than they add up to is no reason to refuse them.
+fn config_file(store: &tempfile::TempDir, max_file_store: &str) -> String {
+    let config = store.path().join("nats-server.conf");
+    let text = format!(
+        "jetstream {{ store_dir: {:?}, max_file_store: {max_file_store} }}\n",
+        store.path()
+    );
+    std::fs::write(&config, text).unwrap();
+    config.to_str().unwrap().to_owned()
+}
+
 impl Server {
     pub(crate) async fn start() -> Self {
         Self::start_program(binary()).await
@@ -89,9 +104,8 @@ impl Server {
             "127.0.0.1",
             "-p",
             &port.to_string(),
-            "-js",
-            "-sd",
-            store.path().to_str().unwrap(),
+            "-c",
+            &config_file(&store, MAX_FILE_STORE),
         ];
         let arguments = arguments.map(str::to_owned).to_vec();
         let mut server = Self {
@@ -107,6 +121,13 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it again with another bound on what it may store.
+    pub(crate) async fn restart_with_storage(&mut self, max_file_store: &str) {
+        self.kill().await;
+        config_file(&self.store, max_file_store);
+        self.restart().await;
     }
 
     /// Starts it on the port and the store that it had.
@@ -202,9 +223,8 @@ impl Cluster {
                 "127.0.0.1",
                 "-p",
                 &port.to_string(),
-                "-js",
-                "-sd",
-                store.path().to_str().unwrap(),
+                "-c",
+                &config_file(&store, MAX_FILE_STORE),
                 "-n",
                 &format!("n{index}"),
                 "--cluster_name",

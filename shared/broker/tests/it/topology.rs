@@ -19,6 +19,23 @@ async fn a_second_start_finds_everything_and_no_drift() {
 }
 
 #[tokio::test]
+async fn a_server_with_too_little_storage_is_named_with_the_remedy() {
+    let mut server = Server::start().await;
+    server.restart_with_storage("1GB").await;
+    let broker = connect_with(config(&server.url())).await;
+    let error = broker.ensure_streams().await.unwrap_err();
+    assert!(
+        matches!(&error, signalbox_broker::Error::NoStorage { stream, .. } if stream == "INGEST"),
+        "{error}"
+    );
+    let text = error.to_string();
+    assert!(
+        text.contains("lower nats.storage_bytes") && text.contains("max_file_store"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn two_roles_may_make_everything_at_once() {
     let server = Server::start().await;
     let (one, two) = (
