@@ -44,6 +44,9 @@ pub struct Marks {
     /// Whether DEAD has no room any more for inputs that are refused, only for what else becomes a dead letter.
     #[serde(default)]
     pub refusals_full: bool,
+    /// How many bytes of DEAD they may still take; `None` of a version that did not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusals_left: Option<u64>,
     /// For how long after they were written they hold, in seconds: a door that nobody looks after does not stay shut.
     #[serde(default)]
     pub holds_secs: u64,

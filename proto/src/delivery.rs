@@ -80,6 +80,9 @@ pub struct Delivery {
     /// Of the first of a key, in ORDERED alone: it has died, and those behind it wait for a person.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// Of one that holds its key: the sequence in DEAD of its dead letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letter: Option<u64>,
     /// Finished steps of a provider that sends several requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepDone>,
@@ -186,6 +189,7 @@ impl Delivery {
             probe: false,
             filed: None,
             held: false,
+            letter: None,
             steps: Vec::new(),
             replay: None,
             replay_of: None,

@@ -30,6 +30,20 @@ pub struct Manifest {
     /// Whether the digest is on its way: what is left of the members is only to be removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sent: bool,
+    /// Where it goes; `None` where that is not fixed yet. A repeat goes the same way, where the server knows it as a
+    /// repeat: what is known of the integration may have changed meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
+}
+
+/// Where a digest goes when it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// Into the lane `live`.
+    Live,
+    /// Into PARKED, as its integration is held.
+    Parked,
 }
 
 impl Manifest {

@@ -145,22 +145,59 @@ const fn is_zero(value: &u32) -> bool {
 /// The one delivery that finds out whether a suspended integration works again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// The delivery's id.
+    /// The delivery's id; empty where another is to be chosen: see [`Probe::is_vacant`].
     pub delivery: String,
     /// When it is due.
     pub due: Timestamp,
     /// The wait that led here, in seconds; the next is double.
     pub wait_secs: u32,
+    /// How often this delivery has failed as the probe of this suspension.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed: u32,
 }
 
 /// The first wait of a probe, in seconds.
 pub const PROBE_FIRST_SECS: u32 = 60;
 /// The longest wait of a probe, in seconds.
 pub const PROBE_LAST_SECS: u32 = 3_600;
+/// A delivery that has failed so often as the probe of a target that fails lets another one probe: it may be this one
+/// delivery that the target cannot bear.
+pub const PROBE_FAILED_MAX: u32 = 3;
 /// A suspension within this time of a recovery goes on where the last one was; a longer health is forgiven.
 pub const FLAP_WITHIN: Duration = Duration::from_secs(600);
 
 impl Probe {
+    /// None yet: the oldest that waits then is to be chosen for this time.
+    pub const fn vacant(due: Timestamp, wait_secs: u32) -> Self {
+        Self {
+            delivery: String::new(),
+            due,
+            wait_secs,
+            failed: 0,
+        }
+    }
+
+    /// Whether no delivery probes: the oldest that waits is to be chosen, and due at the time that is kept here.
+    pub const fn is_vacant(&self) -> bool {
+        self.delivery.is_empty()
+    }
+
+    /// What comes after it has failed once more, due then. Where the target `fails`, and does not refuse us, another
+    /// delivery probes after a few failures of this one; the wait goes on where it was.
+    #[must_use]
+    pub fn after_failure(&self, fails: bool, due: Timestamp) -> Self {
+        let failed = self.failed.saturating_add(1);
+        if fails && failed >= PROBE_FAILED_MAX {
+            return Self::vacant(due, self.next_wait_secs());
+        }
+        Self {
+            delivery: self.delivery.clone(),
+            due,
+            wait_secs: self.next_wait_secs(),
+            failed,
+        }
+    }
+
     /// The wait after one more probe that failed.
     pub const fn next_wait_secs(&self) -> u32 {
         let doubled = self.wait_secs.saturating_mul(2);

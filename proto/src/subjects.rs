@@ -188,14 +188,15 @@ pub fn deliver_filter(provider: &Name, lane: Lane) -> String {
     format!("signalbox.deliver.{provider}.{}.>", lane.as_str())
 }
 
-/// All that waits for a worker for one integration, in any lane.
-pub fn deliver_of(provider: &Name, integration: &str) -> String {
-    format!("signalbox.deliver.{provider}.*.*.{integration}")
+/// All that waits for a worker for one integration, in any lane. It names the org: with a wildcard there the server
+/// would look through all that waits for all of them.
+pub fn deliver_of(provider: &Name, org: &Name, integration: &str) -> String {
+    format!("signalbox.deliver.{provider}.*.{org}.{integration}")
 }
 
 /// The schedules of one integration, in any lane.
-pub fn retry_of(provider: &Name, integration: &str) -> String {
-    format!("signalbox.retry.{provider}.*.*.{integration}.*")
+pub fn retry_of(provider: &Name, org: &Name, integration: &str) -> String {
+    schedules_of(provider, org, Some(integration))
 }
 
 /// All that a provider's stream holds for an org, or for one integration of it, as filters for readers.
@@ -204,8 +205,8 @@ pub fn waiting_of(provider: &Name, org: &Name, integration: Option<&str>) -> Vec
         // The subject of a schedule has one token more than that of a delivery in a lane.
         None => vec![format!("signalbox.*.{provider}.*.{org}.>")],
         Some(integration) => vec![
-            format!("signalbox.deliver.{provider}.*.{org}.{integration}"),
-            format!("signalbox.retry.{provider}.*.{org}.{integration}.*"),
+            deliver_of(provider, org, integration),
+            retry_of(provider, org, integration),
         ],
     }
 }
@@ -356,6 +357,11 @@ pub fn ordered_leases(provider: &Name) -> [String; 2] {
 /// The key in LEASE of the worker that has the ordered deliveries of a partition of a provider.
 pub fn ordered_lease(provider: &Name, partition: u32) -> String {
     format!("ordered.{provider}.{partition}")
+}
+
+/// The key in STATE that says who owns a partition of ORDERED, and how its owners before ended.
+pub fn ordered_run(provider: &Name, partition: u32) -> String {
+    format!("orderrun.{provider}.{partition}")
 }
 
 /// Where a dead letter is stored. A part that is not known is `-`.

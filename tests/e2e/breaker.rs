@@ -1,12 +1,16 @@
 //! A target that fails is left alone, its deliveries wait, one of them probes, and nothing is lost or sent twice.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{
     Answer, Client, Cluster, Load, Target, Up, eventually, pause,
-    process::{Settings, settings},
+    process::{Settings, settings, signal},
 };
 
 const SOON: Duration = Duration::from_secs(60);
@@ -14,6 +18,19 @@ const SOON: Duration = Duration::from_secs(60);
 const PROBE_FIRST_SECS: u64 = 2;
 /// Requests that may be under way when the breaker opens, and a probe or two.
 const IN_THE_AIR: usize = 64;
+
+/// The probe that a killed worker had in hand comes once more.
+const KILLED_WITH_A_PROBE: usize = 1;
+
+/// How many probes may go in this time, each of whose waits is twice the one before; the first may go at once.
+fn doubled_waits_in(time: Duration) -> usize {
+    let waits = (0..16).map(|doubled| PROBE_FIRST_SECS << doubled);
+    let due = waits.scan(0, |at, wait| {
+        *at += wait;
+        Some(*at)
+    });
+    1 + due.take_while(|at| *at <= time.as_secs()).count()
+}
 
 fn quick_probes() -> Settings {
     let mut settings = settings();
@@ -235,14 +252,26 @@ async fn of_two_workers_one_killed_as_they_open_one_probe_goes_and_nothing_is_lo
     pause(Duration::from_millis(300)).await;
     cluster.role("delivery").restart().await;
     load.finish().await;
-    let restarted = Instant::now();
+    // What the killed worker had in hand comes again once its time is over. Before that, the other may have had requests
+    // in the air; from now on nothing is.
+    let began = Instant::now();
     parked(&client, "fails", 30).await;
+    let left_alone = Instant::now();
+    let before = target.count("/fails");
+    target.wait_for("/fails", before + 1, began.elapsed() * 2 + SOON).await;
+    let looked = Instant::now();
+    let probes = target.count_within("/fails", left_alone, looked);
+    eprintln!("{probes} probes in {:?}", looked - left_alone);
     // One probe for all: its waits double, so that there are few however long this takes.
-    let probes = target.count_within("/fails", restarted, Instant::now());
-    assert!(probes <= 4, "{probes} requests to a target that is left alone");
+    let most = doubled_waits_in(looked - left_alone) + KILLED_WITH_A_PROBE;
+    assert!(
+        probes <= most,
+        "{probes} requests to a target that is left alone, and {most} at most"
+    );
     target.script("/fails", [Answer::status(200)]);
-    // A probe that died with its worker is found missing 90 s after it was due.
-    let lost_and_found = Duration::from_secs(180);
+    // The next probe waits no longer than all that was until now; one that died with its worker is found missing 90 s
+    // after it was due.
+    let lost_and_found = Duration::from_secs(180) + 2 * began.elapsed();
     target.wait_for_events("/fails", EVENTS, lost_and_found).await;
     let ledger = client.settled(lost_and_found).await;
     assert_eq!(
@@ -310,5 +339,141 @@ async fn a_probe_whose_event_is_refused_brings_the_integration_back_and_its_owne
         }
     })
     .await;
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_event_that_the_target_never_bears_does_not_keep_the_others_waiting() {
+    const EVENTS: usize = 200;
+    let mut settings = quick_probes();
+    settings.insert("SIGNALBOX_DELIVERY__PROBE_FIRST_S".to_owned(), "1".to_owned());
+    let up = Up::start_with(settings).await;
+    let target = Target::start().await;
+    let client = up.client();
+    apply(client, &target).await;
+    target.script("/fails", [Answer::status(503)]);
+    Load::start(client, "tick", Some("e"), 30, EVENTS).finish().await;
+    suspended(client, "fails").await;
+    parked(client, "fails", 150).await;
+    // From here on the target takes everything but the event that happens to probe.
+    let tried = target.count("/fails");
+    let probe = target.wait_for("/fails", tried + 1, SOON).await[tried].event.clone();
+    target.answer_event(&probe, Some(Answer::status(500)));
+    target.script("/fails", [Answer::status(200)]);
+    let others = EVENTS - 1;
+    eventually(Duration::from_secs(120), "all others have arrived", async || {
+        let all = target.received("/fails");
+        let taken = all.iter().filter(|request| request.taken);
+        match taken.map(|request| request.event.as_str()).collect::<BTreeSet<_>>() {
+            taken if taken.len() == others && !taken.contains(probe.as_str()) => Ok(()),
+            taken => Err(format!("{} of {others}", taken.len())),
+        }
+    })
+    .await;
+    active(client, "fails").await;
+    let all = target.received("/fails");
+    let of_probe = all.iter().enumerate().filter(|(_, request)| request.event == probe);
+    let first_taken = all.iter().position(|request| request.taken).expect("some were taken");
+    let as_probe = of_probe
+        .filter(|(place, _)| (tried..first_taken).contains(place))
+        .count();
+    // It may have been asked before it was looked at who probes.
+    assert!((1..=3).contains(&as_probe), "{as_probe} times before another was asked");
+    target.answer_event(&probe, None);
+    target.wait_for_events("/fails", EVENTS, SOON).await;
+    let ledger = client.settled(Duration::from_secs(120)).await;
+    assert_eq!(
+        (&ledger["dead"], &ledger["expired"]),
+        (&json!(0), &json!(0)),
+        "{ledger}"
+    );
+    assert_eq!(target.repeats("/fails"), 0);
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_router_sends_by_an_old_view_and_what_fires_as_it_opens_waits_too_and_nothing_is_lost() {
+    const BEFORE: usize = 80;
+    const STALE: usize = 200;
+    let first = PROBE_FIRST_SECS.to_string();
+    let mut cluster = Cluster::start_with(&[("SIGNALBOX_DELIVERY__PROBE_FIRST_S", &first)]).await;
+    let target = Target::start().await;
+    let client = cluster.client().clone();
+    let mut fails = integration(&target, "fails", &["tick"]);
+    // Many retries are due in each second in which it may open.
+    fails["retry"] = json!({ "schedule": ["1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "5s", "5s", "5s", "5s"] });
+    client
+        .apply(json!([fails, integration(&target, "near", &["tick"])]))
+        .await;
+    target.script("/fails", [Answer::status(503)]);
+    let before = Load::start(&client, "tick", Some("before"), 40, BEFORE).finish().await;
+    target.wait_for_events("/fails", BEFORE, SOON).await;
+    // The router stands still while it opens, and does not hear of it.
+    let router = cluster.role("router").pid().expect("it runs");
+    signal(router, Signal::STOP);
+    let stale = Load::start(&client, "tick", Some("stale"), 1_000, STALE).finish().await;
+    suspended(&client, "fails").await;
+    let opened = Instant::now();
+    signal(router, Signal::CONT);
+    parked(&client, "fails", (BEFORE + STALE - 2) as u64).await;
+    let looked = Instant::now();
+    let after = target.count_within("/fails", opened, looked);
+    let probes = doubled_waits_in(looked - opened);
+    eprintln!(
+        "{after} requests in {:?} after it opened, {probes} probes",
+        looked - opened
+    );
+    assert!(
+        after <= probes + IN_THE_AIR,
+        "{after} requests after it opened, {probes} probes at most among them"
+    );
+    let came = target.by_event("/fails");
+    let sent: Vec<&String> = stale.ids.iter().filter(|event| came.contains_key(*event)).collect();
+    assert!(
+        sent.len() <= 1,
+        "of what the router brought late but a probe goes: {sent:?}"
+    );
+    target.wait_for_events("/near", before.len() + stale.len(), SOON).await;
+    target.script("/fails", [Answer::status(200)]);
+    let next_probe = SOON + 2 * (looked - opened);
+    target.wait_for_events("/fails", BEFORE + STALE, next_probe).await;
+    let ledger = client.settled(SOON).await;
+    assert_eq!(
+        (&ledger["dead"], &ledger["expired"]),
+        (&json!(0), &json!(0)),
+        "{ledger}"
+    );
+    assert_eq!(target.repeats("/fails"), 0, "nothing crashed, so nothing comes twice");
+    active(&client, "fails").await;
+    cluster.assert_alive();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_for_which_no_request_can_be_made_lets_the_next_one_try_at_once() {
+    let mut settings = quick_probes();
+    settings.insert("SIGNALBOX_DELIVERY__PROBE_FIRST_S".to_owned(), "8".to_owned());
+    let up = Up::start_with(settings).await;
+    let target = Target::start().await;
+    let client = up.client();
+    let mut fails = integration(&target, "fails", &["tick"]);
+    client.apply(json!([fails])).await;
+    target.script("/fails", [Answer::status(410), Answer::status(200)]);
+    Load::start(client, "tick", Some("first"), 100, 1).finish().await;
+    suspended(client, "fails").await;
+    // No JSON for the first of each load.
+    let body = r#"{"id": "{{ event.id }}", "n": {% if event.data.n == 0 %}none{% else %}1{% endif %}}"#;
+    fails["template"] = json!({ "body": body });
+    client.apply(json!([fails])).await;
+    Load::start(client, "tick", Some("later"), 100, 20).finish().await;
+    // Two that cannot be sent, one after the other; one that is taken to be lost would cost 90 s.
+    target.wait_for_events("/fails", 1 + 19, SOON).await;
+    active(client, "fails").await;
+    let ledger = client.settled(SOON).await;
+    assert_eq!(
+        (&ledger["dead"], &ledger["delivered"]),
+        (&json!(2), &json!(19)),
+        "{ledger}"
+    );
+    assert_eq!(target.count("/fails"), 1 + 19, "nothing was asked for the two");
     up.stop().await;
 }

@@ -271,6 +271,57 @@ async fn a_keeper_that_is_killed_while_many_digests_close_leaves_none_half_done(
 }
 
 /// A keeper whose machine stands still loses its lease, and goes on where it was when it wakes up.
+/// nats-server is killed in the midst of digests that close: members, manifests and digests are on disk, each step of
+/// a keeper is answered or not, and every event ends in one digest all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_while_digests_close_leaves_each_event_in_one_digest() {
+    const INTEGRATIONS: usize = 200;
+    const EVENTS: usize = 3;
+    let mut cluster = Cluster::start().await;
+    let target = Target::start().await;
+    let client = cluster.client().clone();
+    let names: Vec<String> = (0..INTEGRATIONS).map(|number| format!("many{number}")).collect();
+    let all = names
+        .iter()
+        .map(|name| gathering(&target, name, &json!({ "window": "10s" })));
+    client.apply(all.collect()).await;
+    let published = publish_many(&client, "both.now", (0..EVENTS).map(|index| format!("m{index}"))).await;
+    eventually(SOON, "all are gathered", async || {
+        match client.messages("BATCH").await? {
+            count if count == (EVENTS * INTEGRATIONS) as u64 => Ok(()),
+            count => Err(count.to_string()),
+        }
+    })
+    .await;
+    let mut left = (EVENTS * INTEGRATIONS) as u64;
+    for _ in 0..3 {
+        // As soon as some are closed, while others are. After a kill the server may take a while to answer.
+        left = eventually(AFTER_CRASH, "digests close", async || {
+            match client.messages("BATCH").await? {
+                count if count < left || count == 0 => Ok(count),
+                count => Err(count.to_string()),
+            }
+        })
+        .await;
+        if left == 0 {
+            break;
+        }
+        eprintln!("nats-server is killed with {left} members left");
+        cluster.server.kill().await;
+        cluster.server.restart().await;
+    }
+    for name in &names {
+        arrived(&target, &format!("/{name}"), EVENTS, AFTER_CRASH).await;
+    }
+    let ledger = client.settled(AFTER_CRASH).await;
+    assert_eq!(ledger["delivered"], EVENTS * INTEGRATIONS, "{ledger}");
+    for name in &names {
+        each_in_one_digest(&target, &format!("/{name}"), &published);
+    }
+    assert_eq!(client.messages("BATCH").await, Ok(0));
+    cluster.assert_alive();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_keepers_that_stand_still_in_turns_put_no_event_into_two_digests() {
     const EVENTS: usize = 300;

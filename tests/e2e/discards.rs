@@ -1,5 +1,7 @@
 //! Deliveries that wait and are given up: each becomes one dead letter, or arrives.
 
+mod ordered;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};

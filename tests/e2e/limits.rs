@@ -1,6 +1,7 @@
 //! Rate limits: shared by all workers, spread over their span, never a reason to lose anything.
 
 mod schedule;
+mod tokens;
 
 use std::{
     collections::BTreeMap,

@@ -33,6 +33,7 @@ mod limits;
 mod newcomer;
 mod order;
 mod quota;
+mod refusing;
 mod requests;
 mod scenarios;
 mod schedules;

@@ -14,7 +14,9 @@ use crate::harness::{
     process::{settings, signal},
 };
 
+mod beside;
 mod past;
+mod poison;
 
 const PATH: &str = "/ordered";
 const SOON: Duration = Duration::from_secs(30);

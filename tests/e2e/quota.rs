@@ -108,6 +108,42 @@ async fn over_its_quota_an_org_is_told_over_http_when_to_come_again_and_nothing_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_counters_a_process_keeps_the_quotas_alone_and_finds_that_out_once_for_all_orgs() {
+    const QUOTA: usize = 50;
+    const ORGS: usize = 30;
+    let up = up_with(&[("SIGNALBOX_INGEST__ORG_PER_SECOND", "50")]).await;
+    let client = up.client();
+    let nats = async_nats::connect(client.nats_url())
+        .await
+        .expect("NATS takes a connection");
+    let jetstream = async_nats::jetstream::new(nats);
+    jetstream.delete_stream("RATE_SECOND").await.expect("it can be deleted");
+    let began = Instant::now();
+    for org in 0..ORGS {
+        let answer = client.post_event(&format!("?org=org-{org}"), &[], list(1, "one")).await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+    }
+    // A counter that does not answer is waited for half a second.
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(500) * 10, "{took:?} for {ORGS} orgs");
+    let began = Instant::now();
+    let (mut taken, mut refused) = (0, 0);
+    for number in 0..20 {
+        let answer = client
+            .post_event("?org=acme", &[], list(20, &format!("l{number}")))
+            .await;
+        match answer.status {
+            202 => taken += 20,
+            _ => refused += 1,
+        }
+    }
+    let seconds = usize::try_from(began.elapsed().as_secs()).expect("a short time") + 3;
+    assert!(refused > 0, "{taken} taken");
+    assert!(taken <= QUOTA * seconds, "{taken} taken within {seconds} seconds");
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_its_quota_an_org_finds_its_inputs_over_nats_as_dead_letters_and_can_replay_them() {
     const FLOOD: usize = 400;
     let up = up_with(&[("SIGNALBOX_INGEST__ORG_PER_SECOND", "50")]).await;

@@ -12,6 +12,7 @@ fn marks_are_read_as_they_were_written() {
         }],
         storage: Some(Over { is: 2, mark: 1 }),
         refusals_full: true,
+        refusals_left: Some(7),
         holds_secs: 90,
     };
     assert_eq!(wire::decode::<Marks>(&wire::encode(&marks).unwrap()).unwrap(), marks);

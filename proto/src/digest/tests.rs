@@ -40,6 +40,7 @@ fn manifest() -> Manifest {
         last: 12,
         count: 3,
         sent: false,
+        way: None,
     }
 }
 

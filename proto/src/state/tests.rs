@@ -12,6 +12,7 @@ fn the_wait_of_a_probe_doubles_up_to_an_hour() {
         delivery: "d".to_owned(),
         due: Timestamp::default(),
         wait_secs: PROBE_FIRST_SECS,
+        failed: 0,
     };
     let mut waits = vec![probe.wait_secs];
     for _ in 0..8 {
@@ -26,6 +27,37 @@ fn the_wait_of_a_probe_doubles_up_to_an_hour() {
         }
         .next_wait_secs(),
         PROBE_LAST_SECS
+    );
+}
+
+#[test]
+fn a_probe_of_a_target_that_fails_passes_on_after_a_few_failures_and_its_wait_goes_on() {
+    let mut probe = Probe {
+        delivery: "d".to_owned(),
+        due: at(0),
+        wait_secs: 60,
+        failed: 0,
+    };
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        probe = probe.after_failure(true, at(9));
+        assert_eq!(probe.due, at(9));
+        seen.push((probe.is_vacant(), probe.wait_secs, probe.failed));
+        if probe.is_vacant() {
+            probe.delivery = "e".to_owned();
+        }
+    }
+    assert_eq!(
+        seen,
+        [(false, 120, 1), (false, 240, 2), (true, 480, 0), (false, 960, 1)]
+    );
+    let mut refused = probe;
+    for _ in 0..8 {
+        refused = refused.after_failure(false, at(9));
+    }
+    assert!(
+        !refused.is_vacant(),
+        "one that is refused stays the probe: the target refuses us"
     );
 }
 

@@ -103,11 +103,11 @@ fn every_lane_of_a_provider_is_read_by_exactly_its_own_consumer() {
         }
         let bound = deliver_subjects(&provider);
         assert!(bound.iter().any(|filter| covers(filter, &subject)), "{subject}");
-        assert!(covers(&deliver_of(&provider, "0199"), &subject));
-        assert!(!covers(&deliver_of(&provider, "0200"), &subject));
+        assert!(covers(&deliver_of(&provider, &org, "0199"), &subject));
+        assert!(!covers(&deliver_of(&provider, &org, "0200"), &subject));
         let schedule = retry(&provider, lane, &org, "0199", "d");
         assert!(bound.iter().any(|filter| covers(filter, &schedule)), "{schedule}");
-        assert!(covers(&retry_of(&provider, "0199"), &schedule));
+        assert!(covers(&retry_of(&provider, &org, "0199"), &schedule));
         // A schedule must fire into a lane, not be read by one before it is due.
         assert!(
             Lane::ALL

@@ -159,6 +159,7 @@ pub(crate) fn delivery() -> Delivery {
         matched_each: Vec::new(),
         order_key: None,
         held: false,
+        letter: None,
         paid: None,
         since: at(10),
         due: Some(at(130)),
@@ -321,6 +322,7 @@ pub(crate) fn state() -> State {
             delivery: "ZF9NnSs-WajElo8lJ-FvjA".to_owned(),
             due: at(60),
             wait_secs: 60,
+            failed: 0,
         }),
         drain_per_second: Some(10),
         drop_before: Some(at(-3_600)),
@@ -348,6 +350,7 @@ pub(crate) fn manifest() -> Manifest {
         last: 400,
         count: 100,
         sent: true,
+        way: None,
     }
 }
 

@@ -58,6 +58,17 @@ pub(crate) fn admit(
     }
 }
 
+/// Whether a delivery goes as the probe of its suspended integration.
+pub(crate) fn is_probe(delivery: &Delivery, state: &State) -> bool {
+    probe_in(delivery, state).is_some()
+}
+
+/// The probe that a delivery is, if it is one.
+fn probe_in<'a>(delivery: &Delivery, state: &'a State) -> Option<&'a Probe> {
+    let probe = state.probe.as_ref().filter(|_| state.phase == Phase::Suspended)?;
+    (delivery.probe && probe.delivery == delivery.id).then_some(probe)
+}
+
 /// What comes next after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -70,8 +81,13 @@ pub(crate) enum Verdict {
         /// Whether a step of the schedule is used up.
         counted: bool,
     },
-    /// The probe of its suspended integration failed: it probes again.
-    ProbeAgain(Probe),
+    /// The probe of its suspended integration failed: it probes again, or it waits while another does.
+    ProbeAgain {
+        /// The probe that it was.
+        failed: Probe,
+        /// The one that comes; of no delivery where another is to be chosen.
+        next: Probe,
+    },
     /// Its integration is to be suspended, and this delivery is to probe it.
     Suspend {
         /// Whether the target refuses us, or fails.
@@ -116,11 +132,11 @@ pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
             _ => Duration::ZERO,
         };
         let due = (now + Duration::from_secs(wait_secs.into()).max(asked)).min(expiry);
-        return Verdict::ProbeAgain(Probe {
-            delivery: delivery.id.clone(),
-            due,
-            wait_secs,
-        });
+        let fails = facts.state.is_some_and(|state| state.cause == Cause::Failing);
+        return Verdict::ProbeAgain {
+            failed: probe.clone(),
+            next: probe.after_failure(fails, due),
+        };
     }
     if let (Outcome::Retry { .. } | Outcome::Suspend { .. }, Some(state)) = (outcome, suspended(facts)) {
         return Verdict::Park(state.clone());
@@ -166,8 +182,7 @@ fn suspended<'a>(facts: &Facts<'a>) -> Option<&'a State> {
 
 /// The probe that this delivery is, if it is one.
 fn probe_of<'a>(facts: &Facts<'a>) -> Option<&'a Probe> {
-    let probe = suspended(facts)?.probe.as_ref()?;
-    (facts.delivery.probe && probe.delivery == facts.delivery.id).then_some(probe)
+    probe_in(facts.delivery, facts.state?)
 }
 
 /// A wait with up to 20 % more or less, the same for the same try of the same delivery, so that a

@@ -133,8 +133,12 @@ pub(crate) async fn file(
     let mut state = None;
     let mut next = job.answered(&attempted);
     let reason = attempted.outcome.reason().unwrap_or_default().to_owned();
+    let mut notices = notices;
     if lets_go(&job, &attempted) {
         state = told(broker.recover(&job.delivery.integration, now).await);
+        if !has_let_go(state.as_ref(), now) {
+            notices = notices::without_recovery(notices);
+        }
     }
     let (outcome, next_at) = match verdict {
         Verdict::Delivered => (Next::Final(Final::Delivered), None),
@@ -143,9 +147,9 @@ pub(crate) async fn file(
             schedule(&broker, next, at).await?;
             (Next::Retrying, Some(at))
         }
-        Verdict::ProbeAgain(probe) => {
-            let due = probe.due;
-            state = told(broker.set_probe(&job.delivery.integration, probe, Some(&reason)).await);
+        Verdict::ProbeAgain { failed, next: probe } => {
+            let (id, due) = (&job.delivery.integration, probe.due);
+            state = told(broker.set_probe(id, Some(&failed), probe, Some(&reason)).await);
             go_on_as_probe(&broker, next, state.as_ref(), due).await?
         }
         Verdict::Suspend { cause, reason } => {
@@ -183,6 +187,9 @@ pub(crate) async fn file(
             );
             let record = outcomes::encode(&Record::Attempt(attempt))?;
             let filed = bury(&broker, next, reason_class, why, record, now).await?;
+            if !attempted.asked {
+                state = pass_on(&broker, &job.delivery, now).await;
+            }
             notices::tell(&broker, notices).await;
             return Ok(Done { filed, state });
         }
@@ -202,6 +209,22 @@ pub(crate) async fn file(
 pub(crate) fn lets_go(job: &Job, attempted: &Attempted) -> bool {
     let answers = matches!(attempted.outcome, Outcome::Delivered | Outcome::Reject { .. });
     job.delivery.probe && attempted.asked && answers
+}
+
+/// A probe that ends without a request lets another one try, which a keeper chooses.
+async fn pass_on(broker: &Broker, ended: &Delivery, now: Timestamp) -> Option<State> {
+    if !ended.probe {
+        return None;
+    }
+    let state = told(broker.state(&ended.integration).await.map(|entry| entry.value))?;
+    let probe = state.probe.as_ref().filter(|probe| probe.delivery == ended.id)?;
+    let next = Probe::vacant(now, probe.wait_secs);
+    told(broker.set_probe(&ended.integration, Some(probe), next, None).await)
+}
+
+/// Whether it was this recovery that let the integration go: another probe may have been first, or a person.
+pub(crate) fn has_let_go(state: Option<&State>, now: Timestamp) -> bool {
+    state.is_some_and(|state| state.phase == Phase::Draining && state.recovered_at == Some(now))
 }
 
 /// A state that could be written; one that could not is logged.
@@ -224,6 +247,9 @@ async fn go_on_as_probe(
     let chosen = |state: &State| state.probe.as_ref().is_some_and(|probe| probe.delivery == next.id);
     // A state that could not be written is as it was: the probe stays one, another is tried again.
     if state.is_none_or(|state| state.phase == Phase::Suspended && chosen(state)) {
+        // Of a probe that was named anew meanwhile the state knows the time.
+        let named = state.and_then(|state| state.probe.as_ref());
+        let due = named.map_or(due, |probe| due.max(probe.due));
         next.probe = true;
         schedule(broker, next, due).await?;
         return Ok((Next::Retrying, Some(due)));
@@ -259,9 +285,10 @@ pub(crate) async fn park(broker: Broker, job: Job, state: State) -> Result<Done,
     Ok(Done::of(Filed::Moved))
 }
 
-/// Sends on the probe that was chosen, and not scheduled before its worker died: at its time.
-pub(crate) async fn probe(broker: Broker, job: Job, state: State, now: Timestamp) -> Result<Done, Error> {
-    let due = state.probe.as_ref().map_or(now, |probe| probe.due.max(now));
+/// Sends on the probe that was chosen, and not scheduled before its worker died, or that found no place: at its
+/// time, and not before `from`.
+pub(crate) async fn probe(broker: Broker, job: Job, state: State, from: Timestamp) -> Result<Done, Error> {
+    let due = state.probe.as_ref().map_or(from, |probe| probe.due.max(from));
     go_on_as_probe(&broker, job.delivery.next_hop(), Some(&state), due).await?;
     Ok(Done::of(Filed::Moved))
 }
@@ -317,17 +344,12 @@ pub(crate) async fn hold_unopened(
         Some(probe) => {
             let wait_secs = probe.next_wait_secs();
             let due = now + Duration::from_secs(wait_secs.into());
-            broker
-                .set_probe(
-                    id,
-                    Probe {
-                        delivery: probe.delivery.clone(),
-                        due,
-                        wait_secs,
-                    },
-                    Some(&reason),
-                )
-                .await?
+            let next = Probe {
+                due,
+                wait_secs,
+                ..probe.clone()
+            };
+            broker.set_probe(id, Some(probe), next, Some(&reason)).await?
         }
         None => current,
     };
@@ -356,8 +378,9 @@ pub(crate) async fn end(
     };
     let record = outcomes::encode(&Record::Attempt(attempt))?;
     let filed = bury(&broker, delivery.next_hop(), reason, why, record, now).await?;
+    let state = pass_on(&broker, &delivery, now).await;
     notices::tell(&broker, notice).await;
-    Ok(Done::of(filed))
+    Ok(Done { filed, state })
 }
 
 /// Reads an integration that this worker has not heard of, or not at this revision.

@@ -123,7 +123,7 @@ impl Judge {
             {
                 Some((notices::Kind::Failing, reason))
             }
-            Verdict::Delivered | Verdict::Retry { .. } | Verdict::ProbeAgain(_) | Verdict::Park(_) => None,
+            Verdict::Delivered | Verdict::Retry { .. } | Verdict::ProbeAgain { .. } | Verdict::Park(_) => None,
         };
         let told = kind.and_then(|(kind, reason)| self.notice(kind, job, reason, now));
         let back = filing::lets_go(job, attempted)

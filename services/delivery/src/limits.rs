@@ -23,8 +23,8 @@ const PAID_AFTER: Duration = Duration::from_secs(2);
 const LEASE_MAX: u32 = 64;
 /// Questions that would use up a minute's limit.
 const LEASES_PER_MINUTE: u32 = 240;
-/// The wait after a question, or a holding back, that failed.
-pub(crate) const FAILED_REST: Duration = Duration::from_secs(1);
+/// The wait after a holding back that failed.
+const FAILED_REST: Duration = Duration::from_secs(1);
 
 /// Whether a token that was taken for a hop at this time still counts.
 pub(crate) fn is_paid(paid: Option<Timestamp>, now: Timestamp) -> bool {
@@ -53,6 +53,8 @@ struct Queue<T> {
     waiting: VecDeque<T>,
     /// Whether an answer is awaited, or a time.
     busy: bool,
+    /// The timer of the question whose answer is awaited.
+    late: Option<(Timestamp, u64)>,
 }
 
 #[derive(Debug)]
@@ -61,15 +63,30 @@ enum Timer<T> {
     Go(T),
     /// Asking makes sense again.
     Ask,
+    /// Its question should have been answered.
+    Late,
 }
 
 /// What an answer leads to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Granted<T> {
-    /// These go now.
-    pub(crate) go: Vec<T>,
+    /// These go now, each with the time that its token is for.
+    pub(crate) go: Vec<(Timestamp, T)>,
     /// No token is due soon: the integration is held back, and what waits leaves.
     pub(crate) over: bool,
+    /// Tokens that nothing waits for any more.
+    pub(crate) left: usize,
+}
+
+/// What is due.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Due<T> {
+    /// These go, in order, each with the time that its token is for.
+    pub(crate) go: Vec<(Timestamp, T)>,
+    /// Integrations to ask for.
+    pub(crate) ask: Vec<String>,
+    /// Integrations whose tokens nobody counts just now: they are held back, and what waits leaves.
+    pub(crate) late: Vec<String>,
 }
 
 impl<T> Default for Limits<T> {
@@ -90,6 +107,7 @@ impl<T> Limits<T> {
                 limit: *limit,
                 waiting: VecDeque::new(),
                 busy: false,
+                late: None,
             };
             self.queues.insert(integration.to_owned(), queue);
         }
@@ -99,16 +117,20 @@ impl<T> Limits<T> {
     }
 
     /// The question to ask now for an integration, if there is one: its limit, and how many tokens.
-    /// The answer goes to [`Self::granted`] or to [`Self::rest`].
-    pub(crate) fn ask(&mut self, integration: &str) -> Option<(RateLimit, u32)> {
+    /// The answer goes to [`Self::granted`]; [`Self::due`] tells of one that does not come.
+    pub(crate) fn ask(&mut self, integration: &str, now: Timestamp) -> Option<(RateLimit, u32)> {
         let queue = self.queues.get_mut(integration).filter(|queue| !queue.busy)?;
         if queue.waiting.is_empty() {
             self.queues.remove(integration);
             return None;
         }
         queue.busy = true;
-        let want = queue.waiting.len().min(lease_max(&queue.limit));
-        Some((queue.limit, want as u32))
+        let question = (queue.limit, queue.waiting.len().min(lease_max(&queue.limit)) as u32);
+        self.next += 1;
+        let late = (now + WAIT_MAX, self.next);
+        queue.late = Some(late);
+        self.timers.insert(late, (integration.to_owned(), Timer::Late));
+        Some(question)
     }
 
     /// Hands tokens to those that wait longest. While the integration is being held back nothing more
@@ -123,17 +145,20 @@ impl<T> Limits<T> {
         let mut granted = Granted {
             go: Vec::new(),
             over: false,
+            left: slots.len(),
         };
+        self.answered(integration);
         let Some(queue) = self.queues.get_mut(integration) else {
             return granted;
         };
         let mut later = Vec::new();
         for slot in slots {
             match queue.waiting.pop_front() {
-                Some(delivery) if *slot <= now => granted.go.push(delivery),
+                Some(delivery) if *slot <= now => granted.go.push((*slot, delivery)),
                 Some(delivery) => later.push((*slot, Timer::Go(delivery))),
                 None => break,
             }
+            granted.left -= 1;
         }
         match again.filter(|_| !queue.waiting.is_empty()) {
             None => queue.busy = false,
@@ -146,6 +171,14 @@ impl<T> Limits<T> {
         granted
     }
 
+    /// A question was answered: there is nothing to be late any more.
+    pub(crate) fn answered(&mut self, integration: &str) {
+        let queue = self.queues.get_mut(integration);
+        if let Some(late) = queue.and_then(|queue| queue.late.take()) {
+            self.timers.remove(&late);
+        }
+    }
+
     /// Asks again a little later.
     pub(crate) fn rest(&mut self, integration: &str, now: Timestamp) {
         self.put(now + FAILED_REST, integration, Timer::Ask);
@@ -153,6 +186,7 @@ impl<T> Limits<T> {
 
     /// Takes all that waits for a token of an integration, in order.
     pub(crate) fn leave(&mut self, integration: &str) -> Vec<T> {
+        self.answered(integration);
         let queue = self.queues.remove(integration);
         queue.map_or_else(Vec::new, |queue| queue.waiting.into())
     }
@@ -162,34 +196,45 @@ impl<T> Limits<T> {
         self.timers.keys().next().map(|(at, _)| *at)
     }
 
-    /// What is due: deliveries to send, in order, and integrations to ask for.
-    pub(crate) fn due(&mut self, now: Timestamp) -> (Vec<T>, Vec<String>) {
-        let (mut go, mut ask) = (Vec::new(), Vec::new());
+    /// What is due. What waits for an answer that is late leaves as what is over its limit does, by [`Self::leave`].
+    pub(crate) fn due(&mut self, now: Timestamp) -> Due<T> {
+        let mut due = Due {
+            go: Vec::new(),
+            ask: Vec::new(),
+            late: Vec::new(),
+        };
         while let Some(first) = self.timers.first_entry().filter(|first| first.key().0 <= now) {
-            match first.remove() {
-                (_, Timer::Go(delivery)) => go.push(delivery),
-                (integration, Timer::Ask) => {
+            let ((at, _), (integration, timer)) = first.remove_entry();
+            match timer {
+                Timer::Go(delivery) => due.go.push((at, delivery)),
+                Timer::Ask => {
                     if let Some(queue) = self.queues.get_mut(&integration) {
                         queue.busy = false;
-                        ask.push(integration);
+                        due.ask.push(integration);
+                    }
+                }
+                Timer::Late => {
+                    if let Some(queue) = self.queues.get_mut(&integration) {
+                        queue.late = None;
+                        due.late.push(integration);
                     }
                 }
             }
         }
-        (go, ask)
+        due
     }
 
-    /// All that waits, when the worker stops.
-    pub(crate) fn drain(&mut self) -> Vec<T> {
+    /// All that waits, when the worker stops; with the time of its token what has one.
+    pub(crate) fn drain(&mut self) -> Vec<(Option<Timestamp>, T)> {
         let waiting = std::mem::take(&mut self.queues)
             .into_values()
             .flat_map(|queue| queue.waiting);
-        let timers = std::mem::take(&mut self.timers).into_values();
-        let slots = timers.filter_map(|(_, timer)| match timer {
-            Timer::Go(delivery) => Some(delivery),
-            Timer::Ask => None,
+        let timers = std::mem::take(&mut self.timers).into_iter();
+        let slots = timers.filter_map(|((at, _), (_, timer))| match timer {
+            Timer::Go(delivery) => Some((Some(at), delivery)),
+            Timer::Ask | Timer::Late => None,
         });
-        slots.chain(waiting).collect()
+        slots.chain(waiting.map(|delivery| (None, delivery))).collect()
     }
 
     fn put(&mut self, at: Timestamp, integration: &str, timer: Timer<T>) {

@@ -16,8 +16,10 @@ pub(crate) const SOURCE: &str = "/signalbox";
 
 /// How long a notice may take to be stored.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
-/// Integrations and kinds remembered before those silent for an hour are forgotten.
+/// Integrations and kinds remembered before those silent for an hour are looked for.
 const SAID_MAX: usize = 10_000;
+/// One that has said nothing for so many minutes is forgotten.
+const SILENT_MINUTES: i64 = 60;
 
 /// Kinds of notices, each an event type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,10 +42,21 @@ impl Kind {
 }
 
 /// What this worker has said of late.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Notices {
     /// By integration and kind: the minute last spoken in, and how many were kept back since.
     said: HashMap<(String, Kind), (i64, u64)>,
+    /// How many there may be before the silent ones are looked for again.
+    sweep_at: usize,
+}
+
+impl Default for Notices {
+    fn default() -> Self {
+        Self {
+            said: HashMap::new(),
+            sweep_at: SAID_MAX,
+        }
+    }
 }
 
 /// Whether a delivery carries one of our own events.
@@ -71,8 +84,9 @@ impl Notices {
             return None;
         }
         let minute = now.secs().div_euclid(60);
-        if self.said.len() >= SAID_MAX {
-            self.said.retain(|_, (last, _)| minute - *last <= 60);
+        if self.said.len() >= self.sweep_at {
+            self.said.retain(|_, (last, _)| minute - *last <= SILENT_MINUTES);
+            self.sweep_at = (self.said.len() * 2).max(SAID_MAX);
         }
         let (last, kept) = self
             .said
@@ -128,6 +142,15 @@ fn message(kind: Kind, name: &str, reason: &str, count: u64) -> String {
         Kind::Suspended => format!("{name} is suspended: {reason}. Its deliveries wait"),
         Kind::Recovered => format!("{name} works again; what waited is being delivered"),
     }
+}
+
+/// The notices without the one of a recovery, which is told by whoever has let the integration go, and by nobody else.
+pub(crate) fn without_recovery(notices: Vec<Event>) -> Vec<Event> {
+    let recovered = Kind::Recovered.event_type();
+    let others = notices
+        .into_iter()
+        .filter(|event| event.event_type.as_str() != recovered);
+    others.collect()
 }
 
 /// Publishes notices, if there are any. Their ids make a repeat one event. What they tell of has been

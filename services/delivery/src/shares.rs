@@ -151,17 +151,25 @@ impl<T> Shares<T> {
     }
 
     /// A request of an integration ended: its place goes to the delivery that waits longest, of the same
-    /// integration or else of the same org.
-    pub(crate) fn leave(&mut self, integration: &str, lane: Lane, took: Duration, now: Instant) -> Option<T> {
+    /// integration or else of the same org. `took` is none where nothing was asked of the target, which says nothing
+    /// of how it answers.
+    pub(crate) fn leave(
+        &mut self,
+        integration: &str,
+        lane: Lane,
+        took: impl Into<Option<Duration>>,
+        now: Instant,
+    ) -> Option<T> {
+        let (took, wait) = (took.into(), self.wait);
         let slot = self.slots.get_mut(integration)?;
         let at = lane as usize;
         slot.in_flight[at] = slot.in_flight[at].saturating_sub(1);
         self.in_flight = self.in_flight.saturating_sub(1);
-        let quick = took < QUICK;
-        if took < ANSWERS {
+        let quick = took.map_or(slot.pace(wait, now).0, |took| took < QUICK);
+        if took.is_some_and(|took| took < ANSWERS) {
             slot.answered = Some(now);
         }
-        let proven = if quick {
+        let proven = if quick && took.is_some() {
             slot.quick = Some(now);
             std::mem::take(&mut slot.unproven)
         } else {

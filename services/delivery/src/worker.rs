@@ -47,6 +47,9 @@ use crate::{
 /// The wait of what could not begin for a reason of ours.
 const OWN_RETRY: Duration = Duration::from_secs(2);
 
+/// The wait of a probe for which there is no place.
+const PLACELESS_WAIT: Duration = Duration::from_secs(5);
+
 /// The mark of a record that no message waits for.
 const NO_MARK: u64 = u64::MAX;
 
@@ -381,6 +384,9 @@ impl Worker {
             delivery: delivery.clone(),
             known,
         };
+        if let Some(paid) = self.held.get(&key).and_then(|held| held.delivery.as_ref()?.paid) {
+            self.tokens.bring(key, &job, paid);
+        }
         match decide::admit(&delivery, &job.known.integration, self.targets.state(&integration), now) {
             Admission::End(reason, why) => {
                 let notice = match reason {
@@ -431,6 +437,7 @@ impl Worker {
     }
 
     fn send(&mut self, key: u64, job: Job) {
+        self.tokens.uses(key);
         let client = self.client.connecting_within(job.known.integration.connect_timeout());
         self.requests.push(Box::pin(async move {
             let attempted = match &job.known.target {
@@ -462,6 +469,10 @@ impl Worker {
         let rest = self.shares.rest(&integration, Instant::now());
         let until = rest.filter(|_| self.lane_of(key) == Lane::Bulk).map(|rest| now + rest);
         let known = self.targets.state(&integration);
+        if let Some(state) = known.filter(|state| decide::is_probe(&job.delivery, state)).cloned() {
+            // Parked, it would be taken for lost a while later: it is the one delivery that brings the others back.
+            return self.file(key, &integration, filing::probe(broker, job, state, now + PLACELESS_WAIT));
+        }
         let held = known.filter(|state| until.is_none() || !filing::may_rest(state, now));
         if let Some(state) = held.cloned() {
             self.file(key, &integration, filing::park(broker, job, state));
@@ -581,6 +592,7 @@ impl Worker {
                 }
             }
         }
+        self.tokens.finish().await;
         // A marker of a suspect that was not finished would make it poison for the next process.
         let marked: Vec<Ticket> = self
             .held

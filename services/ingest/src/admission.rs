@@ -7,41 +7,33 @@
 //! | what waits fills the storage | 503 `storage_full` | inputs wait in INGEST, which refuses producers when it is full |
 //!
 //! **Invariant:** what INGEST has acknowledged is stored: in EVENTS, or in DEAD. Where DEAD has no room for refusals
-//! any more, inputs over NATS are accepted over quota and marks. The alternatives are worse: to drop them, to fill DEAD
-//! so that no delivery can end in it, or to leave them in INGEST, where they would stand before those of other orgs.
+//! any more, or no keeper says that it has, inputs over NATS are accepted over quota and marks. The alternatives are
+//! worse: to drop them, to fill DEAD so that no delivery can end in it, or to leave them in INGEST, where they would
+//! stand before those of other orgs.
 //!
-//! An input that comes again is not asked for again: it has had its turn, and EVENTS or DEAD had no room then.
+//! An input that comes again is not asked for again: it has had its turn, and either its dead letter is in DEAD (see
+//! [`crate::letters`]), or EVENTS or DEAD had no room then.
 
 use std::{
-    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use signalbox_broker::{Broker, Error, bounds::Known, patience::patiently};
-use signalbox_proto::{
-    Name, Timestamp,
-    act::{Act, ActStatus, Kind},
-    bounds::Over,
-    subjects,
-};
+use signalbox_proto::{Name, bounds::Over};
 use signalbox_runtime::metrics::{Counter, Counters, Metrics};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
     Config,
-    quota::{Take, Tokens},
+    acts::Acts,
+    leases::Leases,
+    room::{Look, Room},
 };
 
-/// Orgs that a process remembers the leases of; beyond, those that were quiet for [`QUIET`] are forgotten.
-const ORGS_MAX: usize = 10_000;
-/// A lease is worth nothing after this long.
-const QUIET: Duration = Duration::from_secs(2);
-/// How long an act is known without a look, and after its end: what it has sent may wait in INGEST.
-const ACT_KNOWN: Duration = Duration::from_secs(60);
-/// How long a process keeps the quota by itself where the counters do not answer.
-const ALONE: Duration = Duration::from_secs(5);
+/// What a dead letter takes besides the body and the headers of its input, about.
+const LETTER_BYTES: usize = 512;
 
 /// Why an org may not publish just now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,47 +99,24 @@ pub struct Admission {
 
 struct Shared {
     broker: Broker,
-    per_second: u32,
-    orgs: Mutex<HashMap<Name, Arc<Org>>>,
+    leases: Leases,
+    acts: Acts,
     known: watch::Sender<Option<Known>>,
-    /// Acts that are known, and until when that needs no look.
-    acts: Mutex<HashMap<String, Instant>>,
+    /// What refusals over NATS may still take of DEAD.
+    room: Mutex<Room>,
     refused: Counters<1>,
     yielded: Counter,
 }
 
-/// One lease at a time is asked for an org.
-#[derive(Default)]
-struct Org(tokio::sync::Mutex<Leased>);
-
-struct Leased {
-    tokens: Tokens,
-    used: Instant,
-    /// While the counters do not answer: until when they are not asked, and what this process has counted itself.
-    alone: Option<Instant>,
-    counted: (i64, i64),
-}
-
-impl Default for Leased {
-    fn default() -> Self {
-        Self {
-            tokens: Tokens::default(),
-            used: Instant::now(),
-            alone: None,
-            counted: (0, 0),
-        }
-    }
-}
-
 impl Admission {
-    /// Lets everything through until the marks are followed and known.
+    /// Keeps no marks until they are followed and known.
     pub fn new(broker: Broker, config: &Config, metrics: &Metrics) -> Self {
         let shared = Shared {
+            leases: Leases::new(broker.clone(), config.org_per_second),
+            acts: Acts::new(broker.clone()),
             broker,
-            per_second: config.org_per_second,
-            orgs: Mutex::default(),
             known: watch::Sender::new(None),
-            acts: Mutex::default(),
+            room: Mutex::default(),
             refused: metrics.counters(
                 "ingest_refused",
                 "Events that were refused, by reason: quota, too_much_waiting, storage_full.",
@@ -176,7 +145,7 @@ impl Admission {
 
     /// Whether orgs have a quota, so that whether an event may go is asked of a counter.
     pub(crate) fn has_quota(&self) -> bool {
-        self.shared.per_second > 0
+        self.shared.leases.per_second() > 0
     }
 
     /// Whether what waits fills the storage, so that nothing may be pulled.
@@ -193,17 +162,18 @@ impl Admission {
         admitted.inspect_err(|refusal| self.count(refusal, events))
     }
 
-    /// Whether an event that INGEST holds may go on. `act` is the act that its message names.
-    pub(crate) async fn admit_input(&self, org: &Name, act: Option<&str>) -> Result<(), Refusal> {
+    /// Whether an event that INGEST holds may go on. `act` is the act that its message names, `bytes` what its dead
+    /// letter takes.
+    pub(crate) async fn admit_input(&self, org: &Name, act: Option<&str>, bytes: usize) -> Result<(), Refusal> {
         if let Some(act) = act
-            && self.shared.is_act(act).await
+            && self.shared.acts.sends_in(act, org).await
         {
             return Ok(());
         }
         let Err(refusal) = self.admit(org, 1).await else {
             return Ok(());
         };
-        if self.with_marks(|marks| marks.refusals_full) == Some(true) {
+        if !self.may_file(bytes) {
             self.shared.yielded.inc();
             return Ok(());
         }
@@ -212,33 +182,49 @@ impl Admission {
     }
 
     /// Whether an input need not even be read, as nothing of its org may go on now. It saves a flood's inputs what
-    /// reading costs, and the others the wait for it.
-    pub(crate) fn refuse_unread(&self, org: &Name) -> Option<Refusal> {
-        let (over, refusals_full) = self
-            .with_marks(|marks| (marks.orgs.get(org).copied(), marks.refusals_full))
-            .unwrap_or_default();
-        if refusals_full {
-            return None;
-        }
-        let per_second = self.shared.per_second;
+    /// reading costs, and the others the wait for it. `events` is asked how many it holds.
+    pub(crate) fn refuse_unread(&self, org: &Name, bytes: usize, events: impl FnOnce() -> usize) -> Option<Refusal> {
+        let over = self.with_marks(|marks| marks.orgs.get(org).copied()).flatten();
+        let per_second = self.shared.leases.per_second();
         let refusal = match over {
             Some(over) => Refusal::Waiting { org: org.clone(), over },
-            None if per_second > 0 => {
-                let orgs = self.shared.orgs.lock().expect("no holder of the lock panics");
-                // One that is locked asks for more just now.
-                let leased = orgs.get(org)?.0.try_lock().ok()?;
-                if !leased.tokens.is_used_up(per_second.into(), Timestamp::now().millis()) {
-                    return None;
-                }
-                Refusal::Quota {
-                    org: org.clone(),
-                    per_second,
-                }
-            }
+            None if per_second > 0 && self.shared.leases.is_used_up(org) => Refusal::Quota {
+                org: org.clone(),
+                per_second,
+            },
             None => return None,
         };
-        self.count(&refusal, 1);
+        // Where there is no room for it, it goes on, and is counted there.
+        if !self.may_file(bytes) {
+            return None;
+        }
+        self.count(&refusal, events());
         Some(refusal)
+    }
+
+    /// A refusal was not filed. Where DEAD has no room, none is until a keeper has looked again.
+    pub(crate) fn on_unfiled(&self, error: &Error) {
+        if !error.is_transient() {
+            tracing::warn!(%error, "the dead letter of a refused input is not taken; the input is accepted instead");
+        } else if self.room().fill() {
+            tracing::warn!(%error, "DEAD takes no refused inputs; all are accepted until a keeper has looked");
+        }
+    }
+
+    /// Whether DEAD has room for a refusal of this many bytes, as far as is known; it counts then.
+    fn may_file(&self, bytes: usize) -> bool {
+        let bytes = u64::try_from(bytes.saturating_add(LETTER_BYTES)).unwrap_or(u64::MAX);
+        let known = self.shared.known.borrow();
+        let look = match known.as_ref() {
+            None => Look::Never,
+            Some(known) if Instant::now() >= end_of(known) => Look::Lapsed,
+            Some(known) => Look::At(known.since, &known.marks),
+        };
+        self.room().take(look, bytes, self.shared.broker.config().storage_bytes)
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.shared.room.lock().expect("no holder of the lock panics")
     }
 
     fn count(&self, refusal: &Refusal, events: usize) {
@@ -256,14 +242,10 @@ impl Admission {
         if let Some(over) = self.with_marks(|marks| marks.orgs.get(org).copied()).flatten() {
             return Err(Refusal::Waiting { org: org.clone(), over });
         }
-        let per_second = self.shared.per_second;
+        let per_second = self.shared.leases.per_second();
         if per_second == 0 {
             return Ok(());
         }
-        let refusal = |org: &Name| Refusal::Quota {
-            org: org.clone(),
-            per_second,
-        };
         let asked = u32::try_from(events).unwrap_or(u32::MAX);
         if asked > per_second {
             return Err(Refusal::List {
@@ -272,113 +254,16 @@ impl Admission {
                 per_second,
             });
         }
-        let leased = self.shared.leased(org);
-        let mut leased = leased.0.lock().await;
-        leased.used = Instant::now();
-        loop {
-            let now_ms = Timestamp::now().millis();
-            match leased.tokens.take(asked.into(), per_second.into(), now_ms) {
-                Take::Taken => return Ok(()),
-                Take::Refused => return Err(refusal(org)),
-                Take::Begin { second, follows } => {
-                    let earlier = if follows {
-                        self.shared.count(org, &mut leased, second - 2, 0).await
-                    } else {
-                        0
-                    };
-                    let before = self.shared.count(org, &mut leased, second - 1, 0).await;
-                    leased.tokens.begin(second, [earlier, before], per_second.into());
-                }
-                Take::Ask { second, count } => {
-                    let sum = self.shared.count(org, &mut leased, second, count).await;
-                    let back = leased.tokens.answered(count, sum, per_second.into(), now_ms);
-                    if back > 0 {
-                        self.shared.count(org, &mut leased, second, -back).await;
-                    }
-                }
-            }
+        if self.shared.leases.take(org, asked).await {
+            return Ok(());
         }
+        Err(Refusal::Quota {
+            org: org.clone(),
+            per_second,
+        })
     }
 }
 
 fn end_of(known: &Known) -> Instant {
     known.since + Duration::from_secs(known.marks.holds_secs)
-}
-
-impl Shared {
-    /// Whether this is an act that sends in again what was refused. Its id cannot be guessed.
-    async fn is_act(&self, id: &str) -> bool {
-        let now = Instant::now();
-        let is_known = {
-            let mut acts = self.acts.lock().expect("no holder of the lock panics");
-            acts.retain(|_, until| *until > now);
-            acts.contains_key(id)
-        };
-        // What a producer gives is no key, unless it looks like one.
-        if is_known || uuid::Uuid::try_parse(id).is_err() {
-            return is_known;
-        }
-        let known = match self.broker.get::<Act>(subjects::STATE, &subjects::act_key(id)).await {
-            Ok(Some(entry)) => {
-                let Act {
-                    kind,
-                    status,
-                    updated_at,
-                    ..
-                } = entry.value;
-                let is_recent = status == ActStatus::Running || Timestamp::now().since(updated_at) < ACT_KNOWN;
-                matches!(kind, Kind::Replay { .. }) && is_recent
-            }
-            Ok(None) => false,
-            Err(error) => {
-                tracing::warn!(%error, act = %id, "cannot see whether an input is sent in again by an act; it counts as any other");
-                false
-            }
-        };
-        if known {
-            let mut acts = self.acts.lock().expect("no holder of the lock panics");
-            acts.insert(id.to_owned(), now + ACT_KNOWN);
-        }
-        known
-    }
-
-    fn leased(&self, org: &Name) -> Arc<Org> {
-        let mut orgs = self.orgs.lock().expect("no holder of the lock panics");
-        if let Some(leased) = orgs.get(org) {
-            return leased.clone();
-        }
-        if orgs.len() >= ORGS_MAX {
-            // One that is locked is in use.
-            orgs.retain(|_, leased| leased.0.try_lock().map_or(true, |leased| leased.used.elapsed() < QUIET));
-        }
-        orgs.entry(org.clone()).or_default().clone()
-    }
-
-    /// What the org has published in this second, these included. Where the counters do not answer each process counts
-    /// for itself: to let nobody publish would do more harm than to let some publish more.
-    async fn count(&self, org: &Name, leased: &mut Leased, second: i64, count: i64) -> i64 {
-        if leased.alone.is_none_or(|until| until <= Instant::now()) {
-            match self.broker.count_published(org, second, count).await {
-                Ok(sum) => {
-                    leased.alone = None;
-                    return sum;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, org = %org, "what an org publishes cannot be counted together; this process counts alone");
-                    leased.alone = Some(Instant::now() + ALONE);
-                }
-            }
-        }
-        let (counted_second, counted) = leased.counted;
-        let sum = if counted_second == second {
-            counted + count
-        } else {
-            count
-        };
-        // Seconds before are only asked about.
-        if count != 0 {
-            leased.counted = (second, sum);
-        }
-        sum
-    }
 }

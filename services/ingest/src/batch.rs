@@ -4,7 +4,9 @@ use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::input::{Rejection, Wrong};
+use signalbox_broker::Message;
+
+use crate::input::{Headers, Rejection, Wrong, media_type};
 
 /// Most events of one batch: what the server stores as one.
 pub(crate) const BATCH_EVENTS_MAX: usize = signalbox_broker::batch::BATCH_MESSAGES_MAX;
@@ -24,6 +26,15 @@ pub(crate) fn split(body: &Bytes) -> Result<Vec<Bytes>, Rejection> {
         Err(error) if error.is_data() => Err(Rejection::malformed("a batch is one JSON array of events")),
         Err(error) => Err(Rejection::malformed(format!("the body is not JSON: {error}"))),
     }
+}
+
+/// How many events an input holds, for metrics: 1 for all that is no batch.
+pub(crate) fn count(message: &Message) -> usize {
+    let media = Headers::get(message, "content-type").map(media_type);
+    if media.as_deref() != Some("application/cloudevents-batch+json") {
+        return 1;
+    }
+    split(&message.body).map_or(1, |elements| elements.len())
 }
 
 /// More events than one batch may have.

@@ -3,6 +3,8 @@
 use signalbox_broker::{Ack, Broker, Error};
 use signalbox_proto::{DeadLetter, DeadReason, Name, Stage, Timestamp, dead::Input, subjects};
 
+use crate::input::media_type;
+
 const CONTENT_TYPE: &str = "content-type";
 
 /// An input as INGEST holds it, or one event of a batch.
@@ -28,6 +30,30 @@ pub(crate) fn element_headers(mut headers: Vec<(String, String)>) -> Vec<(String
     });
     headers.push((CONTENT_TYPE.to_owned(), "application/cloudevents+json".to_owned()));
     headers
+}
+
+/// Gives an input that is one event the id that it would have had, where its producer gave none: sent in again, it is
+/// that event then, however often it is refused or filed.
+pub(crate) fn add_id(headers: &mut Vec<(String, String)>, body: &[u8], id: impl FnOnce() -> String) {
+    let find = |wanted: &str| headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    let media = find(CONTENT_TYPE).map(|(_, value)| media_type(value));
+    let has_own = match media.as_deref() {
+        // Each of its events has its own.
+        Some("application/cloudevents-batch+json") => true,
+        Some("application/cloudevents+json") => {
+            serde_json::from_slice::<Attributes>(body).map_or(true, |attributes| attributes.id.is_some())
+        }
+        _ => find("nats-msg-id").is_some(),
+    };
+    if !has_own && find("ce-id").is_none() {
+        headers.push(("ce-id".to_owned(), id()));
+    }
+}
+
+/// What is looked for in a structured event.
+#[derive(serde::Deserialize)]
+struct Attributes {
+    id: Option<serde::de::IgnoredAny>,
 }
 
 /// Keeps an input as a dead letter. Its id is made of its place: filed again, it is still one.

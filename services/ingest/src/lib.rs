@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accept;
+mod acts;
 mod admission;
 mod batch;
 mod cloudevents;
@@ -8,11 +9,14 @@ mod config;
 mod facts;
 mod http;
 pub mod input;
+mod leases;
 mod letter;
+mod letters;
 mod msgpack;
 mod nats;
 mod plain;
 mod quota;
+mod room;
 mod sweep;
 mod types;
 
@@ -53,6 +57,8 @@ struct Metrics {
 
 /// What the server lists the connection for inputs under.
 const INPUT_CONNECTION: &str = "signalbox-input";
+/// The same of the one for dead letters of what a quota refuses.
+const REFUSALS_CONNECTION: &str = "signalbox-refusals";
 
 /// Takes events in over NATS until the process is asked to stop. It follows the registered types for `types` and
 /// the high-water marks for `admission`, which the routes share.
@@ -86,6 +92,16 @@ pub async fn run(
         ),
     };
     let config = Arc::new(config);
+    let refusals = if admission.has_quota() {
+        let connect = || Broker::connect(broker.config().clone(), REFUSALS_CONNECTION);
+        tokio::select! {
+            () = process.shutdown.requested() => return Ok(()),
+            connected = patiently("the connection for refusals", connect) => connected?,
+        }
+    } else {
+        broker.clone()
+    };
+    let letters = letters::Letters::new(broker.clone());
     let process = Process {
         tracer: process.tracer.for_role("ingest"),
         ..process
@@ -108,6 +124,8 @@ pub async fn run(
     let partitions = (0..broker.config().partitions).map(|number| {
         let partition = nats::Partition {
             broker: broker.clone(),
+            refusals: refusals.clone(),
+            letters: letters.clone(),
             input: input.clone(),
             swept: is_swept.clone(),
             process: process.clone(),

@@ -6,9 +6,10 @@
 mod batch;
 mod begin;
 mod read;
+mod refusing;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -30,20 +31,26 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 
-use crate::{Admission, Config, Metrics, letter};
+use crate::{Admission, Config, Metrics, batch as lists, letter, letters::Letters};
 use batch::Settled;
 use begin::Beginning;
 use read::Read;
 pub(crate) use read::Reader;
+use refusing::Refusing;
 
 /// The wait before an input is looked at again when a stream has no room.
 const FULL_RETRY: Duration = Duration::from_secs(2);
+/// Inputs that are remembered as handed back: as many as a consumer has under way.
+const HANDED_BACK_MAX: usize = 10_000;
 /// How long what is in hand may take to come to its end on shutdown. The rest is handed back.
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 
 pub(crate) struct Partition {
     /// For all but pulling.
     pub(crate) broker: Broker,
+    /// For what is refused: a flood of dead letters and acknowledgements does not stand before what goes on.
+    pub(crate) refusals: Broker,
+    pub(crate) letters: Letters,
     /// The connection that inputs come over. One that cannot be read ends it: see [`crate::sweep`].
     pub(crate) input: Broker,
     /// Whether inputs may be asked for.
@@ -67,9 +74,12 @@ struct Held {
 /// What a step with an input has come to.
 enum Done {
     Suspicion(Result<Suspicion, Error>),
+    /// Whether DEAD has it already.
+    Found(Result<bool, Error>),
     Event(Result<Ack, PublishError>),
     Batch(Result<Settled, Error>),
     Dead(Result<Ack, Error>),
+    Refused(Result<Ack, Error>),
 }
 
 impl Held {
@@ -90,6 +100,12 @@ impl Future for Held {
     }
 }
 
+/// What a beginning has come to.
+enum Begun {
+    Held(Held),
+    Refused(Message, String),
+}
+
 /// What begins.
 enum Begin {
     Event(Name, Publish),
@@ -101,6 +117,9 @@ enum Begin {
 struct Hands {
     beginning: Beginning,
     held: FuturesUnordered<Held>,
+    refusing: Refusing,
+    /// Inputs that this process has handed back itself, as nothing of them could be stored.
+    handed_back: HashSet<u64>,
     /// Suspects that wait for their turn: one at a time is behind its marker.
     suspects: VecDeque<Message>,
     suspect: Option<Suspect>,
@@ -113,6 +132,13 @@ struct Suspect {
 }
 
 impl Hands {
+    /// Remembers that nothing of an input is stored; one that it forgets is looked for.
+    fn hand_back(&mut self, ticket: &Ticket) {
+        if self.handed_back.len() < HANDED_BACK_MAX {
+            self.handed_back.insert(ticket.place.seq);
+        }
+    }
+
     fn len(&self) -> usize {
         self.beginning.len() + self.held.len() + self.suspects.len()
     }
@@ -136,13 +162,15 @@ impl Partition {
         loop {
             self.next_suspect(&mut hands);
             let room = self.config.in_flight_max.saturating_sub(hands.len());
+            let room = room.min(hands.refusing.room());
             marks.mark_unchanged();
             let is_full = self.admission.is_storage_full();
-            if is_full {
-                self.health
-                    .not_ready("what waits fills the storage: inputs wait in INGEST");
-            } else if was_full {
-                self.health.ready();
+            // No lack of readiness: over HTTP it is answered, and the process can do all it could do otherwise.
+            if is_full && !was_full {
+                tracing::warn!(
+                    partition = self.number,
+                    "what waits fills the storage: inputs wait in INGEST"
+                );
             }
             was_full = is_full;
             let wanted = if *swept.borrow_and_update() && !is_full {
@@ -153,8 +181,10 @@ impl Partition {
             tokio::select! {
                 biased;
                 () = self.process.shutdown.requested() => break,
+                // What has begun makes way in its line before anything else is looked at.
+                begun = hands.beginning.next(&self) => self.on_begun(&mut hands, begun),
                 Some((message, done)) = hands.held.next() => self.step(&mut hands, message, done).await,
-                held = hands.beginning.next(&self) => hands.held.push(held),
+                (message, done) = hands.refusing.next() => self.step(&mut hands, message, done).await,
                 _ = tick.tick() => self.tell_in_progress(&hands).await,
                 // The sweeper ends only with the process.
                 Ok(()) = swept.changed() => {}
@@ -163,7 +193,7 @@ impl Partition {
                     if suspects::is_suspect(&message) {
                         hands.suspects.push_back(message);
                     } else {
-                        self.take(&mut hands, message);
+                        self.look(&mut hands, message);
                     }
                 }
             }
@@ -174,9 +204,9 @@ impl Partition {
         let until = Instant::now() + DRAIN_MAX;
         let waiting = hands.beginning.take_waiting();
         while hands.beginning.len() > 0
-            && let Ok(held) = tokio::time::timeout_at(until, hands.beginning.next(&self)).await
+            && let Ok(begun) = tokio::time::timeout_at(until, hands.beginning.next(&self)).await
         {
-            hands.held.push(held);
+            self.on_begun(&mut hands, begun);
         }
         for ticket in waiting.into_iter().chain(hands.beginning.take_now()) {
             self.clear_marker(&mut hands, &ticket, false).await;
@@ -185,14 +215,44 @@ impl Partition {
         while let Ok(Some((message, done))) = tokio::time::timeout_at(until, hands.held.next()).await {
             self.step(&mut hands, message, done).await;
         }
-        for held in std::mem::take(&mut hands.held) {
-            self.clear_marker(&mut hands, &held.ticket, false).await;
-            self.hand_back(&held.ticket).await;
+        while hands.refusing.len() > 0
+            && let Ok((message, done)) = tokio::time::timeout_at(until, hands.refusing.next()).await
+        {
+            self.step(&mut hands, message, done).await;
         }
-        if let Err(error) = self.broker.flush().await {
-            tracing::debug!(%error, "what was not told the server comes again");
+        let mut left: Vec<Ticket> = std::mem::take(&mut hands.held)
+            .into_iter()
+            .map(|held| held.ticket)
+            .collect();
+        left.append(&mut hands.refusing.take());
+        // What a step led back there meanwhile.
+        left.append(&mut hands.beginning.take_waiting());
+        left.append(&mut hands.beginning.take_now());
+        for ticket in left {
+            self.clear_marker(&mut hands, &ticket, false).await;
+            self.hand_back(&ticket).await;
+        }
+        for broker in [&self.broker, &self.refusals] {
+            if let Err(error) = broker.flush().await {
+                tracing::debug!(%error, "what was not told the server comes again");
+            }
         }
         Ok(())
+    }
+
+    /// Looks first for the dead letter of an input that comes again: a process that died may have refused it. Nothing
+    /// else waits for that.
+    fn look(&self, hands: &mut Hands, message: Message) {
+        let place = message.place;
+        if place.delivered <= 1 || hands.handed_back.remove(&place.seq) {
+            return self.take(hands, message);
+        }
+        let id = letter::id(self.reader.incarnation, place.seq, None, DeadReason::Rejected);
+        let org = letter::org(&subjects::given_input(&message.subject));
+        let letters = self.letters.clone();
+        hands.held.push(Held::new(message, async move {
+            Done::Found(letters.has(org.as_ref(), &id, place.at).await)
+        }));
     }
 
     /// Reads an input. What holds events waits for its turn, in order; what holds none is a dead letter.
@@ -200,12 +260,11 @@ impl Partition {
         if message.place.delivered <= 1
             && message.header(act::HEADER).is_none()
             && let Some(org) = letter::org(&subjects::given_input(&message.subject))
-            && let Some(refusal) = self.admission.refuse_unread(&org)
+            && let Some(refusal) = self
+                .admission
+                .refuse_unread(&org, read::bytes(&message), || lists::count(&message))
         {
-            hands
-                .held
-                .push(self.bury(message, DeadReason::Rejected, refusal.to_string()));
-            return;
+            return self.refuse(hands, message, refusal.to_string());
         }
         match self.reader.read(&message) {
             Ok(read) => {
@@ -221,17 +280,31 @@ impl Partition {
         }
     }
 
+    fn on_begun(&self, hands: &mut Hands, begun: Begun) {
+        match begun {
+            Begun::Held(held) => hands.held.push(held),
+            Begun::Refused(message, why) => self.refuse(hands, message, why),
+        }
+    }
+
+    fn refuse(&self, hands: &mut Hands, message: Message, why: String) {
+        let original = self.reader.refused(&message, self.reader.original(&message));
+        let (broker, bytes) = (self.refusals.clone(), message.body.len());
+        let held = Held::new(message, async move {
+            Done::Refused(letter::file(&broker, original, DeadReason::Rejected, &why).await)
+        });
+        hands.refusing.push(bytes, held);
+    }
+
     /// Begins the hop of an input to EVENTS: written, not answered. What comes again has lost its place in the order;
     /// of a batch that does, it is first looked up what is stored, for which no other waits.
-    #[expect(
-        clippy::async_yields_async,
-        reason = "what has begun is waited for beside the others"
-    )]
-    fn begin(&self, message: Message, read: Read) -> impl Future<Output = Held> + Send + use<> {
-        let (broker, reader, admission) = (self.broker.clone(), self.reader.clone(), self.admission.clone());
+    fn begin(&self, message: Message, read: Read) -> impl Future<Output = Begun> + Send + use<> {
+        let (broker, admission) = (self.broker.clone(), self.admission.clone());
         let settling = |batch| batch::Settling {
             broker: broker.clone(),
-            reader: reader.clone(),
+            refusals: self.refusals.clone(),
+            letters: self.letters.clone(),
+            reader: self.reader.clone(),
             admission: admission.clone(),
             health: self.health.clone(),
             shutdown: self.process.shutdown.clone(),
@@ -247,26 +320,34 @@ impl Partition {
             match begin {
                 Begin::Event(org, publish) => {
                     if message.place.delivered <= 1
-                        && let Err(refusal) = admission.admit_input(&org, message.header(act::HEADER)).await
+                        && let act = message.header(act::HEADER)
+                        && let Err(refusal) = admission.admit_input(&org, act, read::bytes(&message)).await
                     {
-                        return bury(&broker, &reader, message, DeadReason::Rejected, refusal.to_string());
+                        return Begun::Refused(message, refusal.to_string());
                     }
                     let receipt = broker.publisher().send(publish, None).await;
-                    Held::new(message, async move { Done::Event(receipt.await) })
+                    Begun::Held(Held::new(message, async move { Done::Event(receipt.await) }))
                 }
                 Begin::Batch(settling) => {
                     let begun = match message.place.delivered {
                         ..=1 => Some(settling.begin_all().await),
                         _ => None,
                     };
-                    Held::new(message, async move { Done::Batch(settling.run(begun).await) })
+                    Begun::Held(Held::new(
+                        message,
+                        async move { Done::Batch(settling.run(begun).await) },
+                    ))
                 }
             }
         }
     }
 
     fn bury(&self, message: Message, reason: DeadReason, why: String) -> Held {
-        bury(&self.broker, &self.reader, message, reason, why)
+        let original = self.reader.original(&message);
+        let broker = self.broker.clone();
+        Held::new(message, async move {
+            Done::Dead(letter::file(&broker, original, reason, &why).await)
+        })
     }
 
     /// Puts the marker of the next suspect, where none is in hand.
@@ -289,6 +370,11 @@ impl Partition {
 
     /// What follows a step: another one, or the end of the input.
     async fn step(&self, hands: &mut Hands, message: Message, done: Done) {
+        // Also what is said of refused inputs is a flood.
+        let broker = match done {
+            Done::Refused(_) => &self.refusals,
+            _ => &self.broker,
+        };
         let settled = match done {
             Done::Suspicion(Ok(suspicion)) => {
                 hands.suspect = Some(Suspect {
@@ -296,7 +382,7 @@ impl Partition {
                     suspicion,
                 });
                 hands.held.push(match suspicion {
-                    Suspicion::None | Suspicion::Suspect => return self.take(hands, message),
+                    Suspicion::None | Suspicion::Suspect => return self.look(hands, message),
                     Suspicion::Poison => self.bury(
                         message,
                         DeadReason::Poison,
@@ -307,6 +393,15 @@ impl Partition {
             }
             Done::Suspicion(Err(error)) => {
                 tracing::warn!(%error, seq = message.place.seq, "cannot mark a suspect input; it comes again");
+                false
+            }
+            Done::Found(Ok(false)) => return self.take(hands, message),
+            Done::Found(Ok(true)) => {
+                self.metrics.rejected.inc();
+                true
+            }
+            Done::Found(Err(error)) => {
+                tracing::warn!(%error, seq = message.place.seq, "cannot see whether an input was refused before; it comes again");
                 false
             }
             Done::Event(Ok(ack)) => {
@@ -325,6 +420,7 @@ impl Partition {
             }
             Done::Event(Err(error)) => {
                 self.health.not_ready(format!("EVENTS does not take events: {error}"));
+                hands.hand_back(&message);
                 false
             }
             Done::Batch(Ok(settled)) => {
@@ -339,7 +435,13 @@ impl Partition {
                 tracing::warn!(%error, seq = message.place.seq, "a batch is not settled yet; it comes again");
                 false
             }
-            Done::Dead(Ok(_)) => {
+            // It is accepted when it comes again.
+            Done::Refused(Err(error)) => {
+                self.admission.on_unfiled(&error);
+                hands.hand_back(&message);
+                false
+            }
+            Done::Dead(Ok(_)) | Done::Refused(Ok(_)) => {
                 self.metrics.rejected.inc();
                 true
             }
@@ -351,9 +453,9 @@ impl Partition {
         };
         self.clear_marker(hands, &message, settled).await;
         let told = if settled {
-            message.ack(&self.broker).await
+            message.ack(broker).await
         } else {
-            message.nak_after(&self.broker, FULL_RETRY).await
+            message.nak_after(broker, FULL_RETRY).await
         };
         if let Err(error) = told {
             // The input comes again after its wait; its event is known by its id then.
@@ -379,6 +481,7 @@ impl Partition {
         let held = hands
             .held
             .iter()
+            .chain(hands.refusing.iter())
             .filter(|held| held.since.elapsed() >= IN_PROGRESS_EVERY);
         let waiting = hands.suspects.iter().map(|message| &**message);
         let beginning = hands.beginning.tickets(IN_PROGRESS_EVERY);
@@ -394,12 +497,4 @@ impl Partition {
             tracing::debug!(%error, seq = ticket.place.seq, "an input comes again after its wait");
         }
     }
-}
-
-fn bury(broker: &Broker, reader: &Reader, message: Message, reason: DeadReason, why: String) -> Held {
-    let original = reader.original(&message);
-    let broker = broker.clone();
-    Held::new(message, async move {
-        Done::Dead(letter::file(&broker, original, reason, &why).await)
-    })
 }

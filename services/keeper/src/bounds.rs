@@ -3,9 +3,12 @@
 //! Pure. A mark that was passed holds until there is a tenth less, so that a door does not open and shut with every
 //! look.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
-use signalbox_broker::{bounds::Size, waiting::Waiting};
+use signalbox_broker::{bounds::Size, waiting::Look};
 use signalbox_proto::{
     Name, Timestamp,
     bounds::{Budget, Crowded, Marks, Over, Share, WAITING},
@@ -26,27 +29,42 @@ const LOOKS_MAX: usize = 30;
 const HOLDS_LOOKS: u64 = 3;
 const HOLDS_SECS: u64 = 60;
 
-/// Whether something is above its mark, where it was or was not before. A mark of 0 is none.
+/// What a look found above its marks.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    pub(crate) marks: Marks,
+    /// Integrations above their mark, those too that are not named.
+    pub(crate) crowded: usize,
+}
+
+/// Whether something is above its mark, where it was or was not before.
 fn over(is: u64, mark: u64, was: bool) -> Option<Over> {
-    let from = if was {
-        mark / 100 * RELIEVED_PERCENT + mark % 100 * RELIEVED_PERCENT / 100
-    } else {
-        mark
-    };
-    (mark > 0 && is > from).then_some(Over { is, mark })
+    let from = if was { percent(mark, RELIEVED_PERCENT) } else { mark };
+    (is > from).then_some(Over { is, mark })
+}
+
+/// The same of a setting, where 0 is no mark.
+fn over_setting(is: u64, mark: u64, was: bool) -> Option<Over> {
+    over(is, mark, was).filter(|over| over.mark > 0)
+}
+
+fn percent(of: u64, percent: u64) -> u64 {
+    of / 100 * percent + of % 100 * percent / 100
 }
 
 /// The marks that something is above, after those of the look before.
-pub(crate) fn judge(before: &Marks, waiting: &[Waiting], budget: &Budget, config: &Config) -> Marks {
-    let mut orgs = std::collections::BTreeMap::<&str, u64>::new();
+///
+/// Of a look that was cut short the counts are lower bounds: what was above its mark before stays so.
+pub(crate) fn judge(before: &Marks, look: &Look, budget: &Budget, config: &Config) -> Judged {
+    let mut totals = BTreeMap::<&str, u64>::new();
     let mut integrations = Vec::new();
-    for one in waiting {
-        *orgs.entry(&one.org).or_default() += one.total();
+    for one in &look.integrations {
+        *totals.entry(&one.org).or_default() += one.total();
         let was = before
             .integrations
             .iter()
             .any(|crowded| crowded.integration == one.integration);
-        if let Some(over) = over(one.total(), config.waiting_integration_max, was) {
+        if let Some(over) = over_setting(one.total(), config.waiting_integration_max, was) {
             integrations.push(Crowded {
                 org: one.org.clone(),
                 integration: one.integration.clone(),
@@ -54,29 +72,48 @@ pub(crate) fn judge(before: &Marks, waiting: &[Waiting], budget: &Budget, config
             });
         }
     }
-    integrations.sort_by_key(|crowded| std::cmp::Reverse(crowded.over.is));
-    integrations.truncate(CROWDED_MAX);
-    let orgs = orgs.into_iter().filter_map(|(org, total)| {
+    let orgs = totals.into_iter().filter_map(|(org, total)| {
         let org: Name = org.parse().ok()?;
-        let over = over(total, config.waiting_org_max, before.orgs.contains_key(&org))?;
+        let over = over_setting(total, config.waiting_org_max, before.orgs.contains_key(&org))?;
         Some((org, over))
     });
+    let mut orgs: BTreeMap<Name, Over> = orgs.collect();
+    if look.cut {
+        for (org, over) in before.orgs.iter().filter(|_| config.waiting_org_max > 0) {
+            orgs.entry(org.clone()).or_insert(*over);
+        }
+        for crowded in before
+            .integrations
+            .iter()
+            .filter(|_| config.waiting_integration_max > 0)
+        {
+            if integrations
+                .iter()
+                .all(|known| known.integration != crowded.integration)
+            {
+                integrations.push(crowded.clone());
+            }
+        }
+    }
+    integrations.sort_by_key(|crowded| std::cmp::Reverse(crowded.over.is));
+    let crowded = integrations.len();
+    integrations.truncate(CROWDED_MAX);
     let share = |name: &str| budget.shares.iter().find(|share| share.name == name);
     let storage = share(WAITING).and_then(|share| {
-        let mark = share.share_bytes / 100 * config.storage_high_percent;
+        let mark = percent(share.share_bytes, config.storage_high_percent);
         over(share.bytes, mark, before.storage.is_some())
     });
-    let refusals = share(subjects::DEAD).and_then(|share| {
-        let mark = share.share_bytes / 100 * REFUSALS_PERCENT;
-        over(share.bytes, mark, before.refusals_full)
-    });
-    Marks {
-        orgs: orgs.collect(),
+    let dead = share(subjects::DEAD).map(|share| (share.bytes, percent(share.share_bytes, REFUSALS_PERCENT)));
+    let refusals = dead.and_then(|(is, mark)| over(is, mark, before.refusals_full));
+    let marks = Marks {
+        orgs,
         integrations,
         storage,
         refusals_full: refusals.is_some(),
+        refusals_left: dead.map(|(is, mark)| mark.saturating_sub(is)),
         holds_secs: config.look_every_s * HOLDS_LOOKS + HOLDS_SECS,
-    }
+    };
+    Judged { marks, crowded }
 }
 
 /// What was found at the last looks.

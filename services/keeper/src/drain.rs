@@ -15,8 +15,9 @@ mod turns;
 
 use std::{collections::HashMap, time::Duration};
 
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use signalbox_broker::{
-    Error, Message, Puller, Receipt,
+    Broker, Error, Message, Puller, Receipt,
     holding::Drain,
     hops::{self, Hop},
     topology::Consumer,
@@ -38,15 +39,23 @@ const TURN: Duration = Duration::from_secs(30);
 /// The longest and the shortest time between two looks at who waits.
 const CHOOSE_EVERY: Duration = Duration::from_secs(5);
 const CHOOSE_APART: Duration = Duration::from_millis(10);
+/// A look takes longer the more integrations are held. Where very many change one after another, one part of so many of
+/// the time is spent looking.
+const LOOKS_PARTS: u32 = 20;
+/// Integrations that were deleted and are let go at a time, and the rest after one that could not be.
+const RELEASES: usize = 16;
+const RELEASE_REST: Duration = Duration::from_secs(1);
 /// The pause between two looks at the lanes; doubles while nothing moves.
 const LOOK_FIRST: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const LOOK_LAST: Duration = Duration::from_secs(3);
 /// How long the server may take to hand out what is there.
 const PULL_WAIT: Duration = Duration::from_millis(250);
-/// Publishes under way at most before their acknowledgements are awaited, and how long they gather.
-const RECEIPTS_MAX: usize = 256;
-const RECEIPTS_AGE: Duration = Duration::from_secs(1);
+/// Deliveries of one integration that are published and not acknowledged in PARKED yet, at most: what is sent again
+/// where a keeper dies, unless the server knows the ids still.
+const UNDER_WAY_MAX: usize = 64;
+/// How often a drain looks whether it is to go on.
+const HELD_EVERY: usize = 64;
 /// What may be left in the lanes of one whose deliveries go live again, whether it is taken or not.
 const LEFT_MAX: u64 = 4;
 /// A schedule that is due within this time is left to fire.
@@ -60,16 +69,20 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
     let mut paced = Drains::new(&keeper);
     let mut drains: JoinSet<Result<(), Error>> = JoinSet::new();
     let mut names: HashMap<Id, String> = HashMap::new();
+    let mut releases: JoinSet<()> = JoinSet::new();
     loop {
         let changed = keeper.view.changed.clone();
         let changed = changed.notified();
-        release_deleted(&keeper).await;
         let now = Instant::now();
         paced.wake(now);
         let look = keeper.view.read(|view| {
             paced.review(|id| terms(view, id));
             look(view, |id| paced.is_wanted(id), Timestamp::now())
         });
+        while releases.try_join_next().is_some() {}
+        if !look.deleted.is_empty() && releases.is_empty() {
+            releases.spawn(release(keeper.clone(), look.deleted));
+        }
         for (integration, terms) in look.paced {
             paced.begin(&keeper, integration, terms);
         }
@@ -84,6 +97,7 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
         }
         let wakes = [turns.next(now), paced.next(), look.next.map(|wait| now + wait)];
         let next = wakes.into_iter().flatten().min().unwrap_or(now + CHOOSE_EVERY);
+        let apart = apart(now.elapsed());
         tokio::select! {
             () = changed => {}
             () = tokio::time::sleep_until(next.min(now + CHOOSE_EVERY)) => {}
@@ -104,8 +118,13 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
             }
         }
         // Where many change at once, a look answers for several of them.
-        tokio::time::sleep_until(now + CHOOSE_APART).await;
+        tokio::time::sleep_until(now + apart).await;
     }
+}
+
+/// The time from one look to the next, where one takes so long.
+fn apart(took: Duration) -> Duration {
+    (took * LOOKS_PARTS).clamp(CHOOSE_APART, CHOOSE_EVERY)
 }
 
 /// What is to be drained now, and when to look again for what waits until a time.
@@ -113,16 +132,27 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
 struct Look {
     paced: Vec<(Integration, Terms)>,
     others: Vec<String>,
+    /// Deleted, and held still: what they have parked is taken out as well, and its deliveries end as discarded when
+    /// a worker meets them. Whoever deleted them may have died before letting them go.
+    deleted: Vec<String>,
     next: Option<Duration>,
 }
 
 /// Looks at all that drains; of those with a pace, at those that are `wanted`.
 fn look(view: &View, wanted: impl Fn(&str) -> bool, now: Timestamp) -> Look {
     let mut look = Look::default();
-    for (id, state) in view.states.iter().filter(|(_, state)| state.phase == Phase::Draining) {
+    for (id, state) in &view.states {
         let Some(integration) = view.integrations.get(id) else {
             continue;
         };
+        match state.phase {
+            Phase::Draining => {}
+            Phase::Paused | Phase::Suspended if integration.status == Status::Deleted => {
+                look.deleted.push(id.clone());
+                continue;
+            }
+            Phase::Open | Phase::Paused | Phase::Suspended | Phase::Unknown => continue,
+        }
         if let Some(wait) = wait_of(state, now) {
             look.next = Some(look.next.map_or(wait, |next| next.min(wait)));
             continue;
@@ -151,23 +181,16 @@ fn wait_of(state: &State, now: Timestamp) -> Option<Duration> {
         .map(|until| until.since(now))
 }
 
-/// What a deleted integration has parked is taken out as well: its deliveries end as discarded when a
-/// worker meets them. Whoever deleted it may have died before letting them go.
-async fn release_deleted(keeper: &Keeper) {
-    let held: Vec<String> = keeper.view.read(|view| {
-        let held = |state: &State| matches!(state.phase, Phase::Paused | Phase::Suspended);
-        let deleted = |id: &str| {
-            let known = view.integrations.get(id);
-            known.is_some_and(|known| known.status == Status::Deleted)
-        };
-        let of_deleted = view.states.iter().filter(|(id, state)| held(state) && deleted(id));
-        of_deleted.map(|(id, _)| id.clone()).collect()
-    });
-    for id in held {
-        if let Err(error) = keeper.broker.resume(&id, Drain::default(), Timestamp::now()).await {
-            tracing::warn!(%error, integration.id = id, "cannot let go what a deleted integration holds yet");
-        }
-    }
+/// Lets go what deleted integrations hold, some at a time.
+async fn release(keeper: Keeper, deleted: Vec<String>) {
+    futures::stream::iter(deleted)
+        .for_each_concurrent(RELEASES, async |id| {
+            if let Err(error) = keeper.broker.resume(&id, Drain::default(), Timestamp::now()).await {
+                tracing::warn!(%error, integration.id = id, "cannot let go what a deleted integration holds yet");
+                tokio::time::sleep(RELEASE_REST).await;
+            }
+        })
+        .await;
 }
 
 async fn drain(keeper: &Keeper, integration: &Integration, begun: &State) -> Result<(), Error> {
@@ -189,11 +212,12 @@ async fn take_turn(
 ) -> Result<(), Error> {
     let broker = &keeper.broker;
     let id = integration.id.as_str();
-    let turn = Instant::now() + TURN;
+    let mut turn = Instant::now() + TURN;
     let mut window = Window::new();
     let mut pause = LOOK_FIRST;
     let mut taken = 0_u64;
     let mut left = None;
+    let mut looks = ordered::Looks::default();
     release_probes(keeper, integration, begun.drop_before).await?;
     loop {
         if is_held(keeper, id) {
@@ -201,30 +225,33 @@ async fn take_turn(
             return Ok(());
         }
         let state = keeper.view.state(id);
-        if is_over(keeper, turn) {
-            tracing::debug!(
-                integration.id = id,
-                taken,
-                "others wait to be drained; this one goes on later"
-            );
-            return Ok(());
+        if Instant::now() >= turn {
+            if do_others_wait(keeper) {
+                tracing::debug!(
+                    integration.id = id,
+                    taken,
+                    "others wait to be drained; this one goes on later"
+                );
+                return Ok(());
+            }
+            turn = Instant::now() + TURN;
         }
         let parked = broker.in_parked(&integration.org, id).await?;
         let mut moved = 0;
         if parked == 0 {
-            let there = broker.in_lanes(&integration.provider, id).await?;
+            let there = broker.in_lanes(&integration.provider, &integration.org, id).await?;
             // A target that takes nothing of what is in its lanes would be held back again at once.
             let takes = there <= LEFT_MAX || left.is_some_and(|left| left != there);
             left = Some(there);
             if takes
-                && !ordered::is_left(keeper, integration, &state).await?
+                && !looks.is_left(keeper, integration, &state).await?
                 && broker.open(&integration.org, id, Timestamp::now()).await?.is_some()
             {
                 tracing::info!(integration.id = id, taken, "drained; deliveries go live again");
                 return Ok(());
             }
         } else {
-            let there = broker.in_lanes(&integration.provider, id).await?;
+            let there = broker.in_lanes(&integration.provider, &integration.org, id).await?;
             let more = window.more(there).min(parked);
             if more > 0 {
                 let puller = match &mut *puller {
@@ -252,26 +279,47 @@ fn is_held(keeper: &Keeper, id: &str) -> bool {
     })
 }
 
-/// Whether a drain gives its place to another.
-fn is_over(keeper: &Keeper, turn: Instant) -> bool {
-    let others = || {
-        keeper
-            .view
-            .read(|view| look(view, |_| false, Timestamp::now()).others.len())
-    };
-    Instant::now() >= turn && others() > keeper.config.drains_max
+/// Whether more integrations are to be drained than have a place: then each gives it to another.
+fn do_others_wait(keeper: &Keeper) -> bool {
+    let look = keeper.view.read(|view| look(view, |_| false, Timestamp::now()));
+    look.others.len() > keeper.config.drains_max
 }
 
 /// Moves up to so many deliveries from PARKED to the bulk lane, in order.
 async fn take_out(keeper: &Keeper, puller: &mut Puller, more: u64, state: &State) -> Result<u64, Error> {
+    let mut under_way = UnderWay::new();
+    let taken = publish_all(keeper, puller, more, state, &mut under_way).await;
+    // What the lane has is acknowledged, whatever failed.
+    let mut failed = None;
+    while let Some(settled) = under_way.next().await {
+        failed = failed.or(settled.err());
+    }
+    let taken = taken?;
+    failed.map_or(Ok(taken), Err)
+}
+
+/// What is published and not acknowledged in PARKED yet.
+type UnderWay<'a> = FuturesUnordered<BoxFuture<'a, Result<(), Error>>>;
+
+async fn publish_all<'a>(
+    keeper: &'a Keeper,
+    puller: &mut Puller,
+    more: u64,
+    state: &State,
+    under_way: &mut UnderWay<'a>,
+) -> Result<u64, Error> {
     let broker = &keeper.broker;
     let mut left = usize::try_from(more).unwrap_or(usize::MAX);
-    let mut receipts = Vec::new();
-    let mut gathering = Instant::now();
     while left > 0 {
-        let Ok(message) = tokio::time::timeout(PULL_WAIT, puller.next(left)).await else {
-            break;
+        let message = tokio::select! {
+            biased;
+            Some(settled) = under_way.next(), if !under_way.is_empty() => {
+                settled?;
+                continue;
+            }
+            message = tokio::time::timeout(PULL_WAIT, puller.next(left)), if under_way.len() < UNDER_WAY_MAX => message,
         };
+        let Ok(message) = message else { break };
         left -= 1;
         let delivery = match wire::decode_delivery(&message.body) {
             Ok(delivery) => delivery,
@@ -287,31 +335,22 @@ async fn take_out(keeper: &Keeper, puller: &mut Puller, more: u64, state: &State
             continue;
         }
         let publish = hops::publish_of(&onward(&delivery), Hop::Deliver(Lane::Bulk))?;
-        receipts.push((
-            broker.publisher().send(publish, Some(settle::HOP_DEADLINE)).await,
-            message,
-        ));
-        if receipts.len() >= RECEIPTS_MAX || gathering.elapsed() >= RECEIPTS_AGE {
-            settle_receipts(keeper, &mut receipts).await?;
-            gathering = Instant::now();
-            if is_held(keeper, &delivery.integration) {
-                break;
-            }
+        let receipt = broker.publisher().send(publish, Some(settle::HOP_DEADLINE)).await;
+        under_way.push(settle_one(broker, receipt, message).boxed());
+        if left.is_multiple_of(HELD_EVERY) && is_held(keeper, &delivery.integration) {
+            break;
         }
     }
-    settle_receipts(keeper, &mut receipts).await?;
     Ok(more - left as u64)
 }
 
-async fn settle_receipts(keeper: &Keeper, receipts: &mut Vec<(Receipt, Message)>) -> Result<(), Error> {
-    for (receipt, message) in receipts.drain(..) {
-        receipt.await.map_err(|source| Error::Publish {
-            subject: message.subject.to_string(),
-            source,
-        })?;
-        message.ack(&keeper.broker).await?;
-    }
-    Ok(())
+/// Acknowledges a parked delivery as soon as the lane has it.
+async fn settle_one(broker: &Broker, receipt: Receipt, message: Message) -> Result<(), Error> {
+    receipt.await.map_err(|source| Error::Publish {
+        subject: message.subject.to_string(),
+        source,
+    })?;
+    message.ack(broker).await
 }
 
 /// The hop of a delivery that waited, to a worker.
@@ -341,7 +380,7 @@ async fn release_probes(
     broker
         .scan_queue(
             &stream,
-            &subjects::retry_of(&integration.provider, &integration.id),
+            &subjects::retry_of(&integration.provider, &integration.org, &integration.id),
             |stored| {
                 // What cannot be read is its worker's to file.
                 if let Ok(delivery) = wire::decode_delivery(&stored.body)

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
-use signalbox_broker::{Error, waiting::Waiting};
+use signalbox_broker::{
+    Error,
+    waiting::{Look, Waiting},
+};
 use signalbox_proto::{
     Timestamp,
     bounds::{Budget, Marks},
@@ -12,7 +15,7 @@ use signalbox_runtime::metrics::{Gauge, Metrics, Table};
 
 use crate::{
     Keeper,
-    bounds::{History, judge},
+    bounds::{History, Judged, judge},
 };
 
 /// Integrations that have rows of their own, those with most waiting first. Sums count all.
@@ -101,8 +104,8 @@ impl Rows {
         self.storage_full_in.replace(rows(&|share| share.full_in_secs));
     }
 
-    fn show_marks(&self, marks: &Marks) {
-        self.crowded.set(marks.integrations.len() as f64);
+    fn show_marks(&self, Judged { marks, crowded }: &Judged) {
+        self.crowded.set(*crowded as f64);
         self.orgs_refused.set(marks.orgs.len() as f64);
         self.storage_full.set(if marks.storage.is_some() { 1.0 } else { 0.0 });
     }
@@ -146,7 +149,7 @@ fn tell(before: &Marks, now: &Marks) {
 }
 
 /// Looks at the storage, and says what is above its mark to all who ask.
-async fn look_at_bounds(keeper: &Keeper, rows: &Rows, waiting: &[Waiting]) -> Result<(), Error> {
+async fn look_at_bounds(keeper: &Keeper, rows: &Rows, look: &Look) -> Result<(), Error> {
     let (broker, config) = (&keeper.broker, &keeper.config);
     let sizes = broker.sizes().await?;
     // Another keeper may have written them: what was refused stays refused until it is below again.
@@ -157,15 +160,16 @@ async fn look_at_bounds(keeper: &Keeper, rows: &Rows, waiting: &[Waiting]) -> Re
         broker.config().storage_bytes,
         Timestamp::now(),
     );
-    let marks = judge(&before, waiting, &budget, config);
+    let judged = judge(&before, look, &budget, config);
     rows.show_budget(&budget);
-    rows.show_marks(&marks);
-    tell(&before, &marks);
+    rows.show_marks(&judged);
+    tell(&before, &judged.marks);
     broker.put(subjects::STATE, subjects::budget_key(), &budget).await?;
-    // Written at every look while something is above its mark: marks hold for a few looks only.
-    if marks != before || !marks.is_empty() {
-        broker.put(subjects::STATE, subjects::marks_key(), &marks).await?;
-    }
+    // At every look, also where nothing is above its mark: they hold for a few looks only, and ingest refuses nothing
+    // over NATS where nobody looks after the room for it.
+    broker
+        .put(subjects::STATE, subjects::marks_key(), &judged.marks)
+        .await?;
     Ok(())
 }
 
@@ -215,7 +219,7 @@ pub(crate) async fn look(keeper: &Keeper, rows: &Rows) -> Result<(), Error> {
     if !look.orphans.is_empty() {
         tracing::error!(count = look.orphans.len(), first = %look.orphans[0], "messages lie where no consumer reads them");
     }
-    look_at_bounds(keeper, rows, &look.integrations).await
+    look_at_bounds(keeper, rows, &look).await
 }
 
 type Row = ([String; 1], f64);

@@ -1,7 +1,7 @@
-//! Probes of suspended integrations that were lost.
+//! Probes of suspended integrations that were lost, or that have failed too often.
 //!
-//! A probe is a delivery that a worker schedules. Where there was none in hand, or it was discarded
-//! or expired, the oldest delivery that waits becomes the probe.
+//! A probe is a delivery that a worker schedules. Where there was none in hand, or it was discarded, has expired, or
+//! lets another one try, the oldest delivery that waits becomes the probe.
 
 use std::time::Duration;
 
@@ -18,13 +18,15 @@ use crate::{Keeper, settle};
 /// How long after it was due a probe is taken to be lost: longer than a request, its redelivery and
 /// its filing take together.
 const LOST_AFTER: Duration = Duration::from_secs(90);
+/// How long before it can come to a worker a probe is named: a worker that has not heard of it yet would park it.
+const NAMED_BEFORE: Duration = Duration::from_secs(2);
 /// How long the server may take to hand out what is there.
 const PULL_WAIT: Duration = Duration::from_secs(1);
 /// Integrations for which a probe is chosen at the same time.
 const AT_ONCE: usize = 16;
 
-/// Whether a suspended integration needs a new probe now, and the wait that it stands for.
-fn due(state: &State, now: Timestamp) -> Option<u32> {
+/// Whether a suspended integration needs a new probe now: the wait that it stands for, and when it is due.
+fn due(state: &State, now: Timestamp) -> Option<(u32, Timestamp)> {
     match &state.probe {
         None => {
             let first_secs = match state.backoff_secs {
@@ -33,9 +35,10 @@ fn due(state: &State, now: Timestamp) -> Option<u32> {
                 secs => secs,
             };
             let first = Duration::from_secs(first_secs.into());
-            (now.since(state.since) >= first).then_some(first_secs)
+            (now.since(state.since) >= first).then_some((first_secs, now))
         }
-        Some(probe) => (now.since(probe.due) >= LOST_AFTER).then_some(probe.wait_secs),
+        Some(probe) if probe.is_vacant() => Some((probe.wait_secs, probe.due)),
+        Some(probe) => (now.since(probe.due) >= LOST_AFTER).then_some((probe.wait_secs, now)),
     }
 }
 
@@ -43,11 +46,11 @@ fn due(state: &State, now: Timestamp) -> Option<u32> {
 /// of the others.
 pub(crate) async fn look(keeper: &Keeper) -> Result<(), Error> {
     let now = Timestamp::now();
-    let lost = keeper.view.in_phase(Phase::Suspended).into_iter();
-    let lost = lost.filter_map(|(integration, state)| Some((integration, due(&state, now)?)));
+    let pick = |state: &State| Some((due(state, now)?, state.probe.clone()));
+    let lost = keeper.view.in_phase(Phase::Suspended, pick);
     futures::stream::iter(lost)
-        .for_each_concurrent(AT_ONCE, async |(integration, wait_secs)| {
-            if let Err(error) = choose(keeper, &integration, wait_secs, now).await {
+        .for_each_concurrent(AT_ONCE, async |(integration, ((wait_secs, due), known))| {
+            if let Err(error) = choose(keeper, &integration, known.as_ref(), wait_secs, due).await {
                 let error = settle::why(&error);
                 tracing::warn!(error, integration.id = %integration.id, "cannot choose a probe yet");
             }
@@ -63,21 +66,28 @@ pub(crate) async fn replace(keeper: &Keeper, integration: &str, lost: &str) -> R
     let known = keeper.view.read(|view| view.integrations.get(integration).cloned());
     match (known, state.probe.filter(|probe| probe.delivery == lost)) {
         (Some(integration), Some(probe)) if state.phase == Phase::Suspended => {
-            choose(keeper, &integration, probe.wait_secs, probe.due).await
+            choose(keeper, &integration, Some(&probe), probe.wait_secs, probe.due).await
         }
         _ => Ok(()),
     }
 }
 
-/// Makes the oldest parked delivery the probe, due then.
-async fn choose(keeper: &Keeper, integration: &Integration, wait_secs: u32, due: Timestamp) -> Result<(), Error> {
+/// Makes the oldest parked delivery the probe, due then, unless another than the `known` one has become it.
+async fn choose(
+    keeper: &Keeper,
+    integration: &Integration,
+    known: Option<&Probe>,
+    wait_secs: u32,
+    due: Timestamp,
+) -> Result<(), Error> {
     let broker = &keeper.broker;
     if broker.in_parked(&integration.org, &integration.id).await? == 0 {
         return Ok(());
     }
     let mut puller = Puller::open(broker, Consumer::unpark(&integration.org, &integration.id)).await?;
+    let due = due.max(Timestamp::now() + NAMED_BEFORE);
     let chosen = match tokio::time::timeout(PULL_WAIT, puller.next(1)).await {
-        Ok(message) => send(keeper, integration, &message, wait_secs, due).await,
+        Ok(message) => send(keeper, integration, known, &message, wait_secs, due).await,
         Err(_) => Ok(()),
     };
     // With its consumer, a message that could not be sent is handed back.
@@ -90,6 +100,7 @@ async fn choose(keeper: &Keeper, integration: &Integration, wait_secs: u32, due:
 async fn send(
     keeper: &Keeper,
     integration: &Integration,
+    known: Option<&Probe>,
     message: &Message,
     wait_secs: u32,
     due: Timestamp,
@@ -106,9 +117,10 @@ async fn send(
         delivery: delivery.id.clone(),
         due,
         wait_secs,
+        failed: 0,
     };
-    let state = broker.set_probe(&integration.id, probe, None).await?;
-    if state.phase != Phase::Suspended {
+    let state = broker.set_probe(&integration.id, known, probe.clone(), None).await?;
+    if state.phase != Phase::Suspended || state.probe != Some(probe) {
         return message.nak(broker).await;
     }
     let next = Delivery {
@@ -117,12 +129,7 @@ async fn send(
         due: Some(due),
         ..delivery.next_hop()
     };
-    let hop = if due > Timestamp::now() {
-        Hop::Schedule(due)
-    } else {
-        Hop::Deliver(Lane::Bulk)
-    };
-    settle::hop(keeper, &next, hop).await?;
+    settle::hop(keeper, &next, Hop::Schedule(due)).await?;
     message.ack(broker).await?;
     tracing::info!(integration.id = %integration.id, delivery.id = %next.id, "probing a suspended integration");
     Ok(())

@@ -1,4 +1,4 @@
-//! Expiry of what is parked.
+//! What waits for no reason any more: parked deliveries that have expired, keys that wait for a person who has decided.
 //!
 //! **Invariant:** the dead letter and the record are stored before the parked message is removed. A
 //! part is read ahead, so each message is looked at again just before it ends: a drain may have taken
@@ -16,6 +16,10 @@ const PART: usize = 1_000;
 /// The pause between parts, so that a million parked deliveries are no burst of reads.
 const PART_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a key waits for a person before it is found out whether it still has to: what settles its dead letter lets
+/// it go itself.
+const HELD_FOR_MIN: Duration = Duration::from_secs(30);
+
 /// Why a delivery that has waited too long ends.
 pub(crate) const EXPIRED: &str = "it waited longer than expire_after";
 
@@ -24,6 +28,7 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
     loop {
         tokio::time::sleep(Duration::from_secs(keeper.config.sweep_every_s)).await;
         sweep(&keeper).await?;
+        release(&keeper).await?;
     }
 }
 
@@ -55,6 +60,28 @@ async fn sweep(keeper: &Keeper) -> Result<(), Error> {
             expired,
             "parked deliveries waited too long; they are kept with the dead letters"
         );
+    }
+    Ok(())
+}
+
+/// Lets keys go that wait for a person although their dead letter is settled: an act that settles it and is stopped
+/// before it says so to the key leaves the key waiting.
+async fn release(keeper: &Keeper) -> Result<(), Error> {
+    let holding: Vec<Integration> = keeper.view.read(|view| {
+        let holding = view.integrations.values();
+        let holding = holding.filter(|integration| !integration.flow.order_on_dead.is_release());
+        holding.cloned().collect()
+    });
+    for integration in holding {
+        let Integration { provider, org, id, .. } = &integration;
+        let released = keeper.broker.release_settled(provider, org, id, HELD_FOR_MIN).await?;
+        for dead in released {
+            tracing::info!(
+                integration.id = integration.id,
+                delivery.id = %dead.id,
+                "a key waited behind a dead letter that is settled, and goes on"
+            );
+        }
     }
     Ok(())
 }

@@ -30,11 +30,13 @@ impl Shared {
         look(&self.view.read().expect("no holder of the lock panics"))
     }
 
-    /// The integrations in a phase, with their states.
-    pub(crate) fn in_phase(&self, phase: Phase) -> Vec<(Integration, State)> {
+    /// Of the integrations in a phase those that are picked by their states, with what is picked.
+    pub(crate) fn in_phase<T>(&self, phase: Phase, pick: impl Fn(&State) -> Option<T>) -> Vec<(Integration, T)> {
         self.read(|view| {
             let held = view.states.iter().filter(|(_, state)| state.phase == phase);
-            held.filter_map(|(id, state)| Some((view.integrations.get(id)?.clone(), state.clone())))
+            let picked = held.filter_map(|(id, state)| Some((id, pick(state)?)));
+            picked
+                .filter_map(|(id, picked)| Some((view.integrations.get(id)?.clone(), picked)))
                 .collect()
         })
     }

@@ -7,7 +7,7 @@ mod ranges;
 mod recent;
 mod view;
 
-use std::sync::{Arc, RwLock, atomic::AtomicBool};
+use std::sync::{Arc, RwLock, atomic::{AtomicBool, AtomicUsize}};
 
 use futures::future::try_join_all;
 use signalbox_broker::{
@@ -42,6 +42,7 @@ struct Metrics {
     deliveries: Counter,
     parked: Counter,
     erring: Counter,
+    unstorable: Counter,
 }
 
 /// Routes until the process is asked to stop.
@@ -57,6 +58,7 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
         deliveries: counter("router_deliveries", "Deliveries published, parked ones included."),
         parked: counter("router_parked", "Deliveries parked by the router."),
         erring: counter("router_erring_filters", "Deliveries that died of an erring filter."),
+        unstorable: counter("router_unstorable", "Deliveries that died because no stream takes them."),
     };
     let view: view::Shared = Arc::new(RwLock::default());
     let mut changes = tokio::select! {
@@ -88,6 +90,7 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
             view: view.clone(),
             alone: alone.clone(),
             refusing: AtomicBool::new(false),
+            owed: AtomicUsize::new(0),
             number,
         }
         .run()

@@ -9,7 +9,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,8 +20,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 use signalbox_broker::{
-    Broker, Error, Message, PublishError, Puller, Receipt,
-    holding::Held,
+    Broker, Error, Message, Puller, Receipt,
     hops::{self, Hop},
     message::Ticket,
     outcomes::{self, Entry, Outcomes, Settled},
@@ -31,8 +30,7 @@ use signalbox_broker::{
 };
 use signalbox_matching::index::Match;
 use signalbox_proto::{
-    Accepted, DeadLetter, DeadReason, Delivery, Lane, Record, Stage, State, Timestamp, dead::Input,
-    delivery::order_key, subjects,
+    Accepted, DeadLetter, DeadReason, Delivery, Lane, Record, Stage, State, Timestamp, dead::Input, subjects,
 };
 use signalbox_runtime::{
     Process,
@@ -41,7 +39,10 @@ use signalbox_runtime::{
 };
 use tokio::{sync::Mutex, time::Instant};
 
+use self::bring::{Move, Way};
 use crate::{Config, Metrics, hand::Hand, ranges, view};
+
+mod bring;
 
 /// The wait before a delivery is offered again that no stream took.
 const REFUSED_RETRY: Duration = Duration::from_secs(2);
@@ -50,6 +51,8 @@ const NO_ROUTE_MAX: usize = 1_024;
 /// Events without a route that OUTCOMES has not taken; with more, nothing is pulled. Below what the
 /// consumer lets all its workers hold (10,000): while OUTCOMES refuses, other events are still routed.
 const UNREPORTED_MAX: usize = 4_096;
+/// Deliveries of all events in hand that wait for their way; with more, nothing is pulled. One event may bring more.
+const OWED_MAX: usize = 16_384;
 /// Acknowledgements written at once at most.
 const ACKS_MAX: usize = 256;
 /// How long a suspect waits until those of other partitions were looked at.
@@ -73,6 +76,8 @@ pub(crate) struct Partition {
     /// Whether the last that was heard of a delivery refused before is another refusal.
     pub(crate) refusing: AtomicBool,
     pub(crate) number: u32,
+    /// Deliveries of events in hand that are not begun, or on a way that takes long.
+    pub(crate) owed: AtomicUsize,
 }
 
 /// What an event owes, on its way.
@@ -95,13 +100,6 @@ impl Routing {
 enum Looked {
     NoRoute,
     Routing(Routing),
-}
-
-/// The next move of one delivery.
-enum Move {
-    Deliver,
-    Park(State),
-    PassBy(PublishError),
 }
 
 impl Partition {
@@ -141,7 +139,8 @@ impl Partition {
                 write.as_mut().reset(Instant::now() + hold);
             }
             let unreported = hand.len().saturating_sub(routing.len());
-            let free = if unreported >= UNREPORTED_MAX {
+            let owed = self.owed.load(Ordering::Relaxed);
+            let free = if unreported >= UNREPORTED_MAX || owed >= OWED_MAX {
                 0
             } else {
                 self.config.in_flight_max.saturating_sub(routing.len())
@@ -262,47 +261,34 @@ impl Partition {
             return Looked::NoRoute;
         }
         let matched = u32::try_from(matches.len()).unwrap_or(u32::MAX);
+        let publisher = self.broker.publisher();
         let mut routing = Routing::default();
-        let mut event = Some(accepted);
-        let last = matches.len() - 1;
-        for (index, (found, state)) in matches.drain(..).zip(states).enumerate() {
-            let accepted = if index == last { event.take() } else { event.clone() };
-            let accepted = accepted.expect("taken at the last match only");
+        let mut rest = Vec::new();
+        for (found, state) in matches.drain(..).zip(states) {
             let target = &found.target;
-            let mut delivery = Delivery::first(accepted, &target.id, &target.provider, target.revision, matched);
-            self.metrics.deliveries.inc();
-            if let Some(key) = &found.key {
-                delivery.order_key = Some(order_key(&target.id, key));
-                delivery.lane = Lane::Ordered;
-            }
-            // What goes in order, or as a digest, waits where it is whatever the integration's state.
-            let gathered = match (&found.key, target.batches) {
-                (Some(_), _) => Some(Hop::Order),
-                (None, true) => Some(Hop::Batch),
-                (None, false) => None,
-            };
-            let other: BoxFuture<'static, _> = match (found.result, state) {
-                (Ok(()), _) if let Some(hop) = gathered => {
-                    let partition = self.clone();
-                    Box::pin(async move { partition.gather(&delivery, hop).await })
-                }
-                (Err(error), _) => {
-                    let partition = self.clone();
-                    Box::pin(async move { partition.bury_erring(delivery, &error.to_string()).await })
-                }
-                (Ok(()), Some(state)) => self.bring(delivery, Move::Park(state)),
-                (Ok(()), None) => match hops::publish_of(&delivery, Hop::Deliver(Lane::Live)) {
-                    Ok(publish) if self.broker.publisher().has_room(&publish.subject) => {
-                        let receipt = self.broker.publisher().send(publish, Some(self.stall())).await;
+            let subject = subjects::deliver(&target.provider, Lane::Live, &target.org, &target.id);
+            if Way::of(&found, state.as_ref()) == Way::Lane && publisher.has_room(&subject) {
+                let delivery = self.delivery(&accepted, &found, matched);
+                match hops::publish_of(&delivery, Hop::Deliver(Lane::Live)) {
+                    Ok(publish) => {
+                        let receipt = publisher.send(publish, Some(self.stall())).await;
                         routing.lanes.push((receipt, Box::new(delivery)));
-                        continue;
                     }
-                    // It waits for its place beside the loop: the next event may be for another stream.
-                    Ok(_) => self.bring(delivery, Move::Deliver),
-                    Err(error) => Box::pin(future::ready(Err(error))),
-                },
-            };
-            routing.others.push(other);
+                    Err(error) => {
+                        let partition = self.clone();
+                        let burying = async move { partition.bury_unstorable(delivery, &error).await };
+                        routing.others.push(Box::pin(burying));
+                    }
+                }
+            } else {
+                // It waits for its place beside the loop: the next event may be for another stream.
+                rest.push((found, state));
+            }
+        }
+        if !rest.is_empty() {
+            routing
+                .others
+                .push(Box::pin(self.clone().bring_all(accepted, rest, matched)));
         }
         Looked::Routing(routing)
     }
@@ -367,120 +353,6 @@ impl Partition {
             others.into_iter().collect::<Result<(), _>>().and(lanes)
         };
         (seq, result)
-    }
-
-    /// Brings one delivery into its lane, into PARKED, or into DEAD, for as long as it takes.
-    ///
-    /// A lane that refuses it or does not answer in time is passed by: the integration is held back
-    /// and the delivery parked.
-    fn bring(self: &Arc<Self>, delivery: Delivery, mut next: Move) -> BoxFuture<'static, Result<(), Error>> {
-        let partition = self.clone();
-        Box::pin(async move {
-            let broker = &partition.broker;
-            let mut refused = false;
-            loop {
-                next = match next {
-                    Move::Deliver => {
-                        let publish = hops::publish_of(&delivery, Hop::Deliver(Lane::Live))?;
-                        match broker.publisher().send(publish, Some(partition.stall())).await.await {
-                            Ok(_) => {
-                                partition.taken(refused);
-                                return Ok(());
-                            }
-                            Err(refusal) => Move::PassBy(refusal),
-                        }
-                    }
-                    Move::PassBy(refusal) if refusal.is_transient() => {
-                        let reason = format!("the stream of its provider does not take deliveries: {refusal}");
-                        match broker.hold_back(&delivery.integration, &reason, Timestamp::now()).await {
-                            Ok(state) => Move::Park(state),
-                            // It may have been the connection, and the stream may answer again.
-                            Err(error) if error.is_transient() => {
-                                refused = true;
-                                partition.refused(&error).await;
-                                Move::Deliver
-                            }
-                            Err(error) => return Err(error),
-                        }
-                    }
-                    Move::PassBy(refusal) => {
-                        let why = format!("the stream of its provider refuses this delivery: {refusal}");
-                        return partition.bury_delivery(delivery, &why).await;
-                    }
-                    Move::Park(state) => {
-                        match partition.until_taken(|| broker.park_behind(&delivery, &state)).await? {
-                            Held::Parked => {
-                                partition.metrics.parked.inc();
-                                return Ok(());
-                            }
-                            // It was let go meanwhile.
-                            Held::Open => Move::Deliver,
-                        }
-                    }
-                };
-            }
-        })
-    }
-
-    /// Brings one delivery to those that it goes with, for as long as it takes.
-    async fn gather(&self, delivery: &Delivery, hop: Hop) -> Result<(), Error> {
-        self.until_taken(async || self.broker.hop_within(delivery, hop, self.stall()).await)
-            .await?;
-        Ok(())
-    }
-
-    /// An erring filter is an outcome that the owner sees.
-    async fn bury_erring(&self, delivery: Delivery, why: &str) -> Result<(), Error> {
-        self.metrics.erring.inc();
-        let why = format!("the filter of the integration fails on this event: {why}");
-        self.bury_delivery(delivery, &why).await
-    }
-
-    async fn bury_delivery(&self, delivery: Delivery, why: &str) -> Result<(), Error> {
-        let id = delivery.hop_id();
-        let at = delivery.since;
-        let letter = DeadLetter::of_delivery(Stage::Route, DeadReason::Invalid, why, delivery, at);
-        self.bury(&letter, &id).await
-    }
-
-    async fn bury(&self, letter: &DeadLetter, id: &str) -> Result<(), Error> {
-        self.until_taken(|| self.broker.bury(letter, id)).await.map(|_| ())
-    }
-
-    /// Tries until the broker takes it or says that it never will.
-    async fn until_taken<T, F: Future<Output = Result<T, Error>>>(
-        &self,
-        mut step: impl FnMut() -> F,
-    ) -> Result<T, Error> {
-        let mut refused = false;
-        loop {
-            match step().await {
-                Err(error) if error.is_transient() => {
-                    refused = true;
-                    self.refused(&error).await;
-                }
-                done => {
-                    self.taken(refused);
-                    return done;
-                }
-            }
-        }
-    }
-
-    /// Waits before a delivery is offered again, and says so if it is the first.
-    async fn refused(&self, error: &Error) {
-        self.health.not_ready(format!("a delivery cannot be stored: {error}"));
-        if !self.refusing.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, router.partition = self.number, "a delivery cannot be stored; such are offered again until they can");
-        }
-        tokio::time::sleep(REFUSED_RETRY).await;
-    }
-
-    /// One that was refused is stored.
-    fn taken(&self, refused: bool) {
-        if refused && self.refusing.swap(false, Ordering::Relaxed) {
-            self.health.ready();
-        }
     }
 
     fn stall(&self) -> Duration {

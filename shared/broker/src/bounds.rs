@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
-use signalbox_proto::{Name, bounds::Marks, subjects, wire};
+use signalbox_proto::{Name, Timestamp, bounds::Marks, subjects, wire};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Broker, Error, Publish, Puller,
+    Broker, Error, Publish, PublishError, Puller,
     topology::{Consumer, From},
 };
 
@@ -33,7 +33,7 @@ pub struct Size {
 pub struct Known {
     /// What was written.
     pub marks: Marks,
-    /// When it came here.
+    /// When the server stored it.
     pub since: Instant,
 }
 
@@ -85,6 +85,27 @@ impl Broker {
             })
     }
 
+    /// Whether DEAD has taken a dead letter under this id within its duplicate window. Nothing is stored.
+    ///
+    /// There is no request for it. The letter is published in a form that DEAD refuses, with a word for a rollup that
+    /// means none; a known id is answered before that is looked at, on one server and on several. Of the conditions on
+    /// sequences one server looks at first, and one on the last id stops a replicated stream (2.15).
+    pub async fn knows_letter(&self, subject: String, id: &str) -> Result<bool, Error> {
+        let publish = Publish {
+            subject: subject.clone().into(),
+            id: Some(id.to_owned()),
+            headers: vec![("Nats-Rollup", "none".to_owned())],
+            body: Bytes::new(),
+        };
+        match self.publisher().publish(publish).await {
+            Ok(ack) if ack.duplicate => Ok(true),
+            Ok(_) | Err(PublishError::Refused { .. } | PublishError::Full { .. } | PublishError::Stale { .. }) => {
+                Ok(false)
+            }
+            Err(source) => Err(Error::Publish { subject, source }),
+        }
+    }
+
     /// Follows the marks, and tells them for as long as somebody listens; ends with an error where they cannot be
     /// followed at all.
     pub async fn follow_marks(&self, known: &watch::Sender<Option<Known>>) -> Result<(), Error> {
@@ -101,7 +122,10 @@ impl Broker {
             };
             match marks {
                 Ok(marks) => {
-                    let since = Instant::now();
+                    // Read again after a while, as at a start, they are as old as they are.
+                    let age = Timestamp::now().since(message.place.at);
+                    let now = Instant::now();
+                    let since = now.checked_sub(age).unwrap_or(now);
                     known.send_replace(Some(Known { marks, since }));
                 }
                 Err(error) => {

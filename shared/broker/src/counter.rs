@@ -40,6 +40,11 @@ impl Window {
         }
     }
 
+    /// The stream of its counters.
+    pub fn stream(self) -> String {
+        format!("RATE_{}", self.as_str().to_ascii_uppercase())
+    }
+
     /// Seconds of the span.
     pub const fn secs(self) -> i64 {
         match self {
@@ -56,6 +61,23 @@ impl Window {
 }
 
 impl Broker {
+    /// Makes the stream of a window's counters if it is missing, and says when it was made, in nanoseconds since
+    /// 1970: of one that was lost and made anew this is another time.
+    pub async fn ensure_counters(&self, window: Window) -> Result<i128, Error> {
+        let name = window.stream();
+        let fail = |reason: String| Error::Request {
+            what: format!("stream {name}"),
+            reason,
+        };
+        let declared = crate::topology::streams(self)
+            .into_iter()
+            .find(|config| config.name == name)
+            .ok_or_else(|| fail("it is not declared".into()))?;
+        let stream = self.jetstream().get_or_create_stream(declared).await;
+        let stream = stream.map_err(|error| fail(error.to_string()))?;
+        Ok(stream.cached_info().created.unix_timestamp_nanos())
+    }
+
     /// Adds to a counter of this span and returns the sum.
     pub async fn count(&self, window: Window, key: &str, epoch: i64, add: i64) -> Result<i64, Error> {
         Ok(self.add(window, key, epoch, add).await?.value)

@@ -1,7 +1,9 @@
 //! Closing digests: what waits in BATCH becomes one delivery, in steps that a crash may part anywhere.
 //!
-//! 1. The members are fixed: a [`Manifest`] is created in STATE, on condition that there is none.
-//! 2. The digest of exactly these is published: to a lane, or behind the gate of an integration that is held.
+//! 1. The members are fixed: a [`Manifest`] is created in STATE, on condition that there is none. It also fixes the way:
+//!    to a lane, or behind the gate of an integration that is held.
+//! 2. The digest of exactly these is published that way, whatever the integration is like by then: a repeat in another
+//!    stream would be a second copy.
 //! 3. The manifest says that it is sent.
 //! 4. The members are removed.
 //! 5. The manifest is removed, on condition that it is still this one.
@@ -18,7 +20,9 @@ use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 use async_nats::jetstream::kv::PurgeErrorKind;
 use futures::TryStreamExt as _;
 use signalbox_proto::{
-    DeadLetter, DeadReason, Delivery, Lane, Phase, Stage as Place, State, Timestamp, dead::Input, digest::Manifest,
+    DeadLetter, DeadReason, Delivery, Lane, Phase, Stage as Place, State, Timestamp,
+    dead::Input,
+    digest::{Manifest, Way},
     subjects, wire,
 };
 
@@ -38,6 +42,16 @@ pub struct Target {
     pub revision: u64,
     /// Whether it is held.
     pub state: State,
+}
+
+impl Target {
+    /// The way of a digest that is fixed now.
+    fn way(&self) -> Way {
+        match self.state.phase {
+            Phase::Open => Way::Live,
+            Phase::Paused | Phase::Suspended | Phase::Draining | Phase::Unknown => Way::Parked,
+        }
+    }
 }
 
 /// The next step of a digest that is closed.
@@ -104,7 +118,7 @@ impl Closing {
     /// Takes one step. [`Error::Conflict`] means that someone else closes it: nothing is to be done here.
     pub async fn step(&mut self, broker: &Broker, target: &Target) -> Result<Stage, Error> {
         self.stage = match self.stage {
-            Stage::Fix => self.fix(broker).await?,
+            Stage::Fix => self.fix(broker, target).await?,
             Stage::Send => self.send(broker, target).await?,
             Stage::Mark => {
                 let sent = Manifest {
@@ -129,7 +143,8 @@ impl Closing {
         Ok(self.stage)
     }
 
-    async fn fix(&mut self, broker: &Broker) -> Result<Stage, Error> {
+    async fn fix(&mut self, broker: &Broker, target: &Target) -> Result<Stage, Error> {
+        self.entry.value.way = Some(target.way());
         let integration = &self.entry.value.integration;
         let key = subjects::manifest_key(integration);
         match broker.create(subjects::STATE, &key, &self.entry.value).await {
@@ -147,10 +162,13 @@ impl Closing {
     async fn send(&mut self, broker: &Broker, target: &Target) -> Result<Stage, Error> {
         let manifest = &self.entry.value;
         let stored = broker.members_of(manifest).await?;
-        if stored.len() < manifest.count as usize {
+        // One that an older version began names no way.
+        let way = manifest.way.unwrap_or_else(|| target.way());
+        if stored.len() < manifest.count as usize || manifest.way.is_none() {
             // Whoever has published it meanwhile has written its manifest, and this is refused.
             let left = Manifest {
                 count: u32::try_from(stored.len()).unwrap_or(u32::MAX),
+                way: Some(way),
                 ..manifest.clone()
             };
             self.replace(broker, left).await?;
@@ -171,7 +189,20 @@ impl Closing {
             // All were given up, or cannot be read: what is left is only to be removed.
             return Ok(Stage::Mark);
         };
-        broker.send_digest(&digest, &target.state).await?;
+        if way == Way::Parked {
+            match broker.park_digest(&digest, &target.state).await? {
+                Held::Parked => return Ok(Stage::Mark),
+                // It was let go meanwhile. From here on no repeat parks.
+                Held::Open => {
+                    let live = Manifest {
+                        way: Some(Way::Live),
+                        ..self.entry.value.clone()
+                    };
+                    self.replace(broker, live).await?;
+                }
+            }
+        }
+        broker.send_digest(&digest).await?;
         Ok(Stage::Mark)
     }
 
@@ -258,33 +289,41 @@ impl Broker {
         Ok(there)
     }
 
-    /// Publishes a digest: live, or behind the gate of an integration that is held. One that its stream will never take
-    /// becomes a dead letter.
-    async fn send_digest(&self, digest: &Delivery, state: &State) -> Result<(), Error> {
-        let sent = match state.phase {
-            Phase::Open => None,
-            Phase::Paused | Phase::Suspended | Phase::Draining | Phase::Unknown => {
-                Some(self.park_behind(digest, state).await)
-            }
+    /// Puts a digest behind the gate of its integration, unless that is open.
+    async fn park_digest(&self, digest: &Delivery, known: &State) -> Result<Held, Error> {
+        let newest;
+        let known = if known.phase == Phase::Open {
+            newest = self.state(&digest.integration).await?.value;
+            &newest
+        } else {
+            known
         };
-        let sent = match sent {
-            Some(Ok(Held::Parked)) => Ok(()),
-            None | Some(Ok(Held::Open)) => {
-                let sent = self.hop_within(digest, Hop::Deliver(Lane::Live), SEND_DEADLINE).await;
-                sent.map(|_| ())
-            }
-            Some(Err(error)) => Err(error),
-        };
-        match sent {
-            Err(error @ Error::Publish { .. }) if !error.is_transient() => {
-                let why = format!("the stream of its provider refuses this digest: {error}");
+        match self.park_behind(digest, known).await {
+            Err(error) => self.refused_digest(digest, error).await.map(|()| Held::Parked),
+            held => held,
+        }
+    }
+
+    /// Publishes a digest into its lane.
+    async fn send_digest(&self, digest: &Delivery) -> Result<(), Error> {
+        match self.hop_within(digest, Hop::Deliver(Lane::Live), SEND_DEADLINE).await {
+            Err(error) => self.refused_digest(digest, error).await,
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// A digest that a stream will never take becomes a dead letter; any other error stays one.
+    async fn refused_digest(&self, digest: &Delivery, error: Error) -> Result<(), Error> {
+        match error {
+            error @ Error::Publish { .. } if !error.is_transient() => {
+                let why = format!("its stream refuses this digest: {error}");
                 let next = digest.next_hop();
                 let id = next.hop_id();
                 let now = Timestamp::now();
                 let letter = DeadLetter::of_delivery(Place::Delivery, DeadReason::Invalid, &why, next, now);
                 self.bury(&letter, &id).await.map(|_| ())
             }
-            sent => sent,
+            error => Err(error),
         }
     }
 

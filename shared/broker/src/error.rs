@@ -116,6 +116,7 @@ impl Error {
             | Self::Setting { .. }
             | Self::ServerTooOld { .. }
             | Self::MaxPayload { .. }
+            | Self::NoStorage { .. }
             | Self::Wire(_) => false,
         }
     }

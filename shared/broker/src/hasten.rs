@@ -1,4 +1,4 @@
-//! Trying a scheduled delivery now: its schedule is replaced by one that is due at once.
+//! Trying a delivery now that waits for its next attempt: its schedule is replaced by one that is due at once.
 //!
 //! **Invariant:** of a schedule and the one that replaces it, one fires. Publishing the delivery into its lane and
 //! removing the schedule afterwards would leave a moment in which both go, and a crash in between would leave both.
@@ -19,7 +19,7 @@
 
 use std::time::Duration;
 
-use signalbox_proto::{Delivery, Timestamp, subjects};
+use signalbox_proto::{Delivery, Timestamp, subjects, wire};
 
 use crate::{
     Broker, Error, PublishError,
@@ -81,5 +81,25 @@ impl Broker {
                 source,
             }),
         }
+    }
+
+    /// Lets the first of a key go now that is tried again later: its state is stored anew with this time, on condition
+    /// that it is still the same, and its worker reads it. One that is due soon may be in its worker's hand.
+    pub async fn hasten_ordered(&self, delivery: &Delivery, now: Timestamp) -> Result<Hastened, Error> {
+        let Some((seq, head)) = self.ordered_head(delivery).await? else {
+            return Ok(Hastened::Gone);
+        };
+        let same = head.id == delivery.id && head.generation == delivery.generation;
+        if !same || head.held || head.filed.is_some() {
+            return Ok(Hastened::Gone);
+        }
+        if head.due.is_none_or(|due| due <= now + FIRES_SOON) {
+            return Ok(Hastened::Soon);
+        }
+        let due = Delivery { due: Some(now), ..head };
+        // Without an id, as above.
+        let body = wire::encode(&due)?.into();
+        let stored = self.store_head(&due, None, body, seq).await?;
+        Ok(stored.map_or(Hastened::Gone, |_| Hastened::Yes))
     }
 }

@@ -110,6 +110,7 @@ impl Broker {
                         delivery: delivery.to_owned(),
                         due: now + std::time::Duration::from_secs(wait_secs.into()),
                         wait_secs,
+                        failed: 0,
                     }),
                     // What a person asked for when letting it go still holds when it comes back.
                     drain_per_second: state.drain_per_second,
@@ -121,11 +122,18 @@ impl Broker {
         .await
     }
 
-    /// Names the delivery that probes a suspended integration next; `reason` is what the last probe was
-    /// answered. Another state stays as it is.
-    pub async fn set_probe(&self, integration: &str, probe: Probe, reason: Option<&str>) -> Result<State, Error> {
+    /// Names the delivery that probes a suspended integration next, where the probe is still the one that the caller
+    /// knows: of several who name one, one is first, and the others learn which it is. `reason` is what the last probe
+    /// was answered. Another state stays as it is.
+    pub async fn set_probe(
+        &self,
+        integration: &str,
+        known: Option<&Probe>,
+        probe: Probe,
+        reason: Option<&str>,
+    ) -> Result<State, Error> {
         self.change(integration, |state| match state.phase {
-            Phase::Suspended => Next::Set(State {
+            Phase::Suspended if state.probe.as_ref() == known => Next::Set(State {
                 probe: Some(probe.clone()),
                 reason: match (state.cause, reason) {
                     (_, None) => state.reason.clone(),
@@ -134,7 +142,7 @@ impl Broker {
                 },
                 ..state.clone()
             }),
-            Phase::Open | Phase::Paused | Phase::Draining | Phase::Unknown => Next::Keep,
+            Phase::Open | Phase::Paused | Phase::Suspended | Phase::Draining | Phase::Unknown => Next::Keep,
         })
         .await
     }

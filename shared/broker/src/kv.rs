@@ -1,6 +1,9 @@
 //! Keys and values: reading one, writing one on condition, by bucket.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -8,7 +11,10 @@ use signalbox_proto::{State, subjects, wire};
 
 use async_nats::jetstream::kv::{CreateErrorKind, Operation, Store, UpdateErrorKind};
 
-use crate::{Broker, Error};
+use crate::{Broker, Error, Publish};
+
+/// How long a write that has a time to live may take.
+const PUT_MAX: Duration = Duration::from_secs(5);
 
 /// A value with the revision under which it may be replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +125,30 @@ impl Broker {
         let store = self.bucket(bucket).await?;
         let body = Bytes::from(wire::encode(value)?);
         store.put(key, body).await.map_err(|error| Error::Kv {
+            what: format!("write {key}"),
+            bucket,
+            reason: error.to_string(),
+        })
+    }
+
+    /// Writes a key whatever it holds, for so long: after that it is gone, as if it had never been there. Whole
+    /// seconds, at least one.
+    pub async fn put_for<T: Serialize>(
+        &self,
+        bucket: &'static str,
+        key: &str,
+        value: &T,
+        ttl: Duration,
+    ) -> Result<(), Error> {
+        let publish = Publish {
+            subject: format!("$KV.{bucket}.{key}").into(),
+            id: None,
+            // The client's own `put` has no time to live.
+            headers: vec![("Nats-TTL", format!("{}s", ttl.as_secs().max(1)))],
+            body: Bytes::from(wire::encode(value)?),
+        };
+        let put = self.publisher().publish_within(publish, PUT_MAX).await;
+        put.map(|_| ()).map_err(|error| Error::Kv {
             what: format!("write {key}"),
             bucket,
             reason: error.to_string(),

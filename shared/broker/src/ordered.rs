@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use bytes::Bytes;
-use signalbox_proto::{Delivery, Name, subjects, wire};
+use serde_bytes::ByteBuf;
+use signalbox_proto::{Delivery, Name, delivery::Unfiled, subjects, wire};
 
-use crate::{Broker, Error, Publish, PublishError, browse::Stored, hops};
+use crate::{Ack, Broker, Error, Publish, PublishError, browse::Stored, hops};
 
 /// Leases of one provider that are read at once.
 const LEASES_MAX: usize = 1_000;
@@ -47,6 +48,26 @@ impl Broker {
     /// Stores the state of the first of a key, in the place of the one stored at `last` (0 for none). `None` where
     /// that is not the last one any more: somebody else has the key, or has let it go.
     pub async fn set_ordered_head(&self, head: &Delivery, last: u64) -> Result<Option<u64>, Error> {
+        let body: Bytes = wire::encode(head)?.into();
+        match self.store_head(head, Some(head.hop_id()), body.clone(), last).await? {
+            Some(ack) if !ack.duplicate => Ok(Some(ack.seq)),
+            // Somebody else was first, or this very publish was, and its answer was lost. The hop's id does not tell
+            // them apart: another state may be the same hop.
+            Some(_) | None => {
+                let there = self.last_head(head).await?;
+                Ok(there.filter(|(_, there)| *there == body).map(|(seq, _)| seq))
+            }
+        }
+    }
+
+    /// Stores a state on condition of the one before; `None` where that is not the last one any more.
+    pub(crate) async fn store_head(
+        &self,
+        head: &Delivery,
+        id: Option<String>,
+        body: Bytes,
+        last: u64,
+    ) -> Result<Option<Ack>, Error> {
         let Some(key) = &head.order_key else {
             return Err(Error::Request {
                 what: format!("state of delivery {}", head.id),
@@ -59,12 +80,12 @@ impl Broker {
         headers.push(("Nats-Expected-Last-Subject-Sequence", last.to_string()));
         let publish = Publish {
             subject: subject.clone().into(),
-            id: Some(head.hop_id()),
+            id,
             headers,
-            body: wire::encode(head)?.into(),
+            body,
         };
         match self.publisher().publish(publish).await {
-            Ok(ack) => Ok(Some(ack.seq)),
+            Ok(ack) => Ok(Some(ack)),
             Err(PublishError::Stale { .. }) => Ok(None),
             Err(source) => Err(Error::Publish { subject, source }),
         }
@@ -99,20 +120,39 @@ impl Broker {
         Ok(self.set_ordered_head(&released, seq).await?.is_some())
     }
 
-    /// Makes the worker of a key look at once at the delivery that is first there and was given up by somebody else:
-    /// it would find out when the delivery is due only, and those behind it would wait as long.
-    pub async fn nudge_ordered(&self, given_up: &Delivery) -> Result<(), Error> {
-        let (seq, next) = match self.ordered_head(given_up).await? {
-            Some((seq, head)) if head.id == given_up.id && !head.held => (seq, head.next_hop()),
-            None if given_up.order_key.is_some() && given_up.attempt > 0 => (0, given_up.next_hop()),
-            _ => return Ok(()),
+    /// Says in the state of a delivery that was tried that it is given up: its worker stores the record, removes it and
+    /// goes on at once, instead of when it would be due. The queued message is to be removed after this. False where the
+    /// delivery has gone on or ended meanwhile; nothing is done then. One that was not tried has no state to say it in.
+    pub async fn give_up_ordered(&self, given_up: &Delivery, record: ByteBuf) -> Result<bool, Error> {
+        let Some((seq, head)) = self.ordered_head(given_up).await? else {
+            return Ok(given_up.attempt == 0);
         };
-        // Where another is stored meanwhile, the worker has gone on.
-        self.set_ordered_head(&next, seq).await.map(|_| ())
+        if (&head.id, head.generation) != (&given_up.id, given_up.generation) {
+            return Ok(given_up.attempt == 0);
+        }
+        if head.held || head.filed.is_some() {
+            return Ok(false);
+        }
+        let ended = Delivery {
+            probe: false,
+            filed: Some(Unfiled { record, dead: None }),
+            ..head.next_hop()
+        };
+        // Without an id: under the hop's own, what a worker with this delivery in hand stores next would be taken for a
+        // repeat of this.
+        let body = wire::encode(&ended)?.into();
+        Ok(self.store_head(&ended, None, body, seq).await?.is_some())
     }
 
     /// The state of the first of a delivery's key, as the stream's leader has it, and its sequence.
     pub async fn ordered_head(&self, delivery: &Delivery) -> Result<Option<(u64, Delivery)>, Error> {
+        match self.last_head(delivery).await? {
+            Some((seq, body)) => Ok(Some((seq, wire::decode_delivery(&body)?))),
+            None => Ok(None),
+        }
+    }
+
+    async fn last_head(&self, delivery: &Delivery) -> Result<Option<(u64, Bytes)>, Error> {
         let Some(key) = &delivery.order_key else {
             return Ok(None);
         };
@@ -124,7 +164,7 @@ impl Broker {
         let stream = self.jetstream().get_stream_no_info(subjects::ORDERED).await;
         let stream = stream.map_err(|error| fail(error.to_string()))?;
         match stream.get_last_raw_message_by_subject(&subject).await {
-            Ok(message) => Ok(Some((message.sequence, wire::decode_delivery(&message.payload)?))),
+            Ok(message) => Ok(Some((message.sequence, message.payload))),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(fail(error.to_string())),
         }

@@ -159,6 +159,7 @@ struct Pending {
     due: Instant,
     repeat_wait: Duration,
     deadline: Option<Instant>,
+    share: Arc<Share>,
     _places: [OwnedSemaphorePermit; 2],
 }
 
@@ -171,27 +172,59 @@ impl Pending {
 
 /// The streams' shares of the window, each made at the first publish and kept. Finding one takes no
 /// lock: streams are few, and a process publishes to fewer.
-struct Shares([OnceLock<Share>; SHARES_MAX]);
+struct Shares([OnceLock<Arc<Share>>; SHARES_MAX]);
 
 struct Share {
     stream: (Box<str>, Box<str>),
     places: Arc<Semaphore>,
+    made: Instant,
+    /// When its stream answered last, in milliseconds since it was made.
+    answered_ms: AtomicU64,
+}
+
+impl Share {
+    /// A place of the share and one of the window; `None` once the stream has answered nothing for the wait. Behind
+    /// many others it may take longer than that: a long queue is no silent stream.
+    async fn places(&self, window: &Arc<Semaphore>, wait: Option<Duration>) -> Option<[OwnedSemaphorePermit; 2]> {
+        // The share first: who waits for it takes no place from others.
+        let places = async { [place(&self.places).await, place(window).await] };
+        let Some(wait) = wait else { return Some(places.await) };
+        tokio::pin!(places);
+        let mut until = Instant::now() + wait;
+        loop {
+            if let Ok(places) = tokio::time::timeout_at(until, &mut places).await {
+                return Some(places);
+            }
+            let answered = self.made + Duration::from_millis(self.answered_ms.load(Ordering::Relaxed));
+            if answered + wait <= until {
+                return None;
+            }
+            until = answered + wait;
+        }
+    }
+
+    fn answered(&self) {
+        let since = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.answered_ms.store(since, Ordering::Relaxed);
+    }
 }
 
 impl Shares {
-    fn of(&self, subject: &str) -> &Arc<Semaphore> {
+    fn of(&self, subject: &str) -> &Arc<Share> {
         let (kind, part) = stream_of(subject);
-        let make = || Share {
-            stream: (kind.into(), part.into()),
-            places: Arc::new(Semaphore::new(SHARE_MAX)),
+        let make = || {
+            Arc::new(Share {
+                stream: (kind.into(), part.into()),
+                places: Arc::new(Semaphore::new(SHARE_MAX)),
+                made: Instant::now(),
+                answered_ms: AtomicU64::new(0),
+            })
         };
         let [own @ .., common] = &self.0;
-        let share = own
-            .iter()
+        own.iter()
             .map(|slot| slot.get_or_init(make))
             .find(|share| *share.stream.0 == *kind && *share.stream.1 == *part)
-            .unwrap_or_else(|| common.get_or_init(make));
-        &share.places
+            .unwrap_or_else(|| common.get_or_init(make))
     }
 }
 
@@ -283,23 +316,17 @@ impl Publisher {
 
     /// Publishes, waiting for a place in the window but not for the acknowledgement.
     ///
-    /// Without a deadline the publish is repeated until the server takes or refuses it. The deadline
-    /// counts from the call: it covers the wait for a place too.
+    /// Without a deadline the publish is repeated until the server takes or refuses it. The deadline counts from when
+    /// it has its place. It waits for one for as long as its stream goes on answering others, and so long after that.
     pub async fn send(&self, publish: Publish, deadline: Option<Duration>) -> Receipt {
         let shared = &self.shared;
         let (done, receipt) = oneshot::channel();
-        let until = deadline.map(|wait| Instant::now() + wait);
         let share = shared.shares.of(&publish.subject);
-        // The share first: who waits for it takes no place from others.
-        let places = async { [place(share).await, place(&shared.window).await] };
-        let places = match until {
-            Some(until) => tokio::time::timeout_at(until, places).await.ok(),
-            None => Some(places.await),
-        };
-        let Some(places) = places else {
+        let Some(places) = share.places(&shared.window, deadline).await else {
             drop(done.send(Err(PublishError::TimedOut)));
             return Receipt(receipt);
         };
+        let until = deadline.map(|wait| Instant::now() + wait);
         let message = Outgoing::of(&publish);
         let connection = shared.connection.read().await;
         let token = shared.next.fetch_add(1, Ordering::Relaxed);
@@ -309,6 +336,7 @@ impl Publisher {
             due: Instant::now() + ACK_TIMEOUT,
             repeat_wait: REPEAT_FIRST,
             deadline: until,
+            share: share.clone(),
             _places: places,
         };
         let early = {
@@ -343,7 +371,7 @@ impl Publisher {
 
     /// Whether [`Publisher::send`] would find a place for a publish to this subject at once.
     pub fn has_room(&self, subject: &str) -> bool {
-        self.shared.shares.of(subject).available_permits() > 0 && self.shared.window.available_permits() > 0
+        self.shared.shares.of(subject).places.available_permits() > 0 && self.shared.window.available_permits() > 0
     }
 
     /// How many publishes wait for their acknowledgement.
@@ -421,6 +449,7 @@ impl Shared {
             let finished = pending.publishes.remove(&token);
             drop(pending);
             if let Some(finished) = finished {
+                finished.share.answered();
                 // A caller that no longer waits has given up interest.
                 drop(finished.done.send(result));
             }

@@ -59,7 +59,7 @@ pub fn is_parked(stream: &str, subject: &str, delivery: &Delivery) -> bool {
     match stream {
         subjects::PARKED | subjects::BATCH => true,
         subjects::ORDERED => match subjects::read_ordered(subject) {
-            Some((OrderedKind::Head, _)) => delivery.due.is_none(),
+            Some((OrderedKind::Head, _)) => delivery.attempt == 0 || delivery.due.is_none(),
             _ => true,
         },
         _ => false,
@@ -93,10 +93,10 @@ impl Broker {
     }
 
     /// How many deliveries of an integration are in its provider's lanes.
-    pub async fn in_lanes(&self, provider: &Name, integration: &str) -> Result<u64, Error> {
+    pub async fn in_lanes(&self, provider: &Name, org: &Name, integration: &str) -> Result<u64, Error> {
         let stream = subjects::deliver_stream(provider);
         let (counts, _) = self
-            .subject_counts(&stream, &subjects::deliver_of(provider, integration))
+            .subject_counts(&stream, &subjects::deliver_of(provider, org, integration))
             .await?;
         Ok(counts.values().sum())
     }
@@ -118,8 +118,8 @@ impl Broker {
         Ok(gathered.values().chain(queued.values()).sum())
     }
 
-    /// The queues in which deliveries that an act is about may wait, each with the subjects to read: the schedules
-    /// alone, or lanes, schedules, ORDERED, BATCH and PARKED.
+    /// The queues in which deliveries that an act is about may wait, each with the subjects to read: the schedules and
+    /// the firsts of keys alone, or lanes, schedules, ORDERED, BATCH and PARKED. What is read there stands as [`Broker::covered`] says.
     pub async fn queues_of(&self, filter: &WaitingFilter, schedules: bool) -> Result<Vec<(String, String)>, Error> {
         let providers = match &filter.provider {
             Some(provider) => vec![provider.clone()],
@@ -135,10 +135,9 @@ impl Broker {
                 subjects::waiting_of(&provider, &filter.org, integration)
             };
             queues.extend(filters.into_iter().map(|subject| (stream.clone(), subject)));
-            if !schedules {
-                let ordered = subjects::ordered_waiting(&provider, &filter.org, integration);
-                queues.extend(ordered.map(|subject| (subjects::ORDERED.to_owned(), subject)));
-            }
+            // The state of a key's first lies beside what was queued: see `standing`. It alone has a next attempt.
+            let [queued, firsts] = subjects::ordered_waiting(&provider, &filter.org, integration);
+            queues.push((subjects::ORDERED.to_owned(), if schedules { firsts } else { queued }));
         }
         if !schedules {
             let batch = subjects::batch(&filter.org, integration.unwrap_or("*"));
@@ -174,12 +173,13 @@ impl Broker {
                     tokens.get(3).copied().unwrap_or_default(),
                 );
                 let known = signalbox_proto::Lane::ALL.iter().any(|known| known.as_str() == lane);
-                let (Some(org), Some(integration), true) = (tokens.get(4), tokens.get(5), known) else {
+                let org = tokens.get(4).and_then(|org| org.parse::<Name>().ok());
+                let (Some(org), Some(integration), true) = (org, tokens.get(5), known) else {
                     look.orphans.push(subject);
                     continue;
                 };
                 let entry = by_integration.entry((*integration).to_owned()).or_default();
-                entry.org = (*org).to_owned();
+                entry.org = org.to_string();
                 entry.provider = provider.to_string();
                 entry.integration = (*integration).to_owned();
                 if kind == "retry" {
@@ -188,7 +188,7 @@ impl Broker {
                     entry.pending += count;
                 }
                 let read = if kind == "retry" {
-                    subjects::retry_of(&provider, integration)
+                    subjects::retry_of(&provider, &org, integration)
                 } else {
                     subject.clone()
                 };

@@ -76,7 +76,12 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("a bound listener has an address").port()
 }
 
-/// A running program. Dropped, it is killed; if that happens in a failing test, the end of its log is shown.
+/// What no role says, whatever is broken around it: a delivery met a failure of ours that did not pass by itself, and its
+/// target may be asked again.
+const NEVER_SAID: &str = "a delivery could not go on";
+
+/// A running program. Dropped, it is killed; if that happens in a failing test, the end of its log is shown. One that has
+/// said what is never said fails the test.
 pub(crate) struct Program {
     name: String,
     child: Child,
@@ -120,6 +125,7 @@ impl Program {
         }
     }
 
+
     /// The process id; of a program that has ended, none.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.id()
@@ -159,6 +165,15 @@ impl Program {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// What it has said that is never said.
+    fn failures(&self) -> Vec<String> {
+        let log = self.log();
+        let lines = log
+            .lines()
+            .filter(|line| line.contains("ERROR") && line.contains(NEVER_SAID));
+        lines.map(str::to_owned).collect()
+    }
+
     fn tail(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
         let start = bytes.len().saturating_sub(LOG_TAIL_BYTES);
@@ -175,7 +190,15 @@ impl Drop for Program {
                 self.log.display(),
                 self.tail()
             );
+            return;
         }
+        let failures = self.failures();
+        assert!(
+            failures.is_empty(),
+            "{} said so {} times: {failures:#?}",
+            self.name,
+            failures.len()
+        );
     }
 }
 

@@ -133,6 +133,8 @@ impl Received {
 struct Shared {
     /// The answers of a path in order; the last one stays. No script: 200.
     scripts: Mutex<HashMap<String, VecDeque<Answer>>>,
+    /// The answer to an event, by its id, whatever the script says.
+    of_events: Mutex<HashMap<String, Answer>>,
     received: Mutex<Vec<Received>>,
     connections: AtomicU64,
 }
@@ -182,6 +184,15 @@ impl Target {
     /// From now on requests to a path get these answers in order, then the last one for ever.
     pub(crate) fn script(&self, path: &str, answers: impl IntoIterator<Item = Answer>) {
         lock(&self.shared.scripts).insert(path.to_owned(), answers.into_iter().collect());
+    }
+
+    /// From now on an event gets this answer, on whatever path it comes; `None`: what the script says.
+    pub(crate) fn answer_event(&self, event: &str, answer: Option<Answer>) {
+        let mut answers = lock(&self.shared.of_events);
+        match answer {
+            Some(answer) => drop(answers.insert(event.to_owned(), answer)),
+            None => drop(answers.remove(event)),
+        }
     }
 
     /// How many connections were opened to it, requests or not.
@@ -266,7 +277,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    fn answer(&self, path: &str) -> Answer {
+    fn answer(&self, path: &str, event: &str) -> Answer {
+        if let Some(answer) = lock(&self.of_events).get(event) {
+            return answer.clone();
+        }
         let mut scripts = lock(&self.scripts);
         match scripts.get_mut(path) {
             Some(script) if script.len() > 1 => script.pop_front().expect("more than one"),
@@ -280,7 +294,7 @@ async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(mut received) = read(&mut stream).await? {
-        let answer = shared.answer(&received.path);
+        let answer = shared.answer(&received.path, &received.event);
         received.taken = matches!(answer.kind, Kind::Status(200..=299) | Kind::Endless(200..=299));
         lock(&shared.received).push(received);
         tokio::time::sleep(answer.delay).await;

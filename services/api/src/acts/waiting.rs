@@ -6,13 +6,10 @@ use std::time::Instant;
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 use serde_json::json;
-use signalbox_broker::waiting::is_parked;
 use signalbox_proto::{
-    Delivery, Timestamp,
+    Timestamp,
     act::{DeadFilter, Kind, Wait, WaitingFilter},
     subjects,
-    subjects::OrderedKind,
-    wire,
 };
 use signalbox_runtime::{Problem, duration};
 
@@ -224,16 +221,8 @@ impl Shared {
                 let Some(last) = part.last() else { break };
                 next = last.seq + 1;
                 count.read += part.len();
-                // One whose end is known already waits only to be written down: an act leaves it alone.
-                let is_meant = |found: &Delivery, subject: &str| {
-                    filter.covers(found, is_parked(&stream, subject, found)) && found.filed.is_none() && !found.held
-                };
-                for stored in &part {
-                    // The state of the first of a key stands for a delivery that is counted behind it, too.
-                    let again = matches!(subjects::read_ordered(&stored.subject), Some((OrderedKind::Head, _)));
-                    let found = wire::decode_delivery(&stored.body);
-                    count.matched += u64::from(!again && found.is_ok_and(|found| is_meant(&found, &stored.subject)));
-                }
+                let covered = self.broker.covered(&stream, part, filter).await;
+                count.matched += covered.map_err(problems::broker)?.len() as u64;
                 if count.read >= COUNTED_MAX {
                     count.truncated = true;
                     return Ok(count);

@@ -44,9 +44,10 @@ pub(crate) async fn retry(
         let why = format!("it is a member of digest {}: retry that", story.id);
         return Err(Problem::new(StatusCode::CONFLICT, "in_digest", why).with("delivery_id", story.id.clone()));
     }
-    let Some((_, place)) = story.moving() else {
+    let Some((waiting, place)) = story.moving() else {
         return Err(ended(story, &org));
     };
+    let waiting = waiting.clone();
     let mut answer = shared.delivery_in_full(story).await?;
     match place {
         Place::Schedule => {
@@ -66,6 +67,16 @@ pub(crate) async fn retry(
             tracing::info!(delivery.id = id, "a delivery is tried now");
         }
         Place::Parked => return Err(shared.parked(story)),
+        Place::Ordered if !place.is_parked(&waiting) => {
+            shared.may_go(&waiting).await?;
+            let now = Timestamp::now();
+            let hastened = shared.broker.hasten_ordered(&waiting, now).await;
+            match hastened.map_err(problems::broker)? {
+                Hastened::Yes => answer["next_attempt_at"] = now.to_string().into(),
+                Hastened::Soon | Hastened::Gone => {}
+            }
+            tracing::info!(delivery.id = id, "the first of a key is tried now");
+        }
         Place::Batch | Place::Ordered => return Err(gathered(place)),
         // It is on its way already.
         Place::Lane => {}

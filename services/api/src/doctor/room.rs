@@ -18,20 +18,52 @@ const FULL_SOON: Duration = Duration::from_secs(24 * 3_600);
 const FULL_NOW: Duration = Duration::from_secs(3_600);
 /// Below this part of its share the growth of a stream says nothing yet, in percent.
 const EMPTY_PERCENT: u64 = 5;
-/// Without a look of the keeper for this long, nobody looks.
-const STALE: Duration = Duration::from_secs(7_200);
+/// Without a look of the keeper for this long nobody looks, where the last one does not say how often it did.
+const STALE: Duration = Duration::from_secs(90);
 
 impl Shared {
     pub(super) async fn check_room(&self, now: Timestamp, findings: &mut Vec<Finding>) -> Result<(), Error> {
         let marks = self.broker.get::<Marks>(subjects::STATE, subjects::marks_key()).await?;
-        let name = |integration: &str| self.directory.by_id(integration).map(|known| known.name.to_string());
-        findings.extend(judge_marks(&marks.map(|entry| entry.value).unwrap_or_default(), &name));
+        let marks = marks.map(|entry| entry.value).unwrap_or_default();
         let budget = self
             .broker
             .get::<Budget>(subjects::STATE, subjects::budget_key())
             .await?;
-        findings.extend(judge_budget(budget.map(|entry| entry.value).as_ref(), now));
+        let budget = budget.map(|entry| entry.value);
+        let name = |integration: &str| self.directory.by_id(integration).map(|known| known.name.to_string());
+        findings.extend(judge_room(&marks, budget.as_ref(), &name, now));
         Ok(())
+    }
+}
+
+/// What is above its mark, and how long the storage lasts, as far as somebody has looked of late.
+fn judge_room(
+    marks: &Marks,
+    budget: Option<&Budget>,
+    name: &dyn Fn(&str) -> Option<String>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let holds = match marks.holds_secs {
+        0 => STALE,
+        secs => Duration::from_secs(secs),
+    };
+    match budget {
+        // Marks hold for as long: what they shut is open again.
+        Some(budget) if now.since(budget.at) >= holds => vec![warn(
+            format!(
+                "no keeper has looked at the storage since {}: nothing is refused because of what waits, and quotas over \
+                 NATS are not kept",
+                budget.at
+            ),
+            "see that one runs: `signalbox run keeper`",
+        )],
+        // Before the first look there is none.
+        None => judge_marks(marks, name),
+        Some(budget) => {
+            let mut findings = judge_marks(marks, name);
+            findings.extend(judge_budget(budget));
+            findings
+        }
     }
 }
 
@@ -85,23 +117,22 @@ fn judge_marks(marks: &Marks, name: &dyn Fn(&str) -> Option<String>) -> Vec<Find
 }
 
 /// How long the storage lasts.
-fn judge_budget(budget: Option<&Budget>, now: Timestamp) -> Vec<Finding> {
-    // Before the first look there is none.
-    let Some(budget) = budget else { return Vec::new() };
-    if now.since(budget.at) >= STALE {
-        return vec![warn(
-            "no keeper has looked at the storage for a while",
-            "see that one runs: `signalbox run keeper`",
-        )];
-    }
+fn judge_budget(budget: &Budget) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for share in budget.shares.iter().filter(|share| share.share_bytes > 0) {
-        let percent = share.bytes.saturating_mul(100) / share.share_bytes;
+    let has_share = |share: &&Share| share.share_bytes > 0 || share.name == WAITING;
+    for share in budget.shares.iter().filter(has_share) {
+        // The others may leave nothing to what waits.
+        let percent = match share.bytes.saturating_mul(100).checked_div(share.share_bytes) {
+            Some(percent) => percent,
+            None if share.bytes > 0 => STORAGE_ERROR,
+            None => 0,
+        };
         if share.name == WAITING {
-            let what = format!(
-                "what waits takes {} of storage, {percent} % of what the other streams leave",
-                bytes(share.bytes)
-            );
+            let part = match share.share_bytes {
+                0 => "and the other streams leave nothing".to_owned(),
+                _ => format!("{percent} % of what the other streams leave"),
+            };
+            let what = format!("what waits takes {} of storage, {part}", bytes(share.bytes));
             findings.push(match percent {
                 STORAGE_ERROR.. => error(what, remedy(share)),
                 STORAGE_WARN.. => warn(what, remedy(share)),

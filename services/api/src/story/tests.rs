@@ -374,6 +374,7 @@ fn a_member_becomes_its_digest() {
         last: 1,
         count: 1,
         sent: true,
+        way: None,
     };
     let digest = manifest.digest(vec![member.clone()], 1).expect("a digest");
     let ended = Attempt::unasked(&digest, Next::Final(Final::Delivered), Timestamp::from_secs(200));

@@ -157,6 +157,7 @@ fn what_is_parked_says_who_has_to_act() {
         delivery: "d".to_owned(),
         due: Timestamp::from_secs(NOW + 60),
         wait_secs: 60,
+        failed: 0,
     });
     let mut draining = state(Phase::Draining);
     draining.drain_per_second = Some(7);

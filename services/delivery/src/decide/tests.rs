@@ -99,6 +99,7 @@ fn suspended(probe: &str) -> State {
             delivery: probe.into(),
             due: at(60),
             wait_secs: PROBE_FIRST_SECS,
+            failed: 0,
         }),
         ..State::default()
     }
@@ -266,7 +267,7 @@ fn the_probe_doubles_its_wait_up_to_an_hour_and_any_other_answer_is_a_verdict_of
     let mut state = suspended(&probe.id);
     let mut waits = Vec::new();
     for _ in 0..8 {
-        let Verdict::ProbeAgain(next) = after(&retry(None), &probe, Some(&state), false, at(0)) else {
+        let Verdict::ProbeAgain { next, .. } = after(&retry(None), &probe, Some(&state), false, at(0)) else {
             panic!()
         };
         waits.push(next.wait_secs);
@@ -281,6 +282,33 @@ fn the_probe_doubles_its_wait_up_to_an_hour_and_any_other_answer_is_a_verdict_of
     assert_eq!(
         after(&reject, &probe, Some(&state), false, at(0)),
         Verdict::Dead(DeadReason::Rejected)
+    );
+}
+
+#[test]
+fn the_probe_of_a_target_that_fails_passes_on_after_a_few_failures_and_the_wait_goes_on() {
+    let probe = Delivery {
+        probe: true,
+        ..delivery()
+    };
+    let mut state = State {
+        cause: Cause::Failing,
+        ..suspended(&probe.id)
+    };
+    let mut seen = Vec::new();
+    for _ in 0..signalbox_proto::state::PROBE_FAILED_MAX {
+        let Verdict::ProbeAgain { failed, next } = after(&retry(None), &probe, Some(&state), false, at(0)) else {
+            panic!()
+        };
+        assert_eq!(Some(failed), state.probe, "what the state has to name still");
+        seen.push((next.is_vacant(), next.wait_secs));
+        state.probe = Some(next);
+    }
+    assert_eq!(seen, [(false, 120), (false, 240), (true, 480)]);
+    // From now on it is one of those that wait.
+    assert_eq!(
+        admit(&probe, &integration(), Some(&state), at(1)),
+        Admission::Park(state)
     );
 }
 

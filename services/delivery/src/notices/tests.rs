@@ -73,3 +73,35 @@ fn a_delivery_of_our_own_event_causes_no_other() {
             .is_some()
     );
 }
+
+#[test]
+fn many_that_speak_are_looked_through_seldom_and_the_silent_ones_are_forgotten() {
+    let mut notices = Notices::default();
+    let mut delivery = delivery("/default", "a.b");
+    let mut say = |notices: &mut Notices, number: usize, minute: i64| {
+        delivery.integration = format!("i{number}");
+        let at = Timestamp::from_secs(minute * 60);
+        assert!(notices.make(Kind::Dead, &delivery, "hook", "x", at).is_some());
+    };
+    for number in 0..=SAID_MAX {
+        say(&mut notices, number, 0);
+    }
+    assert_eq!(notices.sweep_at, 2 * SAID_MAX, "all of them spoke a moment ago");
+    for number in SAID_MAX + 1..2 * SAID_MAX {
+        say(&mut notices, number, 0);
+    }
+    assert_eq!(notices.said.len(), 2 * SAID_MAX);
+    say(&mut notices, 2 * SAID_MAX, SILENT_MINUTES + 1);
+    assert_eq!((notices.said.len(), notices.sweep_at), (1, SAID_MAX));
+}
+
+#[test]
+fn a_recovery_can_be_left_out() {
+    let mut notices = Notices::default();
+    let delivery = delivery("/default", "a.b");
+    let made =
+        [Kind::Dead, Kind::Recovered].map(|kind| notices.make(kind, &delivery, "hook", "x", Timestamp::from_secs(0)));
+    let left = without_recovery(made.into_iter().flatten().collect());
+    let left: Vec<&str> = left.iter().map(|event| event.event_type.as_str()).collect();
+    assert_eq!(left, ["delivery.dead"]);
+}

@@ -9,7 +9,7 @@ use super::{
     effects::{self, Answer, Done, Finished, Step},
     keys::{Kind, Turn},
     partition::At,
-    records,
+    poison, records,
 };
 use crate::{attempt::Attempted, filing::Job};
 
@@ -21,13 +21,18 @@ impl Ordered {
     pub(super) fn answered(&mut self, at: At, turn: Turn, job: Job, attempted: Option<Attempted>) {
         self.requests.remove(&(at, turn.key.clone()));
         self.free_place(&turn, attempted.as_ref().map(|attempted| attempted.took));
-        // Given up with its partition: who has it now asks again.
-        let Some(attempted) = attempted else { return };
+        let Some(attempted) = attempted else {
+            // Given up with its lease. Who has the partition now asks again; where that is this process, it does.
+            return self.let_go(at, &turn, |keys, now| keys.back(&turn.key, Some(now + OWN_RETRY), now));
+        };
         let now = Timestamp::now();
         self.attempts.say(&job, &attempted);
         let mut job = job;
         let state = self.targets.state(&turn.integration);
-        let (verdict, notices) = self.judge.judge(&mut job, &attempted, state, now);
+        let judged = poison::guard(|| self.judge.judge(&mut job, &attempted, state, now));
+        let Ok((verdict, notices)) = judged else {
+            return self.file_poison(at, turn, job, poison::PANICKED);
+        };
         self.obey(&turn.integration, &attempted.outcome, now);
         let answer = Answer {
             job,
@@ -36,6 +41,7 @@ impl Ordered {
             notices,
             first_secs: self.config.probe_first_s,
             last: turn.last,
+            queued: turn.queued.seq,
         };
         let broker = self.broker.clone();
         self.spawn(async move {
@@ -85,7 +91,12 @@ impl Ordered {
                 if let Some(record) = record {
                     self.records.push(None, record);
                 }
+                let probe = head.probe;
                 self.let_go(at, &turn, |keys, now| keys.retries(&turn.key, head, now));
+                if probe {
+                    // It may have been let go while this was filed.
+                    self.release_probes(at);
+                }
             }
             Step::Later(later) => self.let_go(at, &turn, |keys, now| keys.back(&turn.key, Some(later), now)),
             Step::Overtaken => self.overtaken(at),
@@ -169,9 +180,8 @@ impl Ordered {
             return;
         }
         tracing::warn!(provider = %self.provider, order.partition = at.partition, "another worker has a key of this partition; taking it anew");
-        self.lose(at.partition);
-        if self.finished.send(at.partition).is_err() {
-            tracing::debug!(order.partition = at.partition, "a lease is left to expire");
+        if let Some(over) = self.lose(at.partition) {
+            self.finish(over);
         }
     }
 }

@@ -29,6 +29,8 @@ use crate::{
 
 /// The wait before a verdict that found no room is filed again.
 const UNFILED_WAIT: Duration = Duration::from_secs(10);
+/// How long after another became the probe the first of a key that was it is looked at again.
+const PASSED_ON_WAIT: Duration = Duration::from_secs(60);
 /// The wait of a delivery whose integration could not be suspended just now.
 const UNSAID_WAIT: Duration = Duration::from_secs(30);
 
@@ -71,6 +73,8 @@ pub(crate) struct Answer {
     pub(crate) first_secs: u32,
     /// The sequence of what is stored as the state of the key's first.
     pub(crate) last: u64,
+    /// The sequence of its message in the queue.
+    pub(crate) queued: u64,
 }
 
 /// Files the verdict on an answer.
@@ -82,13 +86,18 @@ pub(crate) async fn file(broker: Broker, answer: Answer, now: Timestamp) -> Resu
         notices,
         first_secs,
         last,
+        queued,
     } = answer;
     let id = job.delivery.integration.clone();
     let mut next = job.answered(&attempted);
     next.probe = false;
     let mut state = None;
+    let mut notices = notices;
     if filing::lets_go(&job, &attempted) {
         state = filing::told(broker.recover(&id, now).await);
+        if !filing::has_let_go(state.as_ref(), now) {
+            notices = notices::without_recovery(notices);
+        }
     }
     let record = |next, next_at| encode(filing::record(&job.delivery, Some(&attempted), next, next_at, now));
     let reason = attempted.outcome.reason().unwrap_or_default();
@@ -106,10 +115,11 @@ pub(crate) async fn file(broker: Broker, answer: Answer, now: Timestamp) -> Resu
             next.retries += u32::from(counted);
             again(&broker, next, Some(at), last, Some(record(Next::Retrying, Some(at))?)).await?
         }
-        Verdict::ProbeAgain(probe) => {
-            let due = probe.due;
+        Verdict::ProbeAgain { failed, next: probe } => {
+            // The owner of a partition chooses the oldest that is due: this one is not, while another probes.
+            let due = if probe.is_vacant() { probe.due + PASSED_ON_WAIT } else { probe.due };
             next.probe = true;
-            state = filing::told(broker.set_probe(&id, probe, Some(reason)).await);
+            state = filing::told(broker.set_probe(&id, Some(&failed), probe, Some(reason)).await);
             again(&broker, next, Some(due), last, Some(record(Next::Retrying, Some(due))?)).await?
         }
         Verdict::Suspend { cause, reason } => {
@@ -128,6 +138,13 @@ pub(crate) async fn file(broker: Broker, answer: Answer, now: Timestamp) -> Resu
             let record = record(Next::Parked, None)?;
             again(&broker, next, Some(now + UNFILED_WAIT), last, Some(record)).await?
         }
+    };
+    let step = match step {
+        // A person gave it up while it was in the air, and it had no state yet that could say so.
+        Step::Again { record: Some(record), .. } if last == 0 && is_gone(&broker, queued).await? => {
+            Step::Ended { record, held: None }
+        }
+        step => step,
     };
     notices::tell(&broker, notices).await;
     Ok(Done { step, state })
@@ -170,12 +187,12 @@ pub(crate) async fn unopened(
         // The probe came back, and it still cannot be opened.
         Some(probe) => {
             let wait_secs = probe.next_wait_secs();
-            let probe = Probe {
-                delivery: job.delivery.id.clone(),
+            let next = Probe {
                 due: now + Duration::from_secs(wait_secs.into()),
                 wait_secs,
+                ..probe.clone()
             };
-            broker.set_probe(id, probe, Some(&reason)).await?
+            broker.set_probe(id, Some(probe), next, Some(&reason)).await?
         }
         None => current,
     };
@@ -207,9 +224,9 @@ pub(crate) async fn end(
     let next = delivery.next_hop();
     let letter = DeadLetter::of_delivery(Stage::Delivery, reason, why, next.clone(), now);
     let step = match put_away(&broker, &letter, &next.hop_id()).await? {
-        true => Step::Ended { record, held: None },
+        Some(_) => Step::Ended { record, held: None },
         // Nothing was asked of its target: it stays as it is until there is room.
-        false => Step::Later(now + UNFILED_WAIT),
+        None => Step::Later(now + UNFILED_WAIT),
     };
     notices::tell(&broker, notice).await;
     Ok(Done::of(step))
@@ -261,8 +278,18 @@ pub(crate) async fn finish(broker: Broker, turn: &Turn, held: Option<Box<Deliver
         return Ok(Finished::Gone);
     };
     let Some(head) = store(&broker, &held, turn.last).await? else {
-        return Ok(Finished::Overtaken);
+        if given_up(&broker, &held).await?.is_none() {
+            return Ok(Finished::Overtaken);
+        }
+        remove(&broker, turn.queued.seq).await?;
+        return Ok(Finished::Gone);
     };
+    // "No state before" holds also where another worker had one, ended the delivery, and removed both: a worker that
+    // stood still must not hold a key that has gone on.
+    if turn.last == 0 && is_gone(&broker, turn.queued.seq).await? {
+        patiently("letting go of a key", || broker.release_ordered(&held)).await?;
+        return Ok(Finished::Gone);
+    }
     remove(&broker, turn.queued.seq).await?;
     Ok(Finished::Held(head))
 }
@@ -290,12 +317,34 @@ async fn again(
     next.due = due;
     Ok(match store(broker, &next, last).await? {
         Some(head) => Step::Again { head, record },
-        None => Step::Overtaken,
+        None => match given_up(broker, &next).await? {
+            Some(other) => Step::Ended {
+                record: record.unwrap_or(other),
+                held: None,
+            },
+            None => Step::Overtaken,
+        },
     })
 }
 
+/// The record of the end of a delivery that a person gave up while it was in hand; `None` where nobody did.
+async fn given_up(broker: &Broker, delivery: &Delivery) -> Result<Option<ByteBuf>, Error> {
+    let found = patiently("the state of a delivery", || broker.ordered_head(delivery)).await?;
+    let own = |head: &Delivery| head.id == delivery.id && head.generation == delivery.generation;
+    let head = found.map(|(_, head)| head).filter(own);
+    let filed = head.and_then(|head| head.filed);
+    // With a dead letter it is the verdict of another worker.
+    Ok(filed.filter(|filed| filed.dead.is_none()).map(|filed| filed.record))
+}
+
+/// Whether a message of ORDERED was removed.
+async fn is_gone(broker: &Broker, seq: u64) -> Result<bool, Error> {
+    let found = patiently("a delivery that waits", || broker.ordered_message(seq)).await?;
+    Ok(found.is_none())
+}
+
 /// Puts a delivery that died into DEAD. Without room there, the verdict is kept in the state of its key's first.
-async fn bury(
+pub(super) async fn bury(
     broker: &Broker,
     job: &Job,
     mut next: Delivery,
@@ -305,11 +354,12 @@ async fn bury(
     now: Timestamp,
 ) -> Result<Step, Error> {
     let letter = DeadLetter::of_delivery(Stage::Delivery, class, why, next.clone(), now);
-    if put_away(broker, &letter, &next.hop_id()).await? {
+    if let Some(seq) = put_away(broker, &letter, &next.hop_id()).await? {
         let holds = class.ledger() == Final::Dead && !job.known.integration.flow.order_on_dead.is_release();
         let held = holds.then(|| {
             Box::new(Delivery {
                 held: true,
+                letter: Some(seq),
                 ..next.next_hop()
             })
         });
@@ -323,15 +373,15 @@ async fn bury(
     again(broker, next, Some(now + UNFILED_WAIT), last, None).await
 }
 
-/// Whether DEAD has room for a letter and has it now.
-async fn put_away(broker: &Broker, letter: &DeadLetter, id: &str) -> Result<bool, Error> {
+/// The place of a letter in DEAD; `None` where there is no room for it.
+async fn put_away(broker: &Broker, letter: &DeadLetter, id: &str) -> Result<Option<u64>, Error> {
     let buried = patiently("burying a delivery", || async {
         match broker.bury(letter, id).await {
             Err(Error::Publish {
                 source: PublishError::Full { .. },
                 ..
-            }) => Ok(false),
-            other => other.map(|_| true),
+            }) => Ok(None),
+            other => other.map(|ack| Some(ack.seq)),
         }
     });
     buried.await
@@ -342,13 +392,13 @@ async fn store(broker: &Broker, next: &Delivery, last: u64) -> Result<Option<Hea
     let set = |last| patiently("the state of a delivery", move || broker.set_ordered_head(next, last));
     let mut seq = set(last).await?;
     if seq.is_none() {
-        // A keeper may have touched the state of this very attempt: what it has led to counts more.
+        // A person may have asked for this very attempt: what it has led to counts more.
         let found = patiently("the state of a delivery", || broker.ordered_head(next)).await?;
-        let same = |head: &Delivery| head.id == next.id && head.generation == next.generation;
-        if let Some((last, head)) = found
-            && same(&head)
-            && head.attempt < next.attempt
-        {
+        let asked = |head: &Delivery| {
+            let same = head.id == next.id && head.generation == next.generation;
+            same && head.attempt < next.attempt && head.filed.is_none() && !head.held
+        };
+        if let Some((last, _)) = found.filter(|(_, head)| asked(head)) {
             seq = set(last).await?;
         }
     }
@@ -369,6 +419,6 @@ fn head_of(delivery: &Delivery, seq: u64, at: Timestamp) -> Head {
     }
 }
 
-fn encode(attempt: Attempt) -> Result<ByteBuf, Error> {
+pub(super) fn encode(attempt: Attempt) -> Result<ByteBuf, Error> {
     Ok(outcomes::encode(&Record::Attempt(attempt))?)
 }

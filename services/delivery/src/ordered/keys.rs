@@ -4,13 +4,18 @@
 //! hand at a time, and it is the first of all that were accepted for the key: nothing goes before it is known that
 //! all earlier events are routed.
 
+mod key;
+
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
-use signalbox_proto::{DeadReason, Timestamp};
+use signalbox_proto::Timestamp;
+
+use key::{Finished, Key, Place};
+pub(crate) use key::{Head, Kind, Queued, Rules};
 
 /// The token of a key.
 pub(crate) type KeyId = Arc<str>;
@@ -18,21 +23,6 @@ pub(crate) type KeyId = Arc<str>;
 /// How long it is remembered what of a key has ended, once nothing of it waits: as long as a router may bring one
 /// again that the server does not know as a repeat any more.
 const REMEMBERED: Duration = Duration::from_secs(120);
-
-/// What holds for the deliveries of an integration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rules {
-    /// How long a delivery may wait.
-    pub(crate) expire_after: Duration,
-    /// All of it ends: the integration is deleted.
-    pub(crate) deleted: bool,
-    /// What was accepted before is dropped.
-    pub(crate) drop_before: Option<Timestamp>,
-    /// Whether a key waits for a person behind a dead delivery.
-    pub(crate) holds: bool,
-    /// How long it waits at most: as long as dead letters are kept.
-    pub(crate) hold_for: Duration,
-}
 
 /// A delivery that is stored behind those of its key.
 #[derive(Clone, Copy, Debug)]
@@ -42,44 +32,6 @@ pub(crate) struct Arrival<'a> {
     /// The partition of EVENTS in which its org is.
     pub(crate) source: u32,
     pub(crate) queued: Queued,
-}
-
-/// Where a delivery waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Queued {
-    /// The sequence of its event: the order of acceptance.
-    pub(crate) event: u64,
-    pub(crate) generation: u32,
-    /// Its sequence in ORDERED.
-    pub(crate) seq: u64,
-    /// Expiry counts from here.
-    pub(crate) since: Timestamp,
-}
-
-/// The stored state of a delivery that was tried, or that died and holds its key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) id: Box<str>,
-    pub(crate) event: u64,
-    pub(crate) generation: u32,
-    /// Its sequence in ORDERED.
-    pub(crate) seq: u64,
-    /// When it was stored.
-    pub(crate) at: Timestamp,
-    pub(crate) due: Option<Timestamp>,
-    pub(crate) probe: bool,
-    pub(crate) held: bool,
-}
-
-/// What is to be done with a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Its next delivery may go.
-    Send,
-    /// Its next delivery ends without a request.
-    End(DeadReason, &'static str),
-    /// It waits for a person no longer.
-    Release,
 }
 
 /// A key in hand.
@@ -99,34 +51,6 @@ pub(crate) struct Turn {
     pub(crate) probe: bool,
     /// Whether a token of the rate limit was taken for it.
     pub(crate) paid: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Idle,
-    Ready(u64),
-    Ending,
-    Unrouted(u64),
-    Waiting,
-    InHand,
-}
-
-#[derive(Debug)]
-struct Key {
-    integration: Arc<str>,
-    source: u32,
-    /// In the order of events.
-    queue: VecDeque<Queued>,
-    head: Option<Box<Head>>,
-    in_hand: Option<u64>,
-    /// Not before this time, for a reason that need not outlive the process.
-    later: Option<Timestamp>,
-    /// The last event that has ended.
-    finished: u64,
-    /// Until when that is remembered while nothing waits.
-    idle_until: Timestamp,
-    place: Place,
-    wake: Option<Timestamp>,
 }
 
 /// What is known of an integration here.
@@ -149,8 +73,8 @@ pub(crate) struct Keys {
     timers: BTreeSet<(Timestamp, KeyId)>,
     /// Integrations of which a key became ready.
     woken: BTreeSet<Arc<str>>,
-    /// By integration, the key whose first probes it.
-    probes: HashMap<Arc<str>, KeyId>,
+    /// By integration, the keys whose first waits as a probe, or did: one that was lost may wait beside its successor.
+    probes: HashMap<Arc<str>, BTreeSet<KeyId>>,
     queued: usize,
 }
 
@@ -180,7 +104,7 @@ impl Keys {
         } = arrival.queued;
         let (id, key) = self.key(arrival.key, arrival.integration, arrival.source);
         let dead = |head: &Head| head.held && head.event == event && head.generation >= generation;
-        if (generation == 0 && event <= key.finished) || key.head.as_deref().is_some_and(dead) {
+        if key.finished.has(&arrival.queued) || key.head.as_deref().is_some_and(dead) {
             return vec![seq];
         }
         let at = key.queue.partition_point(|queued| queued.event < event);
@@ -228,17 +152,14 @@ impl Keys {
             });
             key.head = Some(Box::new(head));
         } else if key.queue.iter().any(|queued| head.is_of(queued)) {
-            let probes = head.probe.then(|| key.integration.clone());
             key.head = Some(Box::new(head));
-            if let Some(integration) = probes {
-                self.probes.insert(integration, id.clone());
-            }
         } else {
             // Its delivery has ended, or a person let the key go.
             useless.push(head.seq);
             key.head = None;
         }
         self.queued -= gone;
+        self.note_probe(&id);
         self.settle(&id, now, true);
         useless
     }
@@ -320,26 +241,29 @@ impl Keys {
 
     /// The key whose first is this probe of its integration, if it may go now.
     pub(crate) fn probe(&self, integration: &str, delivery: &str) -> Option<KeyId> {
-        let id = self.probes.get(integration)?;
-        let key = self.keys.get(id)?;
-        let is = |head: &Head| head.probe && *head.id == *delivery;
-        let ready = matches!(key.place, Place::Ready(_));
-        (ready && key.head.as_deref().is_some_and(is)).then(|| id.clone())
+        let mut probes = self.probes.get(integration)?.iter();
+        probes
+            .find(|id| self.keys.get(*id).is_some_and(|key| key.probes(delivery)))
+            .cloned()
     }
 
-    /// The time of a probe means nothing any more, as its integration is not suspended.
-    pub(crate) fn release_probe(&mut self, integration: &str, now: Timestamp) {
-        let Some(id) = self.probes.remove(integration) else {
-            return;
-        };
-        let key = self.keys.get_mut(&id);
-        if let Some(head) = key.and_then(|key| key.head.as_deref_mut())
-            && head.probe
-        {
-            head.probe = false;
-            head.due = None;
-            self.settle(&id, now, true);
+    /// The times of probes mean nothing any more, as their integration is not suspended.
+    pub(crate) fn release_probes(&mut self, integration: &str, now: Timestamp) {
+        for id in self.probes.remove(integration).into_iter().flatten() {
+            let key = self.keys.get_mut(&id);
+            if let Some(head) = key.and_then(|key| key.head.as_deref_mut())
+                && head.probe
+            {
+                head.probe = false;
+                head.due = None;
+                self.settle(&id, now, true);
+            }
         }
+    }
+
+    /// The integrations of which something waits as a probe, or did.
+    pub(crate) fn probed(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.probes.keys()
     }
 
     /// Takes a key in hand whose next delivery may go.
@@ -386,7 +310,7 @@ impl Keys {
             tried: head.is_some_and(|head| head.is_of(&queued)),
             last: head.map_or(0, |head| head.seq),
             own: head.is_some_and(|head| head.event == queued.event),
-            probe: head.is_some_and(|head| head.probe && head.is_of(&queued)),
+            probe: head.is_some_and(|head| head.probe && head.event == queued.event),
             paid: false,
         };
         self.settle(id, now, false);
@@ -422,12 +346,13 @@ impl Keys {
         let floor = self.floors.get(&key.source).copied().unwrap_or_default();
         // What is not known to be routed may still have earlier ones before it.
         if ended.generation == 0 && ended.event <= floor {
-            key.finished = key.finished.max(ended.event);
+            key.finished.add(&ended);
         }
         key.in_hand = None;
         key.later = None;
         key.idle_until = now + REMEMBERED;
         then(key);
+        self.note_probe(id);
         self.settle(id, now, true);
     }
 
@@ -446,13 +371,10 @@ impl Keys {
         let Some(key) = self.keys.get_mut(id) else { return };
         key.in_hand = None;
         key.later = None;
-        let probes = head.probe.then(|| key.integration.clone());
         if key.head.as_deref().is_none_or(|known| known.seq <= head.seq) {
             key.head = Some(Box::new(head));
         }
-        if let Some(integration) = probes {
-            self.probes.insert(integration, id.clone());
-        }
+        self.note_probe(id);
         self.settle(id, now, true);
     }
 
@@ -476,7 +398,7 @@ impl Keys {
                 head: None,
                 in_hand: None,
                 later: None,
-                finished: 0,
+                finished: Finished::NOTHING,
                 idle_until: Timestamp::MIN,
                 place: Place::Idle,
                 wake: None,
@@ -486,6 +408,20 @@ impl Keys {
         let id = self.keys.get_key_value(id).expect("put there just now").0.clone();
         let key = self.keys.get_mut(&id).expect("put there just now");
         (id, key)
+    }
+
+    /// Keeps a key with those that probe, as long as its first does.
+    fn note_probe(&mut self, id: &KeyId) {
+        let Some(key) = self.keys.get(id) else { return };
+        if key.head.as_deref().is_some_and(|head| head.probe) {
+            let probes = self.probes.entry(key.integration.clone()).or_default();
+            probes.insert(id.clone());
+        } else if let Some(probes) = self.probes.get_mut(&key.integration) {
+            probes.remove(id);
+            if probes.is_empty() {
+                self.probes.remove(&key.integration);
+            }
+        }
     }
 
     fn forget(&mut self, id: &KeyId) {
@@ -558,94 +494,6 @@ impl Keys {
         if place == Place::Idle && wake.is_none() {
             self.forget(id);
         }
-    }
-}
-
-impl Head {
-    fn is_of(&self, queued: &Queued) -> bool {
-        self.event == queued.event && self.generation == queued.generation
-    }
-}
-
-impl Key {
-    /// The delivery that is next, whether or not it may go yet; `None` where the key waits for a person.
-    fn first(&self) -> Option<Queued> {
-        match self.head.as_deref() {
-            None => self.queue.front().copied(),
-            // One that was tried stays the first, also where a replay of an older one comes.
-            Some(head) if !head.held => {
-                let tried = self.queue.iter().find(|queued| head.is_of(queued));
-                tried.or_else(|| self.queue.front()).copied()
-            }
-            // A replay of the dead one goes, and nothing else.
-            Some(head) => {
-                let replay = |queued: &&Queued| queued.event == head.event && queued.generation > head.generation;
-                self.queue.iter().find(replay).copied()
-            }
-        }
-    }
-
-    /// What is to be ended now, if anything.
-    fn ends(&self, rules: &Rules, now: Timestamp) -> Option<Kind> {
-        let first = self.first();
-        if first.is_none()
-            && let Some(head) = self.head.as_deref().filter(|head| head.held)
-            && (!rules.holds || rules.deleted || now >= head.at + rules.hold_for)
-        {
-            return Some(Kind::Release);
-        }
-        // Behind a dead one, what waits too long ends all the same.
-        let queued = first.or_else(|| self.queue.front().copied())?;
-        if rules.deleted {
-            Some(Kind::End(DeadReason::Discarded, "the integration was deleted"))
-        } else if rules.drop_before.is_some_and(|before| queued.since < before) {
-            Some(Kind::End(
-                DeadReason::Discarded,
-                "dropped on resume, as it was older than asked for",
-            ))
-        } else if now >= queued.since + rules.expire_after {
-            Some(Kind::End(DeadReason::Expired, "it waited longer than expire_after"))
-        } else {
-            None
-        }
-    }
-
-    /// Where it belongs, and when to look again.
-    fn judge(&self, rules: Option<&Rules>, floors: &HashMap<u32, u64>, now: Timestamp) -> (Place, Option<Timestamp>) {
-        if self.in_hand.is_some() {
-            return (Place::InHand, None);
-        }
-        if let Some(later) = self.later
-            && later > now
-        {
-            return (Place::Waiting, Some(later));
-        }
-        if rules.is_some_and(|rules| self.ends(rules, now).is_some()) {
-            return (Place::Ending, None);
-        }
-        let expiry = |queued: &Queued| Some(queued.since + rules?.expire_after);
-        let held_until = |head: &Head| Some(head.at + rules?.hold_for);
-        let head = self.head.as_deref();
-        let Some(first) = self.first() else {
-            return match head {
-                None => (Place::Idle, (self.idle_until > now).then_some(self.idle_until)),
-                Some(head) => {
-                    let ends = self.queue.front().and_then(expiry);
-                    (Place::Waiting, ends.into_iter().chain(held_until(head)).min())
-                }
-            };
-        };
-        let due = head.filter(|head| head.is_of(&first)).and_then(|head| head.due);
-        if let Some(due) = due
-            && due > now
-        {
-            return (Place::Waiting, expiry(&first).into_iter().chain([due]).min());
-        }
-        let floor = floors.get(&self.source).copied().unwrap_or_default();
-        if first.generation == 0 && first.event > floor {
-            return (Place::Unrouted(first.event), expiry(&first));
-        }
-        (Place::Ready(first.event), expiry(&first))
     }
 }
 

@@ -6,10 +6,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
     time::Duration,
 };
 
@@ -21,47 +17,17 @@ use tokio::{
     time::Instant,
 };
 
+use super::{poison, validity::Validity};
+
 /// How long a lease lasts after its last renewal.
-const TTL: Duration = Duration::from_secs(9);
+pub(super) const TTL: Duration = Duration::from_secs(9);
 /// When it is renewed.
 const RENEW_AFTER: Duration = Duration::from_secs(3);
-/// From then on nothing is sent any more.
-const VALID: Duration = Duration::from_secs(6);
 /// The pause between two looks at who has what: while there is something to take, and while there is not.
 const LOOK_SOON: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(1_500);
 /// How long a look may take: renewals wait for it.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);
-
-/// When a lease was last renewed.
-#[derive(Clone, Debug)]
-pub(crate) struct Validity {
-    base: Instant,
-    renewed: Arc<AtomicU64>,
-}
-
-impl Validity {
-    fn new(renewed: Instant) -> Self {
-        Self {
-            base: renewed,
-            renewed: Arc::new(AtomicU64::new(0)),
-        }
-    }
-
-    fn renew(&self, at: Instant) {
-        let millis = u64::try_from(at.duration_since(self.base).as_millis()).unwrap_or(u64::MAX);
-        self.renewed.store(millis, Ordering::Release);
-    }
-
-    fn renewed(&self) -> Instant {
-        self.base + Duration::from_millis(self.renewed.load(Ordering::Acquire))
-    }
-
-    /// Whether the holder may still send.
-    pub(crate) fn holds(&self, now: Instant) -> bool {
-        now.duration_since(self.renewed()) < VALID
-    }
-}
 
 /// What becomes of a partition.
 #[derive(Debug)]
@@ -73,6 +39,9 @@ pub(crate) enum Change {
     /// It is ours no more.
     Lost(u32),
 }
+
+/// A partition that is finished with, and the lease by which it was had: it may be ours anew by another.
+pub(crate) type Over = (u32, Validity);
 
 struct Held {
     lease: Lease,
@@ -88,8 +57,8 @@ pub(crate) struct Leases {
     /// Whether there is anything to have partitions for.
     pub(crate) wanted: watch::Receiver<bool>,
     pub(crate) changes: mpsc::UnboundedSender<Change>,
-    /// Partitions that are finished with.
-    pub(crate) finished: mpsc::UnboundedReceiver<u32>,
+    /// Partitions that are finished with, each with the lease by which it was had.
+    pub(crate) finished: mpsc::UnboundedReceiver<Over>,
 }
 
 impl Leases {
@@ -107,37 +76,47 @@ impl Leases {
                     pause = LOOK_EVERY;
                 }
             } else {
+                // First of all: the others then take what becomes free, and this process is not counted any more.
+                if let Some((lease, _)) = presence.take() {
+                    self.release(lease).await;
+                }
                 for (partition, held) in &mut held {
                     if !std::mem::replace(&mut held.giving_back, true) {
                         self.tell(Change::GiveBack(*partition));
                     }
                 }
                 self.renew(&mut held).await;
-                if held.is_empty()
-                    && let Some((lease, _)) = presence.take()
-                {
-                    self.release(lease).await;
-                }
             }
             let idle = !wanted && held.is_empty();
             tokio::select! {
                 () = tokio::time::sleep(pause), if !idle => {}
                 changed = self.wanted.changed() => if changed.is_err() { break },
                 finished = self.finished.recv() => match finished {
-                    Some(partition) => if let Some(held) = held.remove(&partition) {
-                        self.release(held.lease).await;
-                    },
+                    Some(over) => self.give_back(&mut held, &over).await,
                     None => break,
                 },
             }
         }
-        while let Some(partition) = self.finished.recv().await {
-            if let Some(held) = held.remove(&partition) {
-                self.release(held.lease).await;
-            }
+        while let Some(over) = self.finished.recv().await {
+            self.give_back(&mut held, &over).await;
+        }
+        // The worker is gone, and with it all that it had in hand.
+        for (_, held) in held {
+            self.release(held.lease).await;
         }
         if let Some((lease, _)) = presence {
             self.release(lease).await;
+        }
+    }
+
+    /// Gives back the lease of a partition that is finished with. One that is ours by a later lease stays.
+    async fn give_back(&self, held: &mut BTreeMap<u32, Held>, over: &Over) {
+        if let Some(held) = take_over(held, over, |held| &held.validity) {
+            // While it is still ours: the next owner says at once that it begins.
+            if let Err(error) = poison::end(&self.broker, &self.provider, over.0).await {
+                tracing::debug!(%error, order.partition = over.0, "the next worker of a partition takes this one for stopped");
+            }
+            self.release(held.lease).await;
         }
     }
 
@@ -246,6 +225,13 @@ impl Leases {
             tracing::debug!(%error, provider = %self.provider, "a lease is left to expire");
         }
     }
+}
+
+/// Takes out what is finished with, if it is still had by the same lease.
+fn take_over<T>(held: &mut BTreeMap<u32, T>, over: &Over, validity: impl Fn(&T) -> &Validity) -> Option<T> {
+    let (partition, of) = over;
+    let same = held.get(partition).is_some_and(|held| validity(held).is_of(of));
+    same.then(|| held.remove(partition))?
 }
 
 /// What to take and what to give back.

@@ -13,10 +13,13 @@ mod keys;
 mod leases;
 mod partition;
 mod places;
+mod poison;
+mod probing;
 mod reading;
 mod records;
 mod sending;
 mod tokens;
+mod validity;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -32,7 +35,7 @@ use signalbox_broker::{
     limiter::{Leased, Limiter},
     patience::patiently,
 };
-use signalbox_proto::{Delivery, Integration, Name, State, Timestamp, integration::Status};
+use signalbox_proto::{Delivery, Integration, Lane, Name, Phase, State, Timestamp, integration::Status};
 use signalbox_providers::http::Client;
 use signalbox_runtime::{Process, metrics::Gauge};
 use tokio::{
@@ -70,6 +73,12 @@ enum Event {
     Chosen(At, Turn, Arc<Delivery>, Result<State, BrokerError>),
     /// A request was answered; `None` where it was given up.
     Answered(At, Turn, Box<Job>, Option<Attempted>),
+    /// Handling a delivery panicked.
+    Panicked(At, Turn, Box<Job>),
+    /// The marker of a delivery was put, or found, or not.
+    Marked(At, Turn, Box<Job>, Result<poison::Marking, BrokerError>),
+    /// It was removed.
+    Unmarked(Result<(), BrokerError>),
     /// A verdict was filed.
     Filed(At, Turn, Result<Done, BrokerError>),
     /// Records were stored, or not: by their marks.
@@ -120,9 +129,14 @@ pub(crate) struct Ordered {
     next_mark: u64,
     /// Integrations that may have something to send.
     candidates: BTreeSet<Arc<str>>,
+    /// The one that was sent to last: the next of them goes next, so that none waits for those before it.
+    turn_of: Option<Arc<str>>,
+    /// Integrations that found no place of their share: candidates once one of such a share is free.
+    crowded_out: BTreeSet<Arc<str>>,
     /// Integrations that are looked at again then.
     timers: BTreeSet<(Instant, Arc<str>)>,
     timer_of: HashMap<Arc<str>, Instant>,
+    careful: poison::Careful,
     /// Requests that are given up with their partition.
     requests: HashMap<(At, keys::KeyId), futures::future::AbortHandle>,
     futures: FuturesUnordered<BoxFuture<'static, Event>>,
@@ -133,7 +147,9 @@ pub(crate) struct Ordered {
     any_left: bool,
     looking: Option<Instant>,
     messages: mpsc::Sender<(At, Message)>,
-    finished: mpsc::UnboundedSender<u32>,
+    finished: mpsc::UnboundedSender<leases::Over>,
+    /// The worker is asked to stop: nothing is taken any more.
+    stopping: bool,
 }
 
 impl Ordered {
@@ -164,7 +180,11 @@ impl Ordered {
             learned: HashMap::new(),
             partitions: BTreeMap::new(),
             epoch: 0,
-            places: Places::new(config.ordered_max, config.integration_in_flight_max),
+            places: Places::new(
+                config.ordered_max,
+                config.integration_in_flight_max,
+                config.org_max()[Lane::Ordered as usize],
+            ),
             tokens: Tokens::default(),
             limiter: Limiter::new(broker.clone()),
             paces: HashMap::new(),
@@ -182,8 +202,11 @@ impl Ordered {
             ending: HashMap::new(),
             next_mark: 0,
             candidates: BTreeSet::new(),
+            turn_of: None,
+            crowded_out: BTreeSet::new(),
             timers: BTreeSet::new(),
             timer_of: HashMap::new(),
+            careful: poison::Careful::default(),
             requests: HashMap::new(),
             futures: FuturesUnordered::new(),
             floors_asked: false,
@@ -194,6 +217,7 @@ impl Ordered {
             looking: None,
             messages,
             finished,
+            stopping: false,
             broker,
             process,
             config,
@@ -240,13 +264,17 @@ impl Ordered {
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
-        ordered.drain().await;
+        ordered.drain(&mut granted).await;
+        ordered.clear_marker().await;
         drop(ordered);
         leasing.await.map_err(Error::Worker)
     }
 
-    /// Finishes what is in hand and gives the partitions back.
-    async fn drain(&mut self) {
+    /// Finishes what is in hand and gives the partitions back. First it takes part no more, so that what it gives
+    /// back is not its own again.
+    async fn drain(&mut self, granted: &mut mpsc::UnboundedReceiver<leases::Change>) {
+        self.stopping = true;
+        self.want();
         for partition in self.partitions.values_mut() {
             partition.leaving = true;
         }
@@ -257,6 +285,7 @@ impl Ordered {
                 return;
             }
             tokio::select! {
+                Some(change) = granted.recv() => self.lease_changed(change),
                 Some(event) = self.futures.next(), if !self.futures.is_empty() => self.handle(event),
                 () = tokio::time::sleep_until(deadline) => {
                     let count: usize = self.partitions.values().map(|partition| partition.in_hand).sum();
@@ -278,6 +307,9 @@ impl Ordered {
             // A lease that was late may be good again.
             self.candidates.extend(partition.keys.ready().cloned());
         }
+        self.places.tidy(now);
+        self.look_at_care(now);
+        self.crowded_out.clear();
         self.mark_again(now);
         self.look_for_probes(Timestamp::now());
         let left: usize = self.partitions.values().map(|partition| partition.keys.len()).sum();
@@ -291,7 +323,7 @@ impl Ordered {
     }
 
     fn want(&mut self) {
-        let wanted = !self.asking.is_empty() || self.any_left;
+        let wanted = !self.stopping && (!self.asking.is_empty() || self.any_left);
         self.wanted
             .send_if_modified(|was| std::mem::replace(was, wanted) != wanted);
     }
@@ -303,7 +335,9 @@ impl Ordered {
         let keys = keys.filter_map(|partition| partition.keys.next_wake()).min();
         let keys = keys.map(|at| clock + at.since(now));
         let timers = self.timers.first().map(|(at, _)| *at);
-        let floors = (self.is_unrouted() && !self.floors_asked).then_some(self.floors_next);
+        // While OUTCOMES has no room nothing is asked.
+        let asks = !self.floors_asked && !self.records.is_full();
+        let floors = (asks && self.is_unrouted()).then_some(self.floors_next);
         [keys, timers, floors, self.records.next_try()]
             .into_iter()
             .flatten()
@@ -314,8 +348,19 @@ impl Ordered {
         match event {
             Event::Read(at, turn, as_probe, found) => self.found(at, turn, as_probe, found),
             Event::Chosen(at, turn, delivery, state) => self.chosen(at, turn, delivery, state),
-            Event::Answered(at, turn, job, attempted) => self.answered(at, turn, *job, attempted),
-            Event::Filed(at, turn, done) => self.filed(at, turn, done),
+            Event::Answered(at, turn, job, attempted) => {
+                if attempted.is_none() {
+                    self.unmark(at, &turn);
+                }
+                self.answered(at, turn, *job, attempted);
+            }
+            Event::Panicked(at, turn, job) => self.panicked(at, turn, *job),
+            Event::Marked(at, turn, job, marking) => self.marked(at, turn, *job, marking),
+            Event::Unmarked(result) => self.unmarked(result),
+            Event::Filed(at, turn, done) => {
+                self.unmark(at, &turn);
+                self.filed(at, turn, done);
+            }
             Event::Recorded(entries, result) => self.recorded(entries, result),
             Event::Finished(at, turn, finished) => self.finished(at, &turn, finished),
             Event::Tokens(integration, leased) => {
@@ -364,6 +409,8 @@ impl Ordered {
 
     fn lease_changed(&mut self, change: leases::Change) {
         match change {
+            // It was asked for before the worker was to stop.
+            leases::Change::Granted(number, validity) if self.stopping => self.finish((number, validity)),
             leases::Change::Granted(number, validity) => {
                 self.epoch += 1;
                 let at = At {
@@ -371,14 +418,17 @@ impl Ordered {
                     epoch: self.epoch,
                 };
                 tracing::debug!(provider = %self.provider, order.partition = number, "reading what waits in order");
+                let unclean = Arc::default();
                 let reading = partition::read(
                     self.broker.clone(),
                     self.provider.clone(),
                     self.process.instance.clone(),
                     at,
                     self.messages.clone(),
+                    Arc::clone(&unclean),
                 );
                 let mut partition = Partition::new(at, validity, reading);
+                partition.unclean = unclean;
                 partition.marked = Some(Instant::now());
                 self.partitions.insert(number, partition);
             }
@@ -387,19 +437,28 @@ impl Ordered {
                     partition.leaving = true;
                 }
             }
-            leases::Change::Lost(number) => self.lose(number),
+            leases::Change::Lost(number) => {
+                self.lose(number);
+            }
         }
     }
 
-    /// Gives up a partition at once: another may have it.
-    fn lose(&mut self, number: u32) {
-        let Some(partition) = self.partitions.remove(&number) else {
-            return;
-        };
+    /// Gives up a partition at once: another may have it. Returns what was had of it.
+    fn lose(&mut self, number: u32) -> Option<leases::Over> {
+        let partition = self.partitions.remove(&number)?;
         for ((at, _), request) in &self.requests {
             if *at == partition.at {
                 request.abort();
             }
+        }
+        Some((number, partition.validity.clone()))
+    }
+
+    /// Says that nothing more of a partition is done by this lease.
+    fn finish(&self, over: leases::Over) {
+        let number = over.0;
+        if self.finished.send(over).is_err() {
+            tracing::debug!(order.partition = number, "a lease is left to expire");
         }
     }
 
@@ -439,10 +498,7 @@ impl Ordered {
     fn changed(&mut self, id: &str) {
         let now = Timestamp::now();
         let rules = self.rules(id);
-        let suspended = self
-            .targets
-            .state(id)
-            .is_some_and(|state| state.phase == signalbox_proto::Phase::Suspended);
+        let suspended = self.is_suspended(id);
         for partition in self.partitions.values_mut() {
             if let Some(rules) = &rules
                 && partition.keys.knows(id)
@@ -450,10 +506,15 @@ impl Ordered {
                 partition.keys.rule(id, rules.clone(), now);
             }
             if !suspended && partition.complete {
-                partition.keys.release_probe(id, now);
+                partition.keys.release_probes(id, now);
             }
         }
         self.candidates.insert(Arc::from(id));
+    }
+
+    fn is_suspended(&self, id: &str) -> bool {
+        let state = self.targets.state(id);
+        state.is_some_and(|state| state.phase == Phase::Suspended)
     }
 
     /// What holds for the deliveries of an integration, if it is known.

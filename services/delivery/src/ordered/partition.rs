@@ -1,6 +1,13 @@
 //! One partition of ORDERED that this process has: what is known of it, and the task that reads it.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use signalbox_broker::{Broker, Error, Message, follow::Start, patience::patiently};
@@ -9,7 +16,8 @@ use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::{
     keys::{Head, Keys, Queued, Turn},
-    leases::Validity,
+    poison,
+    validity::Validity,
 };
 
 /// Bodies kept of what has just come, of all that wait.
@@ -119,6 +127,8 @@ pub(crate) struct Partition {
     pub(crate) in_hand: usize,
     /// When a mark was set that has not been seen yet.
     pub(crate) marked: Option<Instant>,
+    /// How many owners in a row ended without saying so, once it is complete.
+    pub(crate) unclean: Arc<AtomicU32>,
     bodies: HashMap<u64, (Instant, Arc<Delivery>)>,
     reading: JoinHandle<()>,
 }
@@ -133,6 +143,7 @@ impl Partition {
             leaving: false,
             in_hand: 0,
             marked: None,
+            unclean: Arc::default(),
             bodies: HashMap::new(),
             reading,
         }
@@ -180,9 +191,10 @@ pub(crate) fn read(
     instance: String,
     at: At,
     messages: mpsc::Sender<(At, Message)>,
+    unclean: Arc<AtomicU32>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        if let Err(error) = follow(broker, provider, instance, at, messages).await {
+        if let Err(error) = follow(broker, provider, instance, at, messages, &unclean).await {
             tracing::error!(%error, order.partition = at.partition, "ordered deliveries cannot be read");
         }
     })
@@ -194,6 +206,7 @@ async fn follow(
     instance: String,
     at: At,
     messages: mpsc::Sender<(At, Message)>,
+    unclean: &AtomicU32,
 ) -> Result<(), Error> {
     let filters = vec![subjects::ordered_partition(&provider, at.partition)];
     let mut follower = patiently("reading ordered deliveries", || {
@@ -201,6 +214,16 @@ async fn follow(
     })
     .await?
     .ahead(AHEAD);
+    // Before the mark: nothing is sent until that is seen.
+    let begun = patiently("saying who has a partition", || {
+        poison::begin(&broker, &provider, at.partition, &instance)
+    });
+    match begun.await {
+        Ok(count) => unclean.store(count, Ordering::Release),
+        Err(error) => {
+            tracing::error!(%error, order.partition = at.partition, "how the workers before ended cannot be told");
+        }
+    }
     let mark = Mark {
         by: instance,
         epoch: at.epoch,

@@ -6,7 +6,7 @@
 
 use signalbox_broker::{Broker, Error as BrokerError, Message, browse::Stored, topology::Consumer};
 use signalbox_proto::{Delivery, Timestamp, subjects, subjects::OrderedKind, wire};
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
 
 use super::{
@@ -63,6 +63,9 @@ impl Ordered {
             }
         };
         self.sweep(useless);
+        if glance.probe {
+            self.release_probes(at);
+        }
     }
 
     /// Makes sure that it is known what holds for an integration.
@@ -180,26 +183,31 @@ impl Ordered {
                     waiting,
                     "taking ordered deliveries of a partition"
                 );
+                let unclean = partition.unclean.load(Ordering::Acquire);
                 let names: BTreeSet<_> = partition.keys.ready().cloned().collect();
+                self.took_over(at, unclean);
                 for name in names {
                     self.changed(&name);
                 }
-                let held: Vec<String> = self.asking.iter().cloned().collect();
-                for id in held {
-                    self.release_if_open(at, &id);
-                }
+                self.release_probes(at);
             }
         }
     }
 
-    /// The time of a probe that was stored means nothing where its integration is not suspended any more.
-    fn release_if_open(&mut self, at: At, id: &str) {
-        let suspended = self
-            .targets
-            .state(id)
-            .is_some_and(|state| state.phase == signalbox_proto::Phase::Suspended);
-        if !suspended && let Some(partition) = self.partition(at) {
-            partition.keys.release_probe(id, Timestamp::now());
+    /// The time of a probe that was stored means nothing where its integration is not suspended any more, whether it
+    /// still asks for an order or not.
+    pub(super) fn release_probes(&mut self, at: At) {
+        let Some(partition) = self.partition(at) else { return };
+        if !partition.complete {
+            return;
+        }
+        let probed: Vec<_> = partition.keys.probed().cloned().collect();
+        for id in probed {
+            if !self.is_suspended(&id)
+                && let Some(partition) = self.partition(at)
+            {
+                partition.keys.release_probes(&id, Timestamp::now());
+            }
         }
     }
 

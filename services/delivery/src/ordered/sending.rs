@@ -1,13 +1,10 @@
 //! What may go now, and how it goes: from a key that is ready to the request.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, ops::Bound, sync::Arc, time::Duration};
 
 use signalbox_broker::{Error as BrokerError, browse::Stored};
 use signalbox_proto::{
-    DeadReason, Delivery, Phase, State, Timestamp,
-    integration::EXPIRE_AFTER_SECS,
-    state::{PROBE_FIRST_SECS, Probe},
-    subjects::ORDER_PARTITIONS,
+    DeadReason, Delivery, Phase, State, Timestamp, integration::EXPIRE_AFTER_SECS, subjects::ORDER_PARTITIONS,
 };
 use tokio::time::Instant;
 
@@ -16,6 +13,7 @@ use super::{
     keys::{Kind, Rules, Turn},
     partition::At,
     places::Place,
+    poison,
     tokens::{ASKED_MAX, Token},
 };
 use crate::{
@@ -30,16 +28,15 @@ use crate::{
 const ENDING_MAX: usize = 64;
 /// The wait for an integration that nobody knows.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(10);
-/// How long after it was due a probe is taken to be lost: longer than a request, the loss of its worker and its
-/// filing take together.
-const LOST_AFTER: Duration = Duration::from_secs(90);
 
 /// Whether an integration is to be looked at again by itself.
 #[derive(PartialEq, Eq)]
-enum Look {
+pub(super) enum Look {
     /// Something else will say so.
     Done,
-    /// When a place is free.
+    /// When a place of its share is free.
+    AgainWithShare,
+    /// When any place is free.
     AgainWithPlace,
 }
 
@@ -61,14 +58,18 @@ impl Ordered {
         }
         if !self.records.is_full() {
             self.end_all(now);
-            let mut again = Vec::new();
-            while let Some(integration) = self.candidates.pop_first() {
-                if self.send_of(&integration, now) == Look::AgainWithPlace {
-                    again.push(integration);
-                    break;
+            while let Some(integration) = self.next_candidate() {
+                match self.send_of(&integration, now) {
+                    Look::Done => {}
+                    Look::AgainWithShare => {
+                        self.crowded_out.insert(integration);
+                    }
+                    Look::AgainWithPlace => {
+                        self.candidates.insert(integration);
+                        break;
+                    }
                 }
             }
-            self.candidates.extend(again);
             self.ask_floors();
         }
         if let Some(batch) = self.records.take(clock) {
@@ -78,6 +79,12 @@ impl Ordered {
                 Event::Recorded(batch, stored)
             });
         }
+    }
+
+    /// Takes the candidate whose turn is next.
+    fn next_candidate(&mut self) -> Option<Arc<str>> {
+        let next = after(&self.candidates, self.turn_of.as_ref())?;
+        self.candidates.take(&next)
     }
 
     /// Gives back the partitions of which nothing is in hand any more.
@@ -90,9 +97,8 @@ impl Ordered {
             .map(|partition| partition.at.partition)
             .collect();
         for number in done {
-            self.partitions.remove(&number);
-            if self.finished.send(number).is_err() {
-                tracing::debug!(order.partition = number, "a lease is left to expire");
+            if let Some(over) = self.lose(number) {
+                self.finish(over);
             }
         }
     }
@@ -162,13 +168,14 @@ impl Ordered {
                 self.look_again(integration, clock + wait);
                 return Look::Done;
             }
-            match self.places.enter(integration) {
+            match self.places.enter(integration, known.integration.org.as_str(), clock) {
                 Place::Free => {}
                 Place::NoneOfItsOwn => return Look::Done,
+                Place::NoneOfShare => return Look::AgainWithShare,
                 Place::None => return Look::AgainWithPlace,
             }
             if !self.token(integration, &known, now) {
-                self.places.leave(integration, None);
+                self.places.leave(integration, None, clock);
                 return Look::Done;
             }
             self.step_pace(integration, state.as_ref());
@@ -179,9 +186,12 @@ impl Ordered {
             });
             let paid = !known.integration.rate_limit().is_none();
             match taken {
-                Some(turn) => self.fetch(at, Turn { paid, ..turn }, false),
+                Some(turn) => {
+                    self.turn_of = Some(integration.clone());
+                    self.fetch(at, Turn { paid, ..turn }, false);
+                }
                 None => {
-                    self.places.leave(integration, None);
+                    self.places.leave(integration, None, clock);
                     return Look::Done;
                 }
             }
@@ -202,7 +212,7 @@ impl Ordered {
     }
 
     /// Whether a token of the rate limit is there; else it is asked for, or waited for.
-    fn token(&mut self, integration: &Arc<str>, known: &Known, now: Timestamp) -> bool {
+    pub(super) fn token(&mut self, integration: &Arc<str>, known: &Known, now: Timestamp) -> bool {
         let limit = known.integration.rate_limit();
         if limit.is_none() {
             return true;
@@ -263,68 +273,6 @@ impl Ordered {
         self.paces.insert(integration.clone(), from + apart);
     }
 
-    /// Sends the probe of a suspended integration, where it is here and due.
-    fn send_probe(&mut self, integration: &Arc<str>, state: Option<&State>, now: Timestamp) -> Look {
-        let Some(probe) = state.and_then(|state| state.probe.as_ref()) else {
-            return Look::Done;
-        };
-        let clock = Instant::now();
-        let found = self.partitions.values().find_map(|partition| {
-            let key = partition.keys.probe(integration, &probe.delivery)?;
-            partition.may_send(clock).then_some((partition.at, key))
-        });
-        let Some((at, key)) = found else { return Look::Done };
-        self.take_probe(at, &key, integration, false, now)
-    }
-
-    fn take_probe(&mut self, at: At, key: &Arc<str>, integration: &Arc<str>, choose: bool, now: Timestamp) -> Look {
-        match self.places.enter(integration) {
-            Place::Free => {}
-            Place::NoneOfItsOwn => return Look::Done,
-            Place::None => return Look::AgainWithPlace,
-        }
-        let taken = self.partition(at).and_then(|partition| {
-            let turn = partition.keys.take(key, now)?;
-            partition.in_hand += 1;
-            Some(turn)
-        });
-        match taken {
-            Some(turn) => self.fetch(at, turn, choose),
-            None => self.places.leave(integration, None),
-        }
-        Look::Done
-    }
-
-    /// Chooses a probe for suspended integrations whose own was lost: the oldest that waits here.
-    pub(super) fn look_for_probes(&mut self, now: Timestamp) {
-        let clock = Instant::now();
-        let waiting: std::collections::BTreeSet<Arc<str>> = self
-            .partitions
-            .values()
-            .filter(|partition| partition.may_send(clock))
-            .flat_map(|partition| partition.keys.ready().cloned())
-            .collect();
-        for integration in waiting {
-            let state = self.targets.state(&integration);
-            let Some(state) = state.filter(|state| state.phase == Phase::Suspended) else {
-                continue;
-            };
-            if is_lost(state, now) {
-                self.choose(&integration, now);
-            }
-        }
-    }
-
-    /// Makes the oldest delivery of an integration that waits here its probe.
-    pub(super) fn choose(&mut self, integration: &Arc<str>, now: Timestamp) {
-        let clock = Instant::now();
-        let may = self.partitions.values().filter(|partition| partition.may_send(clock));
-        let oldest = may.filter_map(|partition| Some((partition.keys.oldest(integration)?, partition.at)));
-        if let Some(((_, key), at)) = oldest.min_by_key(|((event, _), _)| *event) {
-            self.take_probe(at, &key, integration, true, now);
-        }
-    }
-
     /// An integration that nobody knows: asked about, and looked at again later. Its deliveries expire.
     fn wait_for(&mut self, integration: &Arc<str>, now: Timestamp) {
         if self.learn(integration, 0) || self.is_learning(integration) {
@@ -351,7 +299,7 @@ impl Ordered {
     }
 
     /// Reads what a turn is about: what has just come is here, all else is in the stream.
-    fn fetch(&mut self, at: At, turn: Turn, choose: bool) {
+    pub(super) fn fetch(&mut self, at: At, turn: Turn, choose: bool) {
         if let Some(delivery) = self.partition(at).and_then(|partition| partition.body(&turn)) {
             return self.begin(at, turn, delivery, choose);
         }
@@ -380,7 +328,7 @@ impl Ordered {
                 Ok(delivery) => self.begin(at, turn, Arc::new(delivery), choose),
                 Err(why) => {
                     tracing::error!(ordered.seq = stored.seq, why, "an ordered delivery cannot be read");
-                    self.free_place(&turn, None);
+                    self.unsent(&turn);
                     let broker = self.broker.clone();
                     let burying = Self::burying(&self.broker, stored, &why);
                     self.spawn(async move {
@@ -402,8 +350,8 @@ impl Ordered {
     }
 
     /// Goes on behind a delivery that is not there any more.
-    fn give_up(&mut self, at: At, turn: Turn) {
-        self.free_place(&turn, None);
+    pub(super) fn give_up(&mut self, at: At, turn: Turn) {
+        self.unsent(&turn);
         let broker = self.broker.clone();
         self.spawn(async move {
             let finished = effects::finish(broker, &turn, None).await;
@@ -414,7 +362,7 @@ impl Ordered {
     /// Decides what is done with a delivery that is here.
     fn begin(&mut self, at: At, turn: Turn, delivery: Arc<Delivery>, choose: bool) {
         if self.partition(at).is_none() {
-            return self.free_place(&turn, None);
+            return self.unsent(&turn);
         }
         let now = Timestamp::now();
         let broker = self.broker.clone();
@@ -432,7 +380,7 @@ impl Ordered {
         }
         let job = Job { delivery, known };
         if let Some(unfiled) = job.delivery.filed.clone() {
-            self.free_place(&turn, None);
+            self.unsent(&turn);
             return self.spawn(async move {
                 let done = effects::file_again(broker, job, unfiled, last, now).await;
                 Event::Filed(at, turn, done)
@@ -444,7 +392,8 @@ impl Ordered {
         let state = self.targets.state(&turn.integration);
         match decide::admit(&job.delivery, &job.known.integration, state, now) {
             Admission::End(reason, why) => self.end(at, turn, job.delivery, reason, why, now),
-            Admission::Park(_) => self.put_back(at, &turn, None),
+            // The state is another than a moment ago, or will be: not at once again.
+            Admission::Park(_) => self.put_back(at, &turn, Some(OWN_RETRY)),
             Admission::Probe(_) => {
                 let probe = Delivery {
                     probe: true,
@@ -463,62 +412,6 @@ impl Ordered {
         }
     }
 
-    fn make_probe(&mut self, at: At, turn: Turn, delivery: Arc<Delivery>, now: Timestamp) {
-        let state = self.targets.state(&turn.integration);
-        let Some(state) = state.filter(|state| state.phase == Phase::Suspended) else {
-            return self.put_back(at, &turn, Some(Duration::ZERO));
-        };
-        let before = state.probe.as_ref().map(|probe| probe.wait_secs);
-        let wait_secs = before.unwrap_or(match state.backoff_secs {
-            0 => PROBE_FIRST_SECS,
-            secs => secs,
-        });
-        let probe = Probe {
-            delivery: delivery.id.clone(),
-            due: now,
-            wait_secs,
-        };
-        let broker = self.broker.clone();
-        self.spawn(async move {
-            let state = broker.set_probe(&turn.integration, probe, None).await;
-            Event::Chosen(at, turn, delivery, state)
-        });
-    }
-
-    pub(super) fn chosen(&mut self, at: At, turn: Turn, delivery: Arc<Delivery>, state: Result<State, BrokerError>) {
-        let known = self.targets.get(&turn.integration).cloned();
-        match (state, known) {
-            (Ok(state), Some(known)) => {
-                let named = state.probe.as_ref().is_some_and(|probe| probe.delivery == delivery.id);
-                let id = turn.integration.to_string();
-                let suspended = state.phase == Phase::Suspended;
-                self.targets.tell(id, state, Instant::now());
-                if !named || !suspended {
-                    return self.put_back(at, &turn, Some(Duration::ZERO));
-                }
-                tracing::info!(integration.id = &*turn.integration, delivery.id = %delivery.id, "probing a suspended integration");
-                let probe = Delivery {
-                    probe: true,
-                    ..Delivery::clone(&delivery)
-                };
-                self.go(
-                    at,
-                    turn,
-                    Job {
-                        delivery: Arc::new(probe),
-                        known,
-                    },
-                );
-            }
-            (state, _) => {
-                if let Err(error) = state {
-                    tracing::warn!(%error, integration.id = &*turn.integration, "cannot choose a probe yet");
-                }
-                self.put_back(at, &turn, Some(OWN_RETRY));
-            }
-        }
-    }
-
     /// Ends a delivery without a request.
     fn end(
         &mut self,
@@ -529,7 +422,7 @@ impl Ordered {
         why: &'static str,
         now: Timestamp,
     ) {
-        self.free_place(&turn, None);
+        self.unsent(&turn);
         let known = self.targets.get(&turn.integration).cloned();
         let notice = match (reason, known) {
             (DeadReason::Discarded, _) | (_, None) => None,
@@ -547,13 +440,16 @@ impl Ordered {
     }
 
     /// Sends a delivery to its target.
-    fn go(&mut self, at: At, turn: Turn, job: Job) {
+    pub(super) fn go(&mut self, at: At, turn: Turn, job: Job) {
+        let Some((turn, job)) = self.behind_marker(at, turn, job) else {
+            return;
+        };
         let now = Timestamp::now();
         let target = match &job.known.target {
             Ok(target) => target.clone(),
             Err(reason) => {
                 let reason = reason.clone();
-                self.free_place(&turn, None);
+                self.unsent(&turn);
                 let notice = match job.delivery.probe {
                     true => None,
                     false => self.judge.notice(notices::Kind::Suspended, &job, &reason, now),
@@ -566,55 +462,60 @@ impl Ordered {
             }
         };
         // The last look before the request: who was frozen or cut off meanwhile sends nothing.
-        let may = self
-            .partition(at)
-            .is_some_and(|partition| partition.validity.holds(Instant::now()));
-        if !may {
+        let validity = self.partition(at).map(|partition| partition.validity.clone());
+        let Some(validity) = validity.filter(|validity| validity.holds(Instant::now())) else {
             return self.put_back(at, &turn, Some(OWN_RETRY));
-        }
+        };
         let client = self.client.clone();
         let delivery = job.delivery.clone();
-        let sending = async move { attempt::send(&client, &target, &delivery).await };
+        let sending = async move {
+            let sending = attempt::send(&client, &target, &delivery);
+            poison::guarded(validity.bound(sending)).await
+        };
         let (sending, handle) = futures::future::abortable(sending);
         self.requests.insert((at, turn.key.clone()), handle);
         self.spawn(async move {
-            let attempted = sending.await.ok();
-            Event::Answered(at, turn, Box::new(job), attempted)
+            let job = Box::new(job);
+            match sending.await {
+                Ok(Err(poison::Panicked)) => Event::Panicked(at, turn, job),
+                Ok(Ok(attempted)) => Event::Answered(at, turn, job, attempted),
+                Err(futures::future::Aborted) => Event::Answered(at, turn, job, None),
+            }
         });
     }
 
     /// Puts a key back with which nothing was done.
     pub(super) fn put_back(&mut self, at: At, turn: &Turn, later: Option<Duration>) {
-        self.free_place(turn, None);
+        self.unmark(at, turn);
+        self.unsent(turn);
         let now = Timestamp::now();
-        if turn.paid {
-            self.tokens.unused(&turn.integration, now);
-        }
         if let Some(partition) = self.partition(at) {
             partition.in_hand = partition.in_hand.saturating_sub(1);
             partition.keys.back(&turn.key, later.map(|later| now + later), now);
         }
     }
 
+    /// Gives back what a turn had for a request that is not sent: its place, and its token.
+    pub(super) fn unsent(&mut self, turn: &Turn) {
+        self.free_place(turn, None);
+        if turn.paid {
+            self.tokens.unused(&turn.integration, Timestamp::now());
+        }
+    }
+
     /// Gives back the place of a turn that had one: others of its integration, and of all, may begin.
     pub(super) fn free_place(&mut self, turn: &Turn, took: Option<Duration>) {
         if turn.kind == Kind::Send {
-            self.places.leave(&turn.integration, took);
+            if self.places.leave(&turn.integration, took, Instant::now()) {
+                self.candidates.append(&mut self.crowded_out);
+            }
             self.candidates.insert(turn.integration.clone());
         }
     }
 }
 
-/// Whether a suspended integration needs another probe now.
-fn is_lost(state: &State, now: Timestamp) -> bool {
-    match &state.probe {
-        None => {
-            let first_secs = match state.backoff_secs {
-                0 => PROBE_FIRST_SECS,
-                secs => secs,
-            };
-            now.since(state.since) >= Duration::from_secs(first_secs.into())
-        }
-        Some(probe) => now.since(probe.due) >= LOST_AFTER,
-    }
+/// The one that comes after another, in a circle.
+fn after(all: &BTreeSet<Arc<str>>, one: Option<&Arc<str>>) -> Option<Arc<str>> {
+    let behind = one.and_then(|one| all.range((Bound::Excluded(one.clone()), Bound::Unbounded)).next());
+    behind.or_else(|| all.first()).cloned()
 }

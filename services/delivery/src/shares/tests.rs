@@ -45,6 +45,24 @@ fn a_quick_target_lets_many_wait_in_order() {
 }
 
 #[test]
+fn a_delivery_for_which_nothing_was_asked_says_nothing_of_its_target() {
+    let start = Instant::now();
+    let later = start + WAIT;
+    let mut shares = filled(start);
+    assert_eq!(shares.leave("hangs", Lane::Live, None, later), None);
+    assert_eq!(shares.in_flight, 3);
+    assert_eq!(
+        shares.rest("hangs", later),
+        Some(REST_SERVED),
+        "it has not shown that it answers"
+    );
+    assert!(!shares.slots["hangs"].pace(WAIT, later).0, "nor that it is quick");
+    shares.leave("hangs", Lane::Live, SHORT, later);
+    assert_eq!(shares.rest("hangs", later), None);
+    assert!(shares.slots["hangs"].pace(WAIT, later).0);
+}
+
+#[test]
 fn where_many_hang_their_shares_shrink_and_quick_targets_keep_theirs() {
     let start = Instant::now();
     let mut shares: Shares<u32> = Shares::new(64, BY_LANE, WAIT);

@@ -5,21 +5,21 @@
 //! provider that sends several takes the others where they are sent, in [`crate::attempt::send`],
 //! before each request but the first; what it has finished by then is kept in `Delivery::steps`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures::{FutureExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use signalbox_broker::{
     Error as BrokerError,
     holding::limits::is_later,
     limiter::{Leased, Limiter},
 };
-use signalbox_proto::{Delivery, Outcome, Phase, State, Timestamp};
+use signalbox_proto::{Delivery, Outcome, Phase, State, Timestamp, integration::RateLimit};
 use tokio::time::Instant;
 
 use super::Worker;
 use crate::{
     filing::{self, Done, Job},
-    limits::{self, FAILED_REST, Limits, WAIT_MAX},
+    limits::{self, Limits, WAIT_MAX},
 };
 
 /// Why an integration is held back that is over its limit.
@@ -31,11 +31,25 @@ const ASKED: &str = "its target asked to wait, with Retry-After";
 /// A shorter `Retry-After` is obeyed by the delivery that met it alone.
 const ASKED_MIN: Duration = Duration::from_millis(500);
 
+/// How long tokens may take to be given back when the worker stops.
+const GIVE_BACK_MAX: Duration = Duration::from_secs(2);
+
 /// The tokens of a worker: who waits for one, and the questions under way.
 pub(super) struct Tokens {
     limiter: Limiter,
     limits: Limits<(u64, Job)>,
     pub(super) questions: FuturesUnordered<BoxFuture<'static, Told>>,
+    /// What messages have brought along and not used: theirs for as long as they may come again.
+    brought: HashMap<u64, Token>,
+    /// What this worker has taken for messages and not used yet: it knows of no other place.
+    taken: HashMap<u64, Token>,
+}
+
+/// A token, and the time that it is for.
+struct Token {
+    integration: String,
+    limit: RateLimit,
+    at: Timestamp,
 }
 
 /// What a question was answered with.
@@ -47,6 +61,7 @@ pub(super) struct Told {
 enum Answer {
     Leased(Result<Leased, BrokerError>),
     Held(Result<State, BrokerError>),
+    GivenBack,
 }
 
 impl Tokens {
@@ -55,6 +70,8 @@ impl Tokens {
             limiter,
             limits: Limits::default(),
             questions: FuturesUnordered::new(),
+            brought: HashMap::new(),
+            taken: HashMap::new(),
         }
     }
 
@@ -66,8 +83,75 @@ impl Tokens {
 
     /// The messages that wait for tokens, when the worker stops.
     pub(super) fn drain(&mut self) -> Vec<u64> {
-        self.limits.drain().into_iter().map(|(key, _)| key).collect()
+        let mut keys = Vec::new();
+        for (slot, (key, job)) in self.limits.drain() {
+            if let Some(slot) = slot {
+                self.take(key, &job, slot);
+            }
+            keys.push(key);
+        }
+        keys
     }
+
+    /// Notes a token that a message has brought along, or that no request was sent for.
+    pub(super) fn bring(&mut self, key: u64, job: &Job, at: Timestamp) {
+        if let Some(token) = token(job, at) {
+            self.brought.entry(key).or_insert(token);
+        }
+    }
+
+    fn take(&mut self, key: u64, job: &Job, at: Timestamp) {
+        let token = token(job, at);
+        // It may wait for a second one, where its integration had to be read first.
+        if let Some(first) = token.and_then(|token| self.taken.insert(key, token)) {
+            self.refund(first);
+        }
+    }
+
+    /// A request is sent for a message: of two tokens that it has, the one that was brought is too old to be used.
+    pub(super) fn uses(&mut self, key: u64) {
+        if self.taken.remove(&key).is_none() {
+            self.brought.remove(&key);
+        }
+    }
+
+    /// A message is done with, or handed back. What was not used is given back, once its message cannot come again
+    /// with it; a crash before that loses a token, and never makes two of one.
+    pub(super) fn let_go(&mut self, key: u64, finished: bool) {
+        let brought = self.brought.remove(&key).filter(|_| finished);
+        for token in self.taken.remove(&key).into_iter().chain(brought) {
+            self.refund(token);
+        }
+    }
+
+    fn refund(&self, token: Token) {
+        let limiter = self.limiter.clone();
+        self.questions.push(Box::pin(async move {
+            let Token { integration, limit, at } = token;
+            limiter.refund(&integration, &limit, at, Timestamp::now()).await;
+            Told {
+                integration,
+                answer: Answer::GivenBack,
+            }
+        }));
+    }
+
+    /// Waits a moment for what is being given back, when the worker stops.
+    pub(super) async fn finish(&mut self) {
+        let all = async { while self.questions.next().await.is_some() {} };
+        if tokio::time::timeout(GIVE_BACK_MAX, all).await.is_err() {
+            tracing::debug!("tokens of rate limits are not given back; they count as used");
+        }
+    }
+}
+
+fn token(job: &Job, at: Timestamp) -> Option<Token> {
+    let limit = job.known.limit?;
+    Some(Token {
+        integration: job.delivery.integration.clone(),
+        limit,
+        at,
+    })
 }
 
 impl Job {
@@ -87,20 +171,14 @@ impl Worker {
     }
 
     fn ask_for_tokens(&mut self, integration: String) {
-        let Some((limit, want)) = self.tokens.limits.ask(&integration) else {
+        let Some((limit, want)) = self.tokens.limits.ask(&integration, Timestamp::now()) else {
             return;
         };
         let limiter = self.tokens.limiter.clone();
         self.tokens.questions.push(Box::pin(async move {
-            let take = || limiter.take(&integration, &limit, want, WAIT_MAX, Timestamp::now());
-            let leased = match take().await {
-                Err(error) => {
-                    tracing::warn!(%error, integration.id = integration, "the counters of a rate limit do not answer yet");
-                    tokio::time::sleep(FAILED_REST).await;
-                    take().await
-                }
-                leased => leased,
-            };
+            let leased = limiter
+                .take(&integration, &limit, want, WAIT_MAX, Timestamp::now())
+                .await;
             Told {
                 integration,
                 answer: Answer::Leased(leased),
@@ -118,18 +196,20 @@ impl Worker {
                     .tokens
                     .limits
                     .granted(&integration, &leased.slots, leased.again, now);
-                for (key, job) in granted.go {
-                    self.go_paid(key, &job, now);
+                for (slot, (key, job)) in granted.go {
+                    self.go_paid(key, &job, slot);
                 }
+                self.give_back(integration.clone(), leased, granted.left);
                 if granted.over {
                     self.hold_back(integration, OVER, now);
                 } else {
                     self.ask_for_tokens(integration);
                 }
             }
-            // Nothing is sent without a token, and nothing waits for long in a worker.
+            // Nothing is sent without a token, and nothing waits for long in a worker. The limiter has told why.
             Answer::Leased(Err(error)) => {
-                tracing::warn!(%error, integration.id = integration, "no tokens of a rate limit can be had; what waits is parked");
+                tracing::debug!(%error, integration.id = integration, "no tokens of a rate limit can be had; what waits is parked");
+                self.tokens.limits.answered(&integration);
                 self.hold_back(integration, UNCOUNTED, now);
             }
             Answer::Held(Ok(state)) => {
@@ -140,25 +220,35 @@ impl Worker {
                 tracing::warn!(%error, integration.id = integration, "an integration over its limit could not be held back; it is tried again");
                 self.tokens.limits.rest(&integration, now);
             }
+            Answer::GivenBack => {}
         }
     }
 
     /// Sends what waited for its token to be due, and asks where that makes sense again.
     pub(super) fn tokens_due(&mut self) {
         let now = Timestamp::now();
-        let (go, ask) = self.tokens.limits.due(now);
-        for (key, job) in go {
-            self.go_paid(key, &job, now);
+        let due = self.tokens.limits.due(now);
+        for (slot, (key, job)) in due.go {
+            self.go_paid(key, &job, slot);
         }
-        for integration in ask {
+        for integration in due.ask {
             self.ask_for_tokens(integration);
+        }
+        for integration in due.late {
+            self.hold_back(integration, UNCOUNTED, now);
         }
     }
 
-    /// Begins a delivery anew that has a token: meanwhile its integration may have been held.
-    fn go_paid(&mut self, key: u64, job: &Job, now: Timestamp) {
+    /// Begins a delivery that has a token of this time.
+    fn go_paid(&mut self, key: u64, job: &Job, slot: Timestamp) {
+        self.tokens.take(key, job, slot);
+        self.go(key, job, slot);
+    }
+
+    /// Begins a delivery anew that lacks no token any more: meanwhile its integration may have been held.
+    fn go(&mut self, key: u64, job: &Job, paid: Timestamp) {
         let delivery = Arc::new(Delivery {
-            paid: Some(now),
+            paid: Some(paid),
             ..Delivery::clone(&job.delivery)
         });
         if self.full {
@@ -166,6 +256,21 @@ impl Worker {
         } else {
             self.begin(key, delivery, true);
         }
+    }
+
+    /// Gives tokens back that came when nothing waited for them any more.
+    fn give_back(&mut self, integration: String, leased: Leased, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let limiter = self.tokens.limiter.clone();
+        self.tokens.questions.push(Box::pin(async move {
+            limiter.give_back(&integration, &leased, count).await;
+            Told {
+                integration,
+                answer: Answer::GivenBack,
+            }
+        }));
     }
 
     /// Holds an integration back, and parks what waits for its tokens behind that.
@@ -188,7 +293,7 @@ impl Worker {
     fn leave(&mut self, integration: &str, state: &State, now: Timestamp) {
         for (key, job) in self.tokens.limits.leave(integration) {
             if job.delivery.probe && state.phase == Phase::Suspended {
-                self.go_paid(key, &job, now);
+                self.go(key, &job, now);
             } else {
                 self.metrics.parked.inc();
                 self.file(key, integration, filing::park(self.broker.clone(), job, state.clone()));

@@ -22,12 +22,16 @@ impl Worker {
         let Answered { key, job, attempted } = answered;
         let integration = job.delivery.integration.clone();
         let lane = self.lane_of(key);
-        if let Some(next) = self.shares.leave(&integration, lane, attempted.took, Instant::now())
+        let took = attempted.asked.then_some(attempted.took);
+        if let Some(next) = self.shares.leave(&integration, lane, took, Instant::now())
             && let Some(job) = self.jobs.remove(&next)
         {
             self.send(next, job);
         }
         let now = Timestamp::now();
+        if let Some(paid) = job.delivery.paid.filter(|_| !attempted.asked && !job.delivery.probe) {
+            self.tokens.bring(key, &job, paid);
+        }
         self.attempts.say(&job, &attempted);
         let mut job = job;
         let state = self.targets.state(&integration);
@@ -173,6 +177,7 @@ impl Worker {
     /// A message is done with, or handed back; the marker of a suspect goes with it.
     pub(super) fn release(&mut self, key: u64, finished: bool) -> Option<Ticket> {
         let held = self.let_go(key)?;
+        self.tokens.let_go(key, finished);
         match held.hop {
             Some(hop) if finished => self.memory.finish(hop, Instant::now()),
             Some(hop) => self.memory.forget(hop),

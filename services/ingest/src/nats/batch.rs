@@ -6,16 +6,16 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future::try_join_all, stream};
 use signalbox_broker::{Broker, Error, Message, PublishError, Receipt};
-use signalbox_proto::{DeadReason, Stage, act, subjects};
+use signalbox_proto::{DeadReason, act, subjects};
 use signalbox_runtime::{Shutdown, health::ComponentHandle};
 
 use super::{
     FULL_RETRY,
     read::{Batch, Reader},
 };
-use crate::{Admission, letter};
+use crate::{Admission, letter, letters::Letters};
 
 /// Dead letters of one batch under way at a time.
 const LETTERS_MAX: usize = 32;
@@ -31,6 +31,8 @@ pub(super) struct Settled {
 /// A batch in hand.
 pub(super) struct Settling {
     pub(super) broker: Broker,
+    pub(super) refusals: Broker,
+    pub(super) letters: Letters,
     pub(super) reader: Arc<Reader>,
     pub(super) admission: Admission,
     pub(super) health: ComponentHandle,
@@ -114,12 +116,16 @@ impl Settling {
                 .search_forgotten(subjects::EVENTS, subject, &events, place.at);
             settled.append(&mut search.await?);
         }
-        let subject = subjects::dead(Stage::Ingest, Some(&self.batch.org), None, None);
-        let letters = ids.iter().map(|(_, letter)| letter.clone()).collect();
-        let search = self
-            .broker
-            .search_forgotten(subjects::DEAD, subject, &letters, place.at);
-        settled.append(&mut search.await?);
+        // All at a time: DEAD is read once for all of them.
+        let mut searches = Vec::with_capacity(ids.len());
+        for (_, letter) in &ids {
+            let (letter, letters, org) = (letter.clone(), self.letters.clone(), self.batch.org.clone());
+            searches.push(async move {
+                let is_there = letters.has(Some(&org), &letter, place.at).await?;
+                Ok::<_, Error>(is_there.then_some(letter))
+            });
+        }
+        settled.extend(try_join_all(searches).await?.into_iter().flatten());
         let mut left = Vec::with_capacity(ids.len());
         for (index, (event, letter)) in ids.iter().enumerate() {
             if event.as_ref().is_some_and(|event| settled.contains(event)) {
@@ -141,7 +147,12 @@ impl Settling {
         for index in left.iter().copied() {
             match self.reader.read_element(&self.message, &self.batch, index) {
                 Ok(publish) => {
-                    if is_first && let Err(refusal) = self.admission.admit_input(&self.batch.org, act).await {
+                    if is_first
+                        && let Err(refusal) = self
+                            .admission
+                            .admit_input(&self.batch.org, act, self.batch.bytes(index))
+                            .await
+                    {
                         begun.rejected.push(Rejected {
                             index,
                             reason: DeadReason::Rejected,
@@ -196,15 +207,23 @@ impl Settling {
     async fn bury(&mut self, rejected: Vec<Rejected>) -> Result<Vec<usize>, Error> {
         let filing = rejected.into_iter().map(|Rejected { index, reason, why }| {
             let original = self.reader.original_element(&self.message, &self.batch, index);
-            let broker = &self.broker;
-            async move { (index, letter::file(broker, original, reason, &why).await) }
+            let (broker, original) = match reason {
+                DeadReason::Rejected => (&self.refusals, self.reader.refused(&self.message, original)),
+                _ => (&self.broker, original),
+            };
+            async move { (index, reason, letter::file(broker, original, reason, &why).await) }
         });
         let filed: Vec<_> = stream::iter(filing).buffer_unordered(LETTERS_MAX).collect().await;
         let mut again = Vec::new();
-        for (index, filed) in filed {
+        for (index, reason, filed) in filed {
             match filed {
                 Ok(_) => self.settled.rejected += 1,
-                Err(error) if error.is_transient() => again.push(index),
+                Err(error) if error.is_transient() => {
+                    if reason == DeadReason::Rejected {
+                        self.admission.on_unfiled(&error);
+                    }
+                    again.push(index);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -21,7 +21,7 @@ use signalbox_broker::{Message, message::Ticket};
 use signalbox_proto::Name;
 use tokio::time::Instant;
 
-use super::{Held, Partition, read::Read};
+use super::{Begun, Partition, read::Read};
 
 /// Whose publishes begin one after another: an org's, or all.
 pub(super) type Line = Option<Name>;
@@ -33,7 +33,7 @@ pub(super) struct Beginning {
     waiting: HashMap<Line, VecDeque<(Message, Read)>>,
     /// By line, the one that begins, and since when.
     now: HashMap<Line, (Ticket, Instant)>,
-    begun: FuturesUnordered<BoxFuture<'static, (Line, Held)>>,
+    begun: FuturesUnordered<BoxFuture<'static, (Line, Begun)>>,
     len: usize,
 }
 
@@ -56,12 +56,12 @@ impl Beginning {
     fn begin(&mut self, partition: &Partition, line: Line, message: Message, read: Read) {
         self.now.insert(line.clone(), (message.ticket(), Instant::now()));
         let begun = partition.begin(message, read);
-        self.begun.push(begun.map(|held| (line, held)).boxed());
+        self.begun.push(begun.map(|begun| (line, begun)).boxed());
     }
 
     /// The next whose publish has begun; never, where there is none. Safe to cancel.
-    pub(super) async fn next(&mut self, partition: &Partition) -> Held {
-        let Some((line, held)) = self.begun.next().await else {
+    pub(super) async fn next(&mut self, partition: &Partition) -> Begun {
+        let Some((line, begun)) = self.begun.next().await else {
             return std::future::pending().await;
         };
         self.len -= 1;
@@ -70,7 +70,7 @@ impl Beginning {
             Some((message, read)) => self.begin(partition, line, message, read),
             None => drop(self.waiting.remove(&line)),
         }
-        held
+        begun
     }
 
     /// Gives up those whose turn has not come.

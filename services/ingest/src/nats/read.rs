@@ -35,6 +35,26 @@ pub(super) struct Batch {
     pub(super) elements: Vec<Bytes>,
 }
 
+impl Batch {
+    /// What the dead letter of one event holds of it, about, in bytes.
+    pub(super) fn bytes(&self, index: usize) -> usize {
+        self.elements.get(index).map_or(0, Bytes::len)
+    }
+}
+
+/// What the dead letter of a message holds of it, about, in bytes.
+pub(super) fn bytes(message: &Message) -> usize {
+    let headers = message.headers.iter().flat_map(|headers| headers.iter());
+    let headers: usize = headers
+        .flat_map(|(name, values)| {
+            values
+                .iter()
+                .map(move |value| AsRef::<str>::as_ref(name).len() + value.as_str().len())
+        })
+        .sum();
+    message.body.len() + headers
+}
+
 impl Headers for Message {
     fn get(&self, name: &str) -> Option<&str> {
         // NATS keeps the case of header names; producers write them in any.
@@ -93,6 +113,15 @@ impl Reader {
             at: message.place.at,
             incarnation: self.incarnation,
         }
+    }
+
+    /// An input, or one event of a batch, as a dead letter of its refusal keeps it: with its id as an event.
+    pub(super) fn refused(&self, message: &Message, mut original: Original) -> Original {
+        let index = original.index.unwrap_or_default();
+        letter::add_id(&mut original.headers, &original.body, || {
+            self.derived_id(message, index)
+        });
+        original
     }
 
     /// One event of a batch as a dead letter keeps it.

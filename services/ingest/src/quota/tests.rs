@@ -18,23 +18,39 @@ impl Counters {
     }
 }
 
+/// Asks what has to be asked, with answers that come at once.
+fn ask(tokens: &mut Tokens, counters: &mut Counters, events: i64, per_second: i64, now_ms: i64) {
+    while let Some(ask) = tokens.ask(events, per_second, now_ms) {
+        answer(tokens, counters, ask, per_second, now_ms);
+    }
+}
+
+fn answer(tokens: &mut Tokens, counters: &mut Counters, ask: Ask, per_second: i64, now_ms: i64) {
+    match ask {
+        Ask::Begin { second, follows } => {
+            let earlier = if follows { counters.add(second - 2, 0) } else { 0 };
+            let before = [earlier, counters.add(second - 1, 0)];
+            tokens.begin(second, before, per_second);
+        }
+        Ask::Lease { second, count } => {
+            let sum = counters.add(second, count);
+            let back = tokens.answered(count, sum, per_second, now_ms);
+            if back > 0 {
+                counters.add(second, -back);
+            }
+        }
+    }
+}
+
 fn publish(tokens: &mut Tokens, counters: &mut Counters, events: i64, per_second: i64, now_ms: i64) -> bool {
     loop {
         match tokens.take(events, per_second, now_ms) {
-            Take::Taken => return true,
+            Take::Taken => {
+                ask(tokens, counters, 0, per_second, now_ms);
+                return true;
+            }
             Take::Refused => return false,
-            Take::Begin { second, follows } => {
-                let earlier = if follows { counters.add(second - 2, 0) } else { 0 };
-                let before = [earlier, counters.add(second - 1, 0)];
-                tokens.begin(second, before, per_second);
-            }
-            Take::Ask { second, count } => {
-                let sum = counters.add(second, count);
-                let back = tokens.answered(count, sum, per_second, now_ms);
-                if back > 0 {
-                    counters.add(second, -back);
-                }
-            }
+            Take::Ask => ask(tokens, counters, events, per_second, now_ms),
         }
     }
 }
@@ -104,7 +120,11 @@ fn a_list_goes_whole_or_not_at_all() {
     assert!(publish(&mut tokens, &mut counters, 40, 100, 100_020));
     assert!(!publish(&mut tokens, &mut counters, 60, 100, 100_500));
     assert!(publish(&mut tokens, &mut counters, 60, 100, 100_630));
-    assert_eq!(counters.sums[&100], 160, "what was refused is not counted");
+    assert_eq!(
+        counters.sums[&100],
+        160 + tokens.held,
+        "what was refused is not counted"
+    );
 }
 
 #[test]
@@ -134,11 +154,12 @@ fn what_is_held_of_a_long_time_ago_is_worth_nothing() {
     let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
     assert!(publish(&mut tokens, &mut counters, 1, 100, 100_000));
     tokens.held = 5;
-    let begin = Take::Begin {
+    assert_eq!(tokens.take(1, 100, 109_000), Take::Ask);
+    let begin = Ask::Begin {
         second: 109,
         follows: false,
     };
-    assert_eq!(tokens.take(1, 100, 109_000), begin);
+    assert_eq!(tokens.ask(1, 100, 109_000), Some(begin));
     tokens.begin(109, [0, 0], 100);
     assert_eq!(tokens.held, 0);
 }
@@ -187,4 +208,69 @@ fn a_quota_of_one_takes_one_a_second() {
         assert!(publish(&mut tokens, &mut counters, 1, 1, second * 1_000));
         assert!(!publish(&mut tokens, &mut counters, 1, 1, second * 1_000 + 500));
     }
+}
+
+#[test]
+fn one_that_publishes_steadily_does_not_wait_for_counters_that_answer_slowly() {
+    const SLOW_MS: i64 = 40;
+    let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
+    let mut asked: Option<(i64, Ask)> = None;
+    let mut waited = 0;
+    for now_ms in 100_000..130_000 {
+        if let Some((_, ask)) = asked.take_if(|(due, _)| *due <= now_ms) {
+            answer(&mut tokens, &mut counters, ask, 1_000, now_ms);
+            asked = tokens.ask(0, 1_000, now_ms).map(|ask| (now_ms + SLOW_MS, ask));
+        }
+        if now_ms % 10 != 0 {
+            continue;
+        }
+        let take = tokens.take(1, 1_000, now_ms);
+        assert_ne!(take, Take::Refused, "at {now_ms}");
+        // The first second finds out how much it publishes.
+        waited += i32::from(take == Take::Ask && now_ms >= 101_000);
+        let events = i64::from(take == Take::Ask);
+        if asked.is_none() {
+            asked = tokens.ask(events, 1_000, now_ms).map(|ask| (now_ms + SLOW_MS, ask));
+        }
+    }
+    assert_eq!(waited, 0);
+    assert!(counters.asked < 30 * 15, "{} round trips in 30 seconds", counters.asked);
+}
+
+#[test]
+fn one_that_publishes_now_and_then_asks_for_nothing_ahead() {
+    let (mut tokens, mut counters) = (Tokens::default(), Counters::default());
+    for minute in 1..=10 {
+        assert!(publish(&mut tokens, &mut counters, 1, 1_000, 60_000 * minute));
+    }
+    assert_eq!(counters.asked, 20, "each time what the second before says, and one");
+}
+
+#[test]
+fn a_process_that_counts_alone_keeps_the_quota() {
+    let (mut tokens, mut counted) = (Tokens::default(), Counted::default());
+    let mut taken = 0;
+    // Told once, and then nothing more: half of the second's quota was another process's.
+    counted.told(100, 50);
+    for now_ms in 100_000..110_000 {
+        loop {
+            match tokens.take(1, 100, now_ms) {
+                Take::Taken => taken += 1,
+                Take::Refused => break,
+                Take::Ask => match tokens.ask(1, 100, now_ms) {
+                    Some(Ask::Begin { second, follows }) => {
+                        let earlier = if follows { counted.add(second - 2, 0) } else { 0 };
+                        tokens.begin(second, [earlier, counted.add(second - 1, 0)], 100);
+                    }
+                    Some(Ask::Lease { second, count }) => {
+                        let sum = counted.add(second, count);
+                        let back = tokens.answered(count, sum, 100, now_ms);
+                        counted.add(second, -back);
+                    }
+                    None => break,
+                },
+            }
+        }
+    }
+    assert!((900..=1_060).contains(&taken), "{taken} in ten seconds");
 }

@@ -8,6 +8,7 @@
 mod dead;
 mod doubts;
 mod events;
+mod ordered;
 mod queue;
 mod record;
 mod room;

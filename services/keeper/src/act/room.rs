@@ -8,7 +8,7 @@ use signalbox_broker::Error;
 use signalbox_proto::Name;
 use tokio::time::Instant;
 
-use crate::{Keeper, pace::Window};
+use crate::{Keeper, pace::Window, view::View};
 
 /// How long one chunk waits for room at most: one target that stands still slows an act on many down, and does not
 /// stop it. What it has not taken then waits in the bulk lane, and after that in PARKED.
@@ -35,8 +35,10 @@ impl Room {
         let until = Instant::now() + WAIT_MAX;
         for ((provider, integration), wanted) in targets.iter().take(TARGETS_MAX) {
             let window = self.0.entry(integration.clone()).or_insert_with(Window::new);
+            let org = |view: &View| view.integrations.get(integration).map(|known| known.org.clone());
+            let Some(org) = keeper.view.read(org) else { continue };
             loop {
-                let there = keeper.broker.in_lanes(provider, integration).await?;
+                let there = keeper.broker.in_lanes(provider, &org, integration).await?;
                 if window.more(there) >= (*wanted).min(ENOUGH) || over() || Instant::now() >= until {
                     break;
                 }

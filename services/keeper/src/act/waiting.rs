@@ -9,7 +9,7 @@
 //! for as long as a request can take: it arrives, or it waits again and is given up then. One that is taken in hand in
 //! the moment in which it is given up may still arrive: the ledger takes `delivered` before `discarded`.
 //!
-//! Trying now: each schedule is replaced by one that is due at once (`broker::hasten`). The new one is younger than the
+//! Trying now: each schedule, and each time of a key's first, is replaced by one that is due at once (`broker::hasten`). The new one is younger than the
 //! act, so that it is not met again, nor is the schedule after it should the attempt fail.
 
 use std::{
@@ -23,8 +23,8 @@ use signalbox_broker::{
     Error,
     browse::Stored,
     hasten::Hastened,
+    standing::Standing,
     topology::{Consumer, From},
-    waiting::is_parked,
 };
 use signalbox_proto::{
     DeadLetter, DeadReason, Delivery, Lane, Name, Phase, Stage, State, Timestamp, act::WaitingFilter, digest::Manifest,
@@ -32,6 +32,7 @@ use signalbox_proto::{
 };
 
 use super::{
+    ordered,
     send::refused,
     work::{Ended, Work},
 };
@@ -47,13 +48,13 @@ const IN_HAND_MAX: Duration = Duration::from_secs(75);
 /// The pause before the queues are read again for what was in hand.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// What an owner reads of a delivery that was given up while it waited.
-const GIVEN_UP: &str = "discarded by a person while it waited";
+pub(super) const GIVEN_UP: &str = "discarded by a person while it waited";
 
 /// A delivery that waits, with its message.
-struct Waiting {
-    queue: String,
-    stored: Stored,
-    delivery: Delivery,
+pub(super) struct Waiting {
+    pub(super) queue: String,
+    pub(super) stored: Stored,
+    pub(super) delivery: Delivery,
 }
 
 impl Known {
@@ -121,10 +122,7 @@ async fn discard_all(work: &mut Work<'_>, filter: &WaitingFilter, known: &mut Kn
                 let part = work.keeper.broker.read_from(&queue, &subject, next, READ).await?;
                 let Some(last) = part.last() else { break };
                 next = last.seq + 1;
-                let mut part: Vec<Waiting> = part
-                    .into_iter()
-                    .filter_map(|stored| read(&queue, stored, filter))
-                    .collect();
+                let mut part = read(work.keeper, &queue, part, filter).await?;
                 part.retain(|waiting| !known.hopeless.contains(&waiting.place()));
                 let all = part.len();
                 leave_in_hand(work, &mut part).await?;
@@ -251,6 +249,7 @@ async fn discard_some(work: &mut Work<'_>, chunk: Vec<Waiting>, known: &mut Know
     // They were read a while ago: what has gone on meanwhile is not given up here. First what is in hand, so that what
     // is sent between the two looks is either there no more or was not in hand before.
     leave_in_hand(work, &mut begun).await?;
+    let begun = ordered::refresh(keeper, begun).await?;
     let there = at_once(begun.iter().map(|waiting| is_there(keeper, waiting))).await?;
     let left = begun.into_iter().zip(there);
     let left: Vec<Waiting> = left.filter_map(|(waiting, there)| there.then_some(waiting)).collect();
@@ -281,12 +280,11 @@ async fn discard_some(work: &mut Work<'_>, chunk: Vec<Waiting>, known: &mut Know
     if (!filed.is_empty() || !goes_on) && !work.save(last).await? {
         goes_on = false;
     }
-    let removals = filed
-        .iter()
-        .map(|waiting| keeper.broker.remove(&waiting.queue, waiting.stored.seq));
+    // What was tried in order says first that it is given up. What has gone on instead is met again.
+    let given_up = at_once(filed.iter().map(|waiting| ordered::give_up(keeper, waiting))).await?;
+    let left = filed.iter().zip(given_up).filter(|(_, given_up)| *given_up);
+    let removals = left.map(|(waiting, _)| keeper.broker.remove(&waiting.queue, waiting.stored.seq));
     at_once(removals).await?;
-    let ordered = filed.iter().filter(|waiting| waiting.queue == subjects::ORDERED);
-    at_once(ordered.map(|waiting| keeper.broker.nudge_ordered(&waiting.delivery))).await?;
     for Waiting { delivery, .. } in filed {
         if is_probe(&keeper.view.state(&delivery.integration), &delivery) {
             known.probes.insert(delivery.integration, delivery.id);
@@ -296,7 +294,9 @@ async fn discard_some(work: &mut Work<'_>, chunk: Vec<Waiting>, known: &mut Know
 }
 
 /// Does several things, some of them at a time, and gives what they give in their order.
-async fn at_once<T>(each: impl Iterator<Item = impl Future<Output = Result<T, Error>>>) -> Result<Vec<T>, Error> {
+pub(super) async fn at_once<T>(
+    each: impl Iterator<Item = impl Future<Output = Result<T, Error>>>,
+) -> Result<Vec<T>, Error> {
     // As a list, because the compiler cannot follow a borrowing closure into a future that may change threads.
     let each: Vec<_> = each.collect();
     stream::iter(each).buffered(AT_ONCE).try_collect().await
@@ -314,18 +314,15 @@ async fn bury(keeper: &Keeper, waiting: &Waiting, known: bool) -> Result<Result<
     refused(keeper.broker.bury(&letter, &id).await.map(|ack| Some(ack.seq)))
 }
 
-/// A message of a queue that an act is about. One whose end is known already, and waits to be written down, is not.
-fn read(queue: &str, stored: Stored, filter: &WaitingFilter) -> Option<Waiting> {
-    // What cannot be read is its worker's to file.
-    let delivery = wire::decode_delivery(&stored.body).ok()?;
-    let parked = is_parked(queue, &stored.subject, &delivery);
-    // The first of a key that died and holds those behind it has ended, too.
-    let covered = filter.covers(&delivery, parked) && delivery.filed.is_none() && !delivery.held;
-    covered.then(|| Waiting {
+/// Of what was read of a queue, what an act is about.
+async fn read(keeper: &Keeper, queue: &str, part: Vec<Stored>, filter: &WaitingFilter) -> Result<Vec<Waiting>, Error> {
+    let covered = keeper.broker.covered(queue, part, filter).await?;
+    let waiting = covered.into_iter().map(|Standing { stored, delivery }| Waiting {
         queue: queue.to_owned(),
         stored,
         delivery,
-    })
+    });
+    Ok(waiting.collect())
 }
 
 async fn is_there(keeper: &Keeper, waiting: &Waiting) -> Result<bool, Error> {
@@ -389,11 +386,9 @@ pub(super) async fn retry(work: &mut Work<'_>) -> Result<Ended, Error> {
             let Some(last) = part.last() else { break };
             next = last.seq + 1;
             let asked_at = work.act.created_at;
-            let part = part.into_iter().filter(|stored| stored.at < asked_at);
-            let part = part.filter_map(|stored| read(&queue, stored, &filter));
-            let part: Vec<Waiting> = part
-                .filter(|waiting| tried.insert(identity(&waiting.delivery)))
-                .collect();
+            let part = part.into_iter().filter(|stored| stored.at < asked_at).collect();
+            let mut part = read(work.keeper, &queue, part, &filter).await?;
+            part.retain(|waiting| tried.insert(identity(&waiting.delivery)));
             let mut part = part.into_iter().peekable();
             while part.peek().is_some() {
                 let chunk = part.by_ref().take(work.chunk_max()).collect();
@@ -413,7 +408,7 @@ pub(super) async fn retry(work: &mut Work<'_>) -> Result<Ended, Error> {
 /// Sends some now; false where a person stopped the act.
 async fn retry_some(work: &mut Work<'_>, chunk: Vec<Waiting>) -> Result<bool, Error> {
     let mut goes_on = true;
-    for Waiting { stored, delivery, .. } in chunk {
+    for Waiting { queue, stored, delivery } in chunk {
         if is_held(&work.keeper.view.state(&delivery.integration), &delivery) {
             // Its worker would only park it.
             work.act.skipped += 1;
@@ -425,7 +420,11 @@ async fn retry_some(work: &mut Work<'_>, chunk: Vec<Waiting>) -> Result<bool, Er
             break;
         }
         let broker = &work.keeper.broker;
-        match refused(broker.hasten(&stored, &delivery, Timestamp::now()).await)? {
+        let hastened = match queue.as_str() {
+            subjects::ORDERED => broker.hasten_ordered(&delivery, Timestamp::now()).await,
+            _ => broker.hasten(&stored, &delivery, Timestamp::now()).await,
+        };
+        match refused(hastened)? {
             // One that fires by itself, or has fired just now, does what was asked for.
             Ok(Hastened::Yes | Hastened::Soon | Hastened::Gone) => work.act.done += 1,
             Err(reason) => work.fail(&delivery.id, &reason),

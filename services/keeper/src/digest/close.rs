@@ -70,7 +70,7 @@ pub(super) async fn close(keeper: &Keeper, work: Work) -> Result<Closed, Error> 
         Work::Close(due) => match first(keeper, &due).await? {
             Some(first) => go_on(keeper, Closing::begin(due.manifest(&first))).await,
             // All of them were given up by a person meanwhile.
-            None => Ok(Closed::without_digest(due.last)),
+            None => gone(keeper, &due).await,
         },
         Work::GiveUp(due) => match keeper.broker.manifest(&due.integration).await? {
             // What was begun is ended first: a worker ends it as discarded.
@@ -112,6 +112,23 @@ async fn first(keeper: &Keeper, due: &Due) -> Result<Option<String>, Error> {
     }))
 }
 
+/// Settles members of which none was found, if none is there: a server that is behind says so too, and what is settled
+/// here is not looked for again.
+async fn gone(keeper: &Keeper, due: &Due) -> Result<Closed, Error> {
+    let subject = subjects::batch(&due.org, &due.integration);
+    let there = keeper
+        .broker
+        .next_at_leader(subjects::BATCH, &subject, due.first)
+        .await?;
+    match there.filter(|seq| *seq <= due.last) {
+        None => Ok(Closed::without_digest(due.last)),
+        Some(_) => Err(Error::Request {
+            what: format!("members of a digest of {}", due.integration),
+            reason: "the server that was asked does not have them yet".to_owned(),
+        }),
+    }
+}
+
 /// Some of the members that are still there, the first of them first.
 async fn read(keeper: &Keeper, due: &Due, most: usize) -> Result<Vec<Stored>, Error> {
     let subject = subjects::batch(&due.org, &due.integration);
@@ -137,8 +154,10 @@ async fn give_up(keeper: &Keeper, due: &Due) -> Result<Closed, Error> {
         .try_for_each_concurrent(AT_ONCE, |seq| broker.remove(subjects::BATCH, seq))
         .await?;
     // Its bytes may have been more than one part takes.
-    let through = part.last().map(|stored| stored.seq);
-    Ok(Closed::without_digest(through.unwrap_or(due.last)))
+    match part.last() {
+        Some(last) => Ok(Closed::without_digest(last.seq)),
+        None => gone(keeper, due).await,
+    }
 }
 
 async fn bury(keeper: &Keeper, stored: &Stored) -> Result<Option<signalbox_proto::Attempt>, Error> {

@@ -1,11 +1,13 @@
 //! What is known of the members that wait in BATCH, and which digests are due.
 //!
-//! Pure: of each member its sequence, its size and when it was stored, by integration. Bodies are read again when the
+//! Pure: of each member its sequence, its size and when it was stored, by integration. An integration is looked at when
+//! a member came, when its window is over, and once a second, as its owner may have changed the rule: what each look
+//! costs must not grow with all that waits, as there may be twenty of them a second. Bodies are read again when the
 //! digest is closed. What acts have removed meanwhile is still known here: a digest then closes a little early, with
 //! what is really there.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -14,6 +16,9 @@ use signalbox_proto::{Integration, Name, Timestamp, delivery, digest::Manifest, 
 
 /// Members that are remembered at most. With more, those that come wait unread until some are closed.
 pub(super) const MEMBERS_MAX: usize = 1_000_000;
+
+/// How often all integrations are looked at, as their owners may have changed when their members are due.
+const RULES_EVERY: Duration = Duration::from_secs(1);
 
 /// When the members of an integration become a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,8 @@ struct Member {
 struct Waiting {
     org: Name,
     members: VecDeque<Member>,
+    /// What the last look has found, by the rule of then: nothing is due before this time, unless a member comes.
+    rests: Option<(Rule, Timestamp)>,
 }
 
 /// Members that are to be closed: all between two sequences of one integration.
@@ -87,6 +94,7 @@ impl Due {
             last: self.last,
             count: self.count,
             sent: false,
+            way: None,
         }
     }
 }
@@ -95,6 +103,12 @@ impl Due {
 #[derive(Debug)]
 pub(super) struct Gathered {
     by_integration: HashMap<String, Waiting>,
+    /// The times that the last looks have found, in their order.
+    times: BTreeSet<(Timestamp, String)>,
+    /// Integrations that have changed since they were looked at.
+    changed: HashSet<String>,
+    /// When all of them were last looked at.
+    looked: Option<Timestamp>,
     count: usize,
     /// The sequence of BATCH that is to be read next.
     next: u64,
@@ -104,6 +118,9 @@ impl Gathered {
     pub(super) fn new() -> Self {
         Self {
             by_integration: HashMap::new(),
+            times: BTreeSet::new(),
+            changed: HashSet::new(),
+            looked: None,
             count: 0,
             next: 1,
         }
@@ -128,6 +145,7 @@ impl Gathered {
         let waiting = self.by_integration.entry(integration.to_owned()).or_insert(Waiting {
             org,
             members: VecDeque::new(),
+            rests: None,
         });
         waiting.members.push_back(Member {
             seq: stored.seq,
@@ -135,11 +153,26 @@ impl Gathered {
             at: stored.at,
         });
         self.count += 1;
+        self.change(integration);
+    }
+
+    /// What was found of an integration counts no longer.
+    fn change(&mut self, integration: &str) {
+        if let Some(waiting) = self.by_integration.get_mut(integration)
+            && let Some((_, at)) = waiting.rests.take()
+        {
+            self.times.remove(&(at, integration.to_owned()));
+        }
+        if !self.changed.contains(integration) {
+            self.changed.insert(integration.to_owned());
+        }
     }
 
     /// BATCH is empty up to this sequence: nothing that is known is there.
     pub(super) fn clear(&mut self, last: u64) {
         self.by_integration.clear();
+        self.times.clear();
+        self.changed.clear();
         self.count = 0;
         self.next = last + 1;
     }
@@ -153,8 +186,11 @@ impl Gathered {
             waiting.members.pop_front();
             self.count -= 1;
         }
-        if waiting.members.is_empty() {
+        let is_empty = waiting.members.is_empty();
+        self.change(integration);
+        if is_empty {
             self.by_integration.remove(integration);
+            self.changed.remove(integration);
         }
     }
 
@@ -167,19 +203,47 @@ impl Gathered {
     }
 
     /// What is due now, by the rule of each integration, and when the next will be.
-    pub(super) fn due(&self, now: Timestamp, rule: impl Fn(&str) -> Rule) -> (Vec<Due>, Option<Timestamp>) {
+    pub(super) fn due(&mut self, now: Timestamp, rule: impl Fn(&str) -> Rule) -> (Vec<Due>, Option<Timestamp>) {
         let mut due = Vec::new();
-        let mut next: Option<Timestamp> = None;
-        for (integration, waiting) in &self.by_integration {
-            match waiting.next(integration, rule(integration), now) {
+        for integration in self.candidates(now) {
+            let Some(waiting) = self.by_integration.get_mut(&integration) else {
+                continue;
+            };
+            let rule = rule(&integration);
+            if waiting.rests.is_some_and(|(known, at)| known == rule && now < at) {
+                continue;
+            }
+            if let Some((_, at)) = waiting.rests.take() {
+                self.times.remove(&(at, integration.clone()));
+            }
+            match waiting.next(&integration, rule, now) {
+                // Where it cannot be closed, it is found again when all are looked at.
                 Next::Due(found) => due.push(found),
-                Next::At(at) => next = Some(next.map_or(at, |next| next.min(at))),
+                Next::At(at) => {
+                    waiting.rests = Some((rule, at));
+                    self.times.insert((at, integration));
+                }
                 Next::Unknown => {}
             }
         }
         // Those that wait longest go first.
         due.sort_by_key(|due| due.first);
-        (due, next)
+        (due, self.times.first().map(|(at, _)| *at))
+    }
+
+    /// The integrations of which something may be due.
+    fn candidates(&mut self, now: Timestamp) -> Vec<String> {
+        let changed = std::mem::take(&mut self.changed);
+        if self
+            .looked
+            .is_none_or(|looked| now.since(looked) >= RULES_EVERY || now < looked)
+        {
+            self.looked = Some(now);
+            return self.by_integration.keys().cloned().collect();
+        }
+        let over = self.times.iter().take_while(|(at, _)| *at <= now);
+        let over = over.map(|(_, integration)| integration.clone());
+        over.chain(changed).collect()
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
         lines.push(provider_of(&keeper, &integration), Work::Resume(begun));
     }
     let mut look_at = Instant::now();
+    // Whether all that has come is known: before that, or where it cannot be read, a digest would close with too few.
+    let mut is_read = false;
     loop {
         while let Some((provider, work)) = lines.next(Instant::now()) {
             let keeper = &keeper;
@@ -75,6 +77,7 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
                 lines.ended(&provider, &integration, ended(closed.as_ref().err()), Instant::now());
                 // Of one that failed, the next look decides.
                 if closed.is_ok()
+                    && is_read
                     && let Some(due) = gathered.due_of(&integration, rule(&keeper, &integration), Timestamp::now())
                 {
                     lines.push(provider, Work::of(due));
@@ -84,9 +87,13 @@ pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
                 if Instant::now() < look_at {
                     continue;
                 }
-                if let Err(error) = read(&keeper, &mut gathered).await {
+                let read = read(&keeper, &mut gathered).await;
+                is_read = read.is_ok();
+                if let Err(error) = read {
                     let error = settle::why(&error);
                     tracing::warn!(error, "cannot read BATCH; digests wait");
+                    look_at = Instant::now() + LOOK_EVERY;
+                    continue;
                 }
                 let now = Timestamp::now();
                 let (due, next) = keeper.view.read(|view| {

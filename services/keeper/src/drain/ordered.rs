@@ -6,16 +6,42 @@
 use signalbox_broker::Error;
 use signalbox_proto::{Integration, State, Timestamp, subjects, subjects::OrderedKind, wire};
 use std::collections::HashSet;
+use tokio::time::Instant;
 
 use crate::Keeper;
 
 /// Messages read at a time.
 const PART: usize = 256;
 
+/// A look reads what waits in order. Where that is much, one part of so many of the time is spent looking.
+const LOOK_PARTS: u32 = 20;
+
+/// The looks of one drain.
+#[derive(Debug, Default)]
+pub(super) struct Looks(Option<Instant>);
+
+impl Looks {
+    /// Whether anything is left, as far as that was not looked at a moment ago: it was then.
+    pub(super) async fn is_left(
+        &mut self,
+        keeper: &Keeper,
+        integration: &Integration,
+        state: &State,
+    ) -> Result<bool, Error> {
+        let began = Instant::now();
+        if self.0.is_some_and(|next| next > began) {
+            return Ok(true);
+        }
+        let left = is_left(keeper, integration, state).await?;
+        self.0 = left.then(|| Instant::now() + began.elapsed() * LOOK_PARTS);
+        Ok(left)
+    }
+}
+
 /// Whether what waits in order still needs the state of the drain: something older than `drop_before` is left, or,
 /// where a rate is set, something that waited when the drain began. A key whose first is tried again later, or waits
 /// for a person, is not waited for: that may take days.
-pub(super) async fn is_left(keeper: &Keeper, integration: &Integration, state: &State) -> Result<bool, Error> {
+async fn is_left(keeper: &Keeper, integration: &Integration, state: &State) -> Result<bool, Error> {
     if state.drain_per_second.is_none() && state.drop_before.is_none() {
         return Ok(false);
     }

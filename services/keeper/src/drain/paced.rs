@@ -2,8 +2,12 @@
 //! person asked for when letting it go.
 //!
 //! Such a drain has no consumer: it reads what is next, says so ([`hand`]), takes tokens for it, publishes each delivery
-//! when its token is due, and removes the parked one after the lane has it. So it costs a timer while
+//! when its token is due, and removes the parked one as soon as the lane has it. So it costs a timer while
 //! it waits, and any number of them go on side by side, each at its full rate.
+//!
+//! A keeper that dies leaves those in PARKED that the lane has and that are not removed yet: [`UNDER_WAY_MAX`] of an
+//! integration at most, and most often none. The keeper after it sends them again under the same ids; the server
+//! knows them for two minutes, unless it was restarted too.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use signalbox_broker::{
     Error, Receipt,
     browse::Stored,
@@ -19,22 +23,18 @@ use signalbox_broker::{
     limiter::{Leased, Limiter},
 };
 use signalbox_proto::{
-    DeadReason, Delivery, Integration, Lane, State, Timestamp,
+    DeadReason, Delivery, Integration, Lane, Phase, State, Timestamp,
     integration::{RateLimit, Status},
     state::Cause,
     subjects, wire,
 };
 use tokio::{
-    sync::Notify,
+    sync::{Notify, Semaphore},
     task::{Id, JoinError, JoinSet},
     time::Instant,
 };
 
-use super::{
-    DROPPED,
-    hand::{self, Hand},
-    is_dropped, onward, ordered, release_probes,
-};
+use super::{DROPPED, hand::Hand, is_dropped, onward, ordered, release_probes};
 use crate::{
     Keeper,
     pace::{Pace, Window},
@@ -49,12 +49,15 @@ const PARTS_AHEAD: usize = 5;
 const KEPT_MAX: Duration = Duration::from_secs(5);
 /// Deliveries that are paid for at a time, at most.
 const PART_MAX: u32 = 256;
-/// Publishes under way before their acknowledgements are awaited, at most.
-const UNDER_WAY_MAX: usize = 64;
-/// A wait this long is used to settle what was published before it.
+/// Deliveries of one integration that are published and not removed from PARKED yet, at most.
+const UNDER_WAY_MAX: usize = 32;
+/// After a wait this long a delivery is looked for before it goes.
 const LULL: Duration = Duration::from_millis(20);
-/// Removals under way at a time.
-const REMOVALS: usize = 16;
+/// How long a drain believes what it has read. One that stood still for longer, as its machine did, may have been
+/// followed by another, or its integration may be held: it asks before it goes on.
+const BELIEVED_FOR: Duration = Duration::from_secs(30);
+/// Drains that begin at a time: after a restart there may be very many.
+const BEGIN_MAX: usize = 64;
 /// The wait for room in the lanes of a target that is slower than its limit.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 /// The wait where the gate could not be opened although nothing was read, the first and the longest:
@@ -112,6 +115,7 @@ impl Terms {
 /// The paced drains that go on.
 pub(super) struct Drains {
     limiter: Limiter,
+    begin: Arc<Semaphore>,
     tasks: JoinSet<Result<(), Error>>,
     names: HashMap<Id, String>,
     running: HashMap<String, Running>,
@@ -129,6 +133,7 @@ impl Drains {
     pub(super) fn new(keeper: &Keeper) -> Self {
         Self {
             limiter: Limiter::new(keeper.broker.clone()),
+            begin: Arc::new(Semaphore::new(BEGIN_MAX)),
             tasks: JoinSet::new(),
             names: HashMap::new(),
             running: HashMap::new(),
@@ -152,6 +157,7 @@ impl Drains {
         let drain = Drain {
             keeper: keeper.clone(),
             limiter: self.limiter.clone(),
+            begin: self.begin.clone(),
             integration,
             terms,
             stop: stop.clone(),
@@ -206,13 +212,14 @@ impl Drains {
 struct Drain {
     keeper: Keeper,
     limiter: Limiter,
+    begin: Arc<Semaphore>,
     integration: Integration,
     terms: Terms,
     stop: Arc<Notify>,
 }
 
 /// What is published and not removed from PARKED yet.
-type UnderWay = Vec<(Receipt, u64)>;
+type UnderWay<'a> = FuturesUnordered<BoxFuture<'a, Result<(), Error>>>;
 
 /// What was read of PARKED, with its sequences.
 type Waiting = VecDeque<(u64, Delivery)>;
@@ -221,7 +228,8 @@ impl Drain {
     /// Drains until nothing is left, or until the terms are others.
     async fn run(self) -> Result<(), Error> {
         let (broker, id) = (&self.keeper.broker, self.integration.id.as_str());
-        tracing::info!(integration.id = id, "draining what waits at its own pace");
+        tracing::debug!(integration.id = id, "draining what waits at its own pace");
+        let mut begin = self.begin.acquire().await.ok();
         // One that was open until it met its limit has no probe, and there are many of those.
         if self.keeper.view.state(id).cause != Cause::Limit {
             release_probes(&self.keeper, &self.integration, self.terms.drop_before).await?;
@@ -230,12 +238,21 @@ impl Drain {
         let part = self.terms.part() as usize;
         let mut window = Window::new();
         let mut pace = Pace::new(self.terms.per_second, Instant::now());
-        let mut hand = Hand::default();
+        let mut looks = ordered::Looks::default();
+        let mut hand = Hand::open(&self.keeper, id).await?;
+        let mut believed = Instant::now() + BELIEVED_FOR;
         let mut waiting: Waiting = VecDeque::new();
         let (mut next, mut room) = (1, 0);
         let (mut empty, mut uncounted) = (EMPTY_FIRST, UNCOUNTED_FIRST);
         let mut taken = 0_u64;
         loop {
+            if believed <= Instant::now() {
+                if !self.is_still_wanted().await? {
+                    return Ok(());
+                }
+                (waiting, next, room) = (VecDeque::new(), 1, 0);
+                believed = Instant::now() + BELIEVED_FOR;
+            }
             if waiting.len() < 2 * part {
                 let stored = broker
                     .read_from(subjects::PARKED, &parked, next, part * PARTS_AHEAD)
@@ -243,11 +260,11 @@ impl Drain {
                 if let Some(last) = stored.last().map(|last| last.seq) {
                     next = last + 1;
                     waiting.extend(self.settle_lost(stored).await?);
-                    hand::say(&self.keeper, id, last).await?;
-                    hand.said(last, Instant::now());
+                    hand.say(&self.keeper, id, last).await?;
                     empty = EMPTY_FIRST;
                 } else if waiting.is_empty() {
-                    if self.is_opened().await? {
+                    drop(begin.take());
+                    if self.is_opened(&mut looks).await? {
                         tracing::info!(integration.id = id, taken, "drained; deliveries go live again");
                         return Ok(());
                     }
@@ -261,12 +278,12 @@ impl Drain {
             let Some(last) = waiting.back().map(|(seq, _)| *seq) else {
                 continue;
             };
+            drop(begin.take());
             let through = hand.through(Instant::now());
             let ready = waiting.iter().take(part).take_while(|(seq, _)| *seq <= through).count();
             if ready == 0 {
                 if hand.next().is_none() {
-                    hand::say(&self.keeper, id, last).await?;
-                    hand.said(last, Instant::now());
+                    hand.say(&self.keeper, id, last).await?;
                 }
                 if self.is_stopped_at(hand.next().unwrap_or_else(Instant::now)).await {
                     return Ok(());
@@ -274,7 +291,11 @@ impl Drain {
                 continue;
             }
             if room == 0 {
-                room = window.more(broker.in_lanes(&self.integration.provider, id).await?);
+                room = window.more(
+                    broker
+                        .in_lanes(&self.integration.provider, &self.integration.org, id)
+                        .await?,
+                );
             }
             if room == 0 {
                 if self.is_stopped(ROOM_WAIT).await {
@@ -289,14 +310,10 @@ impl Drain {
                 .await;
             let leased = match asked {
                 Ok(leased) => leased,
-                // Without tokens nothing is sent.
+                // Without tokens nothing is sent. The limiter has told why.
                 Err(error) => {
                     let error = settle::why(&error);
-                    tracing::warn!(
-                        error,
-                        integration.id = id,
-                        "the counters of a rate limit do not answer yet"
-                    );
+                    tracing::debug!(error, integration.id = id, "no tokens of a rate limit can be had yet");
                     if self.is_stopped(uncounted).await {
                         return Ok(());
                     }
@@ -317,7 +334,7 @@ impl Drain {
                 }
                 continue;
             }
-            let sent = self.send(&parked, &mut waiting, &leased, &mut pace).await?;
+            let sent = self.send(&parked, &mut waiting, &leased, &mut pace, believed).await?;
             room = room.saturating_sub(sent as u64);
             taken += sent as u64;
             if sent < leased.slots.len() {
@@ -330,40 +347,74 @@ impl Drain {
     }
 
     /// Opens the gate, if nothing is left of the integration.
-    async fn is_opened(&self) -> Result<bool, Error> {
+    async fn is_opened(&self, looks: &mut ordered::Looks) -> Result<bool, Error> {
         let (broker, id) = (&self.keeper.broker, self.integration.id.as_str());
         let state = self.keeper.view.state(id);
         // What workers have in hand is on its way to PARKED: opened too early, it would go round.
         if Timestamp::now().since(state.since) < OPEN_AFTER {
             return Ok(false);
         }
-        if ordered::is_left(&self.keeper, &self.integration, &state).await? {
+        if looks.is_left(&self.keeper, &self.integration, &state).await? {
             return Ok(false);
         }
         let opened = broker.open(&self.integration.org, id, Timestamp::now()).await?;
         Ok(opened.is_some())
     }
 
+    /// Whether the integration is there and drains on these terms: asked of KV, and not of what was heard.
+    async fn is_still_wanted(&self) -> Result<bool, Error> {
+        let (broker, id) = (&self.keeper.broker, self.integration.id.as_str());
+        let state = broker.state(id).await?.value;
+        let Some(integration) = broker.integration(id).await? else {
+            return Ok(false);
+        };
+        Ok(state.phase == Phase::Draining && Terms::of(&integration.value, &state) == Some(self.terms))
+    }
+
     /// Publishes each delivery when its token is due, and removes it from PARKED once the lane has it.
     /// Returns how many. Tokens are left where something has gone from PARKED meanwhile, where the terms
-    /// change, or where their span ends.
+    /// change, where their span ends, or where what was read is believed no longer.
     async fn send(
         &self,
         parked: &str,
         waiting: &mut Waiting,
         leased: &Leased,
         pace: &mut Pace,
+        believed: Instant,
+    ) -> Result<usize, Error> {
+        let mut under_way = UnderWay::new();
+        let sent = self
+            .publish_all(parked, waiting, leased, pace, believed, &mut under_way)
+            .await;
+        // What the lane has is removed, whatever failed.
+        let mut failed = None;
+        while let Some(settled) = under_way.next().await {
+            failed = failed.or(settled.err());
+        }
+        let sent = sent?;
+        failed.map_or(Ok(sent), Err)
+    }
+
+    async fn publish_all<'a>(
+        &'a self,
+        parked: &str,
+        waiting: &mut Waiting,
+        leased: &Leased,
+        pace: &mut Pace,
+        believed: Instant,
+        under_way: &mut UnderWay<'a>,
     ) -> Result<usize, Error> {
         let broker = &self.keeper.broker;
-        let mut under_way: UnderWay = Vec::new();
         let mut sent = 0;
         for slot in &leased.slots {
             let due = pace.take(Instant::now()).max(instant_of(*slot));
             let waits = due.saturating_duration_since(Instant::now()) >= LULL;
-            if waits || under_way.len() >= UNDER_WAY_MAX {
-                self.settle(&mut under_way).await?;
+            while under_way.len() >= UNDER_WAY_MAX
+                && let Some(settled) = under_way.next().await
+            {
+                settled?;
             }
-            if self.is_stopped_at(due).await {
+            if self.is_stopped_settling(under_way, due).await? || believed <= Instant::now() {
                 break;
             }
             let now = Timestamp::now();
@@ -383,29 +434,32 @@ impl Drain {
             };
             let publish = hops::publish_of(&next, Hop::Deliver(Lane::Bulk))?;
             let receipt = broker.publisher().send(publish, Some(settle::HOP_DEADLINE)).await;
-            under_way.push((receipt, seq));
+            under_way.push(self.settle(receipt, seq).boxed());
             sent += 1;
         }
-        self.settle(&mut under_way).await?;
         Ok(sent)
     }
 
-    /// Awaits the acknowledgements of what was published, then removes it from PARKED.
-    async fn settle(&self, under_way: &mut UnderWay) -> Result<(), Error> {
-        let mut stored = Vec::with_capacity(under_way.len());
-        for (receipt, seq) in under_way.drain(..) {
-            receipt.await.map_err(|source| Error::Publish {
-                subject: self.integration.id.clone(),
-                source,
-            })?;
-            stored.push(seq);
+    /// Awaits the acknowledgement of what was published, then removes it from PARKED.
+    async fn settle(&self, receipt: Receipt, seq: u64) -> Result<(), Error> {
+        receipt.await.map_err(|source| Error::Publish {
+            subject: self.integration.id.clone(),
+            source,
+        })?;
+        self.keeper.broker.remove(subjects::PARKED, seq).await
+    }
+
+    /// Waits for a time, and settles what was published before it; true where the drain is to end.
+    async fn is_stopped_settling(&self, under_way: &mut UnderWay<'_>, at: Instant) -> Result<bool, Error> {
+        let stopped = self.is_stopped_at(at);
+        tokio::pin!(stopped);
+        loop {
+            tokio::select! {
+                biased;
+                stopped = &mut stopped => return Ok(stopped),
+                Some(settled) = under_way.next(), if !under_way.is_empty() => settled?,
+            }
         }
-        let broker = &self.keeper.broker;
-        futures::stream::iter(stored)
-            .map(|seq| broker.remove(subjects::PARKED, seq))
-            .buffer_unordered(REMOVALS)
-            .try_collect::<()>()
-            .await
     }
 
     /// Ends what needs no token: what cannot be read, was to be dropped, or has waited too long. The

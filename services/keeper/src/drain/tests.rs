@@ -138,6 +138,30 @@ fn what_has_a_pace_is_told_from_what_has_none() {
 }
 
 #[test]
+fn what_a_deleted_integration_holds_is_let_go() {
+    let mut view = view(&[
+        ("paused", None, None),
+        ("suspended", None, None),
+        ("draining", None, None),
+    ]);
+    view.states.get_mut("paused").expect("it is there").phase = Phase::Paused;
+    view.states.get_mut("suspended").expect("it is there").phase = Phase::Suspended;
+    let now = Timestamp::from_secs(100);
+    assert!(super::look(&view, |_| true, now).deleted.is_empty());
+    for integration in view.integrations.values_mut() {
+        integration.status = Status::Deleted;
+    }
+    let look = super::look(&view, |_| true, now);
+    assert_eq!(
+        (look.deleted, look.others),
+        (
+            vec!["paused".to_owned(), "suspended".to_owned()],
+            vec!["draining".to_owned()]
+        )
+    );
+}
+
+#[test]
 fn what_its_target_asked_to_leave_alone_waits_for_that_time() {
     let view = view(&[("limited", Some(60), Some(130)), ("free", None, Some(110))]);
     let look = super::look(&view, |_| true, Timestamp::from_secs(100));
@@ -147,4 +171,12 @@ fn what_its_target_asked_to_leave_alone_waits_for_that_time() {
     assert_eq!((look.others.len(), look.next), (1, Some(Duration::from_secs(20))));
     let look = super::look(&view, |_| true, Timestamp::from_secs(130));
     assert_eq!((look.paced.len(), look.others.len(), look.next), (1, 1, None));
+}
+
+#[test]
+fn looks_are_further_apart_the_longer_they_take() {
+    let millis = Duration::from_millis;
+    assert_eq!(apart(Duration::from_micros(20)), millis(10));
+    assert_eq!(apart(millis(5)), millis(100));
+    assert_eq!(apart(millis(900)), Duration::from_secs(5));
 }

@@ -3,7 +3,8 @@
 //!
 //! The minute's counters live in the server's memory, and a restart loses them. The sequences of their
 //! stream begin anew then, which nothing else makes them do: giving tokens back lowers a value, never
-//! a sequence. After a restart, what a counter has lost is added to it by the first who knows more.
+//! a sequence. A stream that had few additions may have more of them before this process meets it again: then
+//! the time at which it was made tells. After a restart, what a counter has lost is added to it by the first who knows more.
 
 use std::collections::HashMap;
 
@@ -24,6 +25,8 @@ pub(super) struct Seen {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stream {
     seq: u64,
+    /// When it was made, once that was looked at.
+    made: Option<i128>,
     /// How often it began anew.
     restarts: u64,
 }
@@ -63,6 +66,18 @@ const fn place(window: Window) -> usize {
 }
 
 impl Seen {
+    /// Takes when the stream of a window was made. Returns whether it is another one than before.
+    pub(super) fn made(&mut self, window: Window, made: i128) -> bool {
+        let stream = &mut self.streams[place(window)];
+        let is_other = stream.made.is_some_and(|known| known != made);
+        if is_other {
+            stream.restarts += 1;
+            stream.seq = 0;
+        }
+        stream.made = Some(made);
+        is_other
+    }
+
     /// To be called before an addition is sent.
     pub(super) fn sent(&self, window: Window) -> Sent {
         Sent(self.streams[place(window)])
@@ -85,6 +100,8 @@ impl Seen {
         } else if stream.restarts == sent.0.restarts {
             stream.restarts += 1;
             stream.seq = counted.seq;
+            // What the next look says is of the stream as it is now.
+            stream.made = None;
         }
         let restarts = stream.restarts;
         if !self.keys.contains_key(key) {

@@ -80,7 +80,7 @@ fn subjects_of_one_stream_have_one_share_and_those_of_others_have_others() {
         &["$KV.STATE.a", "$KV.LEASE.b"],
     ];
     let shares = Shares::default();
-    let mut seen: Vec<&Arc<Semaphore>> = Vec::new();
+    let mut seen: Vec<&Arc<Share>> = Vec::new();
     for subjects in streams {
         let share = shares.of(subjects[0]);
         assert!(
@@ -113,4 +113,39 @@ fn the_task_that_repeats_is_woken_only_for_what_is_due_before_its_timer() {
     assert!(!pending.is_early(seconds(6)));
     assert!(pending.is_early(seconds(2)));
     assert!(!pending.is_early(seconds(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_waited_for_while_the_stream_answers_others_and_so_long_after_that() {
+    let shares = Shares::default();
+    let share = shares.of("signalbox.parked.acme.i");
+    let window = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    let held = share
+        .places
+        .acquire_many(u32::try_from(SHARE_MAX).unwrap())
+        .await
+        .unwrap();
+    let wait = Duration::from_millis(200);
+    let begun = Instant::now();
+    let answering = async {
+        for _ in 0..50 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            share.answered();
+        }
+    };
+    let (places, ()) = tokio::join!(share.places(&window, Some(wait)), answering);
+    assert!(places.is_none());
+    assert_eq!(begun.elapsed().as_millis(), 5_200);
+    // A stream that never answered has the wait and no more.
+    let silent = shares.of("signalbox.dead.acme.i");
+    let all = silent
+        .places
+        .acquire_many(u32::try_from(SHARE_MAX).unwrap())
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    assert!(silent.places(&window, Some(wait)).await.is_none());
+    assert_eq!(begun.elapsed().as_millis(), 200);
+    drop((held, all));
+    assert!(share.places(&window, Some(wait)).await.is_some());
 }

@@ -7,7 +7,10 @@ use signalbox_proto::{
 };
 use tokio::sync::watch;
 
-use crate::harness::{connect, eventually, org, ready, soon};
+use signalbox_broker::Broker;
+use signalbox_proto::{DeadLetter, DeadReason, Stage, Timestamp, dead::Input};
+
+use crate::harness::{Cluster, config, connect, connect_with, eventually, messages, org, ready, soon};
 
 #[tokio::test]
 async fn all_processes_add_to_one_count_of_an_org_and_a_second() {
@@ -63,5 +66,76 @@ async fn marks_are_followed_over_a_restart_of_the_server() {
     seen(&mut changes, &full).await;
     broker.delete(subjects::STATE, key).await.unwrap();
     seen(&mut changes, &none).await;
+    task.abort();
+}
+
+/// Asks for a letter before, while and after it is there.
+async fn asks_for_a_letter(broker: &Broker) {
+    let subject = || subjects::dead(Stage::Ingest, Some(&org()), None, None);
+    let letter = |body: &[u8]| {
+        let input = Input {
+            subject: "signalbox.in.acme.tick".into(),
+            headers: Vec::new(),
+            body: body.to_vec(),
+        };
+        let at = Timestamp::from_secs(1);
+        DeadLetter::of_input(Stage::Ingest, DeadReason::Rejected, "over", Some(org()), input, at)
+    };
+    broker.bury(&letter(b"one"), "one").await.unwrap();
+    for _ in 0..2 {
+        assert!(broker.knows_letter(subject(), "one").await.unwrap());
+        assert!(!broker.knows_letter(subject(), "two").await.unwrap());
+    }
+    assert_eq!(messages(broker, subjects::DEAD).await, 1, "asking stores nothing");
+    let filed = broker.bury(&letter(b"two"), "two").await.unwrap();
+    assert!(!filed.duplicate, "asking does not make an id known");
+    assert!(broker.knows_letter(subject(), "two").await.unwrap());
+    assert_eq!(messages(broker, subjects::DEAD).await, 2);
+}
+
+#[tokio::test]
+async fn whether_dead_has_a_letter_can_be_asked_without_storing_anything() {
+    let (_server, broker) = ready().await;
+    asks_for_a_letter(&broker).await;
+}
+
+#[tokio::test]
+async fn the_same_of_three_servers() {
+    let cluster = Cluster::start().await;
+    let broker = connect_with(signalbox_broker::Config {
+        replicas: 3,
+        ..config(&cluster.url())
+    })
+    .await;
+    eventually("the streams are made", async || broker.ensure_streams().await.ok()).await;
+    asks_for_a_letter(&broker).await;
+}
+
+#[tokio::test]
+async fn marks_that_are_read_late_are_as_old_as_they_are() {
+    let (_server, broker) = ready().await;
+    let marks = Marks {
+        holds_secs: 60,
+        ..Marks::default()
+    };
+    broker
+        .put(subjects::STATE, subjects::marks_key(), &marks)
+        .await
+        .unwrap();
+    let written = std::time::Instant::now();
+    eventually("a while has passed", async || {
+        (written.elapsed().as_millis() > 1_200).then_some(())
+    })
+    .await;
+    let known = watch::Sender::new(None::<Known>);
+    let mut changes = known.subscribe();
+    let following = broker.clone();
+    let task = tokio::spawn(async move { following.follow_marks(&known).await });
+    let read = soon("the marks", changes.wait_for(Option::is_some))
+        .await
+        .unwrap()
+        .clone();
+    let age = read.unwrap().since.elapsed();
+    assert!(age.as_millis() >= 1_000, "{age:?}");
     task.abort();
 }

@@ -47,6 +47,7 @@ fn manifest(members: &[(u64, Delivery)]) -> Manifest {
         last: last.0,
         count: u32::try_from(members.len()).unwrap(),
         sent: false,
+        way: None,
     }
 }
 
@@ -285,6 +286,31 @@ async fn the_digest_of_a_held_integration_waits_behind_its_gate() {
     }
     assert_eq!(broker.in_parked(&org(), INTEGRATION).await.unwrap(), 1);
     assert_eq!(left(&broker).await, 0);
+}
+
+#[tokio::test]
+async fn a_digest_whose_keeper_ended_before_the_mark_goes_the_same_way_though_its_integration_was_held_or_let_go() {
+    let (_server, broker) = ready_to_deliver().await;
+    let paused = broker.pause(INTEGRATION, "by hand", Timestamp::now()).await.unwrap();
+    let with = |state: &State| Target {
+        revision: 7,
+        state: state.clone(),
+    };
+    for (id, first, then) in [("a", State::default(), &paused), ("b", paused.clone(), &paused)] {
+        let members = gather(&broker, &[id]).await;
+        let mut closing = Closing::begin(manifest(&members));
+        while closing.stage() != Stage::Mark {
+            closing.step(&broker, &with(&first)).await.unwrap();
+        }
+        drop(closing);
+        let mut next = Closing::resume(broker.manifest(INTEGRATION).await.unwrap().unwrap());
+        while next.stage() != Stage::Done {
+            next.step(&broker, &with(then)).await.unwrap();
+        }
+    }
+    let copies: Vec<usize> = digests(&broker).await.values().map(Vec::len).collect();
+    assert_eq!(copies, [1, 1], "each in one place");
+    assert_eq!(broker.in_parked(&org(), INTEGRATION).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ fn refused() -> Suspension<'static> {
 async fn places(broker: &Broker, integration: &str) -> BTreeMap<String, Vec<&'static str>> {
     let mut places: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
     let parked = subjects::parked(&org(), integration);
-    let lanes = subjects::deliver_of(&provider(), integration);
+    let lanes = subjects::deliver_of(&provider(), &org(), integration);
     let deliver = subjects::deliver_stream(&provider());
     for (stream, filter, place) in [(subjects::PARKED, parked, "parked"), (deliver.as_str(), lanes, "lane")] {
         let each = |stored: signalbox_broker::browse::Stored| {
@@ -328,8 +328,15 @@ async fn agrees_with_the_model(broker: &Broker, integration: &str, acts: &[Act])
                     delivery: "d".into(),
                     due: now,
                     wait_secs: 60,
+                    failed: 0,
                 };
-                drop(broker.set_probe(integration, probe, None).await.unwrap());
+                let known = broker.state(integration).await.unwrap().value.probe;
+                drop(
+                    broker
+                        .set_probe(integration, known.as_ref(), probe, None)
+                        .await
+                        .unwrap(),
+                );
             }
             Act::Open => {
                 let opened = broker.open(&org(), integration, now).await.unwrap().is_some();

@@ -277,6 +277,7 @@ async fn what_is_known_of_a_digest_holds_for_each_of_its_members() {
             last: 3,
             count: 3,
             sent: false,
+            way: None,
         };
         digests.push(manifest.digest(members, 1).unwrap());
     }

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use signalbox_broker::limiter::Limiter;
 use signalbox_proto::{Timestamp, integration::RateLimit};
 
-use crate::harness::{eventually, ready};
+use crate::harness::{eventually, jetstream, ready};
 
 /// The begin of an hour, and so of a minute.
 const HOUR: Timestamp = Timestamp::from_secs(500_000 * 3_600);
@@ -165,4 +165,143 @@ async fn counters_that_do_not_answer_grant_nothing() {
         take().await.filter(|leased| !leased.slots.is_empty())
     })
     .await;
+}
+
+#[tokio::test]
+async fn who_takes_while_others_pass_over_old_tokens_gets_its_own() {
+    let (_server, broker) = ready().await;
+    let limit = RateLimit {
+        per_minute: Some(6_000),
+        ..RateLimit::default()
+    };
+    for round in 0..10 {
+        let holders: Vec<Limiter> = (0..8).map(|_| Limiter::new(broker.clone())).collect();
+        let key = format!("i{round}");
+        let each = join_all(holders.iter().map(async |limiter| {
+            let leased = limiter.take(&key, &limit, 4, NOW, at(30)).await.unwrap();
+            leased.slots.len()
+        }));
+        let each = each.await;
+        assert!(each.iter().all(|taken| *taken > 0), "600 are due: {each:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_nobody_can_use_any_more_is_given_back_to_its_spans_that_are_not_over() {
+    let (_server, broker) = ready().await;
+    let limiter = Limiter::new(broker.clone());
+    let limit = RateLimit {
+        per_minute: Some(6_000),
+        per_hour: Some(10),
+        per_day: None,
+    };
+    assert_eq!(taken(&limiter, &limit, 1, at(0)).await, 1);
+    assert_eq!(
+        taken(&limiter, &limit, 1, at(30)).await,
+        0,
+        "the hour has one until 360 s have passed"
+    );
+    limiter.refund("i1", &limit, at(0), at(90)).await;
+    // The minute of then is over, and this one has not lost anything.
+    assert_eq!(taken(&limiter, &limit, 20, at(90)).await, 1);
+    limiter.refund("i1", &limit, at(90), at(3_600)).await;
+    assert_eq!(
+        taken(&limiter, &limit, 20, at(3_599)).await,
+        9,
+        "the others of the hour, and no other one"
+    );
+}
+
+/// A stream of this name that takes no counters: they do not answer, and everything else does.
+async fn silence(server: &crate::harness::Server) {
+    let jetstream = jetstream(server).await;
+    jetstream.delete_stream("RATE_MINUTE").await.unwrap();
+    let other = async_nats::jetstream::stream::Config {
+        name: "RATE_MINUTE".into(),
+        subjects: vec!["elsewhere".into()],
+        ..Default::default()
+    };
+    jetstream.create_stream(other).await.unwrap();
+}
+
+#[tokio::test]
+async fn counters_that_are_silent_are_waited_for_once_and_looked_at_once() {
+    let (server, broker) = ready().await;
+    let limiter = Limiter::new(broker);
+    let limit = RateLimit {
+        per_minute: Some(60),
+        ..RateLimit::default()
+    };
+    assert_eq!(taken(&limiter, &limit, 1, at(0)).await, 1);
+    silence(&server).await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let mut asked = client.subscribe("$JS.API.STREAM.*.RATE_MINUTE").await.unwrap();
+    client.flush().await.unwrap();
+    let keys: Vec<String> = (0..50).map(|number| format!("k{number}")).collect();
+    let refused = join_all(keys.iter().map(|key| limiter.take(key, &limit, 1, NOW, at(1)))).await;
+    assert!(
+        refused
+            .iter()
+            .all(|asked| asked.as_ref().is_err_and(|error| error.is_transient()))
+    );
+    let began = std::time::Instant::now();
+    for key in ["k1", "k2", "other"] {
+        assert!(limiter.take(key, &limit, 1, NOW, at(1)).await.is_err());
+    }
+    assert!(
+        began.elapsed() < Duration::from_millis(500),
+        "nobody waits for what is known: {:?}",
+        began.elapsed()
+    );
+    let hour = RateLimit {
+        per_hour: Some(60),
+        ..RateLimit::default()
+    };
+    assert_eq!(
+        taken(&limiter, &hour, 1, at(0)).await,
+        1,
+        "the counters of hours answer"
+    );
+    let mut requests = Vec::new();
+    while let Ok(Some(request)) =
+        tokio::time::timeout(Duration::from_millis(200), futures::StreamExt::next(&mut asked)).await
+    {
+        requests.push(request.subject.to_string());
+    }
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    // They answer again: who asks after a while has tokens.
+    jetstream(&server).await.delete_stream("RATE_MINUTE").await.unwrap();
+    eventually("tokens", async || {
+        let leased = limiter.take("k1", &limit, 1, NOW, at(2)).await.ok();
+        leased.filter(|leased| !leased.slots.is_empty())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_that_was_begun_anew_is_known_by_its_age_where_its_sequences_are_higher_by_now() {
+    let (mut server, broker) = ready().await;
+    let limiter = Limiter::new(broker.clone());
+    let limit = RateLimit {
+        per_minute: Some(120),
+        ..RateLimit::default()
+    };
+    assert_eq!(taken(&limiter, &limit, 100, at(20)).await, 14);
+    server.kill().await;
+    server.restart().await;
+    // Another process asks often, and knows nothing of what was there.
+    let stranger = Limiter::new(broker.clone());
+    let take = async || stranger.take("i1", &limit, 1, NOW, at(0)).await.ok();
+    eventually("a token", async || {
+        take().await.filter(|leased| !leased.slots.is_empty())
+    })
+    .await;
+    for _ in 0..10 {
+        taken(&Limiter::new(broker.clone()), &limit, 1, at(0)).await;
+    }
+    assert_eq!(
+        taken(&limiter, &limit, 100, at(21)).await,
+        2,
+        "those of one second: the others were taken before"
+    );
 }

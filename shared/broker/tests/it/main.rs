@@ -16,6 +16,7 @@ mod hasten;
 mod leases;
 mod ledger;
 mod limiter;
+mod ordered;
 mod outcomes;
 mod publisher;
 mod puller;

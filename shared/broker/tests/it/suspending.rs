@@ -111,10 +111,18 @@ async fn what_a_probe_had_waited_counts_through_a_slow_drain_and_not_beyond_a_pa
         delivery: "d".into(),
         due: at(300),
         wait_secs: 240,
+        failed: 0,
     };
-    let state = broker.set_probe("slow", probe.clone(), None).await.unwrap();
+    let first = broker.state("slow").await.unwrap().value.probe;
+    let state = broker
+        .set_probe("slow", first.as_ref(), probe.clone(), None)
+        .await
+        .unwrap();
     assert_eq!(state.reason, "its target fails");
-    let state = broker.set_probe("slow", probe, Some("HTTP 503")).await.unwrap();
+    let state = broker
+        .set_probe("slow", Some(&probe), probe.clone(), Some("HTTP 503"))
+        .await
+        .unwrap();
     assert_eq!(state.reason, "its target fails, its last probe too: HTTP 503");
     recover(&broker, "slow", at(300)).await;
     let held = broker.hold_back("slow", "more comes than goes", at(400)).await.unwrap();
@@ -153,4 +161,58 @@ async fn one_that_rests_drains_later_and_is_not_written_again_for_each_that_find
     suspend(&broker, "failing", at(0)).await;
     let kept = broker.rest("failing", at(5), "no place", at(0)).await.unwrap();
     assert_eq!(kept.phase, Phase::Suspended);
+}
+
+#[tokio::test]
+async fn of_several_who_name_a_probe_one_is_first_and_the_others_learn_which_it_is() {
+    let (server, first) = ready().await;
+    let other = connect_with(config(&server.url())).await;
+    suspend(&first, "i", at(0)).await;
+    let known = first.state("i").await.unwrap().value.probe;
+    let named = |delivery: &str| Probe {
+        delivery: delivery.to_owned(),
+        due: at(60),
+        wait_secs: 120,
+        failed: 0,
+    };
+    for round in 0..10 {
+        let known = if round == 0 {
+            known.clone()
+        } else {
+            first.state("i").await.unwrap().value.probe
+        };
+        let (one, two) = (named(&format!("a{round}")), named(&format!("b{round}")));
+        let (one, two) = tokio::join!(
+            first.set_probe("i", known.as_ref(), one, None),
+            other.set_probe("i", known.as_ref(), two, None),
+        );
+        let (one, two) = (one.unwrap().probe, two.unwrap().probe);
+        assert_eq!(one, two, "round {round}: both know the same probe");
+        assert_ne!(one, known, "round {round}: one of them was named");
+    }
+    // What was known long ago names nothing.
+    let late = first.set_probe("i", known.as_ref(), named("late"), None).await.unwrap();
+    assert_ne!(late.probe.unwrap().delivery, "late");
+}
+
+#[tokio::test]
+async fn what_a_person_asked_for_on_letting_go_holds_through_a_suspension_and_back() {
+    let (_server, broker) = ready().await;
+    let asked = Drain {
+        per_second: Some(7),
+        drop_before: Some(at(-60)),
+    };
+    broker.pause("i", "", at(0)).await.unwrap();
+    broker.resume("i", asked, at(10)).await.unwrap();
+    suspend(&broker, "i", at(20)).await;
+    let back = broker.recover("i", at(80)).await.unwrap();
+    assert_eq!(back.phase, Phase::Draining);
+    assert_eq!((back.drain_per_second, back.drop_before), (Some(7), Some(at(-60))));
+    // Suspended once more while it drains.
+    suspend(&broker, "i", at(90)).await;
+    let back = broker.recover("i", at(300)).await.unwrap();
+    assert_eq!((back.drain_per_second, back.drop_before), (Some(7), Some(at(-60))));
+    // Once all is out it means nothing any more.
+    let open = broker.open(&org(), "i", at(301)).await.unwrap().unwrap();
+    assert_eq!((open.drain_per_second, open.drop_before), (None, None));
 }

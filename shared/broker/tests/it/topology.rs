@@ -21,7 +21,7 @@ async fn a_second_start_finds_everything_and_no_drift() {
 #[tokio::test]
 async fn a_server_with_too_little_storage_is_named_with_the_remedy() {
     let mut server = Server::start().await;
-    server.restart_with_storage("1GB").await;
+    server.restart_with_storage("1MB").await;
     let broker = connect_with(config(&server.url())).await;
     let error = broker.ensure_streams().await.unwrap_err();
     assert!(

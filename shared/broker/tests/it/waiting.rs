@@ -129,7 +129,7 @@ async fn counts_agree(broker: &Broker, round: usize, waiting: &[(usize, At, i64)
         let gathered = broker.in_groups(&provider(), &org(), id).await.unwrap();
         prop_assert_eq!(gathered, groups.get(id).copied().unwrap_or_default());
         prop_assert_eq!(broker.in_parked(&org(), id).await.unwrap() + gathered, waiting.parked);
-        prop_assert_eq!(broker.in_lanes(&provider(), id).await.unwrap(), waiting.pending);
+        prop_assert_eq!(broker.in_lanes(&provider(), &org(), id).await.unwrap(), waiting.pending);
     }
     prop_assert_eq!(found, expected);
     Ok(())

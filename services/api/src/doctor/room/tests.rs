@@ -18,7 +18,7 @@ fn judged(shares: Vec<Share>) -> Vec<(Level, String)> {
         at: Timestamp::from_secs(1_000),
         shares,
     };
-    judge_budget(Some(&budget), Timestamp::from_secs(1_010))
+    judge_budget(&budget)
         .into_iter()
         .map(|finding| (finding.level, finding.what))
         .collect()
@@ -63,10 +63,47 @@ fn what_waits_is_measured_against_its_own_share() {
 }
 
 #[test]
-fn a_keeper_that_does_not_look_is_missed() {
-    let judged = |budget: Option<&Budget>| judge_budget(budget, Timestamp::from_secs(100_000));
-    assert_eq!(judged(Some(&Budget::default()))[0].level, Level::Warn);
-    assert!(judged(None).is_empty(), "an installation that has just started");
+fn what_waits_where_the_others_leave_nothing_is_an_error() {
+    let share = |bytes| Share {
+        name: WAITING.into(),
+        bytes,
+        ..Share::default()
+    };
+    let found = |bytes| judged(vec![share(bytes)]).remove(0);
+    assert_eq!(found(0).0, Level::Ok);
+    let (level, what) = found(5_000);
+    assert_eq!(
+        (level, what.as_str()),
+        (
+            Level::Error,
+            "what waits takes 5000 B of storage, and the other streams leave nothing"
+        )
+    );
+}
+
+#[test]
+fn a_keeper_that_does_not_look_is_missed_and_its_marks_are_nothing_any_more() {
+    let marks = Marks {
+        storage: Some(Over { is: 12, mark: 10 }),
+        holds_secs: 90,
+        ..Marks::default()
+    };
+    let budget = Budget {
+        at: Timestamp::from_secs(1_000),
+        shares: Vec::new(),
+    };
+    let judged = |budget: Option<&Budget>, now| {
+        let found = judge_room(&marks, budget, &|_| None, Timestamp::from_secs(now));
+        let found: Vec<(Level, bool)> = found
+            .iter()
+            .map(|one| (one.level, one.what.contains("all publishing is refused")))
+            .collect();
+        found
+    };
+    assert_eq!(judged(Some(&budget), 1_089), [(Level::Error, true)]);
+    assert_eq!(judged(Some(&budget), 1_090), [(Level::Warn, false)]);
+    let none = judge_room(&Marks::default(), None, &|_| None, Timestamp::from_secs(1_000));
+    assert!(none.is_empty(), "an installation that has just started");
 }
 
 #[test]
@@ -81,6 +118,7 @@ fn what_is_refused_is_an_error_and_what_is_crowded_a_warning() {
         }],
         storage: Some(over),
         refusals_full: true,
+        refusals_left: Some(0),
         holds_secs: 90,
     };
     let findings = judge_marks(&marks, &|_| Some("oncall".into()));

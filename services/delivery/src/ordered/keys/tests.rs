@@ -2,6 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use signalbox_proto::DeadReason;
+
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -274,8 +276,95 @@ fn a_probe_is_found_when_it_is_due_and_its_time_means_nothing_once_the_integrati
     };
     later.headed("k", "i", 0, probe, at(1));
     later.routed(0, 9, at(1));
-    later.release_probe("i", at(2));
+    later.release_probes("i", at(2));
     assert!(next(&mut later, at(2)).is_some());
+}
+
+fn probe(event: u64, generation: u32, seq: u64, due: i64) -> Head {
+    Head {
+        probe: true,
+        due: Some(at(due)),
+        ..head(event, generation, seq)
+    }
+}
+
+#[test]
+fn a_probe_behind_a_replay_of_an_earlier_event_is_not_offered_in_its_place() {
+    let mut keys = keys();
+    arrive(&mut keys, queued(5, 0, 1));
+    keys.headed("k", "i", 0, probe(5, 0, 2, 60), at(1));
+    keys.routed(0, 9, at(1));
+    // Events of the past are replayed: 3 and 5, and the latter takes the place of the probe.
+    arrive(&mut keys, queued(3, 8, 3));
+    assert_eq!(arrive(&mut keys, queued(5, 8, 4)), [1]);
+    keys.wake(at(60));
+    assert_eq!(keys.oldest("i").map(|(event, _)| event), Some(3));
+    assert_eq!(keys.probe("i", "d"), None, "3 is not the probe");
+    let turn = next(&mut keys, at(60)).expect("3 goes first, where it may");
+    assert!(!turn.probe);
+    keys.ended(&turn.key, turn.queued, at(60));
+    let key = keys.probe("i", "d").expect("its replay is the probe now");
+    let turn = keys.take(&key, at(60)).expect("it may go");
+    assert_eq!((turn.queued.seq, turn.probe, turn.tried), (4, true, false));
+}
+
+#[test]
+fn a_replay_of_a_probe_waits_for_the_time_of_the_probe() {
+    let mut keys = keys();
+    arrive(&mut keys, queued(5, 0, 1));
+    keys.headed("k", "i", 0, probe(5, 0, 2, 60), at(1));
+    keys.routed(0, 9, at(1));
+    assert_eq!(arrive(&mut keys, queued(5, 8, 3)), [1]);
+    assert_eq!(keys.probe("i", "d"), None, "it is not due");
+    keys.wake(at(60));
+    assert!(keys.probe("i", "d").is_some());
+}
+
+#[test]
+fn all_that_ever_probed_is_let_go_with_its_integration() {
+    let mut keys = keys();
+    for (key, event) in [("k", 5), ("l", 6)] {
+        let arrival = Arrival {
+            key,
+            integration: "i",
+            source: 0,
+            queued: queued(event, 0, event),
+        };
+        keys.arrive(arrival, at(1));
+        keys.headed(key, "i", 0, probe(event, 0, 10 + event, 3_000), at(1));
+    }
+    keys.routed(0, 9, at(1));
+    assert_eq!(keys.probed().count(), 1, "one integration");
+    keys.release_probes("i", at(2));
+    assert_eq!(keys.ready_of("i"), 2, "neither waits for the time of its probe");
+    assert_eq!(keys.probed().count(), 0);
+}
+
+#[test]
+fn what_no_longer_probes_is_not_remembered_as_a_probe() {
+    let mut keys = keys();
+    arrive(&mut keys, queued(5, 0, 1));
+    keys.headed("k", "i", 0, probe(5, 0, 2, 1), at(1));
+    keys.routed(0, 9, at(1));
+    let turn = next(&mut keys, at(2)).expect("it is due");
+    keys.ended(&turn.key, turn.queued, at(2));
+    assert_eq!(keys.probed().count(), 0);
+}
+
+#[test]
+fn an_event_that_was_accepted_later_is_no_repeat_whatever_its_sequence() {
+    let mut keys = keys();
+    arrive(&mut keys, queued(5, 0, 1));
+    keys.routed(0, 9, at(1));
+    let turn = next(&mut keys, at(1)).expect("it may go");
+    keys.ended(&turn.key, turn.queued, at(1));
+    // The server lost its last events, and gave the sequence of one of them to another.
+    let other = Queued {
+        since: at(2),
+        ..queued(4, 0, 2)
+    };
+    assert_eq!(arrive(&mut keys, other), [0; 0]);
+    assert_eq!(next(&mut keys, at(3)).map(|turn| turn.queued.seq), Some(2));
 }
 
 /// What a server keeps: the deliveries and the states of two keys, each with its sequence.

@@ -53,12 +53,12 @@ fn a_process_that_is_not_listed_yet_counts_itself() {
 }
 
 #[test]
-fn a_holder_that_has_not_renewed_for_two_thirds_of_the_time_sends_nothing() {
+fn a_partition_that_is_had_by_a_later_lease_is_not_given_back() {
     let begun = Instant::now();
-    let validity = Validity::new(begun);
-    assert!(validity.holds(begun + Duration::from_secs(5)));
-    assert!(!validity.holds(begun + TTL * 2 / 3));
-    validity.renew(begun + Duration::from_secs(3));
-    assert!(validity.holds(begun + Duration::from_secs(8)));
-    assert!(!validity.holds(begun + Duration::from_secs(9)));
+    let (before, after) = (Validity::new(begun), Validity::new(begun));
+    let mut held = BTreeMap::from([(3, after.clone())]);
+    assert!(take_over(&mut held, &(3, before), |validity| validity).is_none());
+    assert_eq!(held.len(), 1);
+    assert!(take_over(&mut held, &(3, after), |validity| validity).is_some());
+    assert!(held.is_empty());
 }

@@ -40,6 +40,7 @@ fn state(phase: Phase, probe: Option<&Delivery>) -> State {
             delivery: delivery.id.clone(),
             due: Timestamp::from_secs(60),
             wait_secs: 60,
+            failed: 0,
         }),
         ..State::default()
     }
@@ -74,6 +75,7 @@ fn what_a_worker_or_a_drain_has_in_hand_is_left_to_it() {
                 last: 8,
                 count: 3,
                 sent: false,
+                way: None,
             },
         )]),
     };

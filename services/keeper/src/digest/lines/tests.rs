@@ -17,6 +17,7 @@ fn work(integration: &str) -> Work {
             last: 1,
             count: 1,
             sent: false,
+            way: None,
         },
         revision: 1,
     })
