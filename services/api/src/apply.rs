@@ -287,7 +287,11 @@ impl Shared {
         if !providers.contains(provider) {
             return Ok(held);
         }
-        let lanes = self.broker.in_lanes(provider, &integration.org, id).await.map_err(problems::broker)?;
+        let lanes = self
+            .broker
+            .in_lanes(provider, &integration.org, id)
+            .await
+            .map_err(problems::broker)?;
         let stream = subjects::deliver_stream(provider);
         let (retries, _) = self
             .broker

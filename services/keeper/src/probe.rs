@@ -110,7 +110,7 @@ async fn send(
         Ok(delivery) => delivery,
         Err(error) => {
             settle::bury_unread(broker, subjects::PARKED, message, &error.to_string()).await?;
-            return message.ack(broker).await;
+            return broker.remove(subjects::PARKED, message.place.seq).await;
         }
     };
     let probe = Probe {
@@ -130,7 +130,9 @@ async fn send(
         ..delivery.next_hop()
     };
     settle::hop(keeper, &next, Hop::Schedule(due)).await?;
-    message.ack(broker).await?;
+    // Removed and not acknowledged: the consumer ends at once, and an acknowledgement may end with it. What stayed here
+    // would be chosen once more, and its hop be known to the server as a repeat: a probe that never comes.
+    broker.remove(subjects::PARKED, message.place.seq).await?;
     tracing::info!(integration.id = %integration.id, delivery.id = %next.id, "probing a suspended integration");
     Ok(())
 }

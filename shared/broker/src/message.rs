@@ -106,19 +106,9 @@ impl Ticket {
     ///
     /// A request, because `double_ack` takes "no responders" for success.
     pub async fn confirm(&self, broker: &Broker) -> Result<(), Error> {
-        self.ask(broker, Bytes::from_static(b"+ACK")).await
-    }
-
-    /// Waits until the server has read all acknowledgements that were written before. It changes nothing: the message may
-    /// be settled or not.
-    pub(crate) async fn wait_for_those_before(&self, broker: &Broker) -> Result<(), Error> {
-        self.ask(broker, Bytes::from_static(b"+WPI")).await
-    }
-
-    async fn ask(&self, broker: &Broker, word: Bytes) -> Result<(), Error> {
         broker
             .client()
-            .request(self.reply.clone(), word)
+            .request(self.reply.clone(), Bytes::from_static(b"+ACK"))
             .await
             .map(|_| ())
             .map_err(|error| Error::Request {

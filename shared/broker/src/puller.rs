@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use crate::{Broker, Error, Message, message::Ticket, topology::Consumer};
+use crate::{Broker, Error, Message, topology::Consumer};
 
 /// How long one pull request lives on the server.
 const EXPIRES: Duration = Duration::from_secs(30);
@@ -70,8 +70,6 @@ pub struct Puller {
     /// Messages that were there when the consumer was made and have not been returned.
     left: u64,
     pending_at_start: u64,
-    /// Of consumers whose messages are acknowledged, the last message that was returned.
-    last: Option<Ticket>,
 }
 
 impl std::fmt::Debug for Puller {
@@ -114,7 +112,6 @@ impl Puller {
             connects,
             left: pending,
             pending_at_start: pending,
-            last: None,
         })
     }
 
@@ -341,8 +338,6 @@ impl Puller {
                 return None;
             }
             self.last_seq = place.seq;
-        } else {
-            self.last = Some(message.ticket());
         }
         self.left = self.left.saturating_sub(1).min(place.pending);
         Some(message)
@@ -450,17 +445,10 @@ impl Puller {
         }
     }
 
-    /// Ends a consumer at once instead of leaving it to the server. What was acknowledged before is acknowledged: a consumer
-    /// that is removed takes with it what the server has received and not yet looked at.
+    /// Ends a reader's consumer at once instead of leaving it to the server. Acknowledgements that were written a moment
+    /// before may end with it.
     pub async fn close(self) {
-        let Self {
-            broker, consumer, last, ..
-        } = self;
-        if let Some(last) = last
-            && let Err(error) = last.wait_for_those_before(&broker).await
-        {
-            tracing::debug!(%error, "acknowledgements may be lost with their consumer");
-        }
+        let Self { broker, consumer, .. } = self;
         if let Err(error) = consumer.delete(&broker).await {
             tracing::debug!(%error, "a reader's consumer is left to the server");
         }

@@ -1,9 +1,17 @@
 //! What goes in the order of a key and is given up.
 
+use std::time::Duration;
+
+use async_nats::jetstream;
 use serde_json::{Value, json};
+use signalbox_proto::{
+    Timestamp,
+    act::{Did, Mark},
+    subjects, wire,
+};
 
 use super::SOON;
-use crate::harness::{Answer, Client, Cluster, Target, Up, eventually};
+use crate::harness::{Answer, Client, Cluster, Target, Up, eventually, process::settings};
 
 const PATH: &str = "/inorder";
 
@@ -112,4 +120,48 @@ async fn what_was_tried_in_order_is_given_up_while_no_worker_is_there_and_the_ne
         "{ledger}"
     );
     cluster.assert_alive();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_goes_on_behind_a_letter_that_is_settled_though_nobody_told_it() {
+    let mut settings = settings();
+    settings.insert("SIGNALBOX_KEEPER__SWEEP_EVERY_S".to_owned(), "1".to_owned());
+    let up = Up::start_with(settings).await;
+    let target = Target::start().await;
+    let client = up.client();
+    target.script(PATH, [Answer::status(422), Answer::status(200)]);
+    let mut holding = integration(&target);
+    holding["order_on_dead"] = json!("hold");
+    client.apply(json!([holding])).await;
+    publish(client, 1).await;
+    let letter = eventually(SOON, "one dead letter", async || {
+        match client.dead_letters("?integration=inorder").await.as_slice() {
+            [letter] => Ok(letter.clone()),
+            other => Err(other.len().to_string()),
+        }
+    })
+    .await;
+    // Those behind the dead one, and what says that they wait for a person.
+    holds(client, 3).await;
+    let id = letter["id"].as_str().unwrap_or_default();
+    let seq = id.strip_prefix("dl_").and_then(|seq| seq.parse().ok());
+    // What an act leaves that is killed after it settled the letter.
+    let mark = Mark {
+        act: "killed".to_owned(),
+        did: Did::Discarded,
+        seqs: vec![seq.expect("a letter's id names its place")],
+        to: None,
+        generation: 0,
+        at: Timestamp::now(),
+    };
+    let nats = async_nats::connect(client.nats_url()).await;
+    let nats = jetstream::new(nats.expect("the server is there"));
+    let mark = wire::encode(&mark).expect("a mark can be written");
+    let stored = nats.publish(subjects::dead_mark("killed"), mark.into()).await;
+    stored.expect("it is sent").await.expect("DEAD takes it");
+    target.wait_for(PATH, 3, Duration::from_secs(60)).await;
+    holds(client, 0).await;
+    let sent: Vec<String> = target.received(PATH).into_iter().map(|request| request.event).collect();
+    assert_eq!(sent, ["k0-0", "k0-1", "k0-2"]);
+    up.stop().await;
 }

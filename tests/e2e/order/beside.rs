@@ -6,7 +6,10 @@ use async_nats::jetstream::{self, stream};
 use serde_json::{Value, json};
 
 use super::{AFTER_CRASH, PATH, SOON, arrived, check, nothing_left, ordered, place, publish, sequence, waits_in_order};
-use crate::harness::{Answer, Client, Cluster, Target, Up, eventually, pause};
+use crate::{
+    full::Bounded,
+    harness::{Answer, Client, Cluster, Target, Up, eventually, pause, process::settings},
+};
 
 /// Much less than the timeout of a request.
 const PROMPTLY: Duration = Duration::from_secs(8);
@@ -224,5 +227,74 @@ async fn an_event_that_no_stream_takes_is_a_dead_letter_and_holds_up_no_other() 
         (&json!(6), &json!(1)),
         "{ledger}"
     );
+    up.stop().await;
+}
+
+/// What a process has used of a processor until now.
+fn used(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    // The name of the program, in brackets, may hold spaces.
+    let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+    // Linux counts in hundredths of a second.
+    Duration::from_millis(10 * ticks)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_outcomes_is_full_a_worker_rests() {
+    const LONG: Duration = Duration::from_secs(3);
+    let up = Up::start().await;
+    let target = Target::start().await;
+    let client = up.client();
+    client.apply(json!([ordered(&target, json!({}))])).await;
+    publish(client, 1, 0..1).await;
+    arrived(&target, 1, SOON).await;
+    nothing_left(client, SOON).await;
+    client.settled(SOON).await;
+    let stored = client.messages("OUTCOMES").await.expect("OUTCOMES is there");
+    let full = Bounded::at(client, "OUTCOMES", stored).await;
+    publish(client, 1, 1..2).await;
+    target.wait_for(PATH, 2, SOON).await;
+    // Its record is refused by then: nothing is asked of the router, and the other keys wait for it.
+    pause(Duration::from_secs(1)).await;
+    publish(client, 3, 2..4).await;
+    pause(Duration::from_secs(1)).await;
+    let pid = up.pid().expect("it runs");
+    let before = used(pid);
+    pause(LONG).await;
+    let used = used(pid) - before;
+    eprintln!("{used:?} of a processor in {LONG:?}");
+    assert!(used < LONG / 8, "{used:?} in {LONG:?}");
+    full.lift().await;
+    arrived(&target, 8, SOON).await;
+    assert_eq!(target.repeats(PATH), 0, "nothing comes twice");
+    client.settled(SOON).await;
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_takes_a_token_of_the_rate_limit() {
+    let mut settings = settings();
+    settings.insert("SIGNALBOX_DELIVERY__PROBE_FIRST_S".to_owned(), "1".to_owned());
+    let up = Up::start_with(settings).await;
+    let target = Target::start().await;
+    let client = up.client();
+    let limit = json!({ "rate_limit": { "per_day": 1 } });
+    client.apply(json!([ordered(&target, limit)])).await;
+    target.script(PATH, [Answer::status(410)]);
+    publish(client, 1, 0..1).await;
+    target.wait_for(PATH, 1, SOON).await;
+    eventually(SOON, "it is suspended", async || {
+        let integration = client.integration("ordered").await;
+        match integration["status"] == "error" {
+            true => Ok(()),
+            false => Err(integration.to_string()),
+        }
+    })
+    .await;
+    // The probe would be due three times.
+    pause(Duration::from_secs(5)).await;
+    assert_eq!(target.count(PATH), 1, "the token of the day is used");
     up.stop().await;
 }

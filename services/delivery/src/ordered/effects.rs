@@ -117,7 +117,11 @@ pub(crate) async fn file(broker: Broker, answer: Answer, now: Timestamp) -> Resu
         }
         Verdict::ProbeAgain { failed, next: probe } => {
             // The owner of a partition chooses the oldest that is due: this one is not, while another probes.
-            let due = if probe.is_vacant() { probe.due + PASSED_ON_WAIT } else { probe.due };
+            let due = if probe.is_vacant() {
+                probe.due + PASSED_ON_WAIT
+            } else {
+                probe.due
+            };
             next.probe = true;
             state = filing::told(broker.set_probe(&id, Some(&failed), probe, Some(reason)).await);
             again(&broker, next, Some(due), last, Some(record(Next::Retrying, Some(due))?)).await?
@@ -141,9 +145,9 @@ pub(crate) async fn file(broker: Broker, answer: Answer, now: Timestamp) -> Resu
     };
     let step = match step {
         // A person gave it up while it was in the air, and it had no state yet that could say so.
-        Step::Again { record: Some(record), .. } if last == 0 && is_gone(&broker, queued).await? => {
-            Step::Ended { record, held: None }
-        }
+        Step::Again {
+            record: Some(record), ..
+        } if last == 0 && is_gone(&broker, queued).await? => Step::Ended { record, held: None },
         step => step,
     };
     notices::tell(&broker, notices).await;

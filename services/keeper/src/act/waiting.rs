@@ -408,7 +408,12 @@ pub(super) async fn retry(work: &mut Work<'_>) -> Result<Ended, Error> {
 /// Sends some now; false where a person stopped the act.
 async fn retry_some(work: &mut Work<'_>, chunk: Vec<Waiting>) -> Result<bool, Error> {
     let mut goes_on = true;
-    for Waiting { queue, stored, delivery } in chunk {
+    for Waiting {
+        queue,
+        stored,
+        delivery,
+    } in chunk
+    {
         if is_held(&work.keeper.view.state(&delivery.integration), &delivery) {
             // Its worker would only park it.
             work.act.skipped += 1;

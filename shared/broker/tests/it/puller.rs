@@ -367,18 +367,3 @@ async fn a_puller_waits_for_a_stream_that_is_deleted_and_made_again() {
     soon("a message", puller.next(5)).await;
     drop::<Server>(server);
 }
-
-#[tokio::test]
-async fn what_was_acknowledged_is_gone_though_the_consumer_is_removed_right_after() {
-    let (_server, broker) = ready_to_deliver().await;
-    for round in 0..10 {
-        deliver(&broker, round * 50..(round + 1) * 50).await;
-        let mut puller = open(&broker, live()).await.unwrap();
-        for ticket in take(&mut puller, 50).await {
-            ticket.ack(&broker).await.unwrap();
-        }
-        puller.close().await;
-        let left = broker.stream_state(&subjects::deliver_stream(&provider())).await.unwrap();
-        assert_eq!(left.messages, 0, "round {round}");
-    }
-}
