@@ -471,7 +471,11 @@ impl Worker {
         let known = self.targets.state(&integration);
         if let Some(state) = known.filter(|state| decide::is_probe(&job.delivery, state)).cloned() {
             // Parked, it would be taken for lost a while later: it is the one delivery that brings the others back.
-            return self.file(key, &integration, filing::probe(broker, job, state, now + PLACELESS_WAIT));
+            return self.file(
+                key,
+                &integration,
+                filing::probe(broker, job, state, now + PLACELESS_WAIT),
+            );
         }
         let held = known.filter(|state| until.is_none() || !filing::may_rest(state, now));
         if let Some(state) = held.cloned() {

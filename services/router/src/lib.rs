@@ -7,7 +7,10 @@ mod ranges;
 mod recent;
 mod view;
 
-use std::sync::{Arc, RwLock, atomic::{AtomicBool, AtomicUsize}};
+use std::sync::{
+    Arc, RwLock,
+    atomic::{AtomicBool, AtomicUsize},
+};
 
 use futures::future::try_join_all;
 use signalbox_broker::{
@@ -58,7 +61,10 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
         deliveries: counter("router_deliveries", "Deliveries published, parked ones included."),
         parked: counter("router_parked", "Deliveries parked by the router."),
         erring: counter("router_erring_filters", "Deliveries that died of an erring filter."),
-        unstorable: counter("router_unstorable", "Deliveries that died because no stream takes them."),
+        unstorable: counter(
+            "router_unstorable",
+            "Deliveries that died because no stream takes them.",
+        ),
     };
     let view: view::Shared = Arc::new(RwLock::default());
     let mut changes = tokio::select! {

@@ -125,7 +125,6 @@ impl Program {
         }
     }
 
-
     /// The process id; of a program that has ended, none.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.id()
