@@ -198,6 +198,10 @@ async fn drain(keeper: &Keeper, integration: &Integration, begun: &State) -> Res
     let mut puller: Option<Puller> = None;
     let drained = take_turn(keeper, integration, begun, &mut puller).await;
     if let Some(puller) = puller {
+        if drained.is_err() {
+            // Acknowledgements of a moment before would end with the consumer; else a look at the streams came after them.
+            tokio::time::sleep(LOOK_FIRST).await;
+        }
         puller.close().await;
     }
     drained
