@@ -17,6 +17,7 @@ mod doctor;
 mod event_types;
 mod failure;
 mod holding;
+mod ids;
 mod integrations;
 mod output;
 mod paint;
@@ -213,6 +214,7 @@ pub(crate) fn main() -> ExitCode {
 /// Reads a command line. What stands on it counts more than the environment: the data dir that it names has the key,
 /// whatever `SIGNALBOX_KEY` says.
 fn read(arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>) -> Result<Cli, clap::Error> {
+    let arguments = ids::last(arguments.into_iter().map(Into::into));
     let matches = Cli::command().try_get_matches_from(arguments)?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     let source = |name| matches.value_source(name);

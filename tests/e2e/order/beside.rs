@@ -157,7 +157,8 @@ async fn the_first_of_a_key_can_be_tried_now_and_those_behind_it_cannot() {
     assert_eq!(answer.status, 202, "{}", answer.text());
     arrived(&target, 2, PROMPTLY).await;
     assert_eq!(sequence(&target), [0, 0, 1]);
-    // And all that are to be tried again, by one act.
+    // And all that are to be tried again, by one act. Nothing of before may be among what is counted.
+    nothing_left(client, SOON).await;
     target.script(PATH, [Answer::status(500), Answer::status(500), Answer::status(200)]);
     publish(client, 2, 2..4).await;
     waits_in_order(client, 6).await;
