@@ -21,6 +21,7 @@ mod discards;
 mod draining;
 mod egress;
 mod event_types;
+mod fanout;
 mod foreign;
 mod forms;
 mod full;

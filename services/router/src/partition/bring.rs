@@ -13,8 +13,9 @@ use signalbox_proto::{Accepted, DeadLetter, DeadReason, Delivery, Lane, Stage, S
 
 use super::{Partition, REFUSED_RETRY};
 
-/// Deliveries of one event, beyond those that find a place at once, that are on their way at a time.
-const BRING_MAX: usize = 1_024;
+/// Deliveries of one event, beyond those that find a place at once, that are on their way at a time. Few, because so many
+/// are encoded without a pause, and acknowledgements are read in between.
+const BRING_MAX: usize = 128;
 
 /// Where a delivery goes first.
 #[derive(PartialEq, Eq)]
