@@ -8,7 +8,7 @@
 //! What was taken and not used counts as used, unless it is given back: errors are on the safe side.
 //! No more than what a holder that dies had taken is lost. A counter that cannot be had is an error:
 //! then nobody may send, and whoever waits tries again. What one question has found out about counters
-//! that do not answer counts for all of the process for a few seconds ([`watch`]).
+//! that do not answer counts for all of the process for a few seconds (`watch`).
 
 mod seen;
 mod spread;

@@ -1,7 +1,7 @@
 //! Taking out what an integration has parked at a pace of its own: its rate limit, or the rate that a
 //! person asked for when letting it go.
 //!
-//! Such a drain has no consumer: it reads what is next, says so ([`hand`]), takes tokens for it, publishes each delivery
+//! Such a drain has no consumer: it reads what is next, says so ([`hand`](super::hand)), takes tokens for it, publishes each delivery
 //! when its token is due, and removes the parked one as soon as the lane has it. So it costs a timer while
 //! it waits, and any number of them go on side by side, each at its full rate.
 //!
