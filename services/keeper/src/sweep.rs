@@ -11,10 +11,17 @@ use signalbox_proto::{DeadReason, Integration, Timestamp, integration::EXPIRE_AF
 
 use crate::{Keeper, settle};
 
-/// Messages read in one part.
-const PART: usize = 1_000;
+mod seen;
+
+use seen::Seen;
+
+/// Messages read in one part: few, as the server does nothing else while it collects them.
+const PART: usize = 200;
 /// The pause between parts, so that a million parked deliveries are no burst of reads.
 const PART_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a delivery may wait where nothing says otherwise.
+const DEFAULT: Duration = Duration::from_secs(EXPIRE_AFTER_SECS as u64);
 
 /// How long a key waits for a person before it is found out whether it still has to: what settles its dead letter lets
 /// it go itself.
@@ -23,38 +30,27 @@ const HELD_FOR_MIN: Duration = Duration::from_secs(30);
 /// Why a delivery that has waited too long ends.
 pub(crate) const EXPIRED: &str = "it waited longer than expire_after";
 
-/// Looks through PARKED again and again.
+/// Looks through PARKED again and again: through what is new, and what has expired since it was read.
 pub(crate) async fn run(keeper: Keeper) -> Result<(), Error> {
+    let mut seen = Seen::default();
     loop {
         tokio::time::sleep(Duration::from_secs(keeper.config.sweep_every_s)).await;
-        sweep(&keeper).await?;
+        sweep(&keeper, &mut seen).await?;
         release(&keeper).await?;
     }
 }
 
-async fn sweep(keeper: &Keeper) -> Result<(), Error> {
-    let broker = &keeper.broker;
-    let mut next = 1;
-    let mut expired = 0_u64;
-    loop {
-        let part = broker
-            .read_from(subjects::PARKED, subjects::PARKED_ALL, next, PART)
-            .await?;
-        // The server ends a part before `PART` where its bytes are many: only an empty one is the end.
-        let Some(last) = part.last() else { break };
-        next = last.seq + 1;
-        for stored in part {
-            match end(keeper, &stored).await {
-                Ok(ended) => expired += u64::from(ended),
-                // One that can never be filed must not keep the others.
-                Err(error) if !error.is_transient() => {
-                    tracing::error!(%error, parked.seq = stored.seq, "a parked delivery cannot be filed");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        tokio::time::sleep(PART_PAUSE).await;
+async fn sweep(keeper: &Keeper, seen: &mut Seen) -> Result<(), Error> {
+    let state = keeper.broker.stream_state(subjects::PARKED).await?;
+    keeper.view.read(|view| {
+        let expire_after = |id: &str| view.integrations.get(id).map(Integration::expire_after);
+        seen.look((state.first_seq, state.last_seq), expire_after, DEFAULT);
+    });
+    let mut expired = 0;
+    for (first, last) in seen.due(Timestamp::now()) {
+        expired += read(keeper, seen, first, Some(last)).await?;
     }
+    expired += read(keeper, seen, seen.next(), None).await?;
     if expired > 0 {
         tracing::info!(
             expired,
@@ -62,6 +58,48 @@ async fn sweep(keeper: &Keeper) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// Reads PARKED from one sequence to another, or to its end, and ends what has expired. Returns how many did.
+async fn read(keeper: &Keeper, seen: &mut Seen, first: u64, last: Option<u64>) -> Result<u64, Error> {
+    let mut from = first;
+    let mut expired = 0;
+    loop {
+        let mut part = keeper
+            .broker
+            .read_from(subjects::PARKED, subjects::PARKED_ALL, from, PART)
+            .await?;
+        part.retain(|stored| last.is_none_or(|last| stored.seq <= last));
+        // The server ends a part before `PART` where its bytes are many: only an empty one is the end.
+        let Some(read_to) = part.last().map(|stored| stored.seq) else {
+            if let Some(last) = last.filter(|last| *last >= from) {
+                seen.read(from, last, None);
+            }
+            return Ok(expired);
+        };
+        let mut due: Option<Timestamp> = None;
+        for stored in part {
+            match end(keeper, seen, &stored).await {
+                Ok(None) => expired += 1,
+                Ok(Some(stays)) => due = Some(due.map_or(stays, |due| due.min(stays))),
+                // One that can never be filed must not keep the others. It is tried again with the next sweep.
+                Err(error) if !error.is_transient() => {
+                    tracing::error!(%error, parked.seq = stored.seq, "a parked delivery cannot be filed");
+                    due = Some(Timestamp::default());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        seen.read(from, read_to, due);
+        from = read_to + 1;
+        match last {
+            Some(last) if from > last => return Ok(expired),
+            // Still due, should the next read fail.
+            Some(last) => seen.read(from, last, Some(Timestamp::default())),
+            None => {}
+        }
+        tokio::time::sleep(PART_PAUSE).await;
+    }
 }
 
 /// Lets keys go that wait for a person although their dead letter is settled: an act that settles it and is stopped
@@ -86,8 +124,8 @@ async fn release(keeper: &Keeper) -> Result<(), Error> {
     Ok(())
 }
 
-/// Files a parked message that has waited too long or cannot be read; false where it stays.
-async fn end(keeper: &Keeper, stored: &Stored) -> Result<bool, Error> {
+/// Files a parked message that has waited too long or cannot be read; where it stays, says when it expires.
+async fn end(keeper: &Keeper, seen: &mut Seen, stored: &Stored) -> Result<Option<Timestamp>, Error> {
     let broker = &keeper.broker;
     let decoded = wire::decode_delivery(&stored.body);
     if let Ok(delivery) = &decoded {
@@ -96,28 +134,34 @@ async fn end(keeper: &Keeper, stored: &Stored) -> Result<bool, Error> {
                 .get(&delivery.integration)
                 .map(Integration::expire_after)
         });
-        if !is_expired(delivery.since, known, Timestamp::now()) {
-            return Ok(false);
+        seen.judged_by(&delivery.integration, known);
+        let due = expires_at(delivery.since, known);
+        if due > Timestamp::now() {
+            return Ok(Some(due));
         }
     }
     let still = broker
         .read_from(subjects::PARKED, subjects::PARKED_ALL, stored.seq, 1)
         .await?;
     if still.first().is_none_or(|still| still.seq != stored.seq) {
-        return Ok(false);
+        return Ok(None);
     }
     match decoded {
         Ok(delivery) => settle::end(keeper, &delivery, DeadReason::Expired, EXPIRED).await?,
         Err(error) => settle::bury_stored(broker, subjects::PARKED, stored, &error.to_string()).await?,
     }
     broker.remove(subjects::PARKED, stored.seq).await?;
-    Ok(true)
+    Ok(None)
 }
 
-/// Whether a delivery that began to wait then has expired; an integration that is not known any more
-/// has the default.
+/// When a delivery that began to wait then expires; an integration that is not known any more has the default.
+fn expires_at(since: Timestamp, expire_after: Option<Duration>) -> Timestamp {
+    since + expire_after.unwrap_or(DEFAULT)
+}
+
+/// Whether a delivery that began to wait then has expired.
 pub(crate) fn is_expired(since: Timestamp, expire_after: Option<Duration>, now: Timestamp) -> bool {
-    now >= since + expire_after.unwrap_or(Duration::from_secs(EXPIRE_AFTER_SECS.into()))
+    now >= expires_at(since, expire_after)
 }
 
 #[cfg(test)]
