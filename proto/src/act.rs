@@ -191,7 +191,7 @@ pub struct Act {
 }
 
 /// The event type of a dead letter: its event's, or what the subject of its input names.
-fn type_of(letter: &DeadLetter) -> Option<String> {
+pub fn type_of(letter: &DeadLetter) -> Option<String> {
     if let Some(accepted) = letter.delivery.as_deref().and_then(|delivery| delivery.events.first()) {
         return Some(accepted.event.event_type.to_string());
     }

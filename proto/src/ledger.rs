@@ -31,8 +31,8 @@ impl Final {
         }
     }
 
-    /// Which of two ends of one generation counts: delivered > discarded > dead > expired.
-    const fn rank(self) -> u8 {
+    /// Which of two ends of one generation counts: delivered > discarded > dead > expired. At most 4.
+    pub const fn rank(self) -> u8 {
         match self {
             Self::Delivered => 4,
             Self::Discarded => 3,

@@ -157,6 +157,7 @@ impl Attempt {
             source: accepted.event.source.clone(),
             event_type: accepted.event.event_type.clone(),
             seq: accepted.seq,
+            accepted_at: accepted.at,
             matched: delivery.matched_of(index),
         });
         Self {
@@ -191,9 +192,16 @@ pub struct EventRef {
     pub event_type: EventType,
     /// Its sequence in EVENTS.
     pub seq: u64,
+    /// When EVENTS stored it; 1970 in records of versions that did not say.
+    #[serde(default, skip_serializing_if = "is_unknown")]
+    pub accepted_at: Timestamp,
     /// How many integrations it matched.
     #[serde(default)]
     pub matched: u32,
+}
+
+fn is_unknown(at: &Timestamp) -> bool {
+    *at == Timestamp::default()
 }
 
 /// One entry of OUTCOMES.

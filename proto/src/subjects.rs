@@ -24,7 +24,7 @@ pub const DEAD: &str = "DEAD";
 /// The stream of attempts and of events without a route.
 pub const OUTCOMES: &str = "OUTCOMES";
 
-/// The bucket of integrations and of orgs' own event types.
+/// The bucket of integrations, of orgs' own event types, of API keys by hash, and of orgs.
 pub const CONFIG: &str = "SIGNALBOX_CONFIG";
 /// The bucket of states, acts, markers of suspects.
 pub const STATE: &str = "SIGNALBOX_STATE";
@@ -452,6 +452,26 @@ pub fn type_key(org: &str, event_type: &str) -> String {
 pub fn read_type_key(key: &str) -> Option<(Name, EventType)> {
     let (org, event_type) = key.strip_prefix("type.")?.split_once('.')?;
     Some((org.parse().ok()?, event_type.parse().ok()?))
+}
+
+/// The key in CONFIG of an API key, by the SHA-256 of its text as 64 hexadecimal digits in lower case. `*` is any.
+pub fn key_key(hash_hex: &str) -> String {
+    format!("key.{hash_hex}")
+}
+
+/// Reads the digits from a key of [`key_key`].
+pub fn read_key_key(key: &str) -> Option<&str> {
+    key.strip_prefix("key.")
+}
+
+/// The key in CONFIG of an org. `*` is any.
+pub fn org_key(org: &str) -> String {
+    format!("org.{org}")
+}
+
+/// Reads the org from a key of [`org_key`].
+pub fn read_org_key(key: &str) -> Option<Name> {
+    key.strip_prefix("org.")?.parse().ok()
 }
 
 /// The key in IDEMPOTENCY of an `Idempotency-Key`, by its hash.

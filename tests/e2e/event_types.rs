@@ -427,6 +427,7 @@ async fn a_schema_that_another_version_wrote_checks_nothing_and_doctor_names_it(
         schema: Some(RawJson::of(&json!({ "type": "something new" })).expect("JSON")),
         created_at: Timestamp::now(),
         updated_at: Timestamp::now(),
+        revision: 0,
     };
     let key = subjects::type_key("default", "user.joined");
     let bytes = wire::encode(&newer).expect("bytes");

@@ -12,19 +12,26 @@ use serde::Deserialize;
 use crate::tree;
 
 /// Our crates, and which of our crates each may import, for its own tests too.
-const OURS: [(&str, &[&str]); 12] = [
+const OURS: [(&str, &[&str]); 15] = [
     ("signalbox-proto", &[]),
     ("signalbox-runtime", &[]),
     ("signalbox-broker", &[PROTO]),
+    ("signalbox-access", &[PROTO, RUNTIME, BROKER]),
     ("signalbox-matching", &[PROTO]),
     ("signalbox-providers", &[PROTO]),
+    // No role of the delivery path reaches it: there is no SQL between an event and its target.
+    ("signalbox-store", &[PROTO]),
     // Ingest checks events against the schemas that the API takes in: the same compiler, with the same bounds.
-    ("signalbox-ingest", &[PROTO, RUNTIME, BROKER, MATCHING]),
+    ("signalbox-ingest", &[PROTO, RUNTIME, BROKER, ACCESS, MATCHING]),
     ("signalbox-router", &[PROTO, RUNTIME, BROKER, MATCHING]),
     // The keeper asks a subscription too: a replay of events sends those that it selects.
     ("signalbox-keeper", &[PROTO, RUNTIME, BROKER, MATCHING]),
     ("signalbox-delivery", &[PROTO, RUNTIME, BROKER, PROVIDERS]),
-    ("signalbox-api", &[PROTO, RUNTIME, BROKER, PROVIDERS, MATCHING]),
+    ("signalbox-recorder", &[PROTO, RUNTIME, BROKER, STORE]),
+    (
+        "signalbox-api",
+        &[PROTO, RUNTIME, BROKER, ACCESS, STORE, PROVIDERS, MATCHING],
+    ),
     (BINARY, ANY),
     (TESTS, ANY),
 ];
@@ -32,14 +39,17 @@ const OURS: [(&str, &[&str]); 12] = [
 const PROTO: &str = "signalbox-proto";
 const RUNTIME: &str = "signalbox-runtime";
 const BROKER: &str = "signalbox-broker";
+const ACCESS: &str = "signalbox-access";
 const MATCHING: &str = "signalbox-matching";
 const PROVIDERS: &str = "signalbox-providers";
+const STORE: &str = "signalbox-store";
+const API: &str = "signalbox-api";
 const BINARY: &str = "signalbox";
 const TESTS: &str = "signalbox-tests";
 const ANY: &[&str] = &["*"];
 
 /// Crates of others that stand for an outside system or a decision, and who may name them besides `tests`.
-const OTHERS: [(&str, &[&str]); 14] = [
+const OTHERS: [(&str, &[&str]); 17] = [
     ("rmp-serde", &[PROTO]),
     ("config", &[RUNTIME]),
     ("opentelemetry", &[RUNTIME]),
@@ -57,6 +67,9 @@ const OTHERS: [(&str, &[&str]); 14] = [
     ("anyhow", &[BINARY]),
     ("saphyr-parser", &[BINARY]),
     ("minijinja", &[PROVIDERS]),
+    ("utoipa", &[API]),
+    ("sqlx", &[STORE]),
+    ("governor", &[ACCESS]),
 ];
 
 /// Names that say nothing about what is inside.

@@ -17,6 +17,12 @@ fn load<T: DeserializeOwned>(defaults: &'static str, section: &str) -> T {
 #[test]
 fn the_defaults_of_a_section_are_what_its_struct_reads() {
     load::<signalbox_broker::Config>(signalbox_broker::CONFIG_TOML, "nats");
+    load::<signalbox_store::Config>(signalbox_store::CONFIG_TOML, "store")
+        .check()
+        .expect("defaults within bounds");
+    load::<signalbox_access::Config>(signalbox_access::CONFIG_TOML, "auth")
+        .check()
+        .expect("defaults within bounds");
     load::<signalbox_ingest::Config>(signalbox_ingest::CONFIG_TOML, "ingest")
         .check()
         .expect("defaults within bounds");

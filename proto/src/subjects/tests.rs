@@ -267,6 +267,23 @@ proptest! {
     }
 
     #[test]
+    fn keys_and_orgs_come_back_from_theirs_and_disturb_no_neighbour(
+        org in "[a-z0-9][a-z0-9_-]{0,63}",
+        digits in "[0-9a-f]{64}",
+    ) {
+        let (key, tenant) = (key_key(&digits), org_key(&org));
+        prop_assert!(covers(&key_key("*"), &key) && covers(&org_key("*"), &tenant));
+        prop_assert_eq!(read_key_key(&key), Some(digits.as_str()));
+        prop_assert_eq!(read_org_key(&tenant), Some(name(&org)));
+        for neighbour in [integration_key("*"), type_key("*", ">"), "name.>".to_owned()] {
+            prop_assert!(!covers(&neighbour, &key) && !covers(&neighbour, &tenant), "{}", neighbour);
+        }
+        for other in [integration_key(&org), type_key(&org, "a.b"), name_key(&name(&org), &name(&org))] {
+            prop_assert_eq!((read_key_key(&other), read_org_key(&other)), (None, None));
+        }
+    }
+
+    #[test]
     fn no_subject_makes_reading_panic(subject: String) {
         drop(read_type_key(&subject));
         drop(read_input(&subject));

@@ -159,6 +159,7 @@ fn a_registered_type_has_a_look_where_it_says_something_of_it() {
         schema: None,
         created_at: Timestamp::from_secs(0),
         updated_at: Timestamp::from_secs(0),
+        revision: 0,
     };
     assert_eq!(bare.look(), None);
     let look = Registered {

@@ -106,6 +106,10 @@ fn entries_of_the_buckets_keep_their_bytes() {
     check("act-discard-waiting", &samples::discard_waiting());
     check("event-type", &samples::registered());
     check("event-type-minimal", &samples::registered_minimal());
+    check("event-type-counted", &samples::registered_counted());
+    check("key", &samples::key());
+    check("key-minimal", &samples::key_minimal());
+    check("org", &samples::org());
     check("idempotency", &samples::idempotency());
     check("idempotency-done", &samples::idempotency_done());
     check("manifest", &samples::manifest());

@@ -5,8 +5,11 @@
 use std::fmt::Debug;
 
 use serde::de::DeserializeOwned;
+use serde_bytes::ByteBuf;
 use signalbox_proto::{
+    Attempt, Delivery, Record, Timestamp,
     act::{Act, Mark},
+    outcome::Batch,
     state::Gate,
     wire,
 };
@@ -19,14 +22,44 @@ fn read<T: DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
     assert_eq!(read, *value, "{name}");
 }
 
+/// As that version recorded it: without the time of acceptance.
+fn attempt() -> Attempt {
+    let mut attempt = samples::attempt();
+    for event in &mut attempt.events {
+        event.accepted_at = Timestamp::default();
+    }
+    attempt
+}
+
+fn encoded(attempt: Attempt) -> ByteBuf {
+    ByteBuf::from(wire::encode(&Record::Attempt(attempt)).expect("bytes"))
+}
+
+fn delivery() -> Delivery {
+    let mut delivery = samples::delivery();
+    delivery.filed.as_mut().expect("a verdict").record = encoded(attempt());
+    delivery
+}
+
+fn batch() -> Batch {
+    let ended = Attempt {
+        events: attempt().events,
+        ..samples::ended()
+    };
+    let mut batch = samples::batch();
+    batch.records[0] = encoded(attempt());
+    batch.records[1] = encoded(ended);
+    batch
+}
+
 #[test]
 fn what_waits_in_the_streams_of_version_0_1_is_read() {
     read("event", &samples::event());
     read("event-minimal", &samples::event_minimal());
-    read("delivery", &samples::delivery());
+    read("delivery", &delivery());
     read("delivery-minimal", &samples::delivery_minimal());
-    read("attempt", &samples::attempt());
-    read("batch", &samples::batch());
+    read("attempt", &attempt());
+    read("batch", &batch());
     read("dead-letter", &samples::dead_letter());
     read("dead-input", &samples::dead_input());
     read("gate-open", &Gate::Open);
@@ -40,8 +73,8 @@ fn the_records_inside_a_batch_and_a_filed_delivery_of_version_0_1_are_read() {
     let delivery = wire::decode_delivery(&golden::bytes("v0.1/delivery")).expect("a delivery");
     let filed = delivery.filed.expect("a verdict that was not filed");
     assert_eq!(
-        wire::decode::<signalbox_proto::Record>(&filed.record).expect("a record"),
-        signalbox_proto::Record::Attempt(samples::attempt())
+        wire::decode::<Record>(&filed.record).expect("a record"),
+        Record::Attempt(attempt())
     );
 }
 

@@ -5,11 +5,14 @@ use std::fmt::Debug;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use signalbox_proto::{
-    Attempt, DeadLetter, DeadReason, Delivery, Event, Integration, Lane, Severity, State, Timestamp,
+    Attempt, DeadLetter, DeadReason, Delivery, Event, Integration, Key, Lane, Org, Scope, Severity, State, Timestamp,
     act::{Act, ActStatus, Did, Mark},
     integration::Status,
+    key::PrincipalKind,
     ledger::Final,
+    org::OrgStatus,
     outcome::{Next, OutcomeKind},
+    types::Registered,
     wire,
 };
 
@@ -61,6 +64,9 @@ fn fields_of_a_newer_version_are_skipped() {
     survives_more_fields(&samples::manifest());
     survives_more_fields(&samples::mark());
     survives_more_fields(&samples::act());
+    survives_more_fields(&samples::registered_counted());
+    survives_more_fields(&samples::key());
+    survives_more_fields(&samples::org());
 }
 
 #[test]
@@ -138,6 +144,12 @@ fn entries_of_an_older_version_are_read() {
         "status": "running", "created_at": 0, "updated_at": 0,
     }));
     assert_eq!((act.done, act.message.as_str()), (0, ""));
+    let registered: Registered = read(&json!({ "org": "acme", "name": "a.b", "created_at": 0, "updated_at": 0 }));
+    assert_eq!(registered.revision, 0);
+    let key: Key = read(&json!({ "id": "k", "principal": { "kind": "user" } }));
+    assert!(key.org.is_none() && key.scopes.is_empty() && key.revoked_at.is_none() && key.revision == 0);
+    let org: Org = read(&json!({ "name": "acme", "status": "active" }));
+    assert_eq!(org.revision, 0);
 }
 
 #[test]
@@ -150,6 +162,11 @@ fn a_word_of_a_newer_version_is_unknown_and_nothing_worse() {
     assert_eq!(read::<ActStatus>(&word), ActStatus::Unknown);
     assert_eq!(read::<Did>(&word), Did::Unknown);
     assert_eq!(read::<Next>(&word), Next::Unknown);
+    assert_eq!(read::<PrincipalKind>(&word), PrincipalKind::Unknown);
+    assert_eq!(read::<OrgStatus>(&word), OrgStatus::Unknown);
+    assert!(!OrgStatus::Unknown.is_closed(), "nothing is lost");
+    // A scope keeps its word, so that whoever writes the key again does not take it away.
+    assert_eq!(read::<Scope>(&word), Scope::Other("from_the_future".into()));
     assert_eq!(
         read::<Next>(&json!({ "final": "from_the_future" })),
         Next::Final(Final::Unknown)

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_bytes::ByteBuf;
 use signalbox_proto::{
-    Accepted, Attempt, DeadLetter, DeadReason, Delivery, Event, Integration, Lane, Name, Phase, RawJson, Record,
-    Severity, Stage, State, Timestamp,
+    Accepted, Attempt, DeadLetter, DeadReason, Delivery, Event, Integration, Key, Lane, Name, Org, Phase, RawJson,
+    Record, Scope, Severity, Stage, State, Timestamp,
     act::{Act, ActStatus, Ahead, DeadFilter, Did, EventFilter, Kind, Mark, Wait, WaitingFilter},
     dead::Input,
     delivery::{Note, StepDone, Suspends, Unfiled},
     digest::Manifest,
     idempotency,
     integration::{self, Filter, Flow, OrderOnDead, RateLimit, Sealed, Status, Subscription},
+    key::{Principal, PrincipalKind},
     ledger::Final,
+    org::OrgStatus,
     outcome::{Batch, EventRef, Next, OutcomeKind},
     state::{Cause, Probe},
     types::{Look, Registered, Tone},
@@ -78,6 +80,49 @@ pub(crate) fn registered() -> Registered {
         ))),
         created_at: at(0),
         updated_at: at(60),
+        revision: 0,
+    }
+}
+
+/// As a version writes it that counts revisions.
+pub(crate) fn registered_counted() -> Registered {
+    Registered {
+        revision: 3,
+        ..registered()
+    }
+}
+
+pub(crate) fn key() -> Key {
+    Key {
+        id: "0199c0de-0000-7000-8000-0000000000cc".to_owned(),
+        org: Some(name("acme")),
+        name: "ci".to_owned(),
+        scopes: vec![Scope::EventsWrite, Scope::read("workflows:write")],
+        principal: Principal {
+            kind: PrincipalKind::ExternalAgent,
+            id: "agent-7".to_owned(),
+        },
+        expires_at: Some(at(3_600)),
+        revoked_at: Some(at(60)),
+        revision: 2,
+    }
+}
+
+pub(crate) fn key_minimal() -> Key {
+    Key {
+        org: None,
+        scopes: vec![Scope::Admin],
+        expires_at: None,
+        revoked_at: None,
+        ..key()
+    }
+}
+
+pub(crate) fn org() -> Org {
+    Org {
+        name: name("acme"),
+        status: OrgStatus::Erasing,
+        revision: 4,
     }
 }
 
@@ -218,6 +263,7 @@ pub(crate) fn attempt() -> Attempt {
             source: "/agents/7".to_owned(),
             event_type: "execution.failed".parse().expect("a type"),
             seq: 1_234,
+            accepted_at: at(1),
             matched: 2,
         }],
         at: at(11),
@@ -231,16 +277,20 @@ pub(crate) fn attempt() -> Attempt {
     }
 }
 
-pub(crate) fn batch() -> Batch {
-    let ended = Attempt {
+/// The last attempt.
+pub(crate) fn ended() -> Attempt {
+    Attempt {
         next: Next::Final(Final::Delivered),
         next_at: None,
         outcome: Some(OutcomeKind::Delivered),
         ..attempt()
-    };
+    }
+}
+
+pub(crate) fn batch() -> Batch {
     let records = [
         Record::Attempt(attempt()),
-        Record::Attempt(ended),
+        Record::Attempt(ended()),
         Record::NoRoute(vec![(1, 1), (5, 900)]),
     ];
     Batch {

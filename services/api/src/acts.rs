@@ -4,26 +4,41 @@ mod events;
 mod letters;
 mod waiting;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
 use serde_json::{Value, json};
 use signalbox_broker::Error as BrokerError;
 use signalbox_proto::{
-    Timestamp,
+    Name, Timestamp,
     act::{Act, ActStatus, DeadFilter, EventFilter, Kind, WaitingFilter},
     subjects,
 };
 use signalbox_runtime::Problem;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    App, Shared, problems,
+    App, Shared,
+    caller::Caller,
+    problems,
     problems::invalid,
     request::{Path, Query, time},
+    schema,
+    view::List,
 };
 
-pub(crate) use events::replay as replay_events;
-pub(crate) use letters::{discard, replay};
-pub(crate) use waiting::{discard as discard_waiting, retry as retry_waiting};
+pub(crate) use events::{
+    Counted as EventsCounted, Started as EventsStarted, Wanted as EventsWanted, replay as replay_events,
+};
+pub(crate) use letters::{Counted as LettersCounted, Wanted as LettersWanted, discard, replay};
+pub(crate) use waiting::{
+    Counted as WaitingCounted, Wanted as WaitingWanted, discard as discard_waiting, retry as retry_waiting,
+};
 
 /// What a request may ask for, in sends a second.
 const RATES: std::ops::RangeInclusive<u32> = 1..=10_000;
@@ -33,15 +48,15 @@ const RUNNING_MAX: usize = 100;
 const WRITE_TRIES: usize = 16;
 /// Longest text that says who asks, in characters.
 const BY_CHARS_MAX: usize = 100;
-/// Who asks where a request does not say it: there is one key.
-const ADMIN: &str = "admin key";
 /// The statuses that a list can be asked for.
-const STATUSES: [&str; 4] = ["running", "done", "cancelled", "failed"];
+pub(crate) const STATUSES: [&str; 4] = ["running", "done", "cancelled", "failed"];
 
-type Answer = Result<(StatusCode, Json<Value>), Problem>;
+/// Counts (200), or an act that was begun (202).
+type Answer = Result<Response, Problem>;
+/// One act.
+type One = Result<Json<Shown>, Problem>;
 
-pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org = query.take("org");
+pub(crate) async fn list(State(shared): App, caller: Caller, mut query: Query) -> Result<Json<List<Shown>>, Problem> {
     let status = query.one_of("status", &STATUSES)?;
     let page = query.page()?;
     query.end()?;
@@ -59,7 +74,7 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
         .map(|entry| entry.value)
         .filter(|act| page.cursor.as_deref().is_none_or(|cursor| act.id.as_str() < cursor))
         .filter(|act| status.is_none_or(|status| word(act.status) == status))
-        .filter(|act| org.as_deref().is_none_or(|org| org_of(act) == Some(org)))
+        .filter(|act| caller.sees(org_of(act)))
         .collect();
     // Their ids begin with the time at which they were asked for.
     acts.sort_unstable_by(|a, b| b.id.cmp(&a.id));
@@ -67,25 +82,27 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
         acts.truncate(page.limit);
         acts.last().map(|last| last.id.clone())
     });
-    let items: Vec<Value> = acts.iter().map(|act| shared.view_act(act)).collect();
-    Ok(Json(json!({ "items": items, "next_cursor": next })))
+    Ok(Json(List {
+        items: acts.iter().map(|act| shared.view_act(act)).collect(),
+        next_cursor: next.flatten(),
+    }))
 }
 
-pub(crate) async fn show(State(shared): App, Path(id): Path, query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn show(State(shared): App, caller: Caller, Path(id): Path, query: Query) -> One {
     query.end()?;
-    Ok(Json(shared.view_act(&shared.read_act(&id).await?.0)))
+    Ok(Json(shared.view_act(&shared.read_act(&caller, &id).await?.0)))
 }
 
-pub(crate) async fn cancel(State(shared): App, Path(id): Path, query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn cancel(State(shared): App, caller: Caller, Path(id): Path, query: Query) -> One {
     query.end()?;
-    let act = shared.turn(&id, cancelled).await?;
+    let act = shared.turn(&caller, &id, cancelled).await?;
     tracing::info!(act.id = id, status = word(act.status), "an act was asked to stop");
     Ok(Json(shared.view_act(&act)))
 }
 
-pub(crate) async fn resume(State(shared): App, Path(id): Path, query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn resume(State(shared): App, caller: Caller, Path(id): Path, query: Query) -> One {
     query.end()?;
-    let act = shared.turn(&id, resumed).await?;
+    let act = shared.turn(&caller, &id, resumed).await?;
     tracing::info!(act.id = id, cursor = act.cursor, "an act was asked to go on");
     Ok(Json(shared.view_act(&act)))
 }
@@ -130,7 +147,7 @@ struct Asked {
     through: u64,
     /// How many it is about, where they could be counted.
     total: Option<u64>,
-    by: Option<String>,
+    by: String,
 }
 
 impl Shared {
@@ -163,7 +180,7 @@ impl Shared {
             done: 0,
             skipped: 0,
             failed: 0,
-            asked_by: asked.by.unwrap_or_else(|| ADMIN.to_owned()),
+            asked_by: asked.by,
             message: String::new(),
             created_at: now,
             updated_at: now,
@@ -177,9 +194,14 @@ impl Shared {
     }
 
     /// Writes an act as `change` makes it, whatever a keeper writes meanwhile.
-    async fn turn(&self, id: &str, change: impl Fn(&Act) -> Result<Option<Act>, Problem>) -> Result<Act, Problem> {
+    async fn turn(
+        &self,
+        caller: &Caller,
+        id: &str,
+        change: impl Fn(&Act) -> Result<Option<Act>, Problem>,
+    ) -> Result<Act, Problem> {
         for _ in 0..WRITE_TRIES {
-            let (act, revision) = self.read_act(id).await?;
+            let (act, revision) = self.read_act(caller, id).await?;
             let Some(changed) = change(&act)? else {
                 return Ok(act);
             };
@@ -197,7 +219,8 @@ impl Shared {
         Err(problems::conflict())
     }
 
-    async fn read_act(&self, id: &str) -> Result<(Act, u64), Problem> {
+    /// An act that the caller may see: one of another org is as one that does not exist.
+    async fn read_act(&self, caller: &Caller, id: &str) -> Result<(Act, u64), Problem> {
         let missing = || problems::not_found("act", id);
         // Other texts could be keys of something else, or none at all.
         let id: Uuid = id.parse().map_err(|_| missing())?;
@@ -206,11 +229,12 @@ impl Shared {
             .get::<Act>(subjects::STATE, &subjects::act_key(&id.to_string()))
             .await
             .map_err(problems::broker)?
+            .filter(|entry| caller.sees(org_of(&entry.value)))
             .ok_or_else(missing)?;
         Ok((entry.value, entry.revision))
     }
 
-    fn view_act(&self, act: &Act) -> Value {
+    fn view_act(&self, act: &Act) -> Shown {
         let (kind, to) = match &act.kind {
             Kind::Replay { to } => ("replay", to.as_deref()),
             Kind::Discard => ("discard", None),
@@ -219,7 +243,6 @@ impl Shared {
             Kind::RetryWaiting => ("retry_waiting", None),
             Kind::Unknown => ("unknown", None),
         };
-        let name = to.and_then(|id| Some(self.directory.by_id(id)?.name.clone()));
         let filter = match (&act.events, &act.waiting) {
             (_, Some(waiting)) => json!(waiting),
             (Some(events), _) => json!({
@@ -230,27 +253,76 @@ impl Shared {
             }),
             (None, None) => json!(act.filter),
         };
-        json!({
-            "id": act.id,
-            "kind": kind,
-            "status": act.status,
-            "org": org_of(act),
-            "to": to,
-            "to_name": name,
-            "filter": filter,
-            "rate": act.per_second,
-            "total": act.total,
-            "done": act.done,
-            "skipped": act.skipped,
-            "failed": act.failed,
-            "message": act.message,
-            "asked_by": act.asked_by,
-            "cursor": act.cursor,
-            "through": act.through,
-            "created_at": act.created_at,
-            "updated_at": act.updated_at,
-        })
+        Shown {
+            id: act.id.clone(),
+            kind,
+            status: act.status,
+            org: org_of(act).map(str::to_owned),
+            to: to.map(str::to_owned),
+            to_name: to.and_then(|id| Some(self.directory.by_id(id)?.name.clone())),
+            filter,
+            rate: act.per_second,
+            total: act.total,
+            done: act.done,
+            skipped: act.skipped,
+            failed: act.failed,
+            message: act.message.clone(),
+            asked_by: act.asked_by.clone(),
+            cursor: act.cursor,
+            through: act.through,
+            created_at: act.created_at,
+            updated_at: act.updated_at,
+        }
     }
+}
+
+/// A bulk act as answers show it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Act)]
+pub(crate) struct Shown {
+    #[schema(value_type = schema::UuidText)]
+    id: String,
+    #[schema(value_type = schema::ActKind)]
+    kind: &'static str,
+    #[schema(value_type = schema::ActStatusWord)]
+    status: ActStatus,
+    #[schema(value_type = Option<schema::Name>)]
+    org: Option<String>,
+    /// The id of the integration that it sends to
+    to: Option<String>,
+    #[schema(value_type = Option<schema::Name>)]
+    to_name: Option<Name>,
+    /// What it is about
+    #[schema(value_type = schema::Fields)]
+    filter: Value,
+    /// A second at most
+    rate: u32,
+    /// How many it is about, where they could be counted
+    total: Option<u64>,
+    done: u64,
+    skipped: u64,
+    failed: u64,
+    /// What stopped it
+    message: String,
+    asked_by: String,
+    /// How far it has come in its stream
+    cursor: u64,
+    /// Where it ends in its stream
+    through: u64,
+    #[schema(value_type = schema::Time)]
+    created_at: Timestamp,
+    #[schema(value_type = schema::Time)]
+    updated_at: Timestamp,
+}
+
+/// The answer of a dry run.
+fn counted(counts: impl Serialize) -> Response {
+    (StatusCode::OK, Json(counts)).into_response()
+}
+
+/// The answer of an act that was begun.
+fn begun(act: impl Serialize) -> Response {
+    (StatusCode::ACCEPTED, Json(act)).into_response()
 }
 
 fn word(status: ActStatus) -> &'static str {
@@ -283,14 +355,15 @@ fn rate(asked: Option<u32>, default: u32) -> Result<u32, Problem> {
     }
 }
 
-/// Checks who says to ask.
-fn by(asked: Option<String>) -> Result<Option<String>, Problem> {
+/// Who asks, for the record: the holder of the key, and who they say they ask for.
+fn by(caller: &str, asked: Option<String>) -> Result<String, Problem> {
     match asked {
         Some(text) if text.chars().count() > BY_CHARS_MAX || text.chars().any(char::is_control) => Err(invalid(
             "by",
             format!("is longer than {BY_CHARS_MAX} characters, or not plain text"),
         )),
-        other => Ok(other.map(|text| format!("{ADMIN}, by {text}"))),
+        Some(text) => Ok(format!("{caller}, by {text}")),
+        None => Ok(caller.to_owned()),
     }
 }
 

@@ -1,38 +1,42 @@
 //! `POST /v1/apply`: makes the integrations be what a file says, all checked before the first is written.
 //!
-//! An interrupted apply is finished by the next one. A name is reserved before its integration is written; a
-//! reservation whose integration is missing or deleted is taken over. A replacement is written before the one that
-//! it replaces goes, so that no event falls between them; of two with one name the newest counts, and the other is
-//! deleted by whichever apply sees it.
+//! What changes is committed some at a time, each part whole or not at all, and then told to the workers: what is new
+//! before what it replaces goes, so that no event falls between them. An interrupted apply is finished by the next one.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State, http::StatusCode};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use signalbox_broker::{Error as BrokerError, holding::Drain};
-use signalbox_proto::{
-    Integration, Name, RawJson, Timestamp,
-    integration::{Status, Subscription},
-    subjects,
-};
+use signalbox_proto::{Integration, Name, Timestamp, integration::Status, subjects};
 use signalbox_runtime::Problem;
+use signalbox_store::outbox::Kind;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     App, Shared,
+    caller::Caller,
+    integrations::tombstone,
     plan::{self, Action, Change},
     problems,
     request::{Body, Query},
-    sealing,
+    schema, sealing,
     spec::{self, Stored},
-    view,
 };
 
-#[derive(Deserialize)]
+/// Changes that are committed together: while they are, nothing else is written to SQLite.
+const PART: usize = 200;
+/// Names that are looked up at a time.
+const NAMES: usize = 500;
+
+/// What the integrations are to be.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ApplyRequest)]
 pub(crate) struct Wanted {
+    #[schema(value_type = Vec<schema::IntegrationSpec>)]
     integrations: Vec<Value>,
     /// Delete what the request does not name, in the orgs that it names (or the one of the URL).
     #[serde(default)]
@@ -47,22 +51,23 @@ pub(crate) struct Wanted {
 
 pub(crate) async fn apply(
     State(shared): App,
-    mut query: Query,
+    caller: Caller,
+    query: Query,
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<Value>, Problem> {
-    let named: Option<Name> = query.parse("org")?;
     query.end()?;
-    if wanted.prune && wanted.integrations.is_empty() && named.is_none() {
+    if wanted.prune && wanted.integrations.is_empty() && caller.any_org.is_none() {
         return Err(refuse(
             "no_org",
             "prunes with a list that is empty, which would delete every integration of the org default: name the org \
              that is meant with ?org= (--org)",
         ));
     }
-    let org = named.unwrap_or_else(Name::default_org);
-    shared.directory.complete()?;
     let _alone = shared.applying.lock().await;
-    let changes = shared.plan(&wanted, &org)?;
+    let changes = shared.plan(&wanted, &caller).await?;
+    for change in &changes {
+        caller.act_for(&change.org)?;
+    }
     // What deliveries would lose, looked at before anything is written.
     let leaving: Vec<Option<Arc<Integration>>> = changes.iter().map(|change| change.takes_away().cloned()).collect();
     let waiting: Vec<Option<u64>> = futures::stream::iter(leaving)
@@ -96,17 +101,26 @@ pub(crate) async fn apply(
         if let Some(problem) = refused {
             return Err(problem.with("changes", views));
         }
-        shared.execute(changes).await?;
+        shared.execute(&caller, &changes).await?;
     }
     Ok(Json(json!({ "changes": views, "applied": !wanted.dry_run })))
 }
 
+/// What a change leaves to be written: what was, what is to be, and what the audit calls it.
+struct Step<'a> {
+    action: &'static str,
+    before: Option<&'a Integration>,
+    after: Integration,
+}
+
 impl Shared {
-    fn plan(&self, wanted: &Wanted, default_org: &Name) -> Result<Vec<Change>, Problem> {
+    async fn plan(&self, wanted: &Wanted, caller: &Caller) -> Result<Vec<Change>, Problem> {
+        let default_org = &caller.org;
+        let named = self.named_in(wanted, caller).await?;
         let stored = |org: &Name, name: &Name, provider: &str| {
-            let current = self.directory.named(org, name).into_iter().next()?;
+            let current = named.get(org)?.get(name)?;
             let entry = signalbox_providers::find(provider).filter(|_| current.provider.as_str() == provider)?;
-            let secrets = sealing::open(&self.keyring, &current).ok()?;
+            let secrets = sealing::open(&self.keyring, current).ok()?;
             let config = entry.join_secrets(current.config.value().ok()?, secrets.config);
             Some(Stored {
                 config,
@@ -115,15 +129,22 @@ impl Shared {
         };
         let specs = spec::check_all(&wanted.integrations, default_org, &self.installation.egress, &stored)
             .map_err(|errors| problems::invalid_integrations(&errors))?;
-        let mut orgs: Vec<Name> = specs.iter().map(|spec| spec.org.clone()).collect();
-        orgs.push(default_org.clone());
-        orgs.sort();
-        orgs.dedup();
-        // An org that only the URL's default names loses nothing to a file that is about others.
-        if !specs.is_empty() {
-            orgs.retain(|org| specs.iter().any(|spec| spec.org == *org));
+        let mut present: Vec<Arc<Integration>> = named.into_values().flat_map(BTreeMap::into_values).collect();
+        if wanted.prune {
+            let mut orgs: Vec<&Name> = specs.iter().map(|spec| &spec.org).collect();
+            // An org that only the URL's default names loses nothing to a file that is about others.
+            if specs.is_empty() {
+                orgs.push(default_org);
+            }
+            orgs.sort();
+            orgs.dedup();
+            present.clear();
+            for org in orgs {
+                caller.act_for(org)?;
+                let all = self.all(Some(org)).await?;
+                present.extend(all.into_iter().map(|stored| Arc::new(stored.integration)));
+            }
         }
-        let present: Vec<Arc<Integration>> = orgs.iter().flat_map(|org| self.directory.of_org(org)).collect();
         Ok(plan::plan(
             specs,
             &present,
@@ -132,145 +153,106 @@ impl Shared {
         ))
     }
 
-    async fn execute(&self, changes: Vec<Change>) -> Result<(), Problem> {
-        let mut providers: Vec<Name> = changes
-            .iter()
-            .filter(|change| matches!(change.action, Action::Create | Action::Update | Action::Replace))
-            .map(|change| change.provider.clone())
-            .collect();
-        providers.sort();
-        providers.dedup();
-        for provider in providers {
-            // A router that saw the integration first would publish to a stream that is not there.
-            self.broker.ensure_provider(&provider).await.map_err(problems::broker)?;
+    /// The integrations that a request names and that are there, by org and name. What another org has is not told of.
+    async fn named_in(
+        &self,
+        wanted: &Wanted,
+        caller: &Caller,
+    ) -> Result<BTreeMap<Name, BTreeMap<Name, Arc<Integration>>>, Problem> {
+        let mut names: BTreeMap<Name, Vec<String>> = BTreeMap::new();
+        for value in &wanted.integrations {
+            // What cannot be read is refused with all else that is wrong, later.
+            let org = match value.get("org") {
+                None | Some(Value::Null) => Some(caller.org.clone()),
+                Some(org) => org.as_str().and_then(|org| org.parse().ok()),
+            };
+            if let (Some(org), Some(name)) = (org, value.get("name").and_then(Value::as_str))
+                && caller.act_for(&org).is_ok()
+            {
+                names.entry(org).or_default().push(name.to_owned());
+            }
         }
-        let total = changes.iter().filter(|change| change.action != Action::None).count();
-        let done = std::sync::atomic::AtomicUsize::new(0);
-        futures::stream::iter(changes.into_iter().filter(|change| change.action != Action::None))
-            .map(|change| async {
-                self.change(change).await?;
-                done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                Ok(())
-            })
-            .buffer_unordered(self.config.apply_in_flight_max)
-            .try_collect::<()>()
-            .await
-            .map_err(|problem: Problem| {
-                let done = done.load(std::sync::atomic::Ordering::Relaxed);
-                Problem {
-                    detail: format!("{} ({done} of {total} changes were made; apply again)", problem.detail),
-                    ..problem
-                }
+        let mut found: BTreeMap<Name, BTreeMap<Name, Arc<Integration>>> = BTreeMap::new();
+        for (org, names) in names {
+            let of_org = found.entry(org.clone()).or_default();
+            for names in names.chunks(NAMES) {
+                let part = self.store().integrations_named(&org, names).await.map_err(problems::store)?;
+                let part = part.into_iter().map(|stored| stored.integration);
+                of_org.extend(part.map(|integration| (integration.name.clone(), Arc::new(integration))));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn execute(&self, caller: &Caller, changes: &[Change]) -> Result<(), Problem> {
+        let changes: Vec<&Change> = changes.iter().filter(|change| change.action != Action::None).collect();
+        let total = changes.len();
+        let mut done = 0;
+        for part in changes.chunks(PART) {
+            self.commit_part(caller, part).await.map_err(|problem| Problem {
+                detail: format!("{} ({done} of {total} changes were made; apply again)", problem.detail),
+                ..problem
             })?;
+            done += part.len();
+        }
         tracing::info!(changes = total, "integrations applied");
         Ok(())
     }
 
-    async fn change(&self, change: Change) -> Result<(), Problem> {
-        match (change.action, &change.spec, &change.current) {
-            (Action::Create, Some(spec), _) => self.create(spec).await,
-            (Action::Update, Some(spec), Some(current)) => self.update(spec, current).await,
-            (Action::Replace, Some(spec), Some(current)) => {
-                self.create(spec).await?;
-                self.bury(current).await
-            }
-            (Action::Delete, _, Some(current)) => self.bury(current).await,
+    /// Commits some changes together, and tells them.
+    async fn commit_part(&self, caller: &Caller, part: &[&Change]) -> Result<(), Problem> {
+        let now = Timestamp::now();
+        let mut steps = Vec::with_capacity(part.len());
+        for change in part {
+            self.steps(change, now, &mut steps)?;
+        }
+        let mut change = self.store().change().await.map_err(problems::store)?;
+        for step in &steps {
+            self.add(&mut change, caller, step.action, step.before, &step.after).await?;
+        }
+        change.commit().await.map_err(problems::store)?;
+        let mut orgs: Vec<&Name> = steps.iter().map(|step| &step.after.org).collect();
+        orgs.sort();
+        orgs.dedup();
+        for org in orgs {
+            self.tell(Kind::Org, org.as_str()).await;
+        }
+        for goes in [false, true] {
+            let told = steps.iter().filter(|step| (step.after.status == Status::Deleted) == goes);
+            futures::stream::iter(told)
+                .for_each_concurrent(self.config.apply_in_flight_max, |step| {
+                    self.tell(Kind::Integration, &step.after.id)
+                })
+                .await;
+        }
+        Ok(())
+    }
+
+    /// What a change writes. What goes is written first, as its name is taken by what replaces it.
+    fn steps<'a>(&self, change: &'a Change, now: Timestamp, steps: &mut Vec<Step<'a>>) -> Result<(), Problem> {
+        let current = change.current.as_deref();
+        if let (Action::Replace | Action::Delete, Some(current)) = (change.action, current) {
+            steps.push(Step {
+                action: "integration.deleted",
+                before: Some(current),
+                after: tombstone(current, now),
+            });
+        }
+        match (change.action, &change.spec, current) {
+            (Action::Create | Action::Replace, Some(spec), _) => steps.push(Step {
+                action: "integration.created",
+                before: None,
+                after: self.made(spec, None, &Uuid::now_v7().to_string(), now)?,
+            }),
+            (Action::Update, Some(spec), Some(current)) => steps.push(Step {
+                action: "integration.updated",
+                before: Some(current),
+                after: self.made(spec, Some(current), &current.id, now)?,
+            }),
             // The plan gives every action what it needs.
-            _ => Ok(()),
+            _ => {}
         }
-    }
-
-    async fn create(&self, spec: &spec::Spec) -> Result<(), Problem> {
-        let id = Uuid::now_v7().to_string();
-        self.reserve(&spec.org, &spec.name, &spec.provider, &id).await?;
-        let integration = self.integration(spec, None, &id)?;
-        self.broker
-            .create(subjects::CONFIG, &subjects::integration_key(&id), &integration)
-            .await
-            .map_err(problems::broker)?;
-        tracing::debug!(integration.id = %id, org = %spec.org, name = %spec.name, provider = %spec.provider, "integration created");
-        self.directory.put(integration);
         Ok(())
-    }
-
-    async fn update(&self, spec: &spec::Spec, current: &Integration) -> Result<(), Problem> {
-        let integration = self.integration(spec, Some(current), &current.id)?;
-        self.replace(current, integration).await?;
-        tracing::debug!(integration.id = %current.id, org = %spec.org, name = %spec.name, "integration changed");
-        Ok(())
-    }
-
-    fn integration(&self, spec: &spec::Spec, current: Option<&Integration>, id: &str) -> Result<Integration, Problem> {
-        let mut integration =
-            plan::integration(spec, current, id, Timestamp::now()).map_err(|error| problems::internal(&error))?;
-        integration.sealed =
-            sealing::seal(&self.keyring, id, &spec.secrets).map_err(|error| problems::internal(&error))?;
-        Ok(integration)
-    }
-
-    /// Writes the next revision on condition that the one before is still there.
-    pub(crate) async fn replace(&self, current: &Integration, next: Integration) -> Result<(), Problem> {
-        let key = subjects::integration_key(&current.id);
-        let found = self.broker.integration(&current.id).await.map_err(problems::broker)?;
-        let Some(found) = found.filter(|found| found.value.revision == current.revision) else {
-            return Err(problems::conflict());
-        };
-        self.broker
-            .update(subjects::CONFIG, &key, &next, found.revision)
-            .await
-            .map_err(problems::broker)?;
-        self.directory.put(next);
-        Ok(())
-    }
-
-    /// Reserves a name for an id. A reservation of what is missing, deleted or being replaced is taken over.
-    async fn reserve(&self, org: &Name, name: &Name, provider: &Name, id: &str) -> Result<(), Problem> {
-        let key = subjects::name_key(org, name);
-        match self.broker.create(subjects::CONFIG, &key, &id).await {
-            Ok(_) => return Ok(()),
-            Err(BrokerError::Conflict { .. }) => {}
-            Err(error) => return Err(problems::broker(error)),
-        }
-        let holder = self
-            .broker
-            .get::<String>(subjects::CONFIG, &key)
-            .await
-            .map_err(problems::broker)?;
-        let Some(holder) = holder else {
-            return Err(problems::conflict());
-        };
-        let integration = self.broker.integration(&holder.value).await.map_err(problems::broker)?;
-        if integration.is_some_and(|found| found.value.status != Status::Deleted && found.value.provider == *provider) {
-            return Err(problems::conflict());
-        }
-        self.broker
-            .update(subjects::CONFIG, &key, &id, holder.revision)
-            .await
-            .map(|_| ())
-            .map_err(problems::broker)
-    }
-
-    /// Turns an integration into a tombstone. What waits for it in PARKED is taken out by a keeper, the rest is met
-    /// by workers; both end it as discarded. Its name stays reserved until another takes it over, as a purge of the
-    /// key would cost more than all the rest and could meet that other's reservation.
-    pub(crate) async fn bury(&self, current: &Integration) -> Result<(), Problem> {
-        let tombstone = Integration {
-            revision: current.revision + 1,
-            status: Status::Deleted,
-            subscription: Subscription::default(),
-            config: RawJson::default(),
-            sealed: None,
-            template: None,
-            updated_at: Timestamp::now(),
-            ..current.clone()
-        };
-        self.replace(current, tombstone).await?;
-        tracing::debug!(integration.id = %current.id, org = %current.org, name = %current.name, "integration deleted");
-        self.broker
-            .resume(&current.id, Drain::default(), Timestamp::now())
-            .await
-            .map(|_| ())
-            .map_err(problems::broker)
     }
 
     /// How many deliveries wait for an integration, in any way.
@@ -299,23 +281,6 @@ impl Shared {
             .await
             .map_err(problems::broker)?;
         Ok(held + lanes + retries.values().sum::<u64>())
-    }
-
-    /// The integration of an org with this id or name.
-    pub(crate) fn find(&self, org: &Name, id_or_name: &str) -> Result<Arc<Integration>, Problem> {
-        self.directory.complete()?;
-        self.directory.find(org, id_or_name).ok_or_else(|| {
-            let problem = problems::not_found("integration", id_or_name);
-            Problem {
-                detail: format!("{} in org {org}", problem.detail),
-                ..problem
-            }
-        })
-    }
-
-    /// An integration as answers show it.
-    pub(crate) fn view(&self, integration: &Integration) -> Value {
-        view::integration(integration, &self.directory.state(&integration.id), &self.keyring)
     }
 }
 

@@ -9,17 +9,26 @@ use std::{
     time::Instant,
 };
 
-use axum::{Json, extract::State};
-use serde_json::{Value, json};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
 use signalbox_broker::browse::{Marks, Stored, dead_letter_id, dead_letter_seq};
 use signalbox_proto::{DeadLetter, DeadReason, Name, Stage, Timestamp, act::DeadFilter, subjects, wire};
 use signalbox_runtime::Problem;
+use utoipa::ToSchema;
 
 use crate::{
-    App, Shared, problems,
+    App, Shared,
+    caller::Caller,
+    problems,
     problems::invalid,
     request::{self, Page, Path, Query},
-    view,
+    schema,
+    view::{self, CutList, List},
 };
 
 /// Most groups that are counted. What is like none of them is left out, and the answer says so.
@@ -29,24 +38,28 @@ const EXAMPLES_MAX: usize = 3;
 /// Dead letters that are looked at for groups before a rest as long as the look.
 const PART: usize = 200;
 
-pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
-    let filter = filter(&shared, &mut query)?;
+pub(crate) async fn list(State(shared): App, caller: Caller, mut query: Query) -> Result<Response, Problem> {
+    let filter = filter(&shared, &caller.org, &mut query)?;
     let group_by = query.take("group_by");
     let page = query.page()?;
     query.end()?;
     match group_by.as_deref() {
-        None => shared.page(&filter, &page).await.map(Json),
+        None => Ok(Json(shared.page(&filter, &page).await?).into_response()),
         Some("fingerprint") if page.cursor.is_some() => Err(invalid(
             "cursor",
             "is for lists: groups have one page, so narrow the filter",
         )),
-        Some("fingerprint") => shared.groups(&filter, page.limit).await.map(Json),
+        Some("fingerprint") => Ok(Json(shared.groups(&filter, page.limit).await?).into_response()),
         Some(_) => Err(invalid("group_by", "is not fingerprint")),
     }
 }
 
-pub(crate) async fn show(State(shared): App, Path(id): Path, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
+pub(crate) async fn show(
+    State(shared): App,
+    Caller { org, .. }: Caller,
+    Path(id): Path,
+    query: Query,
+) -> Result<Json<view::DeadLetter>, Problem> {
     query.end()?;
     let missing = || problems::not_found("dead letter", &id);
     let seq = dead_letter_seq(&id).ok_or_else(missing)?;
@@ -68,9 +81,8 @@ pub(crate) async fn show(State(shared): App, Path(id): Path, mut query: Query) -
 }
 
 /// Reads the parameters that say which dead letters are meant.
-fn filter(shared: &Shared, query: &mut Query) -> Result<DeadFilter, Problem> {
+fn filter(shared: &Shared, org: &Name, query: &mut Query) -> Result<DeadFilter, Problem> {
     let now = Timestamp::now();
-    let org = query.org()?;
     let (since, until) = query.span(now)?;
     let mut filter = DeadFilter {
         integration: query.take("integration"),
@@ -87,7 +99,7 @@ fn filter(shared: &Shared, query: &mut Query) -> Result<DeadFilter, Problem> {
         until,
         ..DeadFilter::default()
     };
-    complete(shared, &mut filter, &org)?;
+    complete(shared, &mut filter, org)?;
     Ok(filter)
 }
 
@@ -205,7 +217,7 @@ impl Shared {
         Ok(goes_on)
     }
 
-    async fn page(&self, filter: &DeadFilter, page: &Page) -> Result<Value, Problem> {
+    async fn page(&self, filter: &DeadFilter, page: &Page) -> Result<List<view::DeadLetter>, Problem> {
         let matcher = Matcher::new(filter)?;
         let before = page
             .cursor
@@ -229,17 +241,17 @@ impl Shared {
             self.broker.marks().await.map_err(problems::broker)?
         };
         let next = found.last().filter(|_| more).map(|(seq, _)| dead_letter_id(*seq));
-        let items: Vec<Value> = found
-            .iter()
-            .map(|(seq, letter)| {
-                let (replayed_at, discarded_at) = marks.of(*seq);
-                view::dead_letter(*seq, letter, replayed_at, discarded_at)
-            })
-            .collect();
-        Ok(json!({ "items": items, "next_cursor": next }))
+        let shown = found.iter().map(|(seq, letter)| {
+            let (replayed_at, discarded_at) = marks.of(*seq);
+            view::dead_letter(*seq, letter, replayed_at, discarded_at)
+        });
+        Ok(List {
+            items: shown.collect(),
+            next_cursor: next,
+        })
     }
 
-    async fn groups(&self, filter: &DeadFilter, limit: usize) -> Result<Value, Problem> {
+    async fn groups(&self, filter: &DeadFilter, limit: usize) -> Result<CutList<GroupShown>, Problem> {
         let matcher = Matcher::new(filter)?;
         let marks = self.broker.marks().await.map_err(problems::broker)?;
         let mut groups = Groups::new(GROUPS_MAX);
@@ -282,6 +294,33 @@ struct Group {
     provider: Option<Name>,
     integration: Option<String>,
     first_at: Timestamp,
+    last_at: Timestamp,
+}
+
+/// Dead letters with like errors: how the newest looks, and how many there are.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetterGroup)]
+pub(crate) struct GroupShown {
+    fingerprint: String,
+    count: u64,
+    /// Replayed or discarded already
+    settled: u64,
+    /// The newest, at most three
+    #[schema(value_type = Vec<schema::DeadLetterId>)]
+    examples: Vec<String>,
+    #[schema(value_type = schema::Stage)]
+    stage: Stage,
+    #[schema(value_type = schema::DeadReason)]
+    reason: DeadReason,
+    message: String,
+    #[schema(value_type = Option<schema::Name>)]
+    provider: Option<Name>,
+    integration_id: Option<String>,
+    #[schema(value_type = Option<schema::Name>)]
+    integration: Option<Name>,
+    #[schema(value_type = schema::Time)]
+    first_at: Timestamp,
+    #[schema(value_type = schema::Time)]
     last_at: Timestamp,
 }
 
@@ -329,31 +368,29 @@ impl Groups {
     }
 
     /// The largest groups. `truncated` says that there are more.
-    fn view(self, limit: usize, name: impl Fn(&str) -> Option<Name>) -> Value {
+    fn view(self, limit: usize, name: impl Fn(&str) -> Option<Name>) -> CutList<GroupShown> {
         let truncated = self.truncated || self.by_fingerprint.len() > limit;
         let mut list: Vec<(String, Group)> = self.by_fingerprint.into_iter().collect();
         list.sort_by_key(|(_, group)| std::cmp::Reverse((group.count, group.last_at)));
-        let items: Vec<Value> = list
-            .iter()
-            .take(limit)
-            .map(|(fingerprint, group)| {
-                json!({
-                    "fingerprint": fingerprint,
-                    "count": group.count,
-                    "settled": group.settled,
-                    "examples": group.examples.iter().map(|seq| dead_letter_id(*seq)).collect::<Vec<_>>(),
-                    "stage": group.stage,
-                    "reason": group.reason,
-                    "message": group.message,
-                    "provider": group.provider,
-                    "integration_id": group.integration,
-                    "integration": group.integration.as_deref().and_then(&name),
-                    "first_at": group.first_at,
-                    "last_at": group.last_at,
-                })
-            })
-            .collect();
-        json!({ "items": items, "next_cursor": null, "truncated": truncated })
+        let shown = list.into_iter().take(limit).map(|(fingerprint, group)| GroupShown {
+            fingerprint,
+            count: group.count,
+            settled: group.settled,
+            examples: group.examples.iter().map(|seq| dead_letter_id(*seq)).collect(),
+            stage: group.stage,
+            reason: group.reason,
+            message: group.message,
+            provider: group.provider,
+            integration: group.integration.as_deref().and_then(&name),
+            integration_id: group.integration,
+            first_at: group.first_at,
+            last_at: group.last_at,
+        });
+        CutList {
+            items: shown.collect(),
+            next_cursor: None,
+            truncated,
+        }
     }
 }
 

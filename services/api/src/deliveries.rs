@@ -15,39 +15,46 @@ mod retry;
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
-use serde_json::{Map, Value, json};
 use signalbox_proto::Timestamp;
 use signalbox_runtime::Problem;
 
 use crate::{
     App, Shared,
+    caller::Caller,
     request::{Page, Path, Query},
     story::Story,
+    view::{self, CutList},
     why::{self, Why},
 };
-pub(crate) use filter::is_id;
 use filter::{Filter, Key, key_of};
+pub(crate) use filter::{STATUSES, is_id};
 use read::Reading;
 pub(crate) use retry::retry;
 
 /// What ended is listed for so long back, where a request does not say.
 const SINCE: std::time::Duration = std::time::Duration::from_secs(3_600);
 
-pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
+type Listed = Result<Json<CutList<view::Delivery>>, Problem>;
+
+pub(crate) async fn list(State(shared): App, caller: Caller, mut query: Query) -> Listed {
     let given = query.take("integration");
-    shared.list_deliveries(given, query).await
+    shared.list_deliveries(caller, given, query).await
 }
 
-pub(crate) async fn of_integration(State(shared): App, Path(id): Path, query: Query) -> Result<Json<Value>, Problem> {
-    shared.list_deliveries(Some(id), query).await
+pub(crate) async fn of_integration(State(shared): App, caller: Caller, Path(id): Path, query: Query) -> Listed {
+    shared.list_deliveries(caller, Some(id), query).await
 }
 
-pub(crate) async fn show(State(shared): App, Path(id): Path, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
+pub(crate) async fn show(
+    State(shared): App,
+    caller: Caller,
+    Path(id): Path,
+    mut query: Query,
+) -> Result<Json<view::InFull>, Problem> {
     let given = query.take("integration");
     query.end()?;
     shared.directory.complete()?;
-    let filter = Filter::of_one(&shared, org, given.as_deref())?;
+    let filter = Filter::of_one(&shared, caller.org, given.as_deref())?;
     let ids = filter::one_id(&id)?;
     let mut reading = Reading::of_one(&shared, &filter, &ids);
     reading.waiting_one(&id).await?;
@@ -59,9 +66,9 @@ pub(crate) async fn show(State(shared): App, Path(id): Path, mut query: Query) -
 }
 
 impl Shared {
-    async fn list_deliveries(&self, integration: Option<String>, mut query: Query) -> Result<Json<Value>, Problem> {
+    async fn list_deliveries(&self, caller: Caller, integration: Option<String>, mut query: Query) -> Listed {
         let now = Timestamp::now();
-        let mut filter = Filter::read(&mut query, now)?;
+        let mut filter = Filter::read(caller.org, &mut query, now)?;
         let page = query.page()?;
         query.end()?;
         self.directory.complete()?;
@@ -70,54 +77,55 @@ impl Shared {
         self.page_of_deliveries(&filter, &page, now).await.map(Json)
     }
 
-    async fn page_of_deliveries(&self, filter: &Filter, page: &Page, now: Timestamp) -> Result<Value, Problem> {
+    async fn page_of_deliveries(
+        &self,
+        filter: &Filter,
+        page: &Page,
+        now: Timestamp,
+    ) -> Result<CutList<view::Delivery>, Problem> {
         let mut reading = Reading::of_many(self, filter);
         reading.page(page.limit, filter.since.unwrap_or(now - SINCE)).await?;
         let (found, truncated) = reading.found(page.limit + 1);
         let more = found.len() > page.limit;
         let shown = found.get(..page.limit).unwrap_or(&found);
         let next = shown.last().filter(|_| more).map(|story| key_of(story).to_string());
-        let mut items = Vec::with_capacity(shown.len());
-        for story in self
-            .with_times(shown.iter().map(|story| (*story).clone()).collect())
-            .await?
-        {
-            items.push(Value::Object(self.delivery(&story)));
-        }
-        Ok(json!({ "items": items, "next_cursor": next, "truncated": truncated }))
+        let shown = shown.iter().map(|story| (*story).clone()).collect();
+        let shown = self.with_times(shown).await?;
+        Ok(CutList {
+            items: shown.iter().map(|story| self.delivery(story)).collect(),
+            next_cursor: next,
+            truncated,
+        })
     }
 
     /// A delivery as lists show it.
-    fn delivery(&self, story: &Story) -> Map<String, Value> {
+    fn delivery(&self, story: &Story) -> view::Delivery {
         let integration = self.directory.by_id(&story.integration);
-        let mut fields = story.view(&self.directory.state(&story.integration), integration.as_deref());
+        let shown = story.view(&self.directory.state(&story.integration), integration.as_deref());
         // A list reads how a delivery ended and what waits, not each attempt: both say how many there were.
-        let counted = fields.get("attempts").and_then(Value::as_u64).unwrap_or_default();
-        fields.insert("attempts".to_owned(), counted.max(known_attempts(story)).into());
-        if fields.get("response_code").is_none_or(Value::is_null) {
-            fields.insert("response_code".to_owned(), json!(noted_code(story)));
+        view::Delivery {
+            attempts: shown.attempts.max(known_attempts(story)),
+            response_code: shown.response_code.or_else(|| noted_code(story)),
+            ..shown
         }
-        fields
     }
 
     /// A delivery with its history.
-    async fn delivery_in_full(&self, story: &Story) -> Result<Value, Problem> {
+    async fn delivery_in_full(&self, story: &Story) -> Result<view::InFull, Problem> {
         let mut stories = self.with_times(vec![story.clone()]).await?;
         let story = stories.pop().unwrap_or_else(|| story.clone());
-        let mut fields = self.delivery(&story);
         let (state, integration) = (
             self.directory.state(&story.integration),
             self.directory.by_id(&story.integration),
         );
         let Why { why, next } = why::delivery(&story, &state, integration.as_deref(), Timestamp::now());
-        fields.insert("why".to_owned(), why.into());
-        fields.insert("next".to_owned(), next.into());
-        fields.insert(
-            "expires_at".to_owned(),
-            json!(why::expires_at(&story, integration.as_deref())),
-        );
-        fields.insert("history".to_owned(), story.history().into());
-        Ok(Value::Object(fields))
+        Ok(view::InFull {
+            delivery: self.delivery(&story),
+            why,
+            next,
+            expires_at: why::expires_at(&story, integration.as_deref()),
+            history: story.history(),
+        })
     }
 }
 

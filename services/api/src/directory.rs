@@ -101,17 +101,6 @@ impl Directory {
         self.read().by_id.get(id).cloned()
     }
 
-    /// The integrations that bear a name: one, or the newest and those that it is to replace.
-    pub(crate) fn named(&self, org: &Name, name: &Name) -> Vec<Arc<Integration>> {
-        let inner = self.read();
-        let ids = inner.by_name.get(org).and_then(|names| names.get(name));
-        ids.into_iter()
-            .flatten()
-            .rev()
-            .filter_map(|id| inner.by_id.get(id).cloned())
-            .collect()
-    }
-
     /// The integrations of an org, by name.
     pub(crate) fn of_org(&self, org: &Name) -> Vec<Arc<Integration>> {
         let inner = self.read();
@@ -124,6 +113,11 @@ impl Directory {
         let inner = self.read();
         let ids = inner.by_name.values().flat_map(BTreeMap::values).flatten();
         ids.filter_map(|id| inner.by_id.get(id).cloned()).collect()
+    }
+
+    /// All that is known, tombstones included.
+    pub(crate) fn everything(&self) -> Vec<Arc<Integration>> {
+        self.read().by_id.values().cloned().collect()
     }
 
     /// The state of an integration.

@@ -6,7 +6,6 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use serde_json::{Value, json};
 use signalbox_broker::{
     Error as BrokerError,
     ledger::Report,
@@ -16,8 +15,9 @@ use signalbox_broker::{
 use signalbox_matching::schema::Fault;
 use signalbox_proto::{Integration, Lane, Name, Phase, State as Held, Timestamp, subjects, types::Registered};
 use signalbox_runtime::{Problem, duration};
+use utoipa::ToSchema;
 
-use crate::{App, Shared, problems, request::Query, sealing};
+use crate::{App, Shared, problems, request::Query, schema, sealing};
 
 /// How far back the ledger is checked where a request does not say.
 const SINCE: Duration = Duration::from_secs(3_600);
@@ -32,8 +32,9 @@ const STORAGE_ERROR: u64 = 95;
 const LIST_MAX: usize = 100;
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = FindingLevel)]
 enum Level {
     Ok,
     Warn,
@@ -41,12 +42,73 @@ enum Level {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 struct Finding {
     level: Level,
     what: String,
+    /// What to do; absent where all is well
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     remedy: Option<String>,
+}
+
+/// What is wrong with the installation.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DoctorReport)]
+pub(crate) struct Answer {
+    /// The worst of the findings
+    status: Level,
+    findings: Vec<Finding>,
+    waiting: Lists,
+    /// Whether every delivery that is owed has one end
+    #[schema(value_type = schema::LedgerReport)]
+    ledger: Report,
+}
+
+/// What waits.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WaitingReport)]
+struct Lists {
+    /// At most a hundred
+    integrations: Vec<WaitingOf>,
+    providers: BTreeMap<String, Sum>,
+    orgs: BTreeMap<String, Sum>,
+}
+
+/// What waits for one integration.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WaitingOfIntegration)]
+struct WaitingOf {
+    integration_id: String,
+    #[schema(value_type = Option<schema::Name>)]
+    integration: Option<Name>,
+    org: String,
+    provider: String,
+    pending: u64,
+    retrying: u64,
+    parked: u64,
+    /// Seconds since the oldest came
+    oldest_age_s: u64,
+}
+
+/// What waits for several.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = WaitingSum)]
+struct Sum {
+    pending: u64,
+    retrying: u64,
+    parked: u64,
+    /// Seconds since the oldest came
+    oldest_age_s: u64,
+}
+
+impl Sum {
+    fn add(&mut self, waiting: &Waiting, now: Timestamp) {
+        self.pending += waiting.pending;
+        self.retrying += waiting.retrying;
+        self.parked += waiting.parked;
+        self.oldest_age_s = self.oldest_age_s.max(age_s(waiting, now));
+    }
 }
 
 fn ok(what: impl Into<String>) -> Finding {
@@ -73,7 +135,7 @@ fn error(what: impl Into<String>, remedy: impl Into<String>) -> Finding {
     }
 }
 
-pub(crate) async fn doctor(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
+pub(crate) async fn doctor(State(shared): App, mut query: Query) -> Result<Json<Answer>, Problem> {
     let now = Timestamp::now();
     let since = query.time("since", now)?.unwrap_or_else(|| now - SINCE);
     query.end()?;
@@ -99,12 +161,12 @@ pub(crate) async fn doctor(State(shared): App, mut query: Query) -> Result<Json<
     findings.extend(judge_ledger(&ledger, since));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     let worst = findings.first().map_or(Level::Ok, |finding| finding.level);
-    Ok(Json(json!({
-        "status": worst,
-        "findings": findings,
-        "waiting": waiting(&shared, &look, now),
-        "ledger": ledger,
-    })))
+    Ok(Json(Answer {
+        status: worst,
+        findings,
+        waiting: waiting(&shared, &look, now),
+        ledger,
+    }))
 }
 
 impl Shared {
@@ -355,45 +417,33 @@ fn judge_ledger(report: &Report, since: Timestamp) -> Vec<Finding> {
 }
 
 /// What waits by integration, provider and org.
-fn waiting(shared: &Shared, look: &Look, now: Timestamp) -> Value {
-    #[derive(Default, Serialize)]
-    struct Sum {
-        pending: u64,
-        retrying: u64,
-        parked: u64,
-        oldest_age_s: u64,
-    }
-    impl Sum {
-        fn add(&mut self, waiting: &Waiting, now: Timestamp) {
-            self.pending += waiting.pending;
-            self.retrying += waiting.retrying;
-            self.parked += waiting.parked;
-            self.oldest_age_s = self.oldest_age_s.max(age_s(waiting, now));
-        }
-    }
-    let (mut providers, mut orgs) = (BTreeMap::<String, Sum>::new(), BTreeMap::<&str, Sum>::new());
-    let mut integrations = Vec::new();
+fn waiting(shared: &Shared, look: &Look, now: Timestamp) -> Lists {
+    let mut lists = Lists {
+        integrations: Vec::new(),
+        providers: BTreeMap::new(),
+        orgs: BTreeMap::new(),
+    };
     for entry in &look.integrations {
         let known = shared.directory.by_id(&entry.integration);
         let provider = known
             .as_ref()
             .map_or_else(|| entry.provider.clone(), |known| known.provider.to_string());
-        if integrations.len() < LIST_MAX {
-            integrations.push(json!({
-                "integration_id": entry.integration,
-                "integration": known.map(|known| known.name.clone()),
-                "org": entry.org,
-                "provider": provider,
-                "pending": entry.pending,
-                "retrying": entry.retrying,
-                "parked": entry.parked,
-                "oldest_age_s": age_s(entry, now),
-            }));
+        if lists.integrations.len() < LIST_MAX {
+            lists.integrations.push(WaitingOf {
+                integration_id: entry.integration.clone(),
+                integration: known.map(|known| known.name.clone()),
+                org: entry.org.clone(),
+                provider: provider.clone(),
+                pending: entry.pending,
+                retrying: entry.retrying,
+                parked: entry.parked,
+                oldest_age_s: age_s(entry, now),
+            });
         }
-        providers.entry(provider).or_default().add(entry, now);
-        orgs.entry(&entry.org).or_default().add(entry, now);
+        lists.providers.entry(provider).or_default().add(entry, now);
+        lists.orgs.entry(entry.org.clone()).or_default().add(entry, now);
     }
-    json!({ "integrations": integrations, "providers": providers, "orgs": orgs })
+    lists
 }
 
 fn age_s(waiting: &Waiting, now: Timestamp) -> u64 {

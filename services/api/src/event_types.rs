@@ -1,8 +1,7 @@
 //! The registry of event types: the built-in ones, and those that an org registers, which win over a built-in type
 //! of the same name.
 //!
-//! CONFIG is read at every question: types are few, and a writer sees at once what it wrote. Ingest follows the same
-//! entries, so a change takes effect within a second.
+//! The database holds them; ingest follows the copies in KV CONFIG, so a change takes effect within a second.
 
 use axum::{
     Json,
@@ -10,27 +9,38 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
-use signalbox_broker::{Error as BrokerError, kv::Entry};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use signalbox_broker::Error as BrokerError;
 use signalbox_matching::{Schema, schema::Fault};
 use signalbox_proto::{
     EventType, Name, RawJson, Severity, Timestamp,
     types::{self, BuiltIn, EMOJI_BYTES_MAX, Registered, TITLE_CHARS_MAX, Tone},
 };
 use signalbox_runtime::Problem;
+use signalbox_store::{Error as StoreError, audit::kind::EVENT_TYPE, event_types, outbox::Kind};
+use utoipa::ToSchema;
 
 use crate::{
     App, Shared,
+    audit::Deed,
+    caller::Caller,
     problems::{self, invalid},
+    integrations::tag,
     request::{self, Body, Path, Query},
+    revision::IfMatch,
+    schema,
+    view::List,
 };
 
 /// Types that an org may register: ingest keeps them all, schemas compiled.
 const TYPES_MAX: usize = 1_000;
 
-pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
+pub(crate) async fn list(
+    State(shared): App,
+    Caller { org, .. }: Caller,
+    mut query: Query,
+) -> Result<Json<List<Shown>>, Problem> {
     let built_in = query.one_of("built_in", &["true", "false"])?.map(|word| word == "true");
     let page = query.page()?;
     query.end()?;
@@ -39,8 +49,8 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
         .as_deref()
         .map(|text| text.parse().map_err(|_| problems::no_cursor()))
         .transpose()?;
-    let own = shared.broker.event_types(&org).await.map_err(problems::broker)?;
-    let mut found: Vec<(&str, Value)> = merged(&own)
+    let own = shared.own_types(&org).await?;
+    let mut found: Vec<(&str, Shown)> = merged(&own)
         .into_iter()
         .filter(|(name, _)| cursor.as_ref().is_none_or(|cursor| *name > cursor.as_str()))
         .filter(|(name, _)| built_in.is_none_or(|wanted| wanted == types::built_in(name).is_some()))
@@ -50,8 +60,10 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
     let more = found.len() > page.limit;
     found.truncate(page.limit);
     let next = found.last().filter(|_| more).map(|(name, _)| (*name).to_owned());
-    let items: Vec<Value> = found.into_iter().map(|(_, item)| item).collect();
-    Ok(Json(json!({ "items": items, "next_cursor": next })))
+    Ok(Json(List {
+        items: found.into_iter().map(|(_, item)| item).collect(),
+        next_cursor: next,
+    }))
 }
 
 /// Built-in types and an org's own, by name; each once.
@@ -63,46 +75,94 @@ fn merged(own: &[Registered]) -> Vec<(&str, Option<&Registered>)> {
 }
 
 /// A type as it takes effect: what its registration leaves out is the built-in type's, else that of any type.
-fn view(name: &str, own: Option<&Registered>) -> Value {
+fn view(name: &str, own: Option<&Registered>) -> Shown {
     let built_in: Option<&BuiltIn> = types::built_in(name);
     let title = own.and_then(|own| own.title.as_deref()).or(built_in.map(|it| it.title));
     let emoji = own.and_then(|own| own.emoji.as_deref()).or(built_in.map(|it| it.emoji));
     let severity = own.and_then(|own| own.severity).or(built_in.map(|it| it.severity));
     let tone = own.and_then(|own| own.tone).or(built_in.map(|it| it.tone));
-    json!({
-        "type": name,
-        "title": title.unwrap_or(name),
-        "emoji": emoji.unwrap_or(types::EMOJI),
-        "severity": severity.unwrap_or_default(),
-        "tone": tone.unwrap_or_default(),
-        "schema": own.and_then(|own| own.schema.as_ref()),
-        "built_in": built_in.is_some(),
-        "created_at": own.map(|own| own.created_at),
-        "updated_at": own.map(|own| own.updated_at),
-    })
+    Shown {
+        name: name.to_owned(),
+        title: title.unwrap_or(name).to_owned(),
+        emoji: emoji.unwrap_or(types::EMOJI).to_owned(),
+        severity: severity.unwrap_or_default(),
+        tone: tone.unwrap_or_default(),
+        schema: own.and_then(|own| own.schema.clone()),
+        built_in: built_in.is_some(),
+        created_at: own.map(|own| own.created_at),
+        updated_at: own.map(|own| own.updated_at),
+    }
 }
 
-pub(crate) async fn show(State(shared): App, Path(name): Path, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
+/// An event type as it takes effect.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EventType)]
+pub(crate) struct Shown {
+    #[serde(rename = "type")]
+    #[schema(value_type = schema::EventTypeName)]
+    name: String,
+    title: String,
+    emoji: String,
+    /// Of events that name none
+    #[schema(value_type = schema::Severity)]
+    severity: Severity,
+    #[schema(value_type = schema::Tone)]
+    tone: Tone,
+    /// What the data of its events has to match
+    #[schema(value_type = schema::JsonSchemaOrNull, required = true)]
+    schema: Option<RawJson>,
+    built_in: bool,
+    /// Null where the org has registered nothing
+    #[schema(value_type = Option<schema::Time>)]
+    created_at: Option<Timestamp>,
+    #[schema(value_type = Option<schema::Time>)]
+    updated_at: Option<Timestamp>,
+}
+
+/// An event type that the org has forgotten.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeletedEventType)]
+pub(crate) struct DeletedType {
+    #[serde(rename = "type")]
+    #[schema(value_type = schema::EventTypeName)]
+    name: EventType,
+    #[schema(value_type = schema::Name)]
+    org: Name,
+    #[schema(value_type = schema::DeletedTypeStatus)]
+    status: &'static str,
+}
+
+pub(crate) async fn show(
+    State(shared): App,
+    Caller { org, .. }: Caller,
+    Path(name): Path,
+    query: Query,
+) -> Result<Json<Shown>, Problem> {
     query.end()?;
     let name = request::event_type("type", &name)?;
     let own = shared.own_type(&org, &name).await?;
     if own.is_none() && types::built_in(name.as_str()).is_none() {
         return Err(not_registered(&name));
     }
-    Ok(Json(view(name.as_str(), own.as_ref().map(|entry| &entry.value))))
+    Ok(Json(view(name.as_str(), own.as_ref())))
 }
 
 /// What a request says of a type. Everything may be left out.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = EventTypeGiven)]
 pub(crate) struct Given {
+    /// Needed where the address does not say it
     #[serde(rename = "type")]
+    #[schema(value_type = Option<schema::EventTypeName>)]
     name: Option<String>,
     title: Option<String>,
     emoji: Option<String>,
+    #[schema(value_type = Option<schema::Severity>)]
     severity: Option<Severity>,
+    #[schema(value_type = Option<schema::Tone>)]
     tone: Option<Tone>,
+    #[schema(value_type = schema::JsonSchemaOrNull, required = false)]
     schema: Option<Value>,
 }
 
@@ -135,6 +195,7 @@ impl Given {
             schema,
             created_at: now,
             updated_at: now,
+            revision: 0,
         })
     }
 }
@@ -159,36 +220,30 @@ fn compiled(schema: &Value) -> Result<RawJson, Problem> {
 
 pub(crate) async fn create(
     State(shared): App,
-    mut query: Query,
+    caller: Caller,
+    query: Query,
     Body(given): Body<Given>,
 ) -> Result<Response, Problem> {
-    let org = query.org()?;
     query.end()?;
     let name = given
         .name
         .as_deref()
         .ok_or_else(|| invalid("type", "is missing: name the type, such as \"deploy.done\""))?;
     let name = request::event_type("type", name)?;
-    let registered = given.check(org, name, Timestamp::now())?;
+    let registered = given.check(caller.org.clone(), name, Timestamp::now())?;
     shared.room_for_type(&registered.org).await?;
-    match shared.broker.set_event_type(&registered, 0).await {
-        Ok(_) => Ok(answer(StatusCode::CREATED, &registered)),
-        Err(BrokerError::Conflict { .. }) => {
-            let Registered { org, name, .. } = &registered;
-            let detail = format!("org {org} has registered the type {name} already: PUT replaces it");
-            Err(Problem::new(StatusCode::CONFLICT, "already_exists", detail).field("type"))
-        }
-        Err(error) => Err(problems::broker(error)),
-    }
+    let registered = shared.write_type(&caller, None, registered).await?;
+    Ok(answer(StatusCode::CREATED, &registered))
 }
 
 pub(crate) async fn put(
     State(shared): App,
+    caller: Caller,
     Path(name): Path,
-    mut query: Query,
+    if_match: IfMatch,
+    query: Query,
     Body(given): Body<Given>,
 ) -> Result<Response, Problem> {
-    let org = query.org()?;
     query.end()?;
     let name = request::event_type("type", &name)?;
     if given.name.as_deref().is_some_and(|given| given != name.as_str()) {
@@ -197,26 +252,32 @@ pub(crate) async fn put(
             format!("is not {name}, which the address names: leave it out"),
         ));
     }
-    let mut registered = given.check(org, name, Timestamp::now())?;
+    let mut registered = given.check(caller.org.clone(), name, Timestamp::now())?;
     let before = shared.own_type(&registered.org, &registered.name).await?;
-    let (revision, status) = match &before {
+    if_match.check(before.as_ref().map_or(0, |before| before.revision))?;
+    let status = match &before {
         Some(before) => {
-            registered.created_at = before.value.created_at;
-            (before.revision, StatusCode::OK)
+            registered.created_at = before.created_at;
+            StatusCode::OK
         }
         None => {
             shared.room_for_type(&registered.org).await?;
-            (0, StatusCode::CREATED)
+            StatusCode::CREATED
         }
     };
-    let written = shared.broker.set_event_type(&registered, revision).await;
-    written.map_err(problems::broker)?;
+    let registered = shared.write_type(&caller, before.as_ref(), registered).await?;
     Ok(answer(status, &registered))
 }
 
-pub(crate) async fn delete(State(shared): App, Path(name): Path, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
+pub(crate) async fn delete(
+    State(shared): App,
+    caller: Caller,
+    Path(name): Path,
+    if_match: IfMatch,
+    query: Query,
+) -> Result<Json<DeletedType>, Problem> {
     query.end()?;
+    let org = caller.org.clone();
     let name = request::event_type("type", &name)?;
     let built_in = types::built_in(name.as_str()).is_some();
     let Some(own) = shared.own_type(&org, &name).await? else {
@@ -227,18 +288,44 @@ pub(crate) async fn delete(State(shared): App, Path(name): Path, mut query: Quer
         }
         return Err(not_registered(&name));
     };
-    let deleted = shared.broker.delete_event_type(&org, &name, own.revision).await;
-    deleted.map_err(problems::broker)?;
+    if_match.check(own.revision)?;
+    let now = Timestamp::now();
+    let mut change = shared.store().change().await.map_err(problems::store)?;
+    let deleted = change.delete_event_type(&org, &name, own.revision, now).await;
+    deleted.map_err(problems::store)?;
+    let id = event_types::id(&org, &name);
+    let entry = caller.did(deed("event_type.deleted", &id, &own, Some(&own), None), now);
+    change.audit(&entry).await.map_err(problems::store)?;
+    change.commit().await.map_err(problems::store)?;
+    shared.tell(Kind::EventType, &id).await;
     tracing::info!(org = %org, event.type = %name, "event type deleted");
     // Under a name that is built in the built-in type shows again.
     let status = if built_in { "built_in" } else { "deleted" };
-    Ok(Json(json!({ "type": name, "org": org, "status": status })))
+    Ok(Json(DeletedType { name, org, status }))
 }
 
 fn answer(status: StatusCode, registered: &Registered) -> Response {
     tracing::info!(org = %registered.org, event.type = %registered.name, "event type registered");
     let body = view(registered.name.as_str(), Some(registered));
-    (status, Json(body)).into_response()
+    (status, tag(registered.revision), Json(body)).into_response()
+}
+
+/// What is done to an event type.
+fn deed<'a>(
+    action: &'static str,
+    id: &'a str,
+    of: &'a Registered,
+    before: Option<&Registered>,
+    after: Option<&Registered>,
+) -> Deed<'a> {
+    let told = |own: &Registered| serde_json::to_value(view(own.name.as_str(), Some(own))).ok();
+    Deed {
+        action,
+        org: Some(&of.org),
+        object: (EVENT_TYPE, id, Some(of.name.as_str())),
+        before: before.and_then(told),
+        after: after.and_then(told),
+    }
 }
 
 fn not_registered(name: &EventType) -> Problem {
@@ -246,14 +333,56 @@ fn not_registered(name: &EventType) -> Problem {
 }
 
 impl Shared {
-    async fn own_type(&self, org: &Name, name: &EventType) -> Result<Option<Entry<Registered>>, Problem> {
-        self.broker.event_type(org, name).await.map_err(problems::broker)
+    async fn own_type(&self, org: &Name, name: &EventType) -> Result<Option<Registered>, Problem> {
+        self.store().event_type(org, name).await.map_err(problems::store)
+    }
+
+    /// All that an org has registered: at most [`TYPES_MAX`].
+    async fn own_types(&self, org: &Name) -> Result<Vec<Registered>, Problem> {
+        let limit = u32::try_from(TYPES_MAX + 1).unwrap_or(u32::MAX);
+        self.store().event_types(org, None, limit).await.map_err(problems::store)
+    }
+
+    /// Commits a registration, and tells it. `before` is the one that it replaces.
+    async fn write_type(
+        &self,
+        caller: &Caller,
+        before: Option<&Registered>,
+        registered: Registered,
+    ) -> Result<Registered, Problem> {
+        let at = registered.updated_at;
+        let (org, name) = (registered.org.clone(), registered.name.clone());
+        let mut change = self.store().change().await.map_err(problems::store)?;
+        self.org_for(&mut change, caller, &org, at).await?;
+        let expected = before.map(|before| before.revision);
+        let registered = change
+            .put_event_type(registered, expected)
+            .await
+            .map_err(|error| match error {
+                StoreError::Duplicate { .. } => {
+                    let detail = format!("org {org} has registered the type {name} already: PUT replaces it");
+                    Problem::new(StatusCode::CONFLICT, "already_exists", detail).field("type")
+                }
+                error => problems::store(error),
+            })?;
+        let id = event_types::id(&org, &name);
+        let action = if before.is_some() {
+            "event_type.updated"
+        } else {
+            "event_type.created"
+        };
+        let entry = caller.did(deed(action, &id, &registered, before, Some(&registered)), at);
+        change.audit(&entry).await.map_err(problems::store)?;
+        change.commit().await.map_err(problems::store)?;
+        self.tell(Kind::Org, org.as_str()).await;
+        self.tell(Kind::EventType, &id).await;
+        Ok(registered)
     }
 
     /// Refuses one type more than an org may have.
     async fn room_for_type(&self, org: &Name) -> Result<(), Problem> {
-        let own = self.broker.event_types(org).await.map_err(problems::broker)?;
-        if own.len() < TYPES_MAX {
+        let count = self.store().event_type_count(org).await.map_err(problems::store)?;
+        if count < TYPES_MAX as u64 {
             return Ok(());
         }
         let detail = format!("org {org} has registered {TYPES_MAX} types, which is the most: delete one first");

@@ -1,26 +1,36 @@
-//! Listing and showing integrations, holding and releasing their deliveries, deleting them.
+//! Integrations: listed and shown, made and changed ([`given`]), held and ended ([`life`]), written ([`write`]).
 
-use std::sync::Arc;
+mod given;
+mod life;
+mod write;
 
-use axum::{Json, extract::State};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use signalbox_broker::holding::Drain;
-use signalbox_proto::{Integration, Name, Timestamp};
-use signalbox_runtime::{Problem, duration};
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Serialize;
+use signalbox_proto::Name;
+use signalbox_runtime::Problem;
+use signalbox_store::integrations::{Stored, Wanted};
+use utoipa::ToSchema;
+
+pub(crate) use given::{Tagged, create, patch, put};
+pub(crate) use life::{Deleted, Nothing, Resume, activate, deactivate, delete, pause, resume};
+pub(crate) use write::{deed, tag, tombstone};
 
 use crate::{
-    App, problems,
-    problems::invalid,
-    request::{Body, Path, Query},
-    view,
+    App,
+    caller::Caller,
+    problems,
+    request::{Path, Query},
+    view::{self, List},
 };
 
-/// Deliveries a second that a resume may ask for.
-const DRAIN_PER_SECOND: std::ops::RangeInclusive<u32> = 1..=100_000;
+/// Integrations read from the database at a time.
+const PART: u32 = 500;
 
-pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
+pub(crate) async fn list(
+    State(shared): App,
+    Caller { org, .. }: Caller,
+    mut query: Query,
+) -> Result<Json<List<view::Integration>>, Problem> {
     let provider = query.provider("provider")?;
     let kind = query.one_of("type", &view::kinds())?;
     let status = query.one_of("status", &view::STATUSES)?;
@@ -32,133 +42,60 @@ pub(crate) async fn list(State(shared): App, mut query: Query) -> Result<Json<Va
         .map(|text| text.parse().map_err(|_| problems::no_cursor()))
         .transpose()?;
     shared.directory.complete()?;
-    let wanted = |integration: &Arc<Integration>| {
-        cursor.as_ref().is_none_or(|cursor| integration.name > *cursor)
-            && provider.is_none_or(|provider| integration.provider.as_str() == provider)
-            && kind.is_none_or(|kind| view::kind(integration) == Some(kind))
-            && status.is_none_or(|status| view::status(integration, &shared.directory.state(&integration.id)) == status)
-    };
-    let mut found: Vec<Arc<Integration>> = shared
-        .directory
-        .of_org(&org)
-        .into_iter()
-        .filter(wanted)
-        .take(page.limit + 1)
-        .collect();
-    let next = (found.len() > page.limit).then(|| {
-        found.truncate(page.limit);
-        found.last().map(|last| last.name.clone())
-    });
-    let items: Vec<Value> = found.iter().map(|integration| shared.view(integration)).collect();
-    Ok(Json(json!({ "items": items, "next_cursor": next })))
-}
-
-pub(crate) async fn show(State(shared): App, Path(id): Path, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
-    query.end()?;
-    let integration = shared.find(&org, &id)?;
-    Ok(Json(shared.view(&integration)))
-}
-
-pub(crate) async fn delete(State(shared): App, Path(id): Path, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
-    let discard = query.flag("discard")?;
-    query.end()?;
-    let integration = shared.find(&org, &id)?;
-    let waiting = shared.waiting(&integration).await?;
-    if waiting > 0 && !discard {
-        let name = format!("integration {}", integration.name);
-        return Err(problems::deliveries_waiting(
-            &name,
-            waiting,
-            "delete with ?discard=true (--discard), which ends them",
-        ));
+    let mut found = Vec::new();
+    let mut after = cursor;
+    // Whether one is held is in KV: so they are read some at a time until the page is full.
+    while found.len() <= page.limit {
+        let wanted = Wanted {
+            org: Some(&org),
+            provider,
+            after: after.as_ref().map(|name| (&org, name)),
+            limit: PART,
+            ..Wanted::default()
+        };
+        let part = shared.store().integrations(&wanted).await.map_err(problems::store)?;
+        let is_last = part.len() < PART as usize;
+        after = part.last().map(|last| last.integration.name.clone());
+        let fits = |stored: &Stored| {
+            let integration = &stored.integration;
+            let state = shared.directory.state(&integration.id);
+            kind.is_none_or(|kind| view::kind(integration) == Some(kind))
+                && status.is_none_or(|status| view::status(integration, &state) == status)
+        };
+        found.extend(part.into_iter().filter(fits));
+        if is_last {
+            break;
+        }
     }
-    shared.bury(&integration).await?;
-    tracing::info!(integration.id = %integration.id, org = %org, name = %integration.name, "integration deleted");
-    Ok(Json(
-        json!({ "id": integration.id, "name": integration.name, "org": org, "status": "deleted", "discarding": waiting }),
-    ))
+    let more = found.len() > page.limit;
+    found.truncate(page.limit);
+    Ok(Json(List {
+        next_cursor: found.last().filter(|_| more).map(|last| last.integration.name.to_string()),
+        items: found.iter().map(|stored| shared.view(stored)).collect(),
+    }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Nothing {}
-
-pub(crate) async fn pause(
-    State(shared): App,
-    Path(id): Path,
-    mut query: Query,
-    Body(Nothing {}): Body<Nothing>,
-) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
+pub(crate) async fn show(State(shared): App, caller: Caller, Path(id): Path, query: Query) -> Result<Tagged, Problem> {
     query.end()?;
-    let integration = shared.find(&org, &id)?;
-    let now = Timestamp::now();
-    let state = shared
-        .broker
-        .pause(&integration.id, "paused by a person", now)
-        .await
-        .map_err(problems::broker)?;
-    tracing::info!(integration.id = %integration.id, "integration paused");
-    Ok(Json(view::integration(&integration, &state, &shared.keyring)))
+    shared.tagged(StatusCode::OK, &caller.org, &id).await
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Resume {
-    /// Deliveries a second that are taken out of the waiting ones at most.
-    rate: Option<u32>,
-    /// What was accepted longer ago than this ends as discarded.
-    drop_older_than: Option<String>,
-}
-
-pub(crate) async fn resume(
-    State(shared): App,
-    Path(id): Path,
-    mut query: Query,
-    Body(resume): Body<Resume>,
-) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
-    query.end()?;
-    let integration = shared.find(&org, &id)?;
-    if resume.rate.is_some_and(|rate| !DRAIN_PER_SECOND.contains(&rate)) {
-        let (least, most) = (DRAIN_PER_SECOND.start(), DRAIN_PER_SECOND.end());
-        return Err(invalid(
-            "rate",
-            format!("is outside {least} to {most} deliveries a second"),
-        ));
-    }
-    let now = Timestamp::now();
-    let age = resume.drop_older_than.as_deref().map(duration::parse).transpose();
-    let age = age.map_err(|error| invalid("drop_older_than", error.to_string()))?;
-    let drain = Drain {
-        per_second: resume.rate,
-        drop_before: age.map(|age| now - age),
-    };
-    let state = shared
-        .broker
-        .resume(&integration.id, drain, now)
-        .await
-        .map_err(problems::broker)?;
-    tracing::info!(integration.id = %integration.id, phase = state.phase.as_str(), "integration resumed");
-    Ok(Json(view::integration(&integration, &state, &shared.keyring)))
+/// Integrations as a file would say them.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Export {
+    integrations: Vec<view::InFile>,
+    note: &'static str,
 }
 
 /// `GET /v1/export`: the integrations of an org, or of all where none is named, as a file would say them.
-pub(crate) async fn export(State(shared): App, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org: Option<Name> = query.parse("org")?;
+pub(crate) async fn export(State(shared): App, caller: Caller, query: Query) -> Result<Json<Export>, Problem> {
     query.end()?;
-    shared.directory.complete()?;
-    let found = match &org {
-        None => shared.directory.all(),
-        Some(org) => shared.directory.of_org(org),
-    };
-    let items: Vec<Value> = found
-        .iter()
-        .map(|integration| view::spec(integration, &shared.keyring))
-        .collect();
+    let found = shared.all(caller.any_org.as_ref()).await?;
+    let shown = found.iter().map(|stored| view::spec(&stored.integration, &shared.keyring));
     let note = "*** stands for a secret: applied to this installation it keeps the stored value, elsewhere it must be \
                 replaced";
-    Ok(Json(json!({ "integrations": items, "note": note })))
+    Ok(Json(Export {
+        integrations: shown.collect(),
+        note,
+    }))
 }

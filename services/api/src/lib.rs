@@ -2,22 +2,34 @@
 
 mod acts;
 mod apply;
+mod audit;
+mod caller;
 mod config;
 mod dead;
 mod deliveries;
 mod directory;
+mod distribution;
 mod doctor;
 mod event_types;
+mod frame;
 mod integrations;
+mod keys;
+mod openapi;
+mod orgs;
+mod page;
 mod plan;
 mod preview;
 mod problems;
 mod providers;
 mod request;
+mod revision;
+mod routes;
+mod schema;
 mod sealing;
 mod spec;
 mod story;
 mod tail;
+mod take_over;
 mod target;
 mod test;
 mod trace;
@@ -26,16 +38,12 @@ mod why;
 
 use std::sync::Arc;
 
-use axum::{
-    Router,
-    extract::{DefaultBodyLimit, Request, State},
-    middleware::{self, Next},
-    response::{IntoResponse as _, Response},
-    routing::{get, post},
-};
+use axum::{Router, extract::State};
+use signalbox_access::Access;
 use signalbox_broker::Broker;
 use signalbox_providers::{Installation, http::Client};
-use signalbox_runtime::{AdminKey, Keyring, Process};
+use signalbox_runtime::{Keyring, Process};
+use signalbox_store::Store;
 
 pub use config::Config;
 
@@ -66,18 +74,32 @@ struct Shared {
     broker: Broker,
     config: Config,
     keyring: Arc<Keyring>,
-    key: AdminKey,
+    access: Access,
     installation: Installation,
+    /// The truth about configuration, once it is open.
+    opened: std::sync::OnceLock<Store>,
+    /// What workers know of it, and whether integrations are held.
     directory: Directory,
     /// One apply at a time in this process; between processes the revisions decide.
     applying: tokio::sync::Mutex<()>,
     /// For tests of integrations.
     client: tokio::sync::OnceCell<Client>,
+    /// Said once the directory knows all that was there at the start.
+    complete: tokio::sync::Notify,
     /// One permit a tail.
     tails: Arc<tokio::sync::Semaphore>,
+    /// What the API says of itself.
+    about: page::About,
 }
 
 type App = State<Arc<Shared>>;
+
+impl Shared {
+    /// The database. The frame lets nobody in before it is open.
+    fn store(&self) -> &Store {
+        self.opened.get().expect("the frame lets nobody in before the database is open")
+    }
+}
 
 impl Api {
     /// An API that knows no integrations until [`Api::run`] has read them.
@@ -85,19 +107,22 @@ impl Api {
         broker: Broker,
         config: Config,
         keyring: Arc<Keyring>,
-        key: AdminKey,
+        access: Access,
         installation: Installation,
     ) -> Self {
         let shared = Shared {
             broker,
             config,
             keyring,
-            key,
+            access,
             installation,
+            opened: std::sync::OnceLock::new(),
             directory: Directory::default(),
             applying: tokio::sync::Mutex::default(),
             client: tokio::sync::OnceCell::new(),
+            complete: tokio::sync::Notify::new(),
             tails: Arc::new(tokio::sync::Semaphore::new(tail::TAILS_MAX)),
+            about: page::About::of(&routes::table()),
         };
         Self {
             shared: Arc::new(shared),
@@ -106,77 +131,50 @@ impl Api {
 
     /// The routes, to be served alone or beside those of ingest.
     pub fn routes(&self) -> Router {
-        let limit = DefaultBodyLimit::max(self.shared.config.body_bytes_max);
-        let apply_limit = DefaultBodyLimit::max(self.shared.config.apply_bytes_max);
-        Router::new()
-            .route("/v1/integrations", get(integrations::list))
-            .route(
-                "/v1/integrations/{id}",
-                get(integrations::show).delete(integrations::delete),
-            )
-            .route("/v1/integrations/{id}/pause", post(integrations::pause))
-            .route("/v1/integrations/{id}/resume", post(integrations::resume))
-            .route("/v1/integrations/{id}/test", post(test::test))
-            .route("/v1/integrations/{id}/preview", post(preview::preview))
-            .route("/v1/integrations/{id}/deliveries", get(deliveries::of_integration))
-            .route("/v1/apply", post(apply::apply).layer(apply_limit))
-            .route("/v1/export", get(integrations::export))
-            .route("/v1/providers", get(providers::list))
-            .route("/v1/providers/{name}", get(providers::show))
-            .route("/v1/dead-letters", get(dead::list))
-            .route("/v1/dead-letters/replay", post(acts::replay))
-            .route("/v1/dead-letters/discard", post(acts::discard))
-            .route("/v1/dead-letters/{id}", get(dead::show))
-            .route("/v1/acts", get(acts::list))
-            .route("/v1/acts/{id}", get(acts::show))
-            .route("/v1/acts/{id}/cancel", post(acts::cancel))
-            .route("/v1/acts/{id}/resume", post(acts::resume))
-            .route("/v1/events/replay", post(acts::replay_events))
-            .route("/v1/deliveries", get(deliveries::list))
-            .route("/v1/deliveries/discard", post(acts::discard_waiting))
-            .route("/v1/deliveries/retry", post(acts::retry_waiting))
-            .route("/v1/deliveries/{id}", get(deliveries::show))
-            .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
-            .route("/v1/event-types", get(event_types::list).post(event_types::create))
-            .route(
-                "/v1/event-types/{type}",
-                get(event_types::show).put(event_types::put).delete(event_types::delete),
-            )
-            .route("/v1/events/{id}", get(trace::trace))
-            .route("/v1/tail/{what}", get(tail::tail))
-            .route("/v1/doctor", get(doctor::doctor))
-            .route_layer(middleware::from_fn_with_state(self.shared.clone(), authenticate))
-            .layer(limit)
-            .with_state(self.shared.clone())
+        frame::router(&self.shared, &routes::table())
     }
 
     /// Follows the integrations until the process shuts down. The component `api` of its health is ready once all
     /// that were there at the start are known.
-    pub async fn run(&self, process: &Process) -> Result<(), Error> {
+    pub async fn run(
+        &self,
+        process: &Process,
+        mut store: tokio::sync::watch::Receiver<Option<Store>>,
+    ) -> Result<(), Error> {
         let component = process.health.component("api");
         let mut changes = signalbox_broker::directory::follow(&self.shared.broker)
             .await
             .map_err(Error::Follow)?;
-        loop {
-            tokio::select! {
-                change = changes.recv() => match change {
+        let shared = &*self.shared;
+        let follow = async {
+            loop {
+                match changes.recv().await {
                     Some(change) => {
-                        if self.shared.directory.take(change) {
-                            component.ready();
+                        if shared.directory.take(change) {
+                            shared.complete.notify_one();
                         }
                     }
                     None => return Err(Error::Ended),
-                },
-                () = process.shutdown.requested() => return Ok(()),
+                }
             }
+        };
+        let tell = async {
+            // Its sender lives as long as the process.
+            if let Ok(store) = store.wait_for(Option::is_some).await
+                && let Some(store) = store.clone()
+            {
+                shared.opened.get_or_init(|| store);
+            }
+            shared.complete.notified().await;
+            take_over::take_over(shared).await;
+            component.ready();
+            distribution::sweep(shared).await;
+        };
+        tokio::select! {
+            ended = follow => ended,
+            () = tell => Ok(()),
+            () = process.shutdown.requested() => Ok(()),
         }
-    }
-}
-
-async fn authenticate(State(shared): App, request: Request, next: Next) -> Response {
-    match shared.key.check(request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
     }
 }
 

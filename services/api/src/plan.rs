@@ -140,7 +140,7 @@ fn change(spec: Spec, current: Option<Arc<Integration>>, secrets: &dyn Fn(&Integ
     }
 }
 
-fn differences(spec: &Spec, current: &Integration, secrets: Option<&Secrets>) -> Vec<&'static str> {
+pub(crate) fn differences(spec: &Spec, current: &Integration, secrets: Option<&Secrets>) -> Vec<&'static str> {
     let status = if spec.enabled { Status::Active } else { Status::Inactive };
     // A config that does not read counts as another one.
     let config = current.config.value().is_ok_and(|config| same(&config, &spec.config));

@@ -20,22 +20,26 @@ use signalbox_providers::{
     preview::{self, Shown},
 };
 use signalbox_runtime::Problem;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     App, Shared,
     apply::refuse,
+    caller::Caller,
     problems,
     problems::invalid,
     request::{Body, Path, Query},
+    schema,
     story::Wanted,
     trace::one_source,
     view, why,
 };
 
 /// What an event is named by.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PreviewRequest)]
 pub(crate) struct Asked {
     /// An event that is made up, as it would be published.
     event: Option<Plain>,
@@ -46,17 +50,23 @@ pub(crate) struct Asked {
 }
 
 /// The plain form of an event.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PreviewEvent)]
 struct Plain {
     #[serde(rename = "type", alias = "event_type")]
+    #[schema(value_type = schema::EventTypeName)]
     event_type: EventType,
     #[serde(alias = "payload")]
+    #[schema(value_type = schema::Anything, required = false)]
     data: Option<Box<RawValue>>,
+    /// 1 to 128 visible ASCII characters
     id: Option<String>,
+    #[schema(value_type = Option<schema::Name>)]
     org: Option<Name>,
     source: Option<String>,
     subject: Option<String>,
+    #[schema(value_type = Option<schema::Time>)]
     time: Option<Timestamp>,
     agent_id: Option<String>,
     execution_id: Option<String>,
@@ -65,25 +75,33 @@ struct Plain {
     metadata: BTreeMap<String, String>,
 }
 
-#[derive(Serialize)]
+/// The request that an event would cause.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Preview)]
 pub(crate) struct Answer {
     requests: Vec<Sent>,
     /// Whether further requests may follow, which depend on the answers to the first.
     more: bool,
     /// Why no request would be sent.
+    #[schema(value_type = Option<String>)]
     error: Option<Value>,
+    #[schema(value_type = view::Event)]
     event: Value,
+    /// Whether the event concerns the integration at all
     matches: bool,
+    #[schema(value_type = Option<String>)]
     why_not: Option<Value>,
 }
 
 /// A request as an answer shows it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PreviewedRequest)]
 struct Sent {
     method: String,
     url: String,
     headers: BTreeMap<String, String>,
     /// What is JSON as it is sent, other text as a text.
+    #[schema(value_type = schema::Anything, required = true)]
     body: Option<Box<RawValue>>,
     /// The body byte for byte, where it is text.
     body_text: Option<String>,
@@ -93,13 +111,13 @@ struct Sent {
 
 pub(crate) async fn preview(
     State(shared): App,
+    Caller { org, .. }: Caller,
     Path(id): Path,
-    mut query: Query,
+    query: Query,
     Body(asked): Body<Asked>,
 ) -> Result<Json<Answer>, Problem> {
-    let org = query.org()?;
     query.end()?;
-    let integration = shared.find(&org, &id)?;
+    let integration = shared.find(&org, &id).await?;
     let now = Timestamp::now();
     let accepted = match asked {
         Asked {
@@ -128,7 +146,7 @@ pub(crate) async fn preview(
     let redactor = opened.target.redactor();
     let verdict = explain(&integration, &accepted);
     let unmatched = why::unmatched(&integration, &accepted, &verdict);
-    let shown = redactor.document(&view::accepted(&accepted));
+    let shown = redactor.document(&view::accepted_value(&accepted));
     let delivery = Delivery::first(
         accepted,
         &integration.id,

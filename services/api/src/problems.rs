@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use signalbox_broker::Error as BrokerError;
 use signalbox_providers::FieldError;
 use signalbox_runtime::Problem;
+use signalbox_store::Error as StoreError;
 
 /// Seconds after which a caller may try again while NATS is away.
 const RETRY_AFTER_SECS: u32 = 2;
@@ -24,9 +25,34 @@ pub(crate) fn broker(error: BrokerError) -> Problem {
     }
 }
 
+/// What went wrong between this process and the database.
+pub(crate) fn store(error: StoreError) -> Problem {
+    match error {
+        StoreError::Conflict { .. } => conflict(),
+        StoreError::Duplicate { what } => {
+            let detail = format!("{what} is there already");
+            Problem::new(StatusCode::CONFLICT, "already_exists", detail)
+        }
+        error if error.is_transient() => {
+            tracing::warn!(
+                error = chain(&error),
+                "a request was refused, because the database did not answer it"
+            );
+            Problem::unavailable("the database does not answer at the moment: try again", RETRY_AFTER_SECS)
+        }
+        error => internal(&error),
+    }
+}
+
 /// A mistake of ours.
 pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Problem {
     tracing::error!(error = chain(error), "a request failed");
+    Problem::internal()
+}
+
+/// A handler outside the frame, which nothing mounts.
+pub(crate) fn not_framed() -> Problem {
+    tracing::error!("a handler was called outside the frame of the routes");
     Problem::internal()
 }
 
@@ -89,6 +115,23 @@ pub(crate) fn deliveries_waiting(name: &str, waiting: u64, remedy: &str) -> Prob
         format!("{waiting} deliveries wait for {name}: let them end, or {remedy}"),
     )
     .with("waiting", waiting)
+}
+
+/// Everything that is wrong with one integration.
+pub(crate) fn invalid_integration(errors: &[FieldError]) -> Problem {
+    let list: Vec<Value> = errors
+        .iter()
+        .map(|error| json!({ "field": error.pointer, "message": error.message }))
+        .collect();
+    let detail = match errors {
+        [error] => error.to_string(),
+        _ => format!("{} fields are at fault", errors.len()),
+    };
+    let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_integration", detail).with("errors", list);
+    match errors.first() {
+        Some(error) if !error.pointer.is_empty() => problem.field(error.pointer.clone()),
+        _ => problem,
+    }
 }
 
 /// Everything that is wrong with the integrations of a request, each with its place in the list.

@@ -1,25 +1,33 @@
 //! Reading requests strictly: an unknown parameter or field is refused by name, never skipped.
 
-use std::{collections::BTreeMap, str::FromStr};
+use std::{collections::BTreeMap, str::FromStr, sync::Arc};
 
 use axum::{
     body::Bytes,
     extract::{self, FromRequest, FromRequestParts, Request},
-    http::{StatusCode, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
-use signalbox_proto::{EventType, Name, Timestamp, names::InvalidName};
+use signalbox_proto::{EventType, Timestamp, names::InvalidName};
 use signalbox_runtime::{Problem, duration};
 
 use crate::problems::{self, invalid, no_provider};
 
 /// Entries of a page where a request names no number.
-const LIMIT: usize = 50;
+pub(crate) const LIMIT: usize = 50;
 /// Most entries of a page.
-const LIMIT_MAX: usize = 200;
+pub(crate) const LIMIT_MAX: usize = 200;
 
-/// The parameters of a URL. Each is taken by its reader; [`Query::end`] refuses what nobody took.
-pub(crate) struct Query(BTreeMap<String, String>);
+/// The parameters of a URL without the org, which the frame has read.
+///
+/// Those that the route's entry in the table does not name are refused before a handler sees any. Each is taken by its
+/// reader, and [`Query::end`] refuses what nobody took, so that none is silently passed by.
+#[derive(Clone, Debug)]
+pub(crate) struct Query {
+    given: BTreeMap<String, String>,
+    /// Those that the table names; `None` before they are known.
+    known: Option<Arc<[&'static str]>>,
+}
 
 /// What a path names: the one part of it that a route leaves open.
 pub(crate) struct Path(pub(crate) String);
@@ -53,7 +61,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Self::read(parts.uri.query().unwrap_or_default())
+        parts.extensions.remove::<Self>().ok_or_else(problems::not_framed)
     }
 }
 
@@ -70,12 +78,38 @@ impl Query {
                 return Err(invalid(&name, "is given twice"));
             }
         }
-        Ok(Self(fields))
+        Ok(Self {
+            given: fields,
+            known: None,
+        })
+    }
+
+    /// The org that it names.
+    pub(crate) fn org(&self) -> Option<&str> {
+        self.given.get("org").map(String::as_str)
+    }
+
+    /// The same without the org.
+    pub(crate) fn forget_org(&mut self) {
+        self.given.remove("org");
+    }
+
+    /// The same, if it has these parameters alone.
+    pub(crate) fn only(mut self, known: &Arc<[&'static str]>) -> Result<Self, Problem> {
+        if let Some(unknown) = self.given.keys().find(|name| !known.contains(&name.as_str())) {
+            return Err(unknown_parameter(unknown));
+        }
+        self.known = Some(known.clone());
+        Ok(self)
     }
 
     /// Takes a parameter.
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name)
+        debug_assert!(
+            self.known.as_ref().is_none_or(|known| known.contains(&name)),
+            "the table does not name the parameter {name} of this route, so nobody can give it"
+        );
+        self.given.remove(name)
     }
 
     /// Takes a parameter of a type that reads itself from text.
@@ -92,11 +126,6 @@ impl Query {
             Some("true") => Ok(true),
             Some(_) => Err(invalid(name, "is neither true nor false")),
         }
-    }
-
-    /// Takes the org, `default` where none is named.
-    pub(crate) fn org(&mut self) -> Result<Name, Problem> {
-        Ok(self.parse("org")?.unwrap_or_else(Name::default_org))
     }
 
     /// Takes a parameter that is one of some words.
@@ -154,18 +183,20 @@ impl Query {
 
     /// Refuses what is left.
     pub(crate) fn end(self) -> Result<(), Problem> {
-        match self.0.into_keys().next() {
+        match self.given.keys().next() {
             None => Ok(()),
-            Some(name) => {
-                let problem = Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "unknown_parameter",
-                    "is not a parameter of this route",
-                );
-                Err(problem.field(name.chars().take(160).collect::<String>()))
-            }
+            Some(name) => Err(unknown_parameter(name)),
         }
     }
+}
+
+fn unknown_parameter(name: &str) -> Problem {
+    let problem = Problem::new(
+        StatusCode::BAD_REQUEST,
+        "unknown_parameter",
+        "is not a parameter of this route",
+    );
+    problem.field(name.chars().take(160).collect::<String>())
 }
 
 /// Reads an event type. A pattern is refused as such.
@@ -199,6 +230,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let says_json = is_json(request.headers());
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 "too_large"
@@ -207,8 +239,29 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             };
             Problem::new(rejection.status(), code, rejection.body_text())
         })?;
-        read_json(if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes }).map(Self)
+        if bytes.trim_ascii().is_empty() {
+            return read_json(b"{}").map(Self);
+        }
+        if !says_json {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "the body is not said to be JSON: send `Content-Type: application/json`",
+            )
+            .field("content-type"));
+        }
+        read_json(&bytes).map(Self)
     }
+}
+
+/// Whether a body is JSON by its header; one without a type counts as such.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return true;
+    };
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.contains('/') && essence.ends_with("+json"))
 }
 
 /// Reads a JSON text and says which field does not fit.

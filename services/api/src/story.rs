@@ -15,7 +15,6 @@ pub(crate) mod windows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use serde_json::{Map, Value, json};
 use signalbox_broker::{Message, browse::Stored};
 use signalbox_proto::{
     Accepted, Attempt, DeadLetter, Delivery, Integration, Name, Phase, State, Timestamp,
@@ -26,7 +25,7 @@ use signalbox_proto::{
     subjects, wire,
 };
 
-use crate::view;
+use crate::view::{self, Delivery as Shown, Try};
 
 pub(crate) use wanted::Wanted;
 
@@ -318,6 +317,7 @@ impl Story {
                 source: accepted.event.source.clone(),
                 event_type: accepted.event.event_type.clone(),
                 seq: accepted.seq,
+                accepted_at: accepted.at,
                 matched: delivery.matched_of(index),
             });
             self.events = refs.collect();
@@ -470,17 +470,20 @@ impl Story {
     }
 
     /// One entry an attempt, in order.
-    pub(crate) fn history(&self) -> Vec<Value> {
+    pub(crate) fn history(&self) -> Vec<Try> {
         let recorded = self.attempts();
         if recorded.is_empty() {
-            self.notes().iter().map(view::note).collect()
+            self.notes().iter().map(|note| Try::Noted(view::note(note))).collect()
         } else {
-            recorded.into_iter().map(entry).collect()
+            recorded
+                .into_iter()
+                .map(|attempt| Try::Recorded(view::entry(attempt)))
+                .collect()
         }
     }
 
-    /// The delivery as answers show it (details 4), without `history`.
-    pub(crate) fn view(&self, state: &State, integration: Option<&Integration>) -> Map<String, Value> {
+    /// The delivery as answers show it, without its history.
+    pub(crate) fn view(&self, state: &State, integration: Option<&Integration>) -> Shown {
         let attempts = self.attempts();
         let sent = || attempts.iter().filter(|attempt| attempt.outcome.is_some());
         let last = sent().next_back();
@@ -493,32 +496,33 @@ impl Story {
             [] => None,
         };
         let (event_id, event_type) = event.unzip();
-        let members = self
-            .is_digest
-            .then(|| self.events.iter().map(|event| event.id.as_str()).collect::<Vec<_>>());
-        let document = json!({
-            "id": self.id,
-            "integration_id": self.integration,
-            "integration": integration.map(|integration| &integration.name),
-            "provider": self.provider,
-            "event_id": event_id,
-            "event_type": event_type,
-            "event_ids": members,
-            "status": status,
-            "waiting_for": waiting_for,
-            "generation": self.generation(),
-            "attempts": if attempts.is_empty() { noted.len() } else { sent().count() },
-            "last_attempt_at": last.map(|attempt| attempt.at).or(noted.last().map(|note| note.at)),
-            "next_attempt_at": self.next_attempt_at(),
-            "response_code": last.and_then(|attempt| attempt.response_code),
-            "response_body": last.map(|attempt| &attempt.response_body),
-            "error_message": self.error_message(),
-            "dead_letter_id": self.last_dead().map(|(seq, _)| signalbox_broker::browse::dead_letter_id(seq)),
-            "created_at": self.created_at(),
-        });
-        match document {
-            Value::Object(fields) => fields,
-            _ => Map::new(),
+        let members = || self.events.iter().map(|event| event.id.clone()).collect();
+        let counted = if attempts.is_empty() {
+            noted.len()
+        } else {
+            sent().count()
+        };
+        Shown {
+            id: self.id.clone(),
+            integration_id: self.integration.clone(),
+            integration: integration.map(|integration| integration.name.clone()),
+            provider: self.provider.clone(),
+            event_id,
+            event_type,
+            event_ids: self.is_digest.then(members),
+            status,
+            waiting_for,
+            generation: self.generation(),
+            attempts: counted as u64,
+            last_attempt_at: last.map(|attempt| attempt.at).or(noted.last().map(|note| note.at)),
+            next_attempt_at: self.next_attempt_at(),
+            response_code: last.and_then(|attempt| attempt.response_code),
+            response_body: last.map(|attempt| attempt.response_body.clone()),
+            error_message: self.error_message(),
+            dead_letter_id: self
+                .last_dead()
+                .map(|(seq, _)| signalbox_broker::browse::dead_letter_id(seq)),
+            created_at: self.created_at(),
         }
     }
 }
@@ -531,32 +535,6 @@ fn waits_for(phase: Phase) -> &'static str {
         Phase::Draining => "limit",
         Phase::Paused | Phase::Unknown | Phase::Open => "pause",
     }
-}
-
-/// What happens next after an attempt, in a word.
-pub(crate) fn next_word(next: Next) -> &'static str {
-    match next {
-        Next::Final(state) => state.as_str(),
-        Next::Retrying => "retrying",
-        Next::Parked => "parked",
-        Next::Unknown => "unknown",
-    }
-}
-
-/// An attempt as histories and tails show it.
-pub(crate) fn entry(attempt: &Attempt) -> Value {
-    json!({
-        "generation": attempt.generation,
-        "attempt": attempt.attempt,
-        "at": attempt.at,
-        "duration_ms": attempt.duration_ms,
-        "outcome": attempt.outcome,
-        "response_code": attempt.response_code,
-        "response_body": attempt.response_body,
-        "error_message": attempt.error_message,
-        "next": next_word(attempt.next),
-        "next_at": attempt.next_at,
-    })
 }
 
 #[cfg(test)]

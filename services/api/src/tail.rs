@@ -19,7 +19,8 @@ use axum::{
     },
 };
 use futures::stream;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 use signalbox_broker::{
     Message,
     follow::{Follower, Start},
@@ -30,12 +31,15 @@ use signalbox_proto::{
 };
 use signalbox_runtime::{Problem, Shutdown};
 use tokio::{sync::mpsc, time::Instant};
+use utoipa::ToSchema;
 
 use crate::{
-    App, Shared, dead, problems,
+    App, Shared,
+    caller::Caller,
+    dead, problems,
     problems::invalid,
     request::{Path, Query},
-    story, view,
+    schema, view,
 };
 
 /// Tails that a process serves at the same time.
@@ -117,12 +121,12 @@ impl std::fmt::Display for Place {
 pub(crate) async fn tail(
     State(shared): App,
     Extension(shutdown): Extension<Shutdown>,
+    Caller { org, .. }: Caller,
     Path(kind): Path,
     headers: HeaderMap,
     mut query: Query,
 ) -> Result<Response, Problem> {
     let kind = Kind::read(&kind).ok_or_else(|| problems::not_found("tail", &kind))?;
-    let org = query.org()?;
     let pattern: Option<Pattern> = query.parse("type")?;
     let integration = query.take("integration");
     let since = query.time("since", Timestamp::now())?;
@@ -259,6 +263,51 @@ impl Shared {
     }
 }
 
+/// An event as it is accepted.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TailedEvent)]
+pub(crate) struct EventEntry {
+    #[serde(flatten)]
+    event: view::Event,
+    #[schema(value_type = schema::Time)]
+    accepted_at: Timestamp,
+    /// Its place in EVENTS
+    sequence: u64,
+}
+
+/// An attempt as it ends, with the delivery that it was of.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TailedAttempt)]
+pub(crate) struct AttemptEntry {
+    delivery_id: String,
+    #[schema(value_type = schema::Name)]
+    org: Name,
+    #[schema(value_type = schema::Name)]
+    provider: Name,
+    integration_id: String,
+    #[schema(value_type = Option<schema::Name>)]
+    integration: Option<Name>,
+    /// Of a digest the first
+    event_id: Option<String>,
+    #[schema(value_type = Option<schema::EventTypeName>)]
+    event_type: Option<String>,
+    /// How many events it delivers
+    events: usize,
+    #[serde(flatten)]
+    #[schema(value_type = schema::AttemptInHistory)]
+    entry: view::Entry,
+}
+
+/// A dead letter as it is made.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TailedDeadLetter)]
+pub(crate) struct LetterEntry {
+    #[serde(flatten)]
+    letter: view::DeadLetter,
+    #[schema(value_type = Option<schema::Name>)]
+    integration: Option<Name>,
+}
+
 /// One tail.
 struct Running {
     shared: Arc<Shared>,
@@ -361,10 +410,12 @@ impl Running {
                 if accepted.event.org != self.filter.org || !wanted {
                     return Ok(Vec::new());
                 }
-                let mut value = view::accepted(&accepted);
-                value["accepted_at"] = json!(accepted.at);
-                value["sequence"] = json!(seq);
-                Ok(vec![(whole, value)])
+                let entry = EventEntry {
+                    event: view::accepted(&accepted),
+                    accepted_at: accepted.at,
+                    sequence: seq,
+                };
+                Ok(vec![(whole, json!(entry))])
             }
             Kind::Deliveries => {
                 let (records, _) = wire::decode_records(&message.body)?;
@@ -379,7 +430,7 @@ impl Running {
                         if self.filter.attempt(&attempt) && skip.is_none_or(|skip| index > skip) =>
                     {
                         let index = (index < last).then_some(index);
-                        Some((Place { seq, index }, self.attempt(&attempt)))
+                        Some((Place { seq, index }, json!(self.attempt(attempt))))
                     }
                     Record::Attempt(_) | Record::NoRoute(_) => None,
                 };
@@ -393,35 +444,35 @@ impl Running {
                 if !self.filter.letter(&letter) {
                     return Ok(Vec::new());
                 }
-                let mut value = view::dead_letter(seq, &letter, None, None);
-                let integration = value["integration_id"].as_str().and_then(|id| self.name(id));
-                value["integration"] = json!(integration);
-                Ok(vec![(whole, value)])
+                let letter = view::dead_letter(seq, &letter, None, None);
+                let entry = LetterEntry {
+                    integration: letter.integration_id.as_deref().and_then(|id| self.name(id)),
+                    letter,
+                };
+                Ok(vec![(whole, json!(entry))])
             }
         }
     }
 
     /// An attempt with the delivery that it was of.
-    fn attempt(&self, attempt: &Attempt) -> Value {
-        let mut value = Map::new();
-        let mut put = |name: &str, field: Value| value.insert(name.to_owned(), field);
-        put("delivery_id", json!(attempt.delivery));
-        put("org", json!(attempt.org));
-        put("provider", json!(attempt.provider));
-        put("integration_id", json!(attempt.integration));
-        put("integration", json!(self.name(&attempt.integration)));
-        put("event_id", json!(attempt.events.first().map(|event| &event.id)));
+    fn attempt(&self, attempt: Attempt) -> AttemptEntry {
+        let entry = view::entry(&attempt);
         let event_type = match attempt.events.as_slice() {
             [] => None,
-            [event] if !attempt.is_digest() => Some(event.event_type.as_str()),
-            [..] => Some(signalbox_proto::digest::EVENT_TYPE),
+            [event] if !attempt.is_digest() => Some(event.event_type.to_string()),
+            [..] => Some(signalbox_proto::digest::EVENT_TYPE.to_owned()),
         };
-        put("event_type", json!(event_type));
-        put("events", json!(attempt.events.len()));
-        if let Value::Object(entry) = story::entry(attempt) {
-            value.extend(entry);
+        AttemptEntry {
+            integration: self.name(&attempt.integration),
+            event_id: attempt.events.first().map(|event| event.id.clone()),
+            event_type,
+            events: attempt.events.len(),
+            delivery_id: attempt.delivery,
+            org: attempt.org,
+            provider: attempt.provider,
+            integration_id: attempt.integration,
+            entry,
         }
-        value.into()
     }
 
     fn name(&self, integration: &str) -> Option<Name> {

@@ -11,10 +11,11 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use axum::{Json, extract::State};
-use serde_json::{Value, json};
-use signalbox_broker::{Error as BrokerError, holding::Suspension};
+use serde::Serialize;
+use serde_json::json;
+use signalbox_broker::holding::Suspension;
 use signalbox_proto::{
-    Accepted, Delivery, Event, Integration, Outcome, Phase, RawJson, State as Held, Timestamp,
+    Accepted, Delivery, Event, Integration, Outcome, RawJson, Timestamp,
     integration::Status,
     state::{Cause, PROBE_FIRST_SECS},
     types,
@@ -24,15 +25,18 @@ use signalbox_providers::{
     http::{Client, Response},
 };
 use signalbox_runtime::Problem;
+use signalbox_store::outbox::Kind;
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     App, Shared,
-    integrations::Nothing,
+    caller::Caller,
+    integrations::{Nothing, deed},
     problems,
     request::{Body, Path, Query},
-    view,
+    schema, view,
 };
 
 /// The type of a test event.
@@ -43,10 +47,30 @@ const SOURCE: &str = "/signalbox";
 const STEPS_MAX: usize = 6;
 /// Tests of a process that run at the same time; others wait.
 const TESTS_MAX: usize = 16;
-/// How often a change of the state that someone else overtakes is tried again.
-const TRIES_MAX: usize = 8;
 
 static TESTS: Semaphore = Semaphore::const_new(TESTS_MAX);
+
+/// What a test says.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = IntegrationTest)]
+pub(crate) struct Answer {
+    #[schema(value_type = schema::TestStatus)]
+    status: &'static str,
+    /// What the target said, in words
+    message: String,
+    response_code: Option<u16>,
+    duration_ms: u64,
+    warnings: Vec<Warning>,
+    #[schema(value_type = schema::IntegrationStatus)]
+    integration_status: &'static str,
+}
+
+/// What is taken, and yet not what its owner may mean.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Warning {
+    field: String,
+    message: String,
+}
 
 /// What a test found out.
 struct Tested {
@@ -56,13 +80,13 @@ struct Tested {
 
 pub(crate) async fn test(
     State(shared): App,
+    caller: Caller,
     Path(id): Path,
-    mut query: Query,
+    query: Query,
     Body(Nothing {}): Body<Nothing>,
-) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
+) -> Result<Json<Answer>, Problem> {
     query.end()?;
-    let integration = shared.find(&org, &id)?;
+    let integration = shared.find(&caller.org, &id).await?;
     let _turn = TESTS.acquire().await.map_err(|error| problems::internal(&error))?;
     let began = Instant::now();
     let (tested, warnings) = match shared.open(&integration) {
@@ -80,7 +104,7 @@ pub(crate) async fn test(
         ),
     };
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let integration = shared.remember(&integration, &tested.outcome).await?;
+    let integration = shared.remember(&caller, &integration, &tested.outcome).await?;
     let state = shared.directory.state(&integration.id);
     let status = view::status(&integration, &state);
     let word = if tested.outcome == Outcome::Delivered {
@@ -92,18 +116,18 @@ pub(crate) async fn test(
         integration.id = %integration.id, provider = %integration.provider, outcome = word,
         response_code = tested.response_code, duration_ms, "integration tested"
     );
-    let warnings: Vec<Value> = warnings
-        .into_iter()
-        .map(|warning| json!({ "field": warning.pointer, "message": warning.message }))
-        .collect();
-    Ok(Json(json!({
-        "status": word,
-        "message": message(&tested),
-        "response_code": tested.response_code,
-        "duration_ms": duration_ms,
-        "warnings": warnings,
-        "integration_status": status,
-    })))
+    let warnings = warnings.into_iter().map(|warning| Warning {
+        field: warning.pointer,
+        message: warning.message,
+    });
+    Ok(Json(Answer {
+        status: word,
+        message: message(&tested),
+        response_code: tested.response_code,
+        duration_ms,
+        warnings: warnings.collect(),
+        integration_status: status,
+    }))
 }
 
 fn message(tested: &Tested) -> String {
@@ -209,27 +233,45 @@ impl Shared {
             .map_err(|error| problems::internal(&error))
     }
 
-    /// What a test means for the integration; gives it as it is now.
-    async fn remember(&self, integration: &Integration, outcome: &Outcome) -> Result<Integration, Problem> {
+    /// What a test means for the integration; gives it as it is now. The entry of the test and what it changes in the
+    /// database are one transaction; whether deliveries are held follows.
+    async fn remember(
+        &self,
+        caller: &Caller,
+        integration: &Integration,
+        outcome: &Outcome,
+    ) -> Result<Integration, Problem> {
         let (id, now) = (integration.id.as_str(), Timestamp::now());
-        let mut current = integration.clone();
-        let changed = match outcome.reason() {
-            None => {
-                if integration.status != Status::Active {
-                    current.status = Status::Active;
-                    current.revision += 1;
-                    current.updated_at = now;
-                    // A router that saw it first would publish to a stream that is not there.
-                    let ready = self.broker.ensure_provider(&integration.provider).await;
-                    ready.map_err(problems::broker)?;
-                    self.replace(integration, current.clone()).await?;
-                    tracing::info!(integration.id = id, "integration activated by its test");
-                }
-                match self.broker.recover(id, now).await {
-                    Ok(_) => self.note(id, "").await,
-                    Err(error) => Err(error),
-                }
+        let reason = outcome.reason();
+        let becomes_active = reason.is_none() && integration.status != Status::Active;
+        let current = if becomes_active {
+            Integration {
+                status: Status::Active,
+                revision: integration.revision + 1,
+                updated_at: now,
+                ..integration.clone()
             }
+        } else {
+            integration.clone()
+        };
+        let mut change = self.store().change().await.map_err(problems::store)?;
+        if becomes_active {
+            let replaced = change.replace_integration(&current, integration.revision, None).await;
+            replaced.map_err(problems::store)?;
+        }
+        change.set_error_message(id, reason).await.map_err(problems::store)?;
+        let result = json!({ "outcome": outcome.kind(), "reason": reason });
+        let mut after = self.told(&current).unwrap_or_default();
+        after["test"] = result;
+        let deed = deed("integration.tested", &current, self.told(integration), Some(after));
+        change.audit(&caller.did(deed, now)).await.map_err(problems::store)?;
+        change.commit().await.map_err(problems::store)?;
+        if becomes_active {
+            self.tell(Kind::Integration, id).await;
+            tracing::info!(integration.id = id, "integration activated by its test");
+        }
+        let held = match reason {
+            None => self.broker.recover(id, now).await.map(|_| ()),
             Some(reason) if integration.status == Status::Active => {
                 let suspension = Suspension {
                     reason,
@@ -239,33 +281,12 @@ impl Shared {
                 };
                 self.broker.suspend(id, suspension, now).await.map(|_| ())
             }
-            Some(reason) => self.note(id, reason).await,
+            Some(_) => Ok(()),
         };
-        changed.map_err(problems::broker)?;
+        held.map_err(problems::broker)?;
         // Seen here at once, and not only when the watch says it.
         let state = self.broker.state(id).await.map_err(problems::broker)?;
         self.directory.put_state(id, state.value, state.revision);
         Ok(current)
-    }
-
-    /// Keeps the reason of a test beside a state that holds nothing back; other states have reasons of their own.
-    async fn note(&self, integration: &str, reason: &str) -> Result<(), BrokerError> {
-        for _ in 0..TRIES_MAX {
-            let entry = self.broker.state(integration).await?;
-            if entry.value.phase != Phase::Open || entry.value.reason == reason {
-                return Ok(());
-            }
-            let next = Held {
-                reason: reason.to_owned(),
-                ..entry.value
-            };
-            match self.broker.set_state(integration, &next, entry.revision).await {
-                Err(BrokerError::Conflict { .. }) => {}
-                other => return other.map(|_| ()),
-            }
-        }
-        Err(BrokerError::Conflict {
-            key: signalbox_proto::subjects::state_key(integration),
-        })
     }
 }

@@ -12,18 +12,24 @@ use std::{
 };
 
 use axum::{Json, extract::State, http::StatusCode};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use signalbox_broker::browse::dead_letter_id;
 use signalbox_matching::{EventView, explain_view};
 use signalbox_proto::{
-    Accepted, Integration, Name, Timestamp, act::Act, ledger::Final, names::check_event_id, outcome::EventRef, subjects,
+    Accepted, EventType, Integration, Name, Timestamp, act::Act, ledger::Final, names::check_event_id,
+    outcome::EventRef, subjects,
 };
 use signalbox_runtime::Problem;
+use utoipa::ToSchema;
 
 use crate::{
-    App, Shared, problems,
+    App, Shared,
+    caller::Caller,
+    problems,
     problems::invalid,
     request::{Path, Query},
+    schema,
     story::{Replay, Stories, Story, Wanted},
     view,
     why::{self, Unmatched, Why},
@@ -38,8 +44,12 @@ const DELIVERIES_MAX: usize = 1_000;
 /// Integrations that are listed as not matched, those whose filter alone decided first.
 const NOT_MATCHED_MAX: usize = 100;
 
-pub(crate) async fn trace(State(shared): App, Path(id): Path, mut query: Query) -> Result<Json<Value>, Problem> {
-    let org = query.org()?;
+pub(crate) async fn trace(
+    State(shared): App,
+    Caller { org, .. }: Caller,
+    Path(id): Path,
+    mut query: Query,
+) -> Result<Json<Trace>, Problem> {
     let source = query.take("source");
     let now = Timestamp::now();
     let since = query.time("since", now)?;
@@ -102,6 +112,92 @@ pub(crate) fn one_source<'a>(id: &str, sources: impl Iterator<Item = &'a str>) -
         .with("sources", list))
 }
 
+/// The whole story of an event.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Trace {
+    #[schema(value_type = schema::EventInTrace)]
+    event: Kept,
+    #[schema(value_type = Option<schema::Time>)]
+    accepted_at: Option<Timestamp>,
+    /// Its place in EVENTS
+    sequence: u64,
+    #[schema(value_type = schema::TraceStatus)]
+    status: &'static str,
+    why: String,
+    next: String,
+    /// Of an event that could not be routed
+    #[schema(value_type = Option<schema::DeadLetterId>)]
+    dead_letter_id: Option<String>,
+    /// Whether EVENTS has let go of it
+    data_expired: bool,
+    deliveries: Vec<Traced>,
+    /// How many deliveries are not listed
+    deliveries_more: usize,
+    /// Streams that did not answer: what waits there is not known
+    unread: Vec<String>,
+    /// Whether a stream holds more than one request reads
+    truncated: bool,
+    not_matched: Vec<NotMatched>,
+    /// How many integrations that were not matched are not listed
+    not_matched_more: usize,
+}
+
+/// What is still known of an event.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Kept {
+    Whole(view::Event),
+    Named {
+        id: String,
+        org: Name,
+        #[serde(rename = "type")]
+        event_type: EventType,
+        source: String,
+        /// Null: it is gone.
+        data: (),
+    },
+}
+
+/// A delivery of an event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TracedDelivery)]
+struct Traced {
+    #[serde(flatten)]
+    delivery: view::InFull,
+    /// The step of the retry schedule that the next attempt is
+    step: Option<u32>,
+    steps: Option<usize>,
+    replays: Vec<Replayed>,
+}
+
+/// What sent a generation of a delivery behind the first.
+#[derive(Debug, Serialize, ToSchema)]
+struct Replayed {
+    generation: u32,
+    /// The act's id, as far as it is known
+    act: Option<String>,
+    #[schema(value_type = Option<schema::Time>)]
+    at: Option<Timestamp>,
+    #[schema(value_type = Option<schema::DeadLetterId>)]
+    dead_letter_id: Option<String>,
+}
+
+/// An integration that does not have the event.
+#[derive(Debug, Serialize, ToSchema)]
+struct NotMatched {
+    integration_id: String,
+    #[schema(value_type = schema::Name)]
+    integration: Name,
+    #[schema(value_type = schema::Name)]
+    provider: Name,
+    #[schema(value_type = schema::NotMatchedReason)]
+    reason: &'static str,
+    /// Whether its filter alone decided
+    near: bool,
+    why: String,
+    next: String,
+}
+
 /// All that was read for one answer.
 struct Read<'a> {
     shared: Arc<Shared>,
@@ -144,7 +240,7 @@ impl Read<'_> {
     }
 
     /// The story of an event that EVENTS has.
-    async fn answer(self, accepted: Accepted) -> Result<Value, Problem> {
+    async fn answer(self, accepted: Accepted) -> Result<Trace, Problem> {
         let shared = self.shared.clone();
         let org = accepted.event.org.clone();
         let delivered: HashSet<String> = self
@@ -224,63 +320,64 @@ impl Read<'_> {
                 next: format!("to send it again: {}", why::replay_command(&accepted, "INTEGRATION")),
             },
         };
-        Ok(json!({
-            "event": view::accepted(&accepted),
-            "accepted_at": accepted.at,
-            "sequence": accepted.seq,
-            "status": status,
-            "why": why,
-            "next": next,
-            "dead_letter_id": unmade.map(|(seq, _)| dead_letter_id(*seq)),
-            "data_expired": false,
-            "deliveries": deliveries,
-            "deliveries_more": self.deliveries_more(),
-            "unread": self.stories.unread,
-            "truncated": self.stories.is_cut,
-            "not_matched": not_matched,
-            "not_matched_more": more,
-        }))
-    }
-
-    /// What is still known of an event that EVENTS has let go of.
-    fn remains(&self, org: &Name, event: &EventRef) -> Value {
-        let kept = self.stories.deliveries().find_map(|story| story.event(&event.id));
-        let shown = match kept {
-            Some(accepted) => view::accepted(accepted),
-            None => json!({
-                "id": event.id,
-                "org": org,
-                "type": event.event_type,
-                "source": event.source,
-                "data": null,
-            }),
-        };
-        json!({
-            "event": shown,
-            "accepted_at": kept.map(|accepted| accepted.at),
-            "sequence": event.seq,
-            "status": "routed",
-            "why": "EVENTS has let go of it; this is what attempts, dead letters and waiting deliveries still say",
-            "next": "see its deliveries",
-            "dead_letter_id": null,
-            "data_expired": true,
-            "deliveries": self.deliveries(&event.id, kept.map(|accepted| accepted.at)),
-            "deliveries_more": self.deliveries_more(),
-            "unread": self.stories.unread,
-            "truncated": self.stories.is_cut,
-            // Without its data nobody can say why others did not match.
-            "not_matched": [],
-            "not_matched_more": 0,
+        Ok(Trace {
+            event: Kept::Whole(view::accepted(&accepted)),
+            accepted_at: Some(accepted.at),
+            sequence: accepted.seq,
+            status,
+            why,
+            next,
+            dead_letter_id: unmade.map(|(seq, _)| dead_letter_id(*seq)),
+            data_expired: false,
+            deliveries,
+            deliveries_more: self.deliveries_more(),
+            truncated: self.stories.is_cut,
+            unread: self.stories.unread,
+            not_matched,
+            not_matched_more: more,
         })
     }
 
-    fn deliveries(&self, event: &str, accepted_at: Option<Timestamp>) -> Vec<Value> {
+    /// What is still known of an event that EVENTS has let go of.
+    fn remains(&self, org: &Name, event: &EventRef) -> Trace {
+        let kept = self.stories.deliveries().find_map(|story| story.event(&event.id));
+        let shown = match kept {
+            Some(accepted) => Kept::Whole(view::accepted(accepted)),
+            None => Kept::Named {
+                id: event.id.clone(),
+                org: org.clone(),
+                event_type: event.event_type.clone(),
+                source: event.source.clone(),
+                data: (),
+            },
+        };
+        Trace {
+            event: shown,
+            accepted_at: kept.map(|accepted| accepted.at),
+            sequence: event.seq,
+            status: "routed",
+            why: "EVENTS has let go of it; this is what attempts, dead letters and waiting deliveries still say"
+                .to_owned(),
+            next: "see its deliveries".to_owned(),
+            dead_letter_id: None,
+            data_expired: true,
+            deliveries: self.deliveries(&event.id, kept.map(|accepted| accepted.at)),
+            deliveries_more: self.deliveries_more(),
+            unread: self.stories.unread.clone(),
+            truncated: self.stories.is_cut,
+            // Without its data nobody can say why others did not match.
+            not_matched: Vec::new(),
+            not_matched_more: 0,
+        }
+    }
+
+    fn deliveries(&self, event: &str, accepted_at: Option<Timestamp>) -> Vec<Traced> {
         let mut list: Vec<&Story> = self.stories.deliveries().collect();
         if list.len() > DELIVERIES_MAX {
             list.sort_by_key(|story| story.ended() == Some(Final::Delivered));
             list.truncate(DELIVERIES_MAX);
         }
-        let mut list: Vec<(Option<Name>, Value)> = list
+        let mut list: Vec<(Option<Name>, Traced)> = list
             .into_iter()
             .map(|story| {
                 let integration = self.shared.directory.by_id(&story.integration);
@@ -326,7 +423,7 @@ impl Read<'_> {
         accepted_at: Option<Timestamp>,
         story: &Story,
         integration: Option<&Integration>,
-    ) -> Value {
+    ) -> Traced {
         let state = self.shared.directory.state(&story.integration);
         let Why { mut why, next } = why::delivery(story, &state, integration, self.now);
         if let Some(gaps) = self
@@ -336,24 +433,27 @@ impl Read<'_> {
             why = format!("{why}; what came then is not known: {gaps}");
         }
         let (step, steps) = why::step(story, integration).unzip();
-        let mut view: Map<String, Value> = story.view(&state, integration);
-        let mut put = |name: &str, value: Value| view.insert(name.to_owned(), value);
-        put("event_id", json!(event));
-        if let Some(accepted_at) = accepted_at {
-            put("created_at", json!(accepted_at));
+        let shown = story.view(&state, integration);
+        Traced {
+            delivery: view::InFull {
+                delivery: view::Delivery {
+                    event_id: Some(event.to_owned()),
+                    created_at: accepted_at.or(shown.created_at),
+                    ..shown
+                },
+                why,
+                next,
+                expires_at: why::expires_at(story, integration),
+                history: story.history(),
+            },
+            step,
+            steps,
+            replays: self.replays(story),
         }
-        put("expires_at", json!(why::expires_at(story, integration)));
-        put("step", json!(step));
-        put("steps", json!(steps));
-        put("why", json!(why));
-        put("next", json!(next));
-        put("replays", self.replays(story).into());
-        put("history", story.history().into());
-        view.into()
     }
 
     /// What sent each generation behind the first.
-    fn replays(&self, story: &Story) -> Vec<Value> {
+    fn replays(&self, story: &Story) -> Vec<Replayed> {
         let one = |generation: u32| {
             let act = self.acts.iter().find(|act| act.generation == generation);
             let by_act = act.map(|act| Replay {
@@ -362,12 +462,12 @@ impl Read<'_> {
                 dead_letter: None,
             });
             let replay = story.replay_of(generation).or(by_act);
-            json!({
-                "generation": generation,
-                "act": replay.as_ref().map(|replay| &replay.act),
-                "at": replay.as_ref().map(|replay| replay.at),
-                "dead_letter_id": replay.and_then(|replay| replay.dead_letter).map(dead_letter_id),
-            })
+            Replayed {
+                generation,
+                act: replay.as_ref().map(|replay| replay.act.clone()),
+                at: replay.as_ref().map(|replay| replay.at),
+                dead_letter_id: replay.and_then(|replay| replay.dead_letter).map(dead_letter_id),
+            }
         };
         story.later_generations().into_iter().map(one).collect()
     }
@@ -379,9 +479,9 @@ fn not_matched(
     delivered: &HashSet<String>,
     accepted: &Accepted,
     gaps: Option<&str>,
-) -> (Vec<Value>, usize) {
+) -> (Vec<NotMatched>, usize) {
     // Read once, however many ask.
-    let (view, shown) = (EventView::new(accepted), view::accepted(accepted));
+    let (view, shown) = (EventView::new(accepted), view::accepted_value(accepted));
     let others = || integrations.iter().filter(|one| !delivered.contains(&one.id));
     let mut list: Vec<(&Integration, Unmatched)> = others()
         .take(ASKED_MAX)
@@ -394,16 +494,14 @@ fn not_matched(
     list.sort_by_key(|(_, unmatched)| !unmatched.near);
     let more = others().count().saturating_sub(NOT_MATCHED_MAX);
     list.truncate(NOT_MATCHED_MAX);
-    let items = list.into_iter().map(|(integration, unmatched)| {
-        json!({
-            "integration_id": integration.id,
-            "integration": integration.name,
-            "provider": integration.provider,
-            "reason": unmatched.reason,
-            "near": unmatched.near,
-            "why": unmatched.words.why,
-            "next": unmatched.words.next,
-        })
+    let items = list.into_iter().map(|(integration, unmatched)| NotMatched {
+        integration_id: integration.id.clone(),
+        integration: integration.name.clone(),
+        provider: integration.provider.clone(),
+        reason: unmatched.reason,
+        near: unmatched.near,
+        why: unmatched.words.why,
+        next: unmatched.words.next,
     });
     (items.collect(), more)
 }

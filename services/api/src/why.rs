@@ -337,7 +337,13 @@ pub(crate) struct Unmatched {
 
 /// Why an event has no delivery to an integration, by what the integration is today.
 pub(crate) fn unmatched(integration: &Integration, accepted: &Accepted, verdict: &Verdict) -> Unmatched {
-    unmatched_of(integration, accepted, verdict, &crate::view::accepted(accepted), None)
+    unmatched_of(
+        integration,
+        accepted,
+        verdict,
+        &crate::view::accepted_value(accepted),
+        None,
+    )
 }
 
 /// As [`unmatched`], for who asks about many integrations: `shown` is the event as answers show it, `gaps` says what of

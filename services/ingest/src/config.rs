@@ -16,6 +16,18 @@ pub struct Config {
     pub http_body_bytes_max: usize,
     /// How long a publish over HTTP waits for its acknowledgement, in milliseconds; 100 to 60,000.
     pub http_timeout_ms: u64,
+    /// Whether events are taken in for orgs that nobody made.
+    pub unknown_orgs: UnknownOrgs,
+}
+
+/// What becomes of events of an org that nobody made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownOrgs {
+    /// They are taken in as any other.
+    Accept,
+    /// They are refused; over NATS they are kept as dead letters.
+    Reject,
 }
 
 impl Config {

@@ -3,7 +3,7 @@
 use signalbox_broker::{Ack, Broker, Error};
 use signalbox_proto::{DeadLetter, DeadReason, Name, Stage, Timestamp, dead::Input, subjects};
 
-use crate::input::media_type;
+use crate::{input::media_type, orgs::Orgs};
 
 const CONTENT_TYPE: &str = "content-type";
 
@@ -56,8 +56,15 @@ struct Attributes {
     id: Option<serde::de::IgnoredAny>,
 }
 
-/// Keeps an input as a dead letter. Its id is made of its place: filed again, it is still one.
-pub(crate) async fn file(broker: &Broker, original: Original, reason: DeadReason, why: &str) -> Result<Ack, Error> {
+/// Keeps an input as a dead letter. Its id is made of its place: filed again, it is still one. Of an org that is closed
+/// the letter alone is kept, and nothing of the input.
+pub(crate) async fn file(
+    broker: &Broker,
+    orgs: &Orgs,
+    original: Original,
+    reason: DeadReason,
+    why: &str,
+) -> Result<Ack, Error> {
     let subject = subjects::given_input(&original.subject);
     if reason == DeadReason::Rejected {
         // A flood's: metrics count them, and a line for each would be a flood as well.
@@ -71,7 +78,11 @@ pub(crate) async fn file(broker: &Broker, original: Original, reason: DeadReason
         headers: original.headers,
         body: original.body,
     };
-    let letter = DeadLetter::of_input(Stage::Ingest, reason, why, org, input, original.at);
+    let is_closed = org.as_ref().is_some_and(|org| orgs.is_closed(org));
+    let mut letter = DeadLetter::of_input(Stage::Ingest, reason, why, org, input, original.at);
+    if is_closed {
+        letter.input = None;
+    }
     let id = id(original.incarnation, original.seq, original.index, reason);
     broker.bury(&letter, &id).await
 }

@@ -14,6 +14,7 @@ mod letter;
 mod letters;
 mod msgpack;
 mod nats;
+mod orgs;
 mod plain;
 mod quota;
 mod room;
@@ -23,13 +24,14 @@ mod types;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
+use signalbox_access::Access;
 use signalbox_broker::{Broker, patience::patiently};
 use signalbox_proto::{Timestamp, subjects};
 use signalbox_runtime::{Process, metrics::Counter};
 use tokio::sync::watch;
 
 pub use admission::Admission;
-pub use config::Config;
+pub use config::{Config, UnknownOrgs};
 pub use http::routes;
 pub use types::Types;
 
@@ -61,11 +63,12 @@ const INPUT_CONNECTION: &str = "signalbox-input";
 const REFUSALS_CONNECTION: &str = "signalbox-refusals";
 
 /// Takes events in over NATS until the process is asked to stop. It follows the registered types for `types` and
-/// the high-water marks for `admission`, which the routes share.
+/// the high-water marks for `admission`, which the routes share. What `access` knows is followed by whoever made it.
 pub async fn run(
     broker: Broker,
     process: Process,
     config: Config,
+    access: Access,
     types: Types,
     admission: Admission,
 ) -> Result<(), Error> {
@@ -106,14 +109,17 @@ pub async fn run(
         tracer: process.tracer.for_role("ingest"),
         ..process
     };
+    let orgs = orgs::Orgs::new(access.clone(), config.unknown_orgs);
     let reader = Arc::new(nats::Reader {
         acceptance: accept::Acceptance::new(broker.clone(), &config, types.clone()),
+        orgs: orgs.clone(),
         tracer: process.tracer.clone(),
         incarnation,
     });
     let (swept, is_swept) = watch::channel(false);
     let sweeper = sweep::Sweeper {
         broker: broker.clone(),
+        orgs,
         metrics: metrics.clone(),
         shutdown: process.shutdown.clone(),
         connections: input.reconnections(),
@@ -139,10 +145,10 @@ pub async fn run(
         partition.run()
     });
     let take = async {
-        health.not_ready("reading the event types");
+        health.not_ready("reading the event types, keys and orgs");
         tokio::select! {
             () = process.shutdown.requested() => return Ok(()),
-            () = types.complete() => {}
+            ((), ()) = async { tokio::join!(types.complete(), access.complete()) } => {}
         }
         tokio::try_join!(try_join_all(partitions), async {
             sweeper.run().await;

@@ -257,12 +257,19 @@ impl Partition {
 
     /// Reads an input. What holds events waits for its turn, in order; what holds none is a dead letter.
     fn take(&self, hands: &mut Hands, message: Message) {
+        let org = letter::org(&subjects::given_input(&message.subject));
+        if let Some(Err(shut)) = org.as_ref().map(|org| self.reader.orgs.check(org)) {
+            // With the places and the connection of refusals: it may be a flood as well.
+            let bytes = message.body.len();
+            let held = self.bury_over(&self.refusals, message, DeadReason::Invalid, shut.to_string());
+            return hands.refusing.push(bytes, held);
+        }
         if message.place.delivered <= 1
             && message.header(act::HEADER).is_none()
-            && let Some(org) = letter::org(&subjects::given_input(&message.subject))
+            && let Some(org) = &org
             && let Some(refusal) = self
                 .admission
-                .refuse_unread(&org, read::bytes(&message), || lists::count(&message))
+                .refuse_unread(org, read::bytes(&message), || lists::count(&message))
         {
             return self.refuse(hands, message, refusal.to_string());
         }
@@ -290,8 +297,9 @@ impl Partition {
     fn refuse(&self, hands: &mut Hands, message: Message, why: String) {
         let original = self.reader.refused(&message, self.reader.original(&message));
         let (broker, bytes) = (self.refusals.clone(), message.body.len());
+        let orgs = self.reader.orgs.clone();
         let held = Held::new(message, async move {
-            Done::Refused(letter::file(&broker, original, DeadReason::Rejected, &why).await)
+            Done::Refused(letter::file(&broker, &orgs, original, DeadReason::Rejected, &why).await)
         });
         hands.refusing.push(bytes, held);
     }
@@ -343,10 +351,14 @@ impl Partition {
     }
 
     fn bury(&self, message: Message, reason: DeadReason, why: String) -> Held {
+        self.bury_over(&self.broker, message, reason, why)
+    }
+
+    fn bury_over(&self, broker: &Broker, message: Message, reason: DeadReason, why: String) -> Held {
         let original = self.reader.original(&message);
-        let broker = self.broker.clone();
+        let (broker, orgs) = (broker.clone(), self.reader.orgs.clone());
         Held::new(message, async move {
-            Done::Dead(letter::file(&broker, original, reason, &why).await)
+            Done::Dead(letter::file(&broker, &orgs, original, reason, &why).await)
         })
     }
 

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::{
     Metrics,
     letter::{self, Original},
+    orgs::Orgs,
 };
 
 /// Messages that a sweep looks at behind the last one that could not be read.
@@ -31,6 +32,7 @@ const RAW_HEADERS: &str = "raw-headers-base64";
 
 pub(crate) struct Sweeper {
     pub(crate) broker: Broker,
+    pub(crate) orgs: Orgs,
     pub(crate) metrics: Metrics,
     pub(crate) shutdown: Shutdown,
     /// Changes when the connection that inputs are pulled over is a new one.
@@ -91,7 +93,7 @@ impl Sweeper {
             if let Some(fault) = raw.fault() {
                 let why = format!("NATS clients cannot read this message: {fault}");
                 let original = original(raw, self.incarnation);
-                letter::file(&self.broker, original, DeadReason::Invalid, &why).await?;
+                letter::file(&self.broker, &self.orgs, original, DeadReason::Invalid, &why).await?;
                 self.broker.remove(subjects::INGEST, seq).await?;
                 self.metrics.rejected.inc();
                 left = AHEAD;

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -12,6 +12,7 @@ use anyhow::{Context as _, anyhow, bail};
 use axum::Router;
 use clap::ValueEnum;
 use serde_json::json;
+use signalbox_access::Access;
 use signalbox_api::Api;
 use signalbox_broker::{Broker, patience::patiently};
 use signalbox_proto::Name;
@@ -20,7 +21,8 @@ use signalbox_runtime::{
     serve::{self, Bounds, CONNECTIONS_MAX},
     telemetry,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use signalbox_store::Store;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     cli::{Failure, Global, Output},
@@ -45,6 +47,8 @@ pub(crate) enum Role {
     Delivery,
     /// Probes, unparks, expires, replays, checks.
     Keeper,
+    /// Writes history into the database.
+    Recorder,
     /// Answers the control API.
     Api,
 }
@@ -73,7 +77,14 @@ pub(crate) struct Args {
 
 impl Role {
     /// All of them, as `up` runs them.
-    pub(crate) const ALL: [Self; 5] = [Self::Ingest, Self::Router, Self::Delivery, Self::Keeper, Self::Api];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Ingest,
+        Self::Router,
+        Self::Delivery,
+        Self::Keeper,
+        Self::Recorder,
+        Self::Api,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -81,12 +92,17 @@ impl Role {
             Self::Router => "router",
             Self::Delivery => "delivery",
             Self::Keeper => "keeper",
+            Self::Recorder => "recorder",
             Self::Api => "api",
         }
     }
 
     fn listens(self) -> bool {
         matches!(self, Self::Ingest | Self::Api)
+    }
+
+    fn uses_store(self) -> bool {
+        matches!(self, Self::Recorder | Self::Api)
     }
 
     fn opens_secrets(self) -> bool {
@@ -146,6 +162,8 @@ pub(crate) struct Kit {
     pub admin: Option<Admin>,
     /// Providers that are delivered for; empty for all.
     pub providers: Vec<Name>,
+    /// Where the database is, unless the settings name another.
+    pub data_dir: PathBuf,
 }
 
 /// The roles of this process, running.
@@ -200,23 +218,38 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let mut tasks = JoinSet::new();
         let mut routes = Router::new();
+        let access = match &kit.admin {
+            Some(admin) => {
+                // One for all roles here: what one of them writes, the others meet at once.
+                let access = Access::new(admin.key.clone(), &kit.loaded.access);
+                let (follower, broker, process) = (access.clone(), broker.clone(), process.clone());
+                process.health.component("access");
+                tasks.spawn_local(async move { ("access", follower.run(&broker, &process).await.map_err(Into::into)) });
+                Some(access)
+            }
+            None => None,
+        };
+        let store = roles
+            .iter()
+            .any(|role| role.uses_store())
+            .then(|| open_store(&mut tasks, kit, &process));
         for role in roles {
             let (broker, process, loaded) = (broker.clone(), process.clone(), &kit.loaded);
             // Before its task has begun nobody shall take the process for ready.
             process.health.component(role.name());
             match role {
                 Role::Ingest => {
-                    let key = kit.admin.as_ref().context("ingest needs an admin key")?.key.clone();
+                    let access = access.clone().context("ingest needs an admin key")?;
                     let types = signalbox_ingest::Types::default();
                     let admission = signalbox_ingest::Admission::new(broker.clone(), &loaded.ingest, &process.metrics);
                     routes = routes.merge(signalbox_ingest::routes(
                         broker.clone(),
                         &loaded.ingest,
-                        key,
+                        access.clone(),
                         types.clone(),
                         admission.clone(),
                     ));
-                    let role = signalbox_ingest::run(broker, process, loaded.ingest.clone(), types, admission);
+                    let role = signalbox_ingest::run(broker, process, loaded.ingest.clone(), access, types, admission);
                     tasks.spawn_local(async { ("ingest", role.await.map_err(Into::into)) });
                 }
                 Role::Router => {
@@ -234,12 +267,24 @@ impl Running {
                     let role = signalbox_keeper::run(broker, process, loaded.keeper.clone());
                     tasks.spawn_local(async { ("keeper", role.await.map_err(Into::into)) });
                 }
+                Role::Recorder => {
+                    let store = store.clone().context("recorder needs the database")?;
+                    let config = loaded.recorder.clone();
+                    tasks.spawn_local(async move {
+                        let ended = match opened(store, &process.shutdown).await {
+                            Some(store) => signalbox_recorder::run(broker, store, process, config).await,
+                            None => Ok(()),
+                        };
+                        ("recorder", ended.map_err(Into::into))
+                    });
+                }
                 Role::Api => {
-                    let key = kit.admin.as_ref().context("api needs an admin key")?.key.clone();
+                    let access = access.clone().context("api needs an admin key")?;
                     let keyring = kit.keyring.clone().context("api needs a keyring")?;
-                    let api = Api::new(broker, loaded.api.clone(), keyring, key, loaded.installation());
+                    let api = Api::new(broker, loaded.api.clone(), keyring, access, loaded.installation());
                     routes = routes.merge(api.routes());
-                    tasks.spawn_local(async move { ("api", api.run(&process).await.map_err(Into::into)) });
+                    let store = store.clone().context("api needs the database")?;
+                    tasks.spawn_local(async move { ("api", api.run(&process, store).await.map_err(Into::into)) });
                 }
             }
         }
@@ -293,6 +338,37 @@ impl Running {
         }
         self.process.tracer.flush(FLUSH_TIMEOUT).await;
         first
+    }
+}
+
+/// Opens the database for all roles here that use it. Those that do not, deliver meanwhile.
+fn open_store(
+    tasks: &mut JoinSet<(&'static str, anyhow::Result<()>)>,
+    kit: &Kit,
+    process: &Process,
+) -> watch::Receiver<Option<Store>> {
+    let (sender, receiver) = watch::channel(None);
+    let (config, data_dir) = (kit.loaded.store.clone(), kit.data_dir.clone());
+    let (health, shutdown) = (process.health.component("store"), process.shutdown.clone());
+    health.not_ready("waiting for the database");
+    let open = async move {
+        if let Some(store) = Store::open_within(&config, &data_dir, shutdown.requested()).await? {
+            sender.send_replace(Some(store));
+            health.ready();
+        }
+        shutdown.requested().await;
+        Ok(())
+    };
+    tasks.spawn_local(async { ("the database", open.await) });
+    receiver
+}
+
+/// The database once it is open; `None` where the end was asked for before.
+async fn opened(mut store: watch::Receiver<Option<Store>>, shutdown: &Shutdown) -> Option<Store> {
+    tokio::select! {
+        // Its sender lives until the end is asked for, or ends the process with its error.
+        store = store.wait_for(Option::is_some) => store.ok()?.clone(),
+        () = shutdown.requested() => None,
     }
 }
 
@@ -402,6 +478,7 @@ fn kit(
         keyring,
         admin,
         providers,
+        data_dir: data_dir.to_owned(),
     })
 }
 

@@ -20,13 +20,16 @@ use crate::nats_server::Durability;
 mod reference;
 
 /// The defaults of every section, by the crate that reads it.
-const DEFAULTS: [(&str, &str); 7] = [
+const DEFAULTS: [(&str, &str); 10] = [
     ("signalbox", include_str!("../config.toml")),
     ("broker", signalbox_broker::CONFIG_TOML),
+    ("store", signalbox_store::CONFIG_TOML),
+    ("access", signalbox_access::CONFIG_TOML),
     ("ingest", signalbox_ingest::CONFIG_TOML),
     ("router", signalbox_router::CONFIG_TOML),
     ("delivery", signalbox_delivery::CONFIG_TOML),
     ("keeper", signalbox_keeper::CONFIG_TOML),
+    ("recorder", signalbox_recorder::CONFIG_TOML),
     ("api", signalbox_api::CONFIG_TOML),
 ];
 
@@ -47,15 +50,18 @@ const MASTER_KEY_FILE: &str = "master.key";
 pub(crate) struct Loaded {
     pub nats: signalbox_broker::Config,
     pub server: Server,
+    pub store: signalbox_store::Config,
     pub ingest: signalbox_ingest::Config,
     pub router: signalbox_router::Config,
     pub delivery: signalbox_delivery::Config,
     pub keeper: signalbox_keeper::Config,
+    pub recorder: signalbox_recorder::Config,
     pub api: signalbox_api::Config,
     pub egress: Egress,
     pub display: Display,
     pub secrets: Secrets,
     pub auth: Auth,
+    pub access: signalbox_access::Config,
     pub log: Log,
     pub telemetry: Telemetry,
 }
@@ -125,26 +131,33 @@ impl Loaded {
     pub(crate) fn new(settings: &Settings) -> anyhow::Result<Self> {
         // Keys of the broker and of the server stand beside each other.
         let is_of_server = |key: &str| Server::KEYS.contains(&key);
+        let is_of_access = |key: &str| signalbox_access::Config::KEYS.contains(&key);
         let loaded = Self {
             nats: settings.part("nats", |key| !is_of_server(key))?,
             server: settings.part("nats", is_of_server)?,
+            store: settings.section("store")?,
             ingest: settings.section("ingest")?,
             router: settings.section("router")?,
             delivery: settings.section("delivery")?,
             keeper: settings.section("keeper")?,
+            recorder: settings.section("recorder")?,
             api: settings.section("api")?,
             egress: settings.section("egress")?,
             display: settings.section("display")?,
             secrets: settings.section("secrets")?,
-            auth: settings.section("auth")?,
+            auth: settings.part("auth", |key| !is_of_access(key))?,
+            access: settings.part("auth", is_of_access)?,
             log: settings.section("log")?,
             telemetry: settings.section("telemetry")?,
         };
         loaded.nats.check()?;
+        loaded.store.check()?;
+        loaded.access.check()?;
         loaded.ingest.check()?;
         loaded.router.check()?;
         loaded.delivery.check()?;
         loaded.keeper.check()?;
+        loaded.recorder.check()?;
         loaded.api.check()?;
         Ok(loaded)
     }

@@ -175,6 +175,7 @@ async fn with_server(
         keyring: Some(keyring),
         admin: Some(admin),
         providers: Vec::new(),
+        data_dir: data_dir.to_owned(),
     };
     let mut running = Running::start(&Role::ALL.into(), &broker, process, &kit, http)?;
     let result = async {

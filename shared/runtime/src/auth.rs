@@ -1,4 +1,4 @@
-//! The one admin key of an installation, as those who answer HTTP requests check it.
+//! The one admin key of an installation, and the header that keys come in.
 
 use std::path::Path;
 
@@ -42,25 +42,46 @@ impl AdminKey {
 
     /// Checks that a request carries the key: 401 `unauthenticated` without one, `bad_key` with another.
     pub fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let refuse = |code, detail: &str| {
-            Problem::new(StatusCode::UNAUTHORIZED, code, detail)
-                .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-        };
-        let Some(value) = headers.get(header::AUTHORIZATION) else {
-            return Err(refuse(
-                "unauthenticated",
-                "a key is needed: send the header `Authorization: Bearer sbx_…`",
-            ));
-        };
-        match value.to_str().ok().and_then(bearer) {
-            Some(key) if secret::matches(key, &self.hash) => Ok(()),
-            Some(_) => Err(refuse("bad_key", "this key is not known")),
-            None => Err(refuse(
-                "unauthenticated",
-                "the Authorization header is not `Bearer` and a key",
-            )),
+        let key = presented(headers)?;
+        if self.has_hash(&secret::hash_text(key)) {
+            Ok(())
+        } else {
+            Err(bad_key())
         }
     }
+
+    /// Whether this is the hash of the key, in a time that does not depend on how alike they are.
+    pub fn has_hash(&self, hash: &[u8; 32]) -> bool {
+        secret::is_same_hash(&self.hash, hash)
+    }
+}
+
+/// The code of a key that does not open.
+pub const BAD_KEY: &str = "bad_key";
+
+/// The key that a request carries: 401 `unauthenticated` where it carries none.
+pub fn presented(headers: &HeaderMap) -> Result<&str, Problem> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Err(refuse(
+            "unauthenticated",
+            "a key is needed: send the header `Authorization: Bearer sbx_…`",
+        ));
+    };
+    value
+        .to_str()
+        .ok()
+        .and_then(bearer)
+        .ok_or_else(|| refuse("unauthenticated", "the Authorization header is not `Bearer` and a key"))
+}
+
+/// 401 `bad_key`: one answer for all keys that do not open, so that it tells nothing of them.
+pub fn bad_key() -> Problem {
+    refuse(BAD_KEY, "this key is not known, or is not valid any more")
+}
+
+fn refuse(code: &'static str, detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, code, detail)
+        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
 impl std::fmt::Debug for AdminKey {

@@ -1,7 +1,8 @@
 //! Whether this process lives and can work, and the admin server that says so.
 //!
 //! `/healthz` answers 200 while the process runs, `/readyz` 200 when every component is ready and else 503, with a JSON
-//! list of them in both cases; `/metrics` is the text of [`Metrics`].
+//! list of them in both cases. A component that works with less than it should is ready, and says what it lacks;
+//! `/metrics` is the text of [`Metrics`].
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -34,7 +35,21 @@ pub struct Health {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Ready,
+    Degraded(String),
     NotReady(String),
+}
+
+impl State {
+    const fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready | Self::Degraded(_))
+    }
+
+    fn reason(&self) -> Option<String> {
+        match self {
+            Self::Ready => None,
+            Self::Degraded(reason) | Self::NotReady(reason) => Some(reason.clone()),
+        }
+    }
 }
 
 /// Through which one component tells its state. Clones speak for the same component.
@@ -55,6 +70,9 @@ struct Report {
 struct ComponentReport {
     name: String,
     ready: bool,
+    /// Of one that is ready: whether it lacks something.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    degraded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -99,7 +117,7 @@ impl Health {
         components
             .iter()
             .filter_map(|(name, state)| match state {
-                State::Ready => None,
+                State::Ready | State::Degraded(_) => None,
                 State::NotReady(reason) => Some((name.clone(), reason.clone())),
             })
             .collect()
@@ -113,11 +131,9 @@ impl Health {
                 .iter()
                 .map(|(name, state)| ComponentReport {
                     name: name.clone(),
-                    ready: *state == State::Ready,
-                    reason: match state {
-                        State::Ready => None,
-                        State::NotReady(reason) => Some(reason.clone()),
-                    },
+                    ready: state.is_ready(),
+                    degraded: matches!(state, State::Degraded(_)),
+                    reason: state.reason(),
                 })
                 .collect(),
         }
@@ -131,7 +147,7 @@ impl Default for Health {
 }
 
 fn all_ready(components: &BTreeMap<String, State>) -> bool {
-    !components.is_empty() && components.values().all(|state| *state == State::Ready)
+    !components.is_empty() && components.values().all(State::is_ready)
 }
 
 impl ComponentHandle {
@@ -147,6 +163,15 @@ impl ComponentHandle {
         let reason = reason.into();
         if self.set(State::NotReady(reason.clone())) {
             warn!(component = self.name, reason, "not ready");
+        }
+    }
+
+    /// The component goes on with less than it should have, and why: as in [`Self::not_ready`]. The process stays
+    /// ready, as nothing is gained by stopping it.
+    pub fn degraded(&self, reason: impl Into<String>) {
+        let reason = reason.into();
+        if self.set(State::Degraded(reason.clone())) {
+            warn!(component = self.name, reason, "degraded");
         }
     }
 

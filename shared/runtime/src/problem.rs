@@ -79,9 +79,14 @@ impl Problem {
         )
     }
 
-    /// 404 for an address or method that the server does not have.
+    /// 404 for an address that the server does not have.
     pub fn no_route() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this address")
+        Self::new(StatusCode::NOT_FOUND, "no_route", "there is nothing at this address")
+    }
+
+    /// The document as bytes.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts, numbers and JSON values are always written")
     }
 }
 
@@ -116,13 +121,14 @@ impl Serialize for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self).expect("texts, numbers and JSON values are always written");
-        let mut response = Response::new(Body::from(body));
+        let mut response = Response::new(Body::from(self.body()));
         *response.status_mut() = self.status;
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-        response.headers_mut().extend(self.headers);
+        response.headers_mut().extend(self.headers.clone());
+        // For whoever adds to it on its way out, such as the id of the request.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -35,13 +35,17 @@ pub fn new_admin_key() -> Result<SecretString, Error> {
 
 /// The SHA-256 of a key: what is kept of it.
 pub fn hash(key: &SecretString) -> [u8; 32] {
-    Sha256::digest(key.expose_secret()).into()
+    hash_text(key.expose_secret())
 }
 
-/// Whether a presented key is the one with this hash, in a time that does not depend on how alike they are.
-pub fn matches(presented: &str, expected: &[u8; 32]) -> bool {
-    let presented: [u8; 32] = Sha256::digest(presented).into();
-    presented.ct_eq(expected).into()
+/// The same of a key that somebody presents.
+pub fn hash_text(presented: &str) -> [u8; 32] {
+    Sha256::digest(presented).into()
+}
+
+/// Whether two hashes are the same, in a time that does not depend on how alike they are.
+pub fn is_same_hash(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    one.ct_eq(other).into()
 }
 
 /// Reads a secret from a file, without white space around it. Empty, not UTF-8, or over 64 KiB is an error.

@@ -9,13 +9,18 @@ use std::{io, pin::pin, sync::Arc, time::Duration};
 use axum::{
     Extension, Router,
     body::{Body, HttpBody as _},
-    extract::Request,
+    extract::{ConnectInfo, Request},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
 use http_body_util::BodyExt as _;
-use hyper::server::conn::http1;
+use hyper::{
+    Request as Received,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -27,7 +32,7 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
-use crate::{Problem, Shutdown};
+use crate::{Problem, Shutdown, request_id};
 use stall::Stalling;
 
 /// Open connections of a server that publishers and operators call.
@@ -73,12 +78,14 @@ impl Bounds {
     }
 }
 
-/// Answers until `shutdown` is requested, then finishes the open requests. Routes find it as `Extension<Shutdown>`.
+/// Answers until `shutdown` is requested, then finishes the open requests. Routes find it as `Extension<Shutdown>`,
+/// and the caller's address as `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, routes: Router, bounds: Bounds, shutdown: Shutdown) {
     let limit = move |request, next| limit_body(bounds.body_timeout, request, next);
     // An answer that goes on by itself ends when it sees the shutdown.
     let routes = routes
         .layer(middleware::from_fn(limit))
+        .layer(middleware::from_fn(request_id::carry))
         .layer(Extension(shutdown.clone()))
         .with_state(());
     let mut connections = JoinSet::new();
@@ -133,7 +140,15 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 
 /// Answers the requests of one connection.
 async fn converse(stream: TcpStream, routes: Router, bounds: Bounds, shutdown: Shutdown) {
-    let service = TowerToHyperService::new(routes);
+    let peer = stream.peer_addr().ok();
+    let routes = TowerToHyperService::new(routes);
+    // Where a request comes from is known here alone.
+    let service = service_fn(move |mut request: Received<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_timeout)

@@ -1,6 +1,9 @@
 //! `signalbox up` as a child process, killed and started again on the same data dir.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -78,6 +81,11 @@ impl Up {
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Where it keeps what it keeps.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// `kill -9` of `up` alone: its nats-server stays behind as an orphan.

@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
-use axum::{Json, extract::State, http::StatusCode};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
 use signalbox_matching::{Choice, Past};
 use signalbox_proto::{
     Accepted, Integration, Timestamp,
@@ -12,12 +11,16 @@ use signalbox_proto::{
     subjects, wire,
 };
 use signalbox_runtime::Problem;
+use utoipa::ToSchema;
 
-use super::{Answer, Asked, by, rate, read_time};
+use super::{Answer, Asked, Shown, begun, by, counted, rate, read_time};
 use crate::{
-    App, Shared, problems,
+    App, Shared,
+    caller::Caller,
+    problems,
     problems::invalid,
     request::{Body, Query},
+    schema,
 };
 
 /// Events a second where a request names no rate.
@@ -25,28 +28,63 @@ const RATE: u32 = 100;
 /// Events that are counted at a time.
 const PART: usize = 200;
 
-#[derive(Deserialize)]
+/// Which events of the past, and to which integration.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = EventReplayRequest)]
 pub(crate) struct Wanted {
     /// Accepted at or after: a time, or a duration back from now.
+    #[schema(value_type = schema::Moment, required = true)]
     since: Option<String>,
     /// Accepted before; now where it is not given.
+    #[schema(value_type = Option<schema::Moment>)]
     until: Option<String>,
     /// Of the types that this pattern covers.
     #[serde(rename = "type")]
     event_type: Option<String>,
     /// The integration, by name or id.
+    #[schema(required = true, nullable = false)]
     to: Option<String>,
     /// Also those that its own subscription does not select.
     #[serde(default)]
     ignore_subscription: bool,
     /// Events a second at most.
+    #[schema(minimum = 1, maximum = 10_000)]
     rate: Option<u32>,
     /// Count, and do nothing.
     #[serde(default)]
     dry_run: bool,
     /// Who asks, for the record.
+    #[schema(max_length = 100)]
     by: Option<String>,
+}
+
+/// How many events a replay is about.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EventsCounted)]
+pub(crate) struct Counted {
+    /// Those that would be sent
+    matched: u64,
+    /// Those of the time and type
+    in_range: u64,
+    /// Those that the integration's own subscription selects
+    selected: u64,
+    /// Those for which its `where` has no answer
+    unanswered: u64,
+    /// From when on events are kept
+    #[schema(value_type = Option<schema::Time>)]
+    available_since: Option<Timestamp>,
+}
+
+/// A replay of events that was begun.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EventReplay)]
+pub(crate) struct Started {
+    #[serde(flatten)]
+    #[schema(value_type = Shown)]
+    act: Shown,
+    #[serde(flatten)]
+    counts: Counted,
 }
 
 /// The events of the time and type that was asked for.
@@ -60,14 +98,15 @@ struct Count {
     unreadable: u64,
 }
 
-pub(crate) async fn replay(State(shared): App, mut query: Query, Body(wanted): Body<Wanted>) -> Answer {
-    let org = query.org()?;
+pub(crate) async fn replay(State(shared): App, caller: Caller, query: Query, Body(wanted): Body<Wanted>) -> Answer {
+    let by = by(&caller.name(), wanted.by)?;
+    let org = caller.org;
     query.end()?;
     shared.directory.complete()?;
     let now = Timestamp::now();
     let required = |field: &str, what: &str| invalid(field, format!("is missing: {what}"));
     let to = wanted.to.ok_or_else(|| required("to", "name an integration"))?;
-    let integration = shared.find(&org, &to).map_err(|problem| problem.field("to"))?;
+    let integration = shared.find(&org, &to).await.map_err(|problem| problem.field("to"))?;
     let since = read_time("since", wanted.since, now)?
         .ok_or_else(|| required("since", "say from when on, such as 2h or 2026-01-31T09:30:00Z"))?;
     let until = read_time("until", wanted.until, now)?;
@@ -75,7 +114,6 @@ pub(crate) async fn replay(State(shared): App, mut query: Query, Body(wanted): B
         return Err(invalid("until", "is not after `since`"));
     }
     let per_second = rate(wanted.rate, RATE)?;
-    let by = by(wanted.by)?;
     let filter = EventFilter {
         org,
         since,
@@ -97,15 +135,15 @@ pub(crate) async fn replay(State(shared): App, mut query: Query, Body(wanted): B
     } else {
         count.selected + count.unanswered
     };
-    let counts = json!({
-        "matched": matched,
-        "in_range": count.in_range,
-        "selected": count.selected,
-        "unanswered": count.unanswered,
-        "available_since": available_since,
-    });
+    let counts = Counted {
+        matched,
+        in_range: count.in_range,
+        selected: count.selected,
+        unanswered: count.unanswered,
+        available_since,
+    };
     if wanted.dry_run {
-        return Ok((StatusCode::OK, Json(counts)));
+        return Ok(counted(counts));
     }
     let act = shared
         .begin(Asked {
@@ -121,11 +159,8 @@ pub(crate) async fn replay(State(shared): App, mut query: Query, Body(wanted): B
             by,
         })
         .await?;
-    let mut answer = shared.view_act(&act);
-    if let (Value::Object(answer), Value::Object(counts)) = (&mut answer, counts) {
-        answer.extend(counts);
-    }
-    Ok((StatusCode::ACCEPTED, Json(answer)))
+    let act = shared.view_act(&act);
+    Ok(begun(Started { act, counts }))
 }
 
 impl Shared {

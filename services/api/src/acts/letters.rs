@@ -2,10 +2,9 @@
 
 use std::{ops::ControlFlow, time::Instant};
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::extract::State;
 use futures::{StreamExt as _, TryStreamExt as _};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use signalbox_broker::{
     browse::{Stored, dead_letter_seq},
     topology::From,
@@ -16,15 +15,18 @@ use signalbox_proto::{
     subjects, wire,
 };
 use signalbox_runtime::Problem;
+use utoipa::ToSchema;
 
-use super::{Answer, Asked, by, rate, read_time};
+use super::{Answer, Asked, begun, by, counted, rate, read_time};
 use crate::{
     App, Shared,
     apply::refuse,
+    caller::Caller,
     dead::{self, Matcher},
     problems,
     problems::invalid,
     request::{self, Body, Query},
+    schema,
 };
 
 /// Dead letters a second where a replay names no rate: live traffic keeps its pace.
@@ -38,12 +40,15 @@ const PART: usize = 200;
 /// Dead letters that are read by id at a time.
 const READS_MAX: usize = 16;
 
-#[derive(Deserialize)]
+/// Which dead letters: by `filter`, by `ids`, or `all`.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = DeadLettersRequest)]
 pub(crate) struct Wanted {
     /// Which dead letters, by what they are.
     filter: Option<Conditions>,
     /// Which dead letters, by id.
+    #[schema(max_items = 1_000)]
     ids: Option<Vec<String>>,
     /// All dead letters of the org: said aloud, because nothing said would mean the same.
     #[serde(default)]
@@ -51,25 +56,36 @@ pub(crate) struct Wanted {
     /// Another integration to replay to.
     to: Option<String>,
     /// Dead letters a second at most.
+    #[schema(minimum = 1, maximum = 10_000)]
     rate: Option<u32>,
     /// Count, and do nothing.
     #[serde(default)]
     dry_run: bool,
     /// Who asks, for the record.
+    #[schema(max_length = 100)]
     by: Option<String>,
 }
 
-/// [`DeadFilter`] as a request writes it: times may be durations back from now.
-#[derive(Default, Deserialize)]
+/// Which dead letters, by what they are: every condition that is given has to hold.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = DeadLettersFilter)]
 struct Conditions {
+    /// By id or name
     integration: Option<String>,
     provider: Option<String>,
+    #[schema(value_type = Option<schema::Stage>)]
     stage: Option<signalbox_proto::Stage>,
+    #[schema(value_type = Option<schema::DeadReasonAsked>)]
     reason: Option<signalbox_proto::DeadReason>,
     fingerprint: Option<String>,
+    #[schema(value_type = Option<schema::EventTypeName>)]
     event_type: Option<String>,
+    /// Made at or after
+    #[schema(value_type = Option<schema::Moment>)]
     since: Option<String>,
+    /// Made before
+    #[schema(value_type = Option<schema::Moment>)]
     until: Option<String>,
 }
 
@@ -99,33 +115,42 @@ impl Conditions {
     }
 }
 
-/// How many dead letters an act is about, and how many more match but are settled.
-struct Count {
+/// How many dead letters an act is about.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLettersCounted)]
+pub(crate) struct Counted {
+    /// Those that it would replay or discard
     matched: u64,
+    /// Those that match but are replayed or discarded already
     already: u64,
 }
 
-pub(crate) async fn replay(State(shared): App, mut query: Query, Body(wanted): Body<Wanted>) -> Answer {
-    let org = query.org()?;
+pub(crate) async fn replay(State(shared): App, caller: Caller, query: Query, Body(wanted): Body<Wanted>) -> Answer {
     query.end()?;
     let to = match &wanted.to {
         None => None,
-        Some(to) => Some(shared.find(&org, to).map_err(|problem| problem.field("to"))?.id.clone()),
+        Some(to) => Some(
+            shared
+                .find(&caller.org, to)
+                .await
+                .map_err(|problem| problem.field("to"))?
+                .id
+                .clone(),
+        ),
     };
-    shared.act(&org, wanted, Kind::Replay { to }, REPLAYS).await
+    shared.act(&caller, wanted, Kind::Replay { to }, REPLAYS).await
 }
 
-pub(crate) async fn discard(State(shared): App, mut query: Query, Body(wanted): Body<Wanted>) -> Answer {
-    let org = query.org()?;
+pub(crate) async fn discard(State(shared): App, caller: Caller, query: Query, Body(wanted): Body<Wanted>) -> Answer {
     query.end()?;
     if wanted.to.is_some() {
         return Err(invalid("to", "is for replays"));
     }
-    shared.act(&org, wanted, Kind::Discard, DISCARDS).await
+    shared.act(&caller, wanted, Kind::Discard, DISCARDS).await
 }
 
 impl Shared {
-    async fn act(&self, org: &Name, wanted: Wanted, kind: Kind, default_rate: u32) -> Answer {
+    async fn act(&self, caller: &Caller, wanted: Wanted, kind: Kind, default_rate: u32) -> Answer {
         self.directory.complete()?;
         let mut filter = wanted.filter.unwrap_or_default().filter()?;
         filter.ids = wanted.ids.unwrap_or_default();
@@ -146,16 +171,15 @@ impl Shared {
             return Err(invalid("all", "contradicts `filter` and `ids`: leave it out"));
         }
         let per_second = rate(wanted.rate, default_rate)?;
-        let by = by(wanted.by)?;
-        dead::complete(self, &mut filter, org)?;
-        let named = self.named(org, &filter.ids).await?;
+        let by = by(&caller.name(), wanted.by)?;
+        dead::complete(self, &mut filter, &caller.org)?;
+        let named = self.named(&caller.org, &filter.ids).await?;
         // First, so that what dies while it is counted is neither counted nor touched.
         let dead = self.broker.stream_state(subjects::DEAD).await;
         let through = dead.map_err(problems::broker)?.last_seq;
         let count = self.count(&Matcher::new(&filter)?, &named, through).await?;
         if wanted.dry_run {
-            let counts = json!({ "matched": count.matched, "already": count.already });
-            return Ok((StatusCode::OK, Json(counts)));
+            return Ok(counted(count));
         }
         let act = self
             .begin(Asked {
@@ -169,7 +193,7 @@ impl Shared {
                 by,
             })
             .await?;
-        Ok((StatusCode::ACCEPTED, Json(self.view_act(&act))))
+        Ok(begun(self.view_act(&act)))
     }
 
     /// The dead letters with these ids, all of which must be there.
@@ -203,9 +227,9 @@ impl Shared {
         matcher: &Matcher<'_>,
         named: &[(Stored, DeadLetter)],
         through: u64,
-    ) -> Result<Count, Problem> {
+    ) -> Result<Counted, Problem> {
         let marks = self.broker.marks().await.map_err(problems::broker)?;
-        let mut found = Count { matched: 0, already: 0 };
+        let mut found = Counted { matched: 0, already: 0 };
         let mut seen = std::collections::HashSet::new();
         let mut count = |seq| {
             // An id may be given twice.

@@ -3,23 +3,25 @@
 
 use std::time::Instant;
 
-use axum::{Json, extract::State, http::StatusCode};
-use serde::Deserialize;
-use serde_json::json;
+use axum::{extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
 use signalbox_proto::{
     Timestamp,
     act::{DeadFilter, Kind, Wait, WaitingFilter},
     subjects,
 };
 use signalbox_runtime::{Problem, duration};
+use utoipa::ToSchema;
 
-use super::{Answer, Asked, by, rate, read_time};
+use super::{Answer, Asked, begun, by, counted, rate, read_time};
 use crate::{
     App, Shared,
     apply::refuse,
+    caller::Caller,
     deliveries, problems,
     problems::invalid,
     request::{self, Body, Query},
+    schema,
 };
 
 /// Deliveries a second where a request names no rate.
@@ -31,50 +33,73 @@ const COUNTED_MAX: usize = 200_000;
 /// Messages of a queue asked for at a time.
 const BATCH: usize = 1_000;
 
-#[derive(Deserialize)]
+/// Which waiting deliveries: by `filter`, by `ids`, or `all`.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WaitingRequest)]
 pub(crate) struct Wanted {
     /// Which deliveries, by what they are.
     filter: Option<Conditions>,
     /// Which deliveries, by id.
+    #[schema(max_items = 1_000)]
     ids: Option<Vec<String>>,
     /// All that wait in the org: said aloud, because nothing said would mean the same.
     #[serde(default)]
     all: bool,
     /// Deliveries a second at most.
+    #[schema(minimum = 1, maximum = 10_000)]
     rate: Option<u32>,
     /// Count, and do nothing.
     #[serde(default)]
     dry_run: bool,
     /// Who asks, for the record.
+    #[schema(max_length = 100)]
     by: Option<String>,
 }
 
-/// [`WaitingFilter`] as a request writes it.
-#[derive(Default, PartialEq, Deserialize)]
+/// Which deliveries, by what they are: every condition that is given has to hold.
+#[derive(Default, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WaitingFilter)]
 struct Conditions {
+    /// By id or name
     integration: Option<String>,
     provider: Option<String>,
+    #[schema(value_type = Option<schema::EventTypeName>)]
     event_type: Option<String>,
+    #[schema(value_type = Option<schema::Wait>)]
     status: Option<Wait>,
     /// Accepted at or after: a time, or a duration back from now.
+    #[schema(value_type = Option<schema::Moment>)]
     since: Option<String>,
     /// Accepted before.
+    #[schema(value_type = Option<schema::Moment>)]
     until: Option<String>,
     /// Accepted longer ago than this: as `until`, as a duration alone.
+    #[schema(value_type = Option<schema::Span>)]
     older_than: Option<String>,
 }
 
-pub(crate) async fn discard(State(shared): App, query: Query, Body(wanted): Body<Wanted>) -> Answer {
-    shared.act_on_waiting(query, wanted, Kind::DiscardWaiting).await
+pub(crate) async fn discard(State(shared): App, caller: Caller, query: Query, Body(wanted): Body<Wanted>) -> Answer {
+    query.end()?;
+    shared.act_on_waiting(caller, wanted, Kind::DiscardWaiting).await
 }
 
-pub(crate) async fn retry(State(shared): App, query: Query, Body(wanted): Body<Wanted>) -> Answer {
-    shared.act_on_waiting(query, wanted, Kind::RetryWaiting).await
+pub(crate) async fn retry(State(shared): App, caller: Caller, query: Query, Body(wanted): Body<Wanted>) -> Answer {
+    query.end()?;
+    shared.act_on_waiting(caller, wanted, Kind::RetryWaiting).await
 }
 
 /// How many deliveries an act would be about.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WaitingCounted)]
+pub(crate) struct Counted {
+    matched: u64,
+    /// Whether more wait than were counted
+    truncated: bool,
+}
+
+/// As [`Counted`], while it is counted.
 #[derive(Debug, Default)]
 struct Count {
     matched: u64,
@@ -83,9 +108,7 @@ struct Count {
 }
 
 impl Shared {
-    async fn act_on_waiting(&self, mut query: Query, wanted: Wanted, kind: Kind) -> Answer {
-        let org = query.org()?;
-        query.end()?;
+    async fn act_on_waiting(&self, caller: Caller, wanted: Wanted, kind: Kind) -> Answer {
         self.directory.complete()?;
         let now = Timestamp::now();
         let ids = wanted.ids.unwrap_or_default();
@@ -111,9 +134,9 @@ impl Shared {
         if !says_nothing && wanted.all {
             return Err(invalid("all", "contradicts `filter` and `ids`: leave it out"));
         }
-        let (per_second, by) = (rate(wanted.rate, RATE)?, by(wanted.by)?);
+        let (per_second, by) = (rate(wanted.rate, RATE)?, by(&caller.name(), wanted.by)?);
         let mut filter = WaitingFilter {
-            org,
+            org: caller.org,
             ids,
             integration: None,
             provider: None,
@@ -130,9 +153,11 @@ impl Shared {
             .await
             .map_err(problems::broker)?;
         let count = self.count_waiting(&filter, &kind).await?;
-        let counts = json!({ "matched": count.matched, "truncated": count.truncated });
         if wanted.dry_run {
-            return Ok((StatusCode::OK, Json(counts)));
+            return Ok(counted(Counted {
+                matched: count.matched,
+                truncated: count.truncated,
+            }));
         }
         if !filter.ids.is_empty() && count.matched == 0 && !count.truncated {
             let why = "none of these deliveries waits: `signalbox deliveries show ID` says how each stands";
@@ -151,7 +176,7 @@ impl Shared {
                 by,
             })
             .await?;
-        Ok((StatusCode::ACCEPTED, Json(self.view_act(&act))))
+        Ok(begun(self.view_act(&act)))
     }
 
     fn narrow_waiting(

@@ -1,3 +1,4 @@
+use serde_json::json;
 use signalbox_proto::{Accepted, Delivery, Event, RawJson, Severity, dead::Input};
 
 use super::*;
@@ -160,7 +161,7 @@ fn groups_are_counted_up_to_a_bound_and_the_answer_says_so() {
     ] {
         groups.add(seq, letter, seq > 7);
     }
-    let answer = groups.view(50, |_| "ops".parse().ok());
+    let answer = json!(groups.view(50, |_| "ops".parse().ok()));
     let shown: Vec<(&Value, &Value, &Value)> = answer["items"]
         .as_array()
         .expect("a list")
@@ -182,7 +183,7 @@ fn groups_are_counted_up_to_a_bound_and_the_answer_says_so() {
     let mut groups = Groups::new(2);
     groups.add(2, like("a", 1, 2), false);
     groups.add(1, like("b", 1, 2), false);
-    assert_eq!(groups.view(2, |_| None)["truncated"], false);
+    assert!(!groups.view(2, |_| None).truncated);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What `status` takes: each status, and words for several.
-const STATUSES: [&str; 10] = [
+pub(crate) const STATUSES: [&str; 10] = [
     "pending",
     "retrying",
     "parked",
@@ -154,7 +154,7 @@ impl Filter {
         Ok(filter)
     }
 
-    pub(super) fn read(query: &mut Query, now: Timestamp) -> Result<Self, Problem> {
+    pub(super) fn read(org: Name, query: &mut Query, now: Timestamp) -> Result<Self, Problem> {
         let provider = query.provider("provider")?;
         let event_type = query
             .take("event_type")
@@ -162,7 +162,7 @@ impl Filter {
             .transpose()?;
         let (since, until) = query.span(now)?;
         Ok(Self {
-            org: query.org()?,
+            org,
             integration: None,
             provider: provider.and_then(|name| name.parse().ok()),
             event_type: event_type.map(|event_type| event_type.to_string()),

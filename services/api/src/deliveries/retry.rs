@@ -4,7 +4,6 @@
 //! its integration (paused, refused by its target) is not sent past the others: the answer says how to let all go.
 
 use axum::{Json, extract::State, http::StatusCode};
-use serde_json::Value;
 use signalbox_broker::hasten::Hastened;
 use signalbox_proto::{Delivery, Name, Phase, Timestamp, ledger::Final, wire};
 use signalbox_runtime::Problem;
@@ -14,18 +13,21 @@ use super::{
     read::Reading,
 };
 use crate::{
-    App, Shared, problems,
+    App, Shared,
+    caller::Caller,
+    problems,
     request::{Path, Query},
     story::{Place, Story},
+    view,
     why::org_flag,
 };
 
 pub(crate) async fn retry(
     State(shared): App,
+    Caller { org, .. }: Caller,
     Path(id): Path,
     mut query: Query,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let org = query.org()?;
+) -> Result<(StatusCode, Json<view::InFull>), Problem> {
     let given = query.take("integration");
     query.end()?;
     shared.directory.complete()?;
@@ -61,7 +63,7 @@ pub(crate) async fn retry(
             let hastened = shared.broker.hasten(&stored, &delivery, now).await;
             // One that fires by itself, or has fired just now, does what was asked for.
             match hastened.map_err(problems::broker)? {
-                Hastened::Yes | Hastened::Gone => answer["next_attempt_at"] = now.to_string().into(),
+                Hastened::Yes | Hastened::Gone => answer.delivery.next_attempt_at = Some(now),
                 Hastened::Soon => {}
             }
             tracing::info!(delivery.id = id, "a delivery is tried now");
@@ -72,7 +74,7 @@ pub(crate) async fn retry(
             let now = Timestamp::now();
             let hastened = shared.broker.hasten_ordered(&waiting, now).await;
             match hastened.map_err(problems::broker)? {
-                Hastened::Yes => answer["next_attempt_at"] = now.to_string().into(),
+                Hastened::Yes => answer.delivery.next_attempt_at = Some(now),
                 Hastened::Soon | Hastened::Gone => {}
             }
             tracing::info!(delivery.id = id, "the first of a key is tried now");

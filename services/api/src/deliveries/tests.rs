@@ -58,6 +58,7 @@ pub(super) fn tried(seq: u64, generation: u32, attempt: u32, next: Next) -> Atte
             source: "/s".to_owned(),
             event_type: "a.b".parse().expect("a type"),
             seq,
+            accepted_at: Timestamp::default(),
             matched: 1,
         }],
         at: Timestamp::from_secs(101 + i64::from(generation) * 100 + i64::from(attempt)),

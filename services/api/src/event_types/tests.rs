@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 
 fn name(text: &str) -> EventType {
@@ -17,7 +19,7 @@ fn what_a_request_says_is_kept() {
     }))
     .expect("a type");
     assert_eq!(
-        view("deploy.done", Some(&registered)),
+        json!(view("deploy.done", Some(&registered))),
         json!({
             "type": "deploy.done", "title": "Deployed", "emoji": "🚀", "severity": "medium", "tone": "good",
             "schema": { "type": "object", "required": ["version"] }, "built_in": false,
@@ -77,7 +79,7 @@ fn own_types_stand_among_the_built_in_ones_and_win_over_them() {
     assert!(all.is_sorted_by(|left, right| left.0 < right.0));
     let seen = |wanted: &str| {
         let (name, own) = all.iter().find(|(name, _)| *name == wanted).expect(wanted);
-        view(name, *own)
+        json!(view(name, *own))
     };
     let failed = seen("execution.failed");
     assert_eq!(

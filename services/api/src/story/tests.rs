@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 use signalbox_proto::{DeadReason, Event, RawJson, Severity, Stage, outcome::OutcomeKind};
 
 use super::*;
@@ -55,6 +56,7 @@ fn tried(generation: u32, attempt: u32, next: Next) -> Attempt {
             source: "/s".to_owned(),
             event_type: "a.b".parse().expect("a type"),
             seq: 7,
+            accepted_at: Timestamp::default(),
             matched: 1,
         }],
         at: Timestamp::from_secs(101 + i64::from(generation) * 100 + i64::from(attempt)),
@@ -103,9 +105,9 @@ fn told(reports: &[Report]) -> Value {
     let all: Vec<Value> = stories
         .deliveries()
         .map(|story| {
-            let mut view = story.view(&State::default(), None);
-            view.insert("history".to_owned(), story.history().into());
-            view.into()
+            let mut view = json!(story.view(&State::default(), None));
+            view["history"] = json!(story.history());
+            view
         })
         .collect();
     all.into()
@@ -395,7 +397,7 @@ fn a_member_becomes_its_digest() {
         assert_eq!((found[0].id.as_str(), found[0].ended()), ("D", Some(Final::Delivered)));
         assert!(found[0].has_member(&org, &member.id));
         assert!(!found[0].has_member(&org, "D"));
-        let shown = found[0].view(&State::default(), None);
+        let shown = json!(found[0].view(&State::default(), None));
         assert_eq!(shown["event_type"], digest::EVENT_TYPE, "a digest of one is a digest");
         assert_eq!(shown["event_ids"], json!(["e"]));
     }

@@ -239,6 +239,7 @@ fn what_ended_says_how_and_how_to_have_it_again() {
             source: "/s".to_owned(),
             event_type: "a.b".parse().expect("a type"),
             seq: 1,
+            accepted_at: Timestamp::default(),
             matched: 1,
         }],
         at: Timestamp::from_secs(NOW),
@@ -359,7 +360,7 @@ fn an_integration_that_was_made_later_was_not_another_one_then() {
 
 #[test]
 fn what_could_not_be_read_is_not_told_as_what_is_not_there() {
-    let shown = crate::view::accepted(&accepted());
+    let shown = crate::view::accepted_value(&accepted());
     let matches = |gaps| unmatched_of(&integration(), &accepted(), &Verdict::Match, &shown, gaps);
     let silent = matches(Some("DELIVER_SLACK did not answer"));
     assert_eq!(silent.reason, "unknown");

@@ -16,15 +16,16 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Query, Request, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
+use signalbox_access::Access;
 use signalbox_broker::{Broker, Publish};
-use signalbox_proto::{Event, Name};
-use signalbox_runtime::{AdminKey, Problem, Shutdown};
+use signalbox_proto::{Event, Name, Scope};
+use signalbox_runtime::{Problem, Shutdown};
 
-use crate::{Admission, Config, Types, accept::Acceptance, input};
+use crate::{Admission, Config, Types, accept::Acceptance, input, orgs::Orgs};
 use idempotency::{Claim, Look};
 use read::Inputs;
 
@@ -34,7 +35,8 @@ const FINISHED_AT_ONCE_MAX: usize = 16;
 struct Door {
     broker: Broker,
     bodies: body::Bodies,
-    key: AdminKey,
+    access: Access,
+    orgs: Orgs,
     types: Types,
     acceptance: Acceptance,
     admission: Admission,
@@ -49,14 +51,15 @@ struct Ready {
 }
 
 /// The route of this role.
-pub fn routes(broker: Broker, config: &Config, key: AdminKey, types: Types, admission: Admission) -> Router {
+pub fn routes(broker: Broker, config: &Config, access: Access, types: Types, admission: Admission) -> Router {
     let door = Door {
         admission,
         acceptance: Acceptance::new(broker.clone(), config, types.clone()),
         waits: wait::Waits::new(broker.clone()),
         broker,
         bodies: body::Bodies::new(),
-        key,
+        orgs: Orgs::new(access.clone(), config.unknown_orgs),
+        access,
         types,
         config: config.clone(),
     };
@@ -80,9 +83,8 @@ async fn publish(
 impl Door {
     async fn publish(&self, query: &[(String, String)], request: Request) -> Result<Response, Problem> {
         let (parts, body) = request.into_parts();
-        self.key.check(&parts.headers)?;
+        let org = self.org(&parts.headers, query).await?;
         let key = idempotency::key_of(&parts.headers)?;
-        let org = org_of(query)?;
         let received = self.bodies.receive(&parts.headers, body, &self.config).await?;
         let timeout = Duration::from_millis(self.config.http_timeout_ms);
         let mut claim = None;
@@ -146,12 +148,28 @@ impl Door {
         }
     }
 
+    /// The org that a request publishes in: that of its key, or, where the key is of none, the one that it names.
+    ///
+    /// Publishing has the org's quota, and so no rate of the key.
+    async fn org(&self, headers: &HeaderMap, query: &[(String, String)]) -> Result<Name, Problem> {
+        let timeout = Duration::from_millis(self.config.http_timeout_ms);
+        let caller = self.access.admit(headers, timeout).await?;
+        caller.require(&Scope::EventsWrite)?;
+        let org = caller.org(org_of(query)?.as_ref())?;
+        // The admin key opens before the orgs are known.
+        tokio::time::timeout(timeout, self.access.complete())
+            .await
+            .map_err(|_| problem::still_reading("the orgs"))?;
+        self.orgs.check(&org).map_err(|shut| problem::of_shut(&shut))?;
+        Ok(org)
+    }
+
     /// Waits for the registered types, as after a start.
     async fn types_known(&self) -> Result<(), Problem> {
         let timeout = Duration::from_millis(self.config.http_timeout_ms);
         tokio::time::timeout(timeout, self.types.complete())
             .await
-            .map_err(|_| problem::types_unknown())
+            .map_err(|_| problem::still_reading("the event types"))
     }
 
     /// Makes events of all inputs. `fallback_id` is asked for the id of an event that has none, by its place in
@@ -196,7 +214,8 @@ fn accepted(ids: &[String]) -> Response {
         .into_response()
 }
 
-fn org_of(query: &[(String, String)]) -> Result<Name, Problem> {
+/// The org that the query names.
+fn org_of(query: &[(String, String)]) -> Result<Option<Name>, Problem> {
     if let Some((unknown, _)) = query.iter().find(|(name, _)| name != "org") {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
@@ -207,9 +226,10 @@ fn org_of(query: &[(String, String)]) -> Result<Name, Problem> {
     }
     let refused = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "invalid", detail).field("org");
     match query {
-        [] => Ok(Name::default_org()),
+        [] => Ok(None),
         [(_, org)] => org
             .parse()
+            .map(Some)
             .map_err(|error: signalbox_proto::names::InvalidName| refused(error.to_string())),
         _ => Err(refused("give one org".into())),
     }

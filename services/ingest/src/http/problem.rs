@@ -8,6 +8,7 @@ use signalbox_runtime::Problem;
 use crate::{
     admission::Refusal,
     input::{Rejection, Wrong},
+    orgs::Shut,
 };
 
 /// Wrong events of one list that a problem names; the first ones.
@@ -52,12 +53,21 @@ pub(super) fn of_list(wrong: Vec<(usize, Rejection)>) -> Option<Problem> {
     )
 }
 
-/// The problem of a process that still reads the registered types.
-pub(super) fn types_unknown() -> Problem {
+/// The problem of a process that has just started and does not know yet what it needs.
+pub(super) fn still_reading(what: &str) -> Problem {
     Problem::unavailable(
-        "this process is still reading the event types: try again",
+        format!("this process is still reading {what}: try again"),
         RETRY_AFTER_SECS,
     )
+}
+
+/// The problem of an org that nothing is taken in for.
+pub(super) fn of_shut(shut: &Shut) -> Problem {
+    let code = match shut {
+        Shut::Closed(_) => "org_closed",
+        Shut::Unknown(_) => "no_org",
+    };
+    Problem::new(StatusCode::FORBIDDEN, code, shut.to_string()).field("org")
 }
 
 /// The problem of events that their org may not publish just now. A list that can never go is not asked for again.

@@ -143,6 +143,15 @@ impl Settling {
     /// Begins the publishes of these places in their order. Their org is asked for its quota once.
     async fn begin(&self, left: &[usize], is_first: bool) -> Begun {
         let mut begun = Begun::default();
+        // It may have been closed while a stream had no room for what is left.
+        if let Err(shut) = self.reader.orgs.check(&self.batch.org) {
+            begun.rejected.extend(left.iter().map(|index| Rejected {
+                index: *index,
+                reason: DeadReason::Invalid,
+                why: shut.to_string(),
+            }));
+            return begun;
+        }
         let act = self.message.header(act::HEADER);
         for index in left.iter().copied() {
             match self.reader.read_element(&self.message, &self.batch, index) {
@@ -211,7 +220,8 @@ impl Settling {
                 DeadReason::Rejected => (&self.refusals, self.reader.refused(&self.message, original)),
                 _ => (&self.broker, original),
             };
-            async move { (index, reason, letter::file(broker, original, reason, &why).await) }
+            let orgs = &self.reader.orgs;
+            async move { (index, reason, letter::file(broker, orgs, original, reason, &why).await) }
         });
         let filed: Vec<_> = stream::iter(filing).buffer_unordered(LETTERS_MAX).collect().await;
         let mut again = Vec::new();

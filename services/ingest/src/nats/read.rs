@@ -12,11 +12,13 @@ use crate::{
     accept::Acceptance,
     input::{self, Body, Draft, Headers, Rejection},
     letter::{self, Original},
+    orgs::Orgs,
 };
 
 /// Reads messages of one INGEST.
 pub(crate) struct Reader {
     pub(crate) acceptance: Acceptance,
+    pub(crate) orgs: Orgs,
     pub(crate) tracer: Tracer,
     /// When INGEST was made: tells its sequences from those of a stream made anew.
     pub(crate) incarnation: Timestamp,

@@ -21,6 +21,7 @@ fn registered(schema: Option<Value>) -> Registered {
         schema: schema.map(|schema| RawJson::of(&schema).unwrap()),
         created_at: Timestamp::from_secs(1),
         updated_at: Timestamp::from_secs(2),
+        revision: 0,
     }
 }
 

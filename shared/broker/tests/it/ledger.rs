@@ -50,6 +50,7 @@ fn attempt(delivery: &Delivery, next: Next) -> Record {
             source: accepted.event.source.clone(),
             event_type: accepted.event.event_type.clone(),
             seq: accepted.seq,
+            accepted_at: accepted.at,
             matched: delivery.matched,
         }],
         at: Timestamp::now(),

@@ -26,6 +26,7 @@ fn registered(org: &str, event_type: &str, title: &str) -> Registered {
         schema: Some(RawJson::of(&serde_json::json!({ "type": "object" })).unwrap()),
         created_at: Timestamp::now(),
         updated_at: Timestamp::now(),
+        revision: 0,
     }
 }
 

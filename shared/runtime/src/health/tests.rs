@@ -111,3 +111,20 @@ async fn the_server_ends_when_asked_even_with_a_client_that_hangs() {
     admin.shutdown.trigger();
     admin.server.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_component_that_lacks_something_is_ready_and_says_what_it_lacks() {
+    let admin = admin().await;
+    let recorder = admin.health.component("recorder");
+    recorder.degraded("the database does not answer");
+    let expected = json!({"ready": true, "components": [
+        {"name": "recorder", "ready": true, "degraded": true, "reason": "the database does not answer"},
+    ]});
+    assert_eq!(admin.readyz().await, (200, expected));
+    assert!(admin.health.is_ready() && admin.health.not_ready().is_empty());
+    recorder.ready();
+    let expected = json!({"ready": true, "components": [{"name": "recorder", "ready": true}]});
+    assert_eq!(admin.readyz().await, (200, expected));
+    admin.shutdown.trigger();
+    admin.server.await.unwrap();
+}

@@ -254,3 +254,18 @@ async fn who_reads_slowly_keeps_the_connection() {
     }
     assert!(!given_up.is_requested());
 }
+
+#[tokio::test]
+async fn a_route_finds_where_a_request_comes_from_and_its_answer_has_an_id() {
+    let whence = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() };
+    let address = serving(Router::new().route("/", post(whence)), bounds()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let own = stream.local_addr().unwrap();
+    let ask = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-request-id: mine\r\n\r\n";
+    stream.write_all(ask).await.unwrap();
+    let answer = rest(stream).await;
+    assert!(
+        answer.ends_with(&own.to_string()) && answer.contains("x-request-id: mine"),
+        "{answer}"
+    );
+}

@@ -16,6 +16,7 @@ fn with_body(http_body_bytes_max: usize) -> Config {
         in_flight_max: 1,
         http_body_bytes_max,
         http_timeout_ms: 1_000,
+        unknown_orgs: crate::UnknownOrgs::Accept,
     }
 }
 

@@ -51,3 +51,20 @@ fn a_list_of_which_a_part_is_stored_says_which() {
         assert_eq!(problem.headers.is_empty(), status == 500, "503 says when to come again");
     }
 }
+
+#[test]
+fn an_org_that_takes_nothing_is_named_and_never_asked_for_again() {
+    let org: signalbox_proto::Name = "acme".parse().unwrap();
+    for (shut, code) in [
+        (Shut::Closed(org.clone()), "org_closed"),
+        (Shut::Unknown(org), "no_org"),
+    ] {
+        let problem = of_shut(&shut);
+        assert_eq!(
+            (problem.status.as_u16(), problem.code, problem.field.as_deref()),
+            (403, code, Some("org"))
+        );
+        assert!(problem.detail.contains("acme"), "{}", problem.detail);
+        assert!(problem.headers.is_empty(), "no Retry-After");
+    }
+}

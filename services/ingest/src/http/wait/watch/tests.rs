@@ -42,6 +42,7 @@ fn attempt(delivery: &str, generation: u32, next: Next) -> Record {
             source: "/s".to_owned(),
             event_type: "a".parse().expect("a type"),
             seq: 7,
+            accepted_at: Timestamp::default(),
             matched: 2,
         }],
         at: Timestamp::from_secs(1),
