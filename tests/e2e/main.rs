@@ -11,6 +11,7 @@ mod bad_input;
 mod breaker;
 mod bulk;
 mod changes;
+mod configuration;
 mod control;
 mod crashes;
 mod dead_letters;

@@ -125,7 +125,7 @@ async fn filled(client: &Client, target: &Target) -> Names {
     client
         .publish(Publish::to("signalbox.in.default.order.placed", "no JSON"))
         .await;
-    let delivery = eventually(SOON, || async {
+    let delivery = eventually(SOON, "one is delivered, one dead, one retrying", async || {
         let list = client.get("/v1/deliveries").await;
         let items = list["items"].as_array().cloned().unwrap_or_default();
         let of = |status: &str| items.iter().find(|item| item["status"] == status).cloned();

@@ -176,7 +176,11 @@ impl Shared {
         for (org, names) in names {
             let of_org = found.entry(org.clone()).or_default();
             for names in names.chunks(NAMES) {
-                let part = self.store().integrations_named(&org, names).await.map_err(problems::store)?;
+                let part = self
+                    .store()
+                    .integrations_named(&org, names)
+                    .await
+                    .map_err(problems::store)?;
                 let part = part.into_iter().map(|stored| stored.integration);
                 of_org.extend(part.map(|integration| (integration.name.clone(), Arc::new(integration))));
             }
@@ -208,7 +212,8 @@ impl Shared {
         }
         let mut change = self.store().change().await.map_err(problems::store)?;
         for step in &steps {
-            self.add(&mut change, caller, step.action, step.before, &step.after).await?;
+            self.add(&mut change, caller, step.action, step.before, &step.after)
+                .await?;
         }
         change.commit().await.map_err(problems::store)?;
         let mut orgs: Vec<&Name> = steps.iter().map(|step| &step.after.org).collect();
@@ -218,7 +223,9 @@ impl Shared {
             self.tell(Kind::Org, org.as_str()).await;
         }
         for goes in [false, true] {
-            let told = steps.iter().filter(|step| (step.after.status == Status::Deleted) == goes);
+            let told = steps
+                .iter()
+                .filter(|step| (step.after.status == Status::Deleted) == goes);
             futures::stream::iter(told)
                 .for_each_concurrent(self.config.apply_in_flight_max, |step| {
                     self.tell(Kind::Integration, &step.after.id)

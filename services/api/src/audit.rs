@@ -122,11 +122,7 @@ impl From<Entry> for Shown {
     }
 }
 
-pub(crate) async fn list(
-    State(shared): App,
-    caller: Caller,
-    mut query: Query,
-) -> Result<Json<List<Shown>>, Problem> {
+pub(crate) async fn list(State(shared): App, caller: Caller, mut query: Query) -> Result<Json<List<Shown>>, Problem> {
     let action = query.take("action");
     let object_kind = query.take("object_type");
     let object_id = query.take("object_id");

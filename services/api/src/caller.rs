@@ -52,7 +52,10 @@ impl Caller {
             known.require_all()?;
         }
         let asked: Option<Name> = asked
-            .map(|text| text.parse().map_err(|error: InvalidName| invalid("org", error.to_string())))
+            .map(|text| {
+                text.parse()
+                    .map_err(|error: InvalidName| invalid("org", error.to_string()))
+            })
             .transpose()?;
         let meant = known.org_or_all(asked.as_ref())?;
         Ok(Self {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use signalbox_broker::{Error as BrokerError, holding::Drain, revisions::Put};
+use signalbox_broker::{Error as BrokerError, callers, holding::Drain, revisions::Put};
 use signalbox_proto::{Phase, Timestamp, integration::Status, subjects, subjects::CONFIG};
 use signalbox_store::{
     Error as StoreError,
@@ -55,7 +55,12 @@ impl Shared {
     pub(crate) async fn tell(&self, kind: Kind, id: &str) {
         if let Err(error) = self.put(kind, id).await {
             let error = chain(&error);
-            tracing::warn!(error, kind = kind.as_str(), id, "a change is committed, and workers hear of it later");
+            tracing::warn!(
+                error,
+                kind = kind.as_str(),
+                id,
+                "a change is committed, and workers hear of it later"
+            );
         }
     }
 
@@ -69,7 +74,9 @@ impl Shared {
             Kind::Hold => self.put_hold(id).await?,
         };
         // What is not in the database any more has nothing to be told.
-        self.store().outbox_done(kind, id, revision.unwrap_or(u64::MAX >> 1)).await?;
+        self.store()
+            .outbox_done(kind, id, revision.unwrap_or(u64::MAX >> 1))
+            .await?;
         Ok(())
     }
 
@@ -97,14 +104,20 @@ impl Shared {
     }
 
     async fn put_event_type(&self, id: &str) -> Result<Option<u64>, Error> {
-        let Some((org, name)) = read_id(id) else { return Ok(None) };
+        let Some((org, name)) = read_id(id) else {
+            return Ok(None);
+        };
         let Some(stored) = self.store().event_type_or_tombstone(&org, &name).await? else {
             return Ok(None);
         };
         let key = subjects::type_key(org.as_str(), name.as_str());
         let revision = stored.registered.revision;
         let put = match stored.deleted_at {
-            None => self.broker.put_newer(CONFIG, &key, &stored.registered, revision).await?,
+            None => {
+                self.broker
+                    .put_newer(CONFIG, &key, &stored.registered, revision)
+                    .await?
+            }
             Some(_) => self.broker.remove_older(CONFIG, &key, revision).await?,
         };
         ahead(put, Kind::EventType, id, revision);
@@ -121,6 +134,11 @@ impl Shared {
             .put_newer(CONFIG, &subjects::key_key(hash), &stored.key, revision)
             .await?;
         ahead(put, Kind::Key, &stored.key.id, revision);
+        // The next request to this process meets it.
+        self.access.learn(callers::Change::Key {
+            hash: hash.to_owned(),
+            key: Box::new(stored.key),
+        });
         Ok(Some(revision))
     }
 
@@ -134,6 +152,7 @@ impl Shared {
             .put_newer(CONFIG, &subjects::org_key(name.as_str()), &org.told(), org.revision)
             .await?;
         ahead(put, Kind::Org, id, org.revision);
+        self.access.learn(callers::Change::Org(org.told()));
         Ok(Some(org.revision))
     }
 
@@ -185,16 +204,28 @@ pub(crate) async fn sweep(shared: &Shared) {
         let due = match shared.store().outbox_due(Timestamp::now() - LEFT_FOR, ROWS_MAX).await {
             Ok(due) => due,
             Err(error) => {
-                tracing::warn!(error = chain(&error), "cannot look for changes that workers have not heard of");
+                tracing::warn!(
+                    error = chain(&error),
+                    "cannot look for changes that workers have not heard of"
+                );
                 continue;
             }
         };
         let mut failed = 0;
         for Untold { kind, id, .. } in due {
             match shared.put(kind, &id).await {
-                Ok(()) => tracing::info!(kind = kind.as_str(), id, "workers hear of a change that was left untold"),
+                Ok(()) => tracing::info!(
+                    kind = kind.as_str(),
+                    id,
+                    "workers hear of a change that was left untold"
+                ),
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), kind = kind.as_str(), id, "workers cannot hear of a change yet");
+                    tracing::warn!(
+                        error = chain(&error),
+                        kind = kind.as_str(),
+                        id,
+                        "workers cannot hear of a change yet"
+                    );
                     // NATS or the database is away, and so for the others too. One alone must not keep them.
                     failed += usize::from(error.is_transient());
                     if failed >= FAILED_MAX {

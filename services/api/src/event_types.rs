@@ -25,8 +25,8 @@ use crate::{
     App, Shared,
     audit::Deed,
     caller::Caller,
-    problems::{self, invalid},
     integrations::tag,
+    problems::{self, invalid},
     request::{self, Body, Path, Query},
     revision::IfMatch,
     schema,
@@ -340,7 +340,10 @@ impl Shared {
     /// All that an org has registered: at most [`TYPES_MAX`].
     async fn own_types(&self, org: &Name) -> Result<Vec<Registered>, Problem> {
         let limit = u32::try_from(TYPES_MAX + 1).unwrap_or(u32::MAX);
-        self.store().event_types(org, None, limit).await.map_err(problems::store)
+        self.store()
+            .event_types(org, None, limit)
+            .await
+            .map_err(problems::store)
     }
 
     /// Commits a registration, and tells it. `before` is the one that it replaces.

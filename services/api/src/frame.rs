@@ -33,8 +33,9 @@ const ADMIT_WITHIN: Duration = Duration::from_secs(5);
 /// What stands before one route.
 #[derive(Clone)]
 struct Guard {
-    shared: Arc<Shared>,
     access: Access,
+    /// Whether the API has what its handlers need.
+    is_open: Arc<dyn Fn() -> bool + Send + Sync>,
     who: Who,
     /// Its parameters behind the `?`, without `org`.
     known: Arc<[&'static str]>,
@@ -50,9 +51,10 @@ pub(crate) fn router(shared: &Arc<Shared>, table: &[Route]) -> Router {
     let mut router = Router::new();
     for route in table {
         let Some(serve) = route.serve.clone() else { continue };
+        let opened = shared.clone();
         let guard = Guard {
-            shared: shared.clone(),
             access: shared.access.clone(),
+            is_open: Arc::new(move || opened.opened.get().is_some()),
             who: route.access.clone(),
             known: route.query_names(),
             changes: matches!(route.effect, Effect::Change(_)),
@@ -110,7 +112,7 @@ impl Guard {
         // Nothing is said about a request before its key is known.
         let known = self.access.admit(&parts.headers, ADMIT_WITHIN).await?;
         known.spend()?;
-        if self.shared.opened.get().is_none() {
+        if !(self.is_open)() {
             let detail = "this process waits for the database: try again";
             return Err(Problem::unavailable(detail, RETRY_AFTER_SECS));
         }

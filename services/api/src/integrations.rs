@@ -70,7 +70,10 @@ pub(crate) async fn list(
     let more = found.len() > page.limit;
     found.truncate(page.limit);
     Ok(Json(List {
-        next_cursor: found.last().filter(|_| more).map(|last| last.integration.name.to_string()),
+        next_cursor: found
+            .last()
+            .filter(|_| more)
+            .map(|last| last.integration.name.to_string()),
         items: found.iter().map(|stored| shared.view(stored)).collect(),
     }))
 }
@@ -91,7 +94,9 @@ pub(crate) struct Export {
 pub(crate) async fn export(State(shared): App, caller: Caller, query: Query) -> Result<Json<Export>, Problem> {
     query.end()?;
     let found = shared.all(caller.any_org.as_ref()).await?;
-    let shown = found.iter().map(|stored| view::spec(&stored.integration, &shared.keyring));
+    let shown = found
+        .iter()
+        .map(|stored| view::spec(&stored.integration, &shared.keyring));
     let note = "*** stands for a secret: applied to this installation it keeps the stored value, elsewhere it must be \
                 replaced";
     Ok(Json(Export {

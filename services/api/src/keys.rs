@@ -115,11 +115,7 @@ fn told(stored: &ApiKey, now: Timestamp) -> Option<Value> {
     serde_json::to_value(Shown::of(stored, now)).ok()
 }
 
-pub(crate) async fn list(
-    State(shared): App,
-    caller: Caller,
-    mut query: Query,
-) -> Result<Json<List<Shown>>, Problem> {
+pub(crate) async fn list(State(shared): App, caller: Caller, mut query: Query) -> Result<Json<List<Shown>>, Problem> {
     let page = query.page()?;
     query.end()?;
     let owner = caller.any_org.as_ref().map_or(Owner::Anyone, Owner::Org);
@@ -135,7 +131,12 @@ pub(crate) async fn list(
     }))
 }
 
-pub(crate) async fn show(State(shared): App, caller: Caller, Path(id): Path, query: Query) -> Result<Json<Shown>, Problem> {
+pub(crate) async fn show(
+    State(shared): App,
+    caller: Caller,
+    Path(id): Path,
+    query: Query,
+) -> Result<Json<Shown>, Problem> {
     query.end()?;
     let stored = shared.key(&caller, &id).await?;
     Ok(Json(Shown::of(&stored, Timestamp::now())))
@@ -202,9 +203,9 @@ impl Wanted {
         check_name("name", &self.name)?;
         let mut scopes = Vec::new();
         for (index, word) in self.scopes.iter().enumerate() {
-            let scope: Scope = word
-                .parse()
-                .map_err(|error: signalbox_proto::key::InvalidScope| invalid(&format!("scopes/{index}"), error.to_string()))?;
+            let scope: Scope = word.parse().map_err(|error: signalbox_proto::key::InvalidScope| {
+                invalid(&format!("scopes/{index}"), error.to_string())
+            })?;
             if !scopes.contains(&scope) {
                 scopes.push(scope);
             }
@@ -220,7 +221,10 @@ impl Wanted {
                 ));
             }
             if scopes != [Scope::Admin] {
-                return Err(invalid("scopes", "a key of the whole installation has the scope admin alone"));
+                return Err(invalid(
+                    "scopes",
+                    "a key of the whole installation has the scope admin alone",
+                ));
             }
         }
         let principal = match self.principal {

@@ -97,7 +97,9 @@ type App = State<Arc<Shared>>;
 impl Shared {
     /// The database. The frame lets nobody in before it is open.
     fn store(&self) -> &Store {
-        self.opened.get().expect("the frame lets nobody in before the database is open")
+        self.opened
+            .get()
+            .expect("the frame lets nobody in before the database is open")
     }
 }
 

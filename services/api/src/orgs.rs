@@ -52,11 +52,7 @@ impl From<Org> for Shown {
     }
 }
 
-pub(crate) async fn list(
-    State(shared): App,
-    caller: Caller,
-    mut query: Query,
-) -> Result<Json<List<Shown>>, Problem> {
+pub(crate) async fn list(State(shared): App, caller: Caller, mut query: Query) -> Result<Json<List<Shown>>, Problem> {
     let page = query.page()?;
     query.end()?;
     // A key of one org sees this one.
@@ -83,7 +79,12 @@ pub(crate) async fn list(
     }))
 }
 
-pub(crate) async fn show(State(shared): App, caller: Caller, Path(name): Path, query: Query) -> Result<Json<Shown>, Problem> {
+pub(crate) async fn show(
+    State(shared): App,
+    caller: Caller,
+    Path(name): Path,
+    query: Query,
+) -> Result<Json<Shown>, Problem> {
     query.end()?;
     let missing = || problems::not_found("org", &name);
     let parsed: Name = name.parse().map_err(|_| missing())?;

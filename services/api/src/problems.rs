@@ -38,7 +38,10 @@ pub(crate) fn store(error: StoreError) -> Problem {
                 error = chain(&error),
                 "a request was refused, because the database did not answer it"
             );
-            Problem::unavailable("the database does not answer at the moment: try again", RETRY_AFTER_SECS)
+            Problem::unavailable(
+                "the database does not answer at the moment: try again",
+                RETRY_AFTER_SECS,
+            )
         }
         error => internal(&error),
     }

@@ -25,7 +25,10 @@ impl IfMatch {
             Self::OneOf(known) if !known.contains(&revision) => {
                 let detail =
                     format!("it is at revision {revision} now, not at the one that If-Match names: look at it again");
-                Err(Problem::new(StatusCode::PRECONDITION_FAILED, "revision_mismatch", detail).with("revision", revision))
+                Err(
+                    Problem::new(StatusCode::PRECONDITION_FAILED, "revision_mismatch", detail)
+                        .with("revision", revision),
+                )
             }
             _ => Ok(()),
         }
@@ -62,11 +65,12 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let mut all = parts.headers.get_all(header::IF_MATCH).iter();
         let Some(first) = all.next() else { return Ok(Self::Any) };
-        let text = first
-            .to_str()
-            .map_err(|_| invalid("If-Match", "is not plain text"))?;
+        let text = first.to_str().map_err(|_| invalid("If-Match", "is not plain text"))?;
         if all.next().is_some() {
-            return Err(invalid("If-Match", "is given twice: put the tags into one, with commas"));
+            return Err(invalid(
+                "If-Match",
+                "is given twice: put the tags into one, with commas",
+            ));
         }
         Self::read(text)
     }

@@ -8,6 +8,7 @@ use crate::{bench, demo, roles, up};
 
 mod acts;
 mod apply;
+mod audit;
 mod client;
 mod completions;
 mod config;
@@ -19,6 +20,8 @@ mod failure;
 mod holding;
 mod ids;
 mod integrations;
+mod keys;
+mod orgs;
 mod output;
 mod paint;
 mod providers;
@@ -169,6 +172,27 @@ Examples:
   signalbox event-types put deploy.done --title 'Deployed' --emoji 🚀 --tone good"
     )]
     EventTypes(event_types::Command),
+    /// Make, list, rotate and revoke API keys.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  signalbox keys create ci --scope events:write
+  signalbox keys list
+  signalbox keys revoke 0199c0de-0000-7000-8000-000000000001"
+    )]
+    Keys(keys::Command),
+    /// Look at the tenants, make one.
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  signalbox orgs list
+  signalbox orgs create acme --title 'Acme Ltd'"
+    )]
+    Orgs(orgs::Command),
+    /// Say who changed what, when, and from where.
+    Audit(audit::Args),
     /// Print what happens as it happens: events, deliveries or dead letters.
     Tail(tail::Args),
     /// Print the whole story of an event as a tree.
@@ -249,6 +273,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::EventTypes(command) => event_types::run(command, &Client::new(&global)?, &output)
             .await
             .map(done),
+        Command::Keys(command) => keys::run(command, &Client::new(&global)?, &output).await.map(done),
+        Command::Orgs(command) => orgs::run(command, &Client::new(&global)?, &output).await.map(done),
+        Command::Audit(args) => audit::run(args, &Client::new(&global)?, &output).await.map(done),
         Command::Tail(args) => tail::run(args, &Client::new(&global)?, &output).await.map(done),
         Command::Trace(args) => trace::run(args, &Client::new(&global)?, &output).await.map(done),
         Command::Doctor(args) => doctor::run(args, &Client::new(&global)?, &output).await,

@@ -268,7 +268,8 @@ async fn postgres(mut url: Url, connections_max: u32) -> Result<Store, Error> {
     }
     if !has(&url, "client_min_messages") {
         // It tells at each start that the table of migrations is there already.
-        url.query_pairs_mut().append_pair("options[client_min_messages]", "warning");
+        url.query_pairs_mut()
+            .append_pair("options[client_min_messages]", "warning");
     }
     // On a connection of its own and with all the time that it takes: an index over millions of rows, or another process
     // that is at it.

@@ -159,6 +159,12 @@ impl Client {
         }
     }
 
+    /// The admin key.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Where NATS listens.
     pub(crate) fn nats_url(&self) -> &str {
         &self.nats
     }
@@ -193,7 +199,8 @@ impl Client {
             .unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    async fn try_request(&self, method: &str, path: &str, body: Option<Value>) -> Result<Response, String> {
+    /// As [`Self::request`], while the API may be gone.
+    pub(crate) async fn try_request(&self, method: &str, path: &str, body: Option<Value>) -> Result<Response, String> {
         let authorization = format!("Bearer {}", self.key);
         let headers = [
             ("authorization", authorization.as_str()),

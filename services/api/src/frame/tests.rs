@@ -36,6 +36,7 @@ fn guard_at(who: Who, requests_per_second: u32) -> Guard {
     access.learn(Change::Complete);
     Guard {
         access,
+        is_open: Arc::new(|| true),
         who,
         known: Arc::new(["limit"]),
         changes: false,

@@ -92,7 +92,8 @@ pub(crate) async fn patch(
     query.end()?;
     let current = shared.find(&caller.org, &id).await?;
     if_match.check(current.revision)?;
-    let mut whole = serde_json::to_value(view::spec(&current, &shared.keyring)).map_err(|error| problems::internal(&error))?;
+    let mut whole =
+        serde_json::to_value(view::spec(&current, &shared.keyring)).map_err(|error| problems::internal(&error))?;
     if let Some(whole) = whole.as_object_mut() {
         // What is said of it here is no change of its status.
         whole.remove("enabled");
@@ -138,7 +139,11 @@ impl Shared {
                 .all(|field| *field == "enabled");
         if differs {
             self.write(caller, "integration.updated", Some(&current), &next).await?;
-            tracing::info!(integration.id = next.id, revision = next.revision, "integration changed");
+            tracing::info!(
+                integration.id = next.id,
+                revision = next.revision,
+                "integration changed"
+            );
         }
         if let Some(wish) = wish {
             let latest = if differs { &next } else { &current };
@@ -195,7 +200,10 @@ fn same(fields: &mut Fields, field: &'static str, is: &str, errors: &mut Vec<Fie
         && !value.is_null()
         && value != json!(is)
     {
-        errors.push(FieldError::new(field, format!("is {is} here and never changes: leave it out")));
+        errors.push(FieldError::new(
+            field,
+            format!("is {is} here and never changes: leave it out"),
+        ));
     }
 }
 

@@ -70,7 +70,9 @@ pub(crate) async fn activate(
     Body(Nothing {}): Body<Nothing>,
 ) -> Result<Tagged, Problem> {
     query.end()?;
-    shared.set_status(&caller, &id, &if_match, Wish::Active, "integration.activated").await
+    shared
+        .set_status(&caller, &id, &if_match, Wish::Active, "integration.activated")
+        .await
 }
 
 pub(crate) async fn deactivate(
@@ -82,7 +84,9 @@ pub(crate) async fn deactivate(
     Body(Nothing {}): Body<Nothing>,
 ) -> Result<Tagged, Problem> {
     query.end()?;
-    shared.set_status(&caller, &id, &if_match, Wish::Inactive, "integration.deactivated").await
+    shared
+        .set_status(&caller, &id, &if_match, Wish::Inactive, "integration.deactivated")
+        .await
 }
 
 pub(crate) async fn pause(
@@ -161,7 +165,9 @@ pub(crate) async fn delete(
         ));
     }
     let gone = tombstone(&integration, Timestamp::now());
-    shared.write(&caller, "integration.deleted", Some(&integration), &gone).await?;
+    shared
+        .write(&caller, "integration.deleted", Some(&integration), &gone)
+        .await?;
     tracing::info!(integration.id = %gone.id, org = %gone.org, name = %gone.name, "integration deleted");
     Ok(Json(Deleted {
         id: gone.id,
@@ -238,10 +244,7 @@ impl Shared {
             // Suspended: the owner says that the target works again.
             Wish::Active if state.phase == Phase::Suspended => {
                 if !told {
-                    let entry = caller.did(
-                        deed("integration.activated", integration, None, None),
-                        Timestamp::now(),
-                    );
+                    let entry = caller.did(deed("integration.activated", integration, None, None), Timestamp::now());
                     self.store().audit_once(&entry).await.map_err(problems::store)?;
                 }
                 let recovered = self.broker.recover(id, Timestamp::now()).await;
@@ -276,7 +279,11 @@ impl Shared {
 
     async fn commit_hold(&self, caller: &Caller, integration: &Integration, held: bool) -> Result<u64, Problem> {
         let now = Timestamp::now();
-        let action = if held { "integration.paused" } else { "integration.resumed" };
+        let action = if held {
+            "integration.paused"
+        } else {
+            "integration.resumed"
+        };
         let mut change = self.store().change().await.map_err(problems::store)?;
         let revision = change.hold_integration(&integration.id, held, now).await;
         let revision = revision.map_err(problems::store)?;
@@ -296,4 +303,3 @@ impl Shared {
         }
     }
 }
-

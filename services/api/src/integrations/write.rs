@@ -38,7 +38,9 @@ impl Shared {
     pub(crate) async fn all(&self, org: Option<&Name>) -> Result<Vec<Stored>, Problem> {
         let mut all: Vec<Stored> = Vec::new();
         loop {
-            let last = all.last().map(|last| (last.integration.org.clone(), last.integration.name.clone()));
+            let last = all
+                .last()
+                .map(|last| (last.integration.org.clone(), last.integration.name.clone()));
             let wanted = Wanted {
                 org,
                 after: last.as_ref().map(|(org, name)| (org, name)),
@@ -76,8 +78,7 @@ impl Shared {
         id: &str,
         now: Timestamp,
     ) -> Result<Integration, Problem> {
-        let mut integration =
-            plan::integration(spec, current, id, now).map_err(|error| problems::internal(&error))?;
+        let mut integration = plan::integration(spec, current, id, now).map_err(|error| problems::internal(&error))?;
         integration.sealed =
             sealing::seal(&self.keyring, id, &spec.secrets).map_err(|error| problems::internal(&error))?;
         Ok(integration)

@@ -53,7 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "What the body does not name is taken away.",
             )
             .takes::<Given>(false, json!({ "title": "Deployed", "severity": "low", "tone": "good" }))
-            .changes("event_type.put")
+            .changes("event_type.updated")
             .answers::<Shown>(200, "The type was replaced")
             .answers::<Shown>(201, "The type is new")
             .refuses(409, "conflict", "someone else changed it at the same time")

@@ -36,13 +36,21 @@ pub(super) fn routes() -> Vec<Route> {
             .serves(orgs::show),
         Route::get("/v1/api-keys", "listApiKeys")
             .needs(Scope::Admin, Reach::AnyOrg)
-            .says("tenants", "List API keys", "The oldest first, masked; expired and revoked ones too.")
+            .says(
+                "tenants",
+                "List API keys",
+                "The oldest first, masked; expired and revoked ones too.",
+            )
             .queries(param::page("0199c0de-0000-7000-8000-000000000001"))
             .answers::<List<keys::Shown>>(200, "A page of them")
             .serves(keys::list),
         Route::post("/v1/api-keys", "createApiKey")
             .needs(Scope::Admin, Reach::Org)
-            .says("tenants", "Make an API key", "The answer is the only place where its text ever is.")
+            .says(
+                "tenants",
+                "Make an API key",
+                "The answer is the only place where its text ever is.",
+            )
             .takes::<keys::Wanted>(true, keys::example())
             .changes("api_key.created")
             .answers::<keys::Shown>(201, "The key, with its text")
@@ -60,11 +68,19 @@ pub(super) fn routes() -> Vec<Route> {
             .takes::<keys::Rotation>(false, json!({ "overlap": "24h" }))
             .changes("api_key.rotated")
             .answers::<keys::Shown>(201, "The new key, with its text")
-            .refuses(409, "key_ended", "the key is revoked, has expired or was rotated already")
+            .refuses(
+                409,
+                "key_ended",
+                "the key is revoked, has expired or was rotated already",
+            )
             .refuses(409, "conflict", "someone else changed it at the same time")
             .serves(keys::rotate),
         of_key(Route::delete("/v1/api-keys/{id}", "revokeApiKey"))
-            .says("tenants", "Revoke an API key", "It is refused everywhere within a second.")
+            .says(
+                "tenants",
+                "Revoke an API key",
+                "It is refused everywhere within a second.",
+            )
             .changes("api_key.revoked")
             .answers::<keys::Shown>(200, "The key as it is now")
             .refuses(409, "key_ended", "the key is revoked already")
@@ -72,10 +88,18 @@ pub(super) fn routes() -> Vec<Route> {
             .serves(keys::revoke),
         Route::get("/v1/audit", "listAudit")
             .needs(Scope::Admin, Reach::AnyOrg)
-            .says("tenants", "Who changed what, when, from where", "The newest first, secrets masked.")
+            .says(
+                "tenants",
+                "Who changed what, when, from where",
+                "The newest first, secrets masked.",
+            )
             .query("action", param::text("integration.updated"), "Of this action")
             .query("object_type", param::text("integration"), "About things of this kind")
-            .query("object_id", param::text("0199c0de-0000-7000-8000-000000000001"), "About this thing")
+            .query(
+                "object_id",
+                param::text("0199c0de-0000-7000-8000-000000000001"),
+                "About this thing",
+            )
             .query("actor_id", param::text("admin"), "By this actor")
             .queries(param::span())
             .queries(param::page("1790000000000000000.0199c0de-0000-7000-8000-000000000001"))

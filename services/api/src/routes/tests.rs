@@ -11,6 +11,11 @@ GET /v1/events/{id} deliveries:read Org -
 POST /v1/events/replay dead-letters:write Org events.replayed
 GET /v1/tail/{what} deliveries:read Org -
 GET /v1/integrations integrations:read Org -
+POST /v1/integrations integrations:write Org integration.created
+PUT /v1/integrations/{id} integrations:write Org integration.updated
+PATCH /v1/integrations/{id} integrations:write Org integration.updated
+POST /v1/integrations/{id}/activate integrations:write Org integration.activated
+POST /v1/integrations/{id}/deactivate integrations:write Org integration.deactivated
 GET /v1/integrations/{id} integrations:read Org -
 DELETE /v1/integrations/{id} integrations:write Org integration.deleted
 POST /v1/integrations/{id}/pause integrations:write Org integration.paused
@@ -36,10 +41,19 @@ POST /v1/acts/{id}/resume dead-letters:write AnyOrg act.resumed
 GET /v1/event-types integrations:read Org -
 POST /v1/event-types integrations:write Org event_type.created
 GET /v1/event-types/{type} integrations:read Org -
-PUT /v1/event-types/{type} integrations:write Org event_type.put
+PUT /v1/event-types/{type} integrations:write Org event_type.updated
 DELETE /v1/event-types/{type} integrations:write Org event_type.deleted
 GET /v1/providers integrations:read Org -
 GET /v1/providers/{name} integrations:read Org -
+GET /v1/orgs admin AnyOrg -
+POST /v1/orgs admin Installation org.created
+GET /v1/orgs/{name} admin AnyOrg -
+GET /v1/api-keys admin AnyOrg -
+POST /v1/api-keys admin Org api_key.created
+GET /v1/api-keys/{id} admin AnyOrg -
+POST /v1/api-keys/{id}/rotate admin AnyOrg api_key.rotated
+DELETE /v1/api-keys/{id} admin AnyOrg api_key.revoked
+GET /v1/audit admin AnyOrg -
 GET /v1/doctor admin Installation -
 GET /openapi.json open -
 GET /docs open -

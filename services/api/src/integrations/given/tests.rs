@@ -20,7 +20,11 @@ fn patches_merge_as_the_rfc_has_it() {
         (json!({ "a": "foo" }), json!(null), json!(null)),
         (json!({ "e": null }), json!({ "a": 1 }), json!({ "e": null, "a": 1 })),
         (json!([1, 2]), json!({ "a": "b", "c": null }), json!({ "a": "b" })),
-        (json!({}), json!({ "a": { "bb": { "ccc": null } } }), json!({ "a": { "bb": {} } })),
+        (
+            json!({}),
+            json!({ "a": { "bb": { "ccc": null } } }),
+            json!({ "a": { "bb": {} } }),
+        ),
     ];
     for (mut target, patch, expected) in cases {
         let shown = format!("{target} with {patch}");
@@ -32,7 +36,9 @@ fn patches_merge_as_the_rfc_has_it() {
 #[test]
 fn a_status_is_asked_for_by_either_name_and_not_by_both() {
     let read = |fields: Value| {
-        let Value::Object(mut fields) = fields else { panic!("an object") };
+        let Value::Object(mut fields) = fields else {
+            panic!("an object")
+        };
         let mut errors = Vec::new();
         let wish = take_wish(&mut fields, &mut errors);
         assert!(fields.is_empty(), "{fields:?}");
@@ -44,10 +50,16 @@ fn a_status_is_asked_for_by_either_name_and_not_by_both() {
     // What an answer may say: sent back, it asks for nothing.
     assert_eq!(read(json!({ "status": "pending_setup" })), (None, None));
     assert_eq!(read(json!({ "status": "error" })), (None, None));
-    assert_eq!(read(json!({ "enabled": true, "status": null })), (Some(Wish::Active), None));
+    assert_eq!(
+        read(json!({ "enabled": true, "status": null })),
+        (Some(Wish::Active), None)
+    );
     assert_eq!(read(json!({ "enabled": false })), (Some(Wish::Inactive), None));
     assert_eq!(read(json!({})), (None, None));
-    assert_eq!(read(json!({ "enabled": true, "status": "active" })), (None, Some("enabled".to_owned())));
+    assert_eq!(
+        read(json!({ "enabled": true, "status": "active" })),
+        (None, Some("enabled".to_owned()))
+    );
     assert_eq!(read(json!({ "status": "gone" })), (None, Some("status".to_owned())));
     assert_eq!(read(json!({ "status": 1 })), (None, Some("status".to_owned())));
     assert_eq!(read(json!({ "enabled": "yes" })), (None, Some("enabled".to_owned())));
