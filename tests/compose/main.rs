@@ -31,6 +31,11 @@ fn folders(inside: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// Servers of others.
+const SERVERS: [&str; 2] = ["nats", "postgres"];
+/// The one secret that a server of others is given.
+const DATABASE_PASSWORD: &str = "database_password";
+
 /// Every crate below `services` is a role, but the binary that runs them.
 fn roles() -> BTreeSet<String> {
     let mut roles = folders("services");
@@ -46,6 +51,8 @@ fn settings() -> BTreeSet<String> {
         .chain([
             "shared/runtime/config.toml".to_owned(),
             "shared/broker/config.toml".to_owned(),
+            "shared/store/config.toml".to_owned(),
+            "shared/access/config.toml".to_owned(),
         ]);
     let mut settings = BTreeSet::new();
     for file in files {
@@ -109,7 +116,7 @@ fn services() -> Vec<Service> {
             environment: pairs(field(service, "environment")),
             secrets: words(field(service, "secrets")),
         })
-        .filter(|service| service.name != "nats")
+        .filter(|service| !SERVERS.contains(&service.name.as_str()))
         .collect()
 }
 
@@ -207,7 +214,7 @@ fn every_service_finds_nats_and_the_keys_that_it_names() {
         .keys()
         .map(|key| key.as_str().expect("a name").to_owned())
         .collect();
-    let mut used = BTreeSet::new();
+    let mut used = BTreeSet::from([DATABASE_PASSWORD.to_owned()]);
     for service in services() {
         let value = |name: &str| {
             service
@@ -237,6 +244,19 @@ fn every_service_finds_nats_and_the_keys_that_it_names() {
         used.extend(given);
     }
     assert_eq!(used, declared);
+}
+
+#[test]
+fn who_uses_the_database_is_told_where_it_is() {
+    let uses: BTreeSet<String> = services()
+        .into_iter()
+        .filter(|service| {
+            let url = ("SIGNALBOX_STORE__URL_FILE".to_owned(), "/run/secrets/database_url".to_owned());
+            service.environment.contains(&url)
+        })
+        .map(|service| service.name)
+        .collect();
+    assert_eq!(uses, BTreeSet::from(["api".to_owned(), "recorder".to_owned()]));
 }
 
 #[test]
@@ -287,8 +307,9 @@ fn no_service_needs_another_to_be_started_first_or_more_rights_than_it_has() {
             ports.iter().all(|port| port.starts_with("127.0.0.1:")),
             "{name}: {ports:?}"
         );
-        if name == "nats" {
-            assert!(field(service, "healthcheck").is_some(), "the image of NATS has none");
+        if SERVERS.contains(&name) {
+            assert!(field(service, "healthcheck").is_some(), "the image of {name} has none");
+            assert!(!words(field(service, "volumes")).is_empty(), "{name} keeps what it is given");
             continue;
         }
         assert_eq!(words(field(service, "cap_drop")), ["ALL"], "{name}");

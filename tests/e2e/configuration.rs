@@ -332,8 +332,10 @@ async fn a_change_that_was_committed_reaches_the_workers_though_nats_and_the_api
     cluster.server.restart().await;
     cluster.role("api").restart().await;
     cluster.ready().await;
+    let tries = std::sync::atomic::AtomicUsize::new(0);
     eventually(SOON, "workers route by the change", async || {
-        let id = format!("second-{}", target.received("/hook").len());
+        let number = tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let id = format!("second-{number}");
         client.publish(Publish::of("build.failed", &json!({})).id(&id)).await;
         crate::harness::pause(Duration::from_millis(500)).await;
         if target.received("/hook").len() > 1 {

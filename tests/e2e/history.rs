@@ -22,6 +22,7 @@ const PATH: &str = "/all";
 async fn database(up: &Up) -> Store {
     let config = Config {
         url: String::new().into(),
+        url_file: String::new(),
         connections_max: 2,
     };
     Store::open(&config, &up.data_dir()).await.expect("the database opens")

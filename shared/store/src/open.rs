@@ -85,6 +85,8 @@ pub enum Kind {
 pub struct Config {
     /// `postgres://user:password@host/name`, or `sqlite:path`; empty for a file in the data dir.
     pub url: SecretString,
+    /// A file that holds it instead, as it may hold a password; empty for none.
+    pub url_file: String,
     /// Connections to PostgreSQL at most, of one process.
     pub connections_max: u32,
 }
@@ -93,7 +95,7 @@ impl Config {
     /// Checks what can be checked without a database.
     pub fn check(&self) -> Result<(), Error> {
         // Only where a relative path begins depends on the data dir.
-        address(self.url.expose_secret(), Path::new("."))?;
+        address(self.setting()?.expose_secret(), Path::new("."))?;
         if !CONNECTIONS.contains(&self.connections_max) {
             return Err(Error::Setting {
                 name: "store.connections_max",
@@ -106,6 +108,26 @@ impl Config {
             });
         }
         Ok(())
+    }
+
+    /// What the setting or its file says.
+    fn setting(&self) -> Result<SecretString, Error> {
+        if self.url_file.is_empty() {
+            return Ok(self.url.clone());
+        }
+        let fault = |reason: String| Error::Setting {
+            name: "store.url_file",
+            reason,
+        };
+        if !self.url.expose_secret().is_empty() {
+            return Err(fault("is set beside store.url: keep one".to_owned()));
+        }
+        let text = std::fs::read_to_string(&self.url_file)
+            .map_err(|error| fault(format!("{} cannot be read: {error}", self.url_file)))?;
+        if text.trim().is_empty() {
+            return Err(fault(format!("{} is empty", self.url_file)));
+        }
+        Ok(text.trim().into())
     }
 }
 
@@ -133,7 +155,7 @@ impl Store {
         static DRIVERS: Once = Once::new();
         DRIVERS.call_once(sqlx::any::install_default_drivers);
         config.check()?;
-        match address(config.url.expose_secret(), data_dir)? {
+        match address(config.setting()?.expose_secret(), data_dir)? {
             Address::Sqlite(path) => sqlite(&path).await,
             Address::Postgres(url) => postgres(url, config.connections_max).await,
         }

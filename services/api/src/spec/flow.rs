@@ -183,7 +183,8 @@ impl Reader<'_> {
         let Some(text) = self.text("order_on_dead") else {
             return OrderOnDead::default();
         };
-        if !self.has("order_by") {
+        // What is read and sent back says the default, too.
+        if !self.has("order_by") && text != "release" {
             self.fail("order_on_dead", "says nothing without order_by");
         }
         match text {

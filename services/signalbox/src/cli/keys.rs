@@ -15,7 +15,8 @@ pub(crate) enum Command {
     #[command(after_help = "\
 Examples:
   signalbox keys create ci --scope events:write
-  signalbox keys create oncall --org acme --scope integrations:write --scope deliveries:read --expires-in 90d
+  signalbox keys create oncall --org acme --scope integrations:write --expires-in 90d
+  signalbox keys create dashboard --scope deliveries:read --scope integrations:read
   signalbox keys create ops --installation")]
     Create(CreateArgs),
     /// List API keys, masked; expired and revoked ones too.

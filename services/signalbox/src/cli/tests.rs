@@ -128,7 +128,7 @@ fn what_contradicts_itself_is_a_usage_error() {
     for line in [
         "signalbox",
         "signalbox run",
-        "signalbox run recorder",
+        "signalbox run clerk",
         "signalbox pause",
         "signalbox pause --integration a --all",
         "signalbox pause --integration a --provider b",

@@ -6,7 +6,7 @@ use signalbox_proto::{
     outcome::{Next, OutcomeKind},
 };
 
-use super::standing::precedence;
+use super::standing::{Status, precedence};
 
 /// Attempts that a row keeps at most.
 pub const ATTEMPTS_MAX: usize = 100;
@@ -63,6 +63,7 @@ impl Entry {
         (
             precedence(self.next),
             self.at,
+            Status::from(self.next),
             self.duration_ms,
             self.next_at,
             self.response_code,

@@ -5,6 +5,7 @@ use super::{Address, Config, address};
 fn config(url: &str, connections_max: u32) -> Config {
     Config {
         url: url.into(),
+        url_file: String::new(),
         connections_max,
     }
 }

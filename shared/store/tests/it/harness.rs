@@ -73,6 +73,7 @@ impl Database {
 pub(crate) fn config(url: &str) -> Config {
     Config {
         url: url.into(),
+        url_file: String::new(),
         connections_max: 8,
     }
 }
