@@ -251,7 +251,10 @@ fn who_uses_the_database_is_told_where_it_is() {
     let uses: BTreeSet<String> = services()
         .into_iter()
         .filter(|service| {
-            let url = ("SIGNALBOX_STORE__URL_FILE".to_owned(), "/run/secrets/database_url".to_owned());
+            let url = (
+                "SIGNALBOX_STORE__URL_FILE".to_owned(),
+                "/run/secrets/database_url".to_owned(),
+            );
             service.environment.contains(&url)
         })
         .map(|service| service.name)
@@ -309,7 +312,10 @@ fn no_service_needs_another_to_be_started_first_or_more_rights_than_it_has() {
         );
         if SERVERS.contains(&name) {
             assert!(field(service, "healthcheck").is_some(), "the image of {name} has none");
-            assert!(!words(field(service, "volumes")).is_empty(), "{name} keeps what it is given");
+            assert!(
+                !words(field(service, "volumes")).is_empty(),
+                "{name} keeps what it is given"
+            );
             continue;
         }
         assert_eq!(words(field(service, "cap_drop")), ["ALL"], "{name}");

@@ -106,7 +106,7 @@ async fn filled(client: &Client, target: &Target) -> Names {
     client
         .apply(json!([
             { "name": "takes", "provider": "webhook", "events": ["order.*"], "config": { "url": target.url("/takes") },
-              "template": { "title": "{{ event.type }}" }, "rate_limit": { "per_minute": 1000 } },
+              "template": { "body": "{ \"type\": \"{{ event.type }}\" }" }, "rate_limit": { "per_minute": 1000 } },
             { "name": "rejects", "provider": "webhook", "events": ["order.*"], "config": { "url": target.url("/rejects") } },
             { "name": "fails", "provider": "webhook", "events": ["order.*"], "config": { "url": target.url("/fails") } },
             { "name": "other", "provider": "webhook", "events": ["nothing.*"], "config": { "url": target.url("/other") },

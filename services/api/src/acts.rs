@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     App, Shared,
+    audit::Deed,
     caller::Caller,
     problems,
     problems::invalid,
@@ -95,14 +96,14 @@ pub(crate) async fn show(State(shared): App, caller: Caller, Path(id): Path, que
 
 pub(crate) async fn cancel(State(shared): App, caller: Caller, Path(id): Path, query: Query) -> One {
     query.end()?;
-    let act = shared.turn(&caller, &id, cancelled).await?;
+    let act = shared.turn(&caller, &id, "act.cancelled", cancelled).await?;
     tracing::info!(act.id = id, status = word(act.status), "an act was asked to stop");
     Ok(Json(shared.view_act(&act)))
 }
 
 pub(crate) async fn resume(State(shared): App, caller: Caller, Path(id): Path, query: Query) -> One {
     query.end()?;
-    let act = shared.turn(&caller, &id, resumed).await?;
+    let act = shared.turn(&caller, &id, "act.resumed", resumed).await?;
     tracing::info!(act.id = id, cursor = act.cursor, "an act was asked to go on");
     Ok(Json(shared.view_act(&act)))
 }
@@ -151,8 +152,9 @@ struct Asked {
 }
 
 impl Shared {
-    /// Writes an act down for a keeper.
-    async fn begin(&self, asked: Asked) -> Result<Act, Problem> {
+    /// Writes an act down for a keeper. The audit has it first: an act that nobody asked for would be worse there than an
+    /// entry of one that then could not be written.
+    async fn begin(&self, caller: &Caller, asked: Asked) -> Result<Act, Problem> {
         let acts = self.broker.acts().await.map_err(problems::broker)?;
         let running = acts.iter().filter(|entry| entry.value.status == ActStatus::Running);
         if running.count() >= RUNNING_MAX {
@@ -185,6 +187,15 @@ impl Shared {
             created_at: now,
             updated_at: now,
         };
+        let action = match &act.kind {
+            Kind::Replay { .. } => "dead_letters.replayed",
+            Kind::Discard => "dead_letters.discarded",
+            Kind::ReplayEvents { .. } => "events.replayed",
+            Kind::DiscardWaiting => "deliveries.discarded",
+            Kind::RetryWaiting => "deliveries.retried",
+            Kind::Unknown => "act.begun",
+        };
+        self.audit_act(caller, action, None, &act).await?;
         self.broker
             .create(subjects::STATE, &subjects::act_key(&act.id), &act)
             .await
@@ -198,8 +209,10 @@ impl Shared {
         &self,
         caller: &Caller,
         id: &str,
+        action: &'static str,
         change: impl Fn(&Act) -> Result<Option<Act>, Problem>,
     ) -> Result<Act, Problem> {
+        let mut is_told = false;
         for _ in 0..WRITE_TRIES {
             let (act, revision) = self.read_act(caller, id).await?;
             let Some(changed) = change(&act)? else {
@@ -209,6 +222,10 @@ impl Shared {
                 updated_at: Timestamp::now(),
                 ..changed
             };
+            if !is_told {
+                self.audit_act(caller, action, Some(&act), &changed).await?;
+                is_told = true;
+            }
             let key = subjects::act_key(&act.id);
             match self.broker.update(subjects::STATE, &key, &changed, revision).await {
                 Ok(_) => return Ok(changed),
@@ -217,6 +234,28 @@ impl Shared {
             }
         }
         Err(problems::conflict())
+    }
+
+    /// Writes the entry of a change of an act.
+    async fn audit_act(
+        &self,
+        caller: &Caller,
+        action: &'static str,
+        before: Option<&Act>,
+        after: &Act,
+    ) -> Result<(), Problem> {
+        let told = |act: &Act| serde_json::to_value(self.view_act(act)).ok();
+        let org = org_of(after).and_then(|org| org.parse().ok());
+        let deed = Deed {
+            action,
+            org: org.as_ref(),
+            object: ("act", &after.id, None),
+            before: before.and_then(told),
+            after: told(after),
+        };
+        let entry = caller.did(deed, Timestamp::now());
+        self.store().audit_once(&entry).await.map_err(problems::store)?;
+        Ok(())
     }
 
     /// An act that the caller may see: one of another org is as one that does not exist.

@@ -97,7 +97,7 @@ mod tests {
         assert!(IfMatch::Any.check(7).is_ok());
         assert!(IfMatch::OneOf(vec![6, 7]).check(7).is_ok());
         let problem = IfMatch::OneOf(vec![6]).check(7).unwrap_err();
-        assert_eq!((problem.status.as_u16(), &*problem.code), (412, "revision_mismatch"));
+        assert_eq!((problem.status.as_u16(), problem.code), (412, "revision_mismatch"));
         assert!(IfMatch::OneOf(vec![]).check(7).is_err());
     }
 }

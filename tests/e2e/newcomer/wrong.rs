@@ -220,7 +220,11 @@ pub(super) const WRONG: &[Wrong<'_>] = &[
         1,
         "cannot read no.yaml: there is no such file",
     ),
-    (&["run", "cook"], USAGE, "ingest, router, delivery, keeper, api"),
+    (
+        &["run", "cook"],
+        USAGE,
+        "ingest, router, delivery, keeper, recorder, api",
+    ),
     (
         &["run", "router", "--provider", "webhook"],
         USAGE,

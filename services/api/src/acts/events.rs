@@ -100,7 +100,7 @@ struct Count {
 
 pub(crate) async fn replay(State(shared): App, caller: Caller, query: Query, Body(wanted): Body<Wanted>) -> Answer {
     let by = by(&caller.name(), wanted.by)?;
-    let org = caller.org;
+    let org = caller.org.clone();
     query.end()?;
     shared.directory.complete()?;
     let now = Timestamp::now();
@@ -146,18 +146,21 @@ pub(crate) async fn replay(State(shared): App, caller: Caller, query: Query, Bod
         return Ok(counted(counts));
     }
     let act = shared
-        .begin(Asked {
-            kind: Kind::ReplayEvents {
-                to: integration.id.clone(),
+        .begin(
+            &caller,
+            Asked {
+                kind: Kind::ReplayEvents {
+                    to: integration.id.clone(),
+                },
+                filter: DeadFilter::default(),
+                events: Some(filter),
+                waiting: None,
+                per_second,
+                through: state.last_seq,
+                total: Some(matched),
+                by,
             },
-            filter: DeadFilter::default(),
-            events: Some(filter),
-            waiting: None,
-            per_second,
-            through: state.last_seq,
-            total: Some(matched),
-            by,
-        })
+        )
         .await?;
     let act = shared.view_act(&act);
     Ok(begun(Started { act, counts }))

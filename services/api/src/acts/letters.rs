@@ -182,16 +182,19 @@ impl Shared {
             return Ok(counted(count));
         }
         let act = self
-            .begin(Asked {
-                kind,
-                filter,
-                events: None,
-                waiting: None,
-                per_second,
-                through,
-                total: Some(count.matched),
-                by,
-            })
+            .begin(
+                caller,
+                Asked {
+                    kind,
+                    filter,
+                    events: None,
+                    waiting: None,
+                    per_second,
+                    through,
+                    total: Some(count.matched),
+                    by,
+                },
+            )
             .await?;
         Ok(begun(self.view_act(&act)))
     }

@@ -136,7 +136,7 @@ impl Shared {
         }
         let (per_second, by) = (rate(wanted.rate, RATE)?, by(&caller.name(), wanted.by)?);
         let mut filter = WaitingFilter {
-            org: caller.org,
+            org: caller.org.clone(),
             ids,
             integration: None,
             provider: None,
@@ -164,17 +164,20 @@ impl Shared {
             return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", why).field("ids"));
         }
         let act = self
-            .begin(Asked {
-                kind,
-                filter: DeadFilter::default(),
-                events: None,
-                waiting: Some(filter),
-                per_second,
-                through: dead.last_seq,
-                // A count that was cut short would let it seem to be done before it is.
-                total: (!count.truncated).then_some(count.matched),
-                by,
-            })
+            .begin(
+                &caller,
+                Asked {
+                    kind,
+                    filter: DeadFilter::default(),
+                    events: None,
+                    waiting: Some(filter),
+                    per_second,
+                    through: dead.last_seq,
+                    // A count that was cut short would let it seem to be done before it is.
+                    total: (!count.truncated).then_some(count.matched),
+                    by,
+                },
+            )
             .await?;
         Ok(begun(self.view_act(&act)))
     }

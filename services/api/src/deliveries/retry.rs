@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     App, Shared,
+    audit::Deed,
     caller::Caller,
     problems,
     request::{Path, Query},
@@ -24,10 +25,11 @@ use crate::{
 
 pub(crate) async fn retry(
     State(shared): App,
-    Caller { org, .. }: Caller,
+    caller: Caller,
     Path(id): Path,
     mut query: Query,
 ) -> Result<(StatusCode, Json<view::InFull>), Problem> {
+    let org = caller.org.clone();
     let given = query.take("integration");
     query.end()?;
     shared.directory.complete()?;
@@ -59,6 +61,7 @@ pub(crate) async fn retry(
                 return Err(ended(story, &org));
             };
             shared.may_go(&delivery).await?;
+            shared.audit_retry(&caller, &delivery).await?;
             let now = Timestamp::now();
             let hastened = shared.broker.hasten(&stored, &delivery, now).await;
             // One that fires by itself, or has fired just now, does what was asked for.
@@ -71,6 +74,7 @@ pub(crate) async fn retry(
         Place::Parked => return Err(shared.parked(story)),
         Place::Ordered if !place.is_parked(&waiting) => {
             shared.may_go(&waiting).await?;
+            shared.audit_retry(&caller, &waiting).await?;
             let now = Timestamp::now();
             let hastened = shared.broker.hasten_ordered(&waiting, now).await;
             match hastened.map_err(problems::broker)? {
@@ -87,6 +91,20 @@ pub(crate) async fn retry(
 }
 
 impl Shared {
+    /// Writes the entry of a retry by hand, before it is asked for.
+    async fn audit_retry(&self, caller: &Caller, delivery: &Delivery) -> Result<(), Problem> {
+        let deed = Deed {
+            action: "delivery.retried",
+            org: Some(&delivery.org),
+            object: ("delivery", &delivery.id, None),
+            before: None,
+            after: None,
+        };
+        let entry = caller.did(deed, Timestamp::now());
+        self.store().audit_once(&entry).await.map_err(problems::store)?;
+        Ok(())
+    }
+
     /// Refuses what would only be parked by its worker.
     async fn may_go(&self, delivery: &Delivery) -> Result<(), Problem> {
         let state = self

@@ -6,9 +6,10 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use serde_json::{Map, Value, json};
-use signalbox_proto::{Integration, Name, Timestamp, integration::Status};
+use signalbox_proto::{Integration, Name, State as Held, Timestamp, integration::Status};
 use signalbox_providers::FieldError;
 use signalbox_runtime::Problem;
+use signalbox_store::integrations::Stored;
 use uuid::Uuid;
 
 use super::{
@@ -132,11 +133,11 @@ impl Shared {
         let mut next = self.made(&spec, Some(&current), &current.id, Timestamp::now())?;
         next.status = wish.map_or(current.status, Wish::status);
         let secrets = sealing::open(&self.keyring, &current).ok();
-        let differs = next.name != current.name
-            || next.status != current.status
-            || !plan::differences(&spec, &current, secrets.as_ref())
+        // What was read says what holds by default, too: sent back, it changes nothing.
+        let differs = self.shown(&next) != self.shown(&current)
+            || plan::differences(&spec, &current, secrets.as_ref())
                 .iter()
-                .all(|field| *field == "enabled");
+                .any(|field| ["config", "credentials"].contains(field));
         if differs {
             self.write(caller, "integration.updated", Some(&current), &next).await?;
             tracing::info!(
@@ -177,6 +178,23 @@ impl Shared {
                 Err(problems::invalid_integration(&errors))
             }
         }
+    }
+
+    /// An integration as answers show it, but for its revision and the time of its last change.
+    fn shown(&self, integration: &Integration) -> Value {
+        let stored = Stored {
+            integration: Integration {
+                revision: 0,
+                updated_at: integration.created_at,
+                ..integration.clone()
+            },
+            held: false,
+            hold_revision: 0,
+            error_message: None,
+            health_check_secs: None,
+            checked_at: None,
+        };
+        json!(view::integration(&stored, &Held::default(), &self.keyring))
     }
 
     /// An integration as it is now, with its tag.

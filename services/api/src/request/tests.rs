@@ -81,7 +81,7 @@ fn a_parameter_given_twice_or_out_of_bounds_is_refused() {
 #[test]
 fn an_empty_parameter_is_refused_and_not_taken_as_all() {
     for text in ["org=", "org", "limit=10&since="] {
-        let problem = Query::read(text).err().expect("refused");
+        let problem = Query::read(text).expect_err("refused");
         assert_eq!(problem.code, "invalid", "{text}");
         assert!(problem.field.is_some(), "{text}");
     }
