@@ -1,4 +1,4 @@
-//! Integrations: listed and shown, made and changed ([`given`]), held and ended ([`life`]), written ([`write`]).
+//! Integrations: listed and shown here, made and changed in `given`, held and ended in `life`, written in `write`.
 
 mod given;
 mod life;

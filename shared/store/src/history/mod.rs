@@ -1,9 +1,9 @@
 //! History: what became of every delivery, written by the recorder alone.
 //!
 //! A [`Batch`] puts records, dead letters and marks together: pure, and the same whichever comes first and however
-//! often ([`recorded`], [`standing`], [`attempts`]). [`Store::record`] writes one in a transaction that also moves the
-//! recorder's [`Position`]s. Lists are pieces of an index ([`deliveries`], [`letters`], [`ranges`]); what is old goes
-//! in small transactions ([`prune`]).
+//! often (`recorded`, `standing`, `attempts`). `Store::record` writes one in a transaction that also moves the
+//! recorder's [`Position`]s. Lists are pieces of an index (`deliveries`, `letters`, `ranges`); what is old goes
+//! in small transactions (`prune`).
 //!
 //! **Invariant:** a row says the same in whatever order, how often and in how many batches its records came.
 
