@@ -37,6 +37,10 @@ const STATEMENT_MAX: Duration = Duration::from_secs(30);
 const WAIT_FIRST: Duration = Duration::from_millis(200);
 const WAIT_LAST: Duration = Duration::from_secs(5);
 
+/// How often a new file is turned to a log of writes, and the pause before it is tried again.
+const LOG_TRIES: usize = 50;
+const LOG_PAUSE: Duration = Duration::from_millis(50);
+
 /// What each connection to SQLite is told. A commit survives the end of the process, whatever its kind; after a
 /// power loss the last ones may be missing, and none is torn (sqlite.org, "Write-Ahead Logging").
 const SQLITE_PRAGMAS: &str = "
@@ -240,7 +244,14 @@ async fn sqlite(path: &Path) -> Result<Store, Error> {
     let url = format!("sqlite://{}?mode=rw", url.path());
     let options: AnyConnectOptions = url.parse()?;
     let mut connection = connect(&options).await?;
-    connection.execute(SQLITE_PRAGMAS).await?;
+    // Two that turn a new file to a log of writes at once: SQLite refuses one of them without waiting.
+    for left in (0..LOG_TRIES).rev() {
+        match connection.execute(SQLITE_PRAGMAS).await.map_err(Error::from) {
+            Ok(_) => break,
+            Err(error) if error.is_transient() && left > 0 => tokio::time::sleep(LOG_PAUSE).await,
+            Err(error) => return Err(error),
+        }
+    }
     migrate::migrate(&mut connection, Kind::Sqlite).await?;
     let pool = |connections| {
         AnyPoolOptions::new()
