@@ -5,6 +5,9 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 FILE ?= examples/integrations.yaml
 CARGO ?= cargo
+# Scenarios of the whole program that are also run with its database in PostgreSQL: those that read or write it.
+ON_POSTGRES = --package signalbox-tests --test e2e -- configuration:: deliveries:: drafts:: drift:: erasure:: history:: keys:: \
+    master_key:: openapi:: secrets:: stats:: trace:: --skip generated::
 
 .PHONY: up test check bench soak fmt lint doc deny tools server compose
 
@@ -20,9 +23,11 @@ test: tools
 	@# Programs and tests at once: alone, the programs would be built with other features of their dependencies.
 	$(CARGO) build --workspace --bins --tests --locked
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    $(CARGO) nextest run --workspace --locked && $(CARGO) test --workspace --doc --locked; \
+	    $(CARGO) nextest run --workspace --locked && \
+	    SIGNALBOX_E2E_STORE=postgres $(CARGO) nextest run --locked $(ON_POSTGRES) && \
+	    $(CARGO) test --workspace --doc --locked; \
 	else \
-	    $(CARGO) test --workspace --locked; \
+	    $(CARGO) test --workspace --locked && SIGNALBOX_E2E_STORE=postgres $(CARGO) test --locked $(ON_POSTGRES); \
 	fi
 
 # What a change has to pass.

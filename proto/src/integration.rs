@@ -134,7 +134,7 @@ pub const RATE: std::ops::RangeInclusive<u32> = 1..=1_000_000;
 /// Seconds to a connection, where an integration names none.
 pub const CONNECT_TIMEOUT_SECS: u32 = 5;
 
-/// How fast, in which order and in what groups an integration's deliveries go.
+/// How fast, in which order and in what groups an integration's deliveries go, and how its target is watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
     /// Requests in a span of time; `None` for what its provider has by default: see [`Integration::rate_limit`].
@@ -153,6 +153,9 @@ pub struct Flow {
     /// Seconds to a connection; `None` for the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_timeout_secs: Option<u32>,
+    /// Seconds between two checks whether its target takes us; `None` for no checks: see [`crate::health`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check_secs: Option<u32>,
 }
 
 impl Flow {

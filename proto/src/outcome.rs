@@ -212,6 +212,8 @@ pub enum Record {
     Attempt(Attempt),
     /// Events that matched nothing: inclusive ranges of sequences in EVENTS, each gapless.
     NoRoute(Vec<(u64, u64)>),
+    /// Uses of an API key that were refused.
+    Refused(crate::refused::Refused),
 }
 
 /// The records of one message in OUTCOMES: the newest form of a record may be unknown to an older

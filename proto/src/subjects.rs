@@ -109,6 +109,14 @@ pub fn input_transform(partitions: u32) -> Option<(String, String)> {
     })
 }
 
+/// All that INGEST stores of an org.
+pub fn inputs_of(org: &Name) -> [String; 2] {
+    [
+        format!("{INPUT_PREFIX}{org}.>"),
+        format!("{STORED_INPUT_PREFIX}*.{org}.>"),
+    ]
+}
+
 /// What the ingest consumer of a partition reads. Partition 0 also reads what has no type.
 ///
 /// Nothing is filtered with one partition: it reads all.
@@ -271,6 +279,14 @@ pub fn order_partition(key: &str) -> u32 {
     hash::fnv1a(key.as_bytes()) % ORDER_PARTITIONS
 }
 
+/// All that ORDERED stores of an org, of any provider.
+pub fn ordered_of(org: &Name) -> [String; 2] {
+    [
+        format!("signalbox.ordered.*.*.{org}.>"),
+        format!("signalbox.orderedhead.*.*.{org}.>"),
+    ]
+}
+
 /// Where a delivery waits for its turn among those of its key.
 pub fn ordered(provider: &Name, org: &Name, integration: &str, key: &str) -> String {
     let partition = order_partition(key);
@@ -352,6 +368,11 @@ pub fn ordered_leases(provider: &Name) -> [String; 2] {
         format!("$KV.{LEASE}.orderedworker.{provider}.*"),
         format!("$KV.{LEASE}.ordered.{provider}.*"),
     ]
+}
+
+/// The key in LEASE of what a process tells of its sealing keys. `*` is any.
+pub fn keyring_key(instance: &str) -> String {
+    format!("keyring.{instance}")
 }
 
 /// The key in LEASE of the worker that has the ordered deliveries of a partition of a provider.
@@ -438,9 +459,15 @@ pub fn integration_key(id: &str) -> String {
     format!("integration.{id}")
 }
 
-/// The key in CONFIG that reserves an integration's name.
+/// The key in CONFIG with which versions before the database reserved an integration's name. Nobody writes it any more,
+/// as the database refuses a name that is taken; what is left of it goes when its org is erased.
 pub fn name_key(org: &Name, name: &Name) -> String {
     format!("name.{org}.{name}")
+}
+
+/// The keys in CONFIG of [`name_key`] for all integrations of an org.
+pub fn name_keys(org: &Name) -> String {
+    format!("name.{org}.*")
 }
 
 /// The key in CONFIG of an event type that an org registered. `>` in the place of the type is all of the org's.
@@ -482,6 +509,11 @@ pub fn idempotency_key(org: &Name, hash: &str) -> String {
 /// The key of an integration's state in STATE.
 pub fn state_key(integration: &str) -> String {
     format!("integration.{integration}")
+}
+
+/// The key in STATE of the health checks of an integration.
+pub fn health_key(integration: &str) -> String {
+    format!("health.{integration}")
 }
 
 /// The key of an act in STATE.

@@ -6,7 +6,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Delivery,
+    Delivery, hash,
     outcome::{Batch, Record},
 };
 
@@ -46,6 +46,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
     deserializer.set_max_depth(DEPTH_MAX);
     T::deserialize(&mut deserializer).map_err(Error::Decode)
+}
+
+/// 128 bits of what a value says, as this version writes it: the same of bytes that an older version wrote of the same.
+pub fn digest<T: Serialize>(value: &T) -> Result<[u8; 16], Error> {
+    Ok(hash::digest([&encode(value)?]))
 }
 
 /// Reads a delivery, which names at least one event.

@@ -1,4 +1,4 @@
-//! Bulk acts: many dead letters and many events of the past, beside live traffic, stopped, gone on with, crashed.
+//! Bulk acts: many dead letters and many events of the past, beside live traffic, stopped, resumed, crashed.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -311,7 +311,7 @@ async fn many_dead_letters(size: Size) {
     for (phase, from, to) in [
         ("while they are counted", asked, begun),
         ("until it is stopped", begun, stop),
-        ("stopped, gone on with", stop, crash),
+        ("stopped, resumed", stop, crash),
         ("its keeper killed", crash, mended),
         ("until it is done", mended, done),
     ] {

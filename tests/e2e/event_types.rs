@@ -443,7 +443,7 @@ async fn a_schema_that_another_version_wrote_checks_nothing_and_doctor_names_it(
             all.iter().find(|finding| {
                 finding["what"]
                     .as_str()
-                    .is_some_and(|what| what.contains("user.joined"))
+                    .is_some_and(|what| what.contains("the schema of event type user.joined"))
             })
         })
         .unwrap_or_else(|| panic!("no finding in {doctor}"));

@@ -11,8 +11,8 @@ use crate::harness::{Target, Up, process::workspace};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// The Python of `.tools/venv`, which has nats-py, standardwebhooks and cryptography.
-fn python() -> PathBuf {
+/// The Python of `.tools/venv`, which has what `scripts/python.txt` names.
+pub(crate) fn python() -> PathBuf {
     let python = workspace().join(".tools/venv/bin/python");
     assert!(python.exists(), "{} is missing: run `make tools`", python.display());
     python
@@ -20,6 +20,11 @@ fn python() -> PathBuf {
 
 /// Runs a script of this folder; it must succeed.
 pub(crate) async fn run(script: &str, arguments: &[&str], input: &str) -> String {
+    run_within(script, arguments, input, SOON).await
+}
+
+/// As [`run`], for a script that has more to do.
+pub(crate) async fn run_within(script: &str, arguments: &[&str], input: &str, time: Duration) -> String {
     let script = workspace().join("tests/e2e/foreign").join(script);
     let mut child = Command::new(python())
         .arg(&script)
@@ -36,7 +41,7 @@ pub(crate) async fn run(script: &str, arguments: &[&str], input: &str) -> String
         .await
         .expect("the script reads its input");
     drop(stdin);
-    let ended = tokio::time::timeout(SOON, child.wait_with_output()).await;
+    let ended = tokio::time::timeout(time, child.wait_with_output()).await;
     let output = ended
         .expect("the script ends in time")
         .expect("the script can be waited for");

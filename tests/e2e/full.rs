@@ -177,15 +177,18 @@ async fn while_outcomes_is_full_no_request_starts_and_none_is_made_twice() {
         client.messages("OUTCOMES").await.expect("it can be asked"),
     )
     .await;
-    for number in 0..EVENTS {
-        client.publish(tick(&format!("e-{number}"))).await;
-    }
+    let publish = async |numbers: std::ops::Range<usize>| {
+        for number in numbers {
+            client.publish(tick(&format!("e-{number}"))).await;
+        }
+    };
+    publish(0..EVENTS / 2).await;
     pause(SOME_TRIES).await;
-    // Those that were under way when the refusal was first met.
+    // Those that were under way when the refusal was first met; on a busy machine, all of the first half.
     let called = target.count("/all");
+    publish(EVENTS / 2..EVENTS).await;
     pause(SOME_TRIES).await;
     assert_eq!(target.count("/all"), called, "no request starts while OUTCOMES refuses");
-    assert!(called < EVENTS, "{called} of {EVENTS} were called");
     full.lift().await;
     target.wait_for_events("/all", 1 + EVENTS, SOON).await;
     let ledger = client.settled(SOON).await;

@@ -1,4 +1,6 @@
-//! What the recorder writes: every delivery once, whatever is killed, and what it says of itself meanwhile.
+//! What the recorder writes: every delivery once, whatever is killed, and what lists and traces show of it.
+
+mod lists;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -21,7 +23,7 @@ const PATH: &str = "/all";
 /// The database of an `up`, beside it.
 async fn database(up: &Up) -> Store {
     let config = Config {
-        url: String::new().into(),
+        url: up.store_url().into(),
         url_file: String::new(),
         connections_max: 2,
     };

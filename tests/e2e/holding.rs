@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use async_nats::jetstream;
+use serde_json::{Value, json};
+use signalbox_proto::{Phase, State, subjects, wire};
 
-use crate::harness::{Load, Publish, Seed, Target, Up, eventually, pause};
+use crate::harness::{Client, Load, Publish, Seed, Target, Up, eventually, pause};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -115,5 +117,92 @@ async fn a_paused_integration_gets_nothing_and_all_of_it_at_the_rate_asked_for_w
         "{ledger}"
     );
     assert_eq!(target.count("/held"), 100);
+    up.stop().await;
+}
+
+/// The state of an integration, as workers follow it. It has one once it was held.
+async fn state(client: &Client, id: &str) -> State {
+    let nats = async_nats::connect(client.nats_url())
+        .await
+        .expect("NATS takes a connection");
+    let bucket = jetstream::new(nats).get_key_value(subjects::STATE).await;
+    let bytes = bucket.expect("the bucket is there").get(subjects::state_key(id)).await;
+    let bytes = bytes.expect("the bucket answers").expect("it has a state");
+    wire::decode(&bytes).expect("a state")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_resumes_again_what_drains_as_asked_changes_and_tells_nothing_and_who_asks_for_another_rate_is_heard() {
+    // At a rate of 2 they take longer than this test may.
+    const WAITING: u64 = 300;
+    let up = Up::start().await;
+    let target = Target::start().await;
+    let client = up.client();
+    client
+        .apply(json!([{
+            "name": "held", "provider": "webhook", "events": ["tick"], "config": { "url": target.url("/held") },
+        }]))
+        .await;
+    let id = client.integration("held").await["id"]
+        .as_str()
+        .expect("an id")
+        .to_owned();
+    client.hold("held").await;
+    let events: Vec<Value> = (0..WAITING)
+        .map(|n| json!({ "type": "tick", "data": { "n": n } }))
+        .collect();
+    client.post("/v1/events", json!(events)).await;
+    eventually(SOON, "all of them are parked", async || {
+        match client.waiting("held").await? {
+            (0, 0, WAITING) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let path = "/v1/integrations/held/resume";
+    let told = async || client.actions("&action=integration.resumed").await.len();
+
+    client.post(path, json!({ "rate": 2 })).await;
+    target.wait_for("/held", 2, SOON).await;
+    let first = state(client, &id).await;
+    assert_eq!((first.phase, first.drain_per_second), (Phase::Draining, Some(2)));
+    assert_eq!(told().await, 1);
+
+    // Asked for again, it goes on as it did.
+    for _ in 0..3 {
+        client.post(path, json!({ "rate": 2 })).await;
+    }
+    let same = state(client, &id).await;
+    assert_eq!(
+        (same.phase, same.since, same.drain_per_second),
+        (Phase::Draining, first.since, Some(2)),
+        "the drain was begun again"
+    );
+    assert_eq!(told().await, 1, "nothing was changed");
+
+    // Another rate, and none at all, is something else.
+    client.post(path, json!({ "rate": 3 })).await;
+    let other = state(client, &id).await;
+    assert_eq!((other.phase, other.drain_per_second), (Phase::Draining, Some(3)));
+    assert!(other.since > first.since, "{other:?}");
+    assert_eq!(told().await, 2);
+    client.resume("held").await;
+    assert_eq!(told().await, 3);
+    let all = usize::try_from(WAITING).expect("few");
+    target.wait_for("/held", all, SOON).await;
+    let ledger = client.settled(SOON).await;
+    assert_eq!(ledger["delivered"], all, "{ledger}");
+    assert_eq!(target.count("/held"), all, "nothing comes twice");
+
+    // There is nothing left to let go, however it is asked for.
+    eventually(SOON, "it has drained", async || match state(client, &id).await.phase {
+        Phase::Open => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    for body in [json!({}), json!({ "rate": 7 })] {
+        client.post(path, body).await;
+    }
+    assert_eq!(told().await, 3);
     up.stop().await;
 }

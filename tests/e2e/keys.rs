@@ -313,3 +313,169 @@ async fn publishing_has_the_quota_of_its_org_and_not_the_rate_of_its_key() {
     }
     up.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_use_of_a_key_is_in_the_audit_and_a_key_that_nobody_knows_is_not() {
+    let up = Up::start().await;
+    let client = up.client();
+    let body = json!({ "name": "ended", "scopes": ["events:write"] });
+    let made = client.post("/v1/api-keys?org=acme", body).await;
+    let (id, key) = (made["id"].clone(), made["key"].as_str().unwrap_or_default().to_owned());
+    let authorization = format!("Bearer {key}");
+    let ask = async |method: &str, path: &str, authorization: &str| {
+        let headers = [("authorization", authorization), ("content-type", "application/json")];
+        let body = json!({ "type": "alert.created" }).to_string().into_bytes();
+        try_request(client.api(), method, path, &headers, body)
+            .await
+            .expect("an answer")
+    };
+    assert_eq!(
+        ask("GET", "/v1/integrations", &authorization).await.problem(403),
+        "missing_scope"
+    );
+    let path = format!("/v1/api-keys/{}?org=acme", id.as_str().unwrap_or_default());
+    client.request("DELETE", &path, None).await.ok();
+    for _ in 0..3 {
+        assert_eq!(ask("POST", "/v1/events", &authorization).await.problem(401), "bad_key");
+    }
+    let unknown = format!("Bearer sbx_{}", "A".repeat(43));
+    assert_eq!(ask("GET", "/v1/integrations", &unknown).await.problem(401), "bad_key");
+    let entries = eventually(SOON, "the audit tells of both reasons", async || {
+        let answer = client.get("/v1/audit?action=api_key.refused").await;
+        let items = answer["items"].as_array().cloned().unwrap_or_default();
+        let reasons: Vec<&str> = items
+            .iter()
+            .filter_map(|item| item["after"]["reason"].as_str())
+            .collect();
+        if reasons.contains(&"revoked") && reasons.contains(&"missing_scope") {
+            Ok(items)
+        } else {
+            Err(format!("{items:?}"))
+        }
+    })
+    .await;
+    for entry in &entries {
+        assert_eq!(
+            (&entry["org"], &entry["object"]["id"]),
+            (&json!("acme"), &id),
+            "{entry}"
+        );
+        assert!(!entry.to_string().contains(&key), "{entry}");
+    }
+    // A key of nobody is nobody's entry.
+    assert!(entries.len() <= 4, "{entries:?}");
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_line_acts_for_the_org_of_its_key_without_naming_it() {
+    let up = Up::start().await;
+    let client = up.client();
+    let made = client
+        .post("/v1/api-keys?org=acme", json!({ "name": "acme", "scopes": ["admin"] }))
+        .await;
+    let key = made["key"].as_str().unwrap_or_default().to_owned();
+    let hook = json!({
+        "name": "oncall", "provider": "webhook", "events": ["alert.*"], "status": "active",
+        "config": { "url": "http://127.0.0.1:9/hook" },
+    });
+    client
+        .request("POST", "/v1/integrations?org=acme", Some(hook))
+        .await
+        .ok();
+    for arguments in [
+        &["integrations", "list"][..],
+        &["integrations", "show", "oncall"],
+        &["integrations", "try", "oncall"],
+        &["pause", "--integration", "oncall"],
+        &["resume", "--integration", "oncall"],
+        &["publish", "alert.created"],
+        &["deliveries", "list"],
+        &["dead", "list"],
+        &["stats"],
+        &["event-types", "list"],
+        &["audit"],
+        &["keys", "list"],
+        &["export"],
+    ] {
+        let (code, out, error) = client.command_in(&[("SIGNALBOX_KEY", &key)], arguments).await;
+        assert_eq!(code, 0, "{arguments:?}: {out}{error}");
+    }
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_made_for_its_holder_whose_deeds_the_audit_finds() {
+    let up = Up::start().await;
+    let client = up.client();
+    let holder = "user:ada@example.com";
+    let arguments = [
+        "keys",
+        "create",
+        "ada",
+        "--org",
+        "acme",
+        "--scope",
+        "admin",
+        "--principal",
+    ];
+    let made = client.command_json(&[&arguments[..], &[holder]].concat()).await;
+    let principal = json!({ "type": "user", "id": "ada@example.com" });
+    assert_eq!(made["principal"], principal, "{made}");
+    let key = made["key"].as_str().unwrap_or_default();
+    let (code, out, error) = client
+        .command_in(&[("SIGNALBOX_KEY", key)], &["event-types", "put", "order.placed"])
+        .await;
+    assert_eq!(code, 0, "{out}{error}");
+
+    let ada = ["audit", "--actor", "ada@example.com"];
+    let found = client.command_json(&ada).await;
+    let items = found["items"].as_array().cloned().unwrap_or_default();
+    let [entry] = items.as_slice() else {
+        panic!("one entry: {found}")
+    };
+    assert_eq!(
+        (&entry["action"], &entry["actor"]),
+        (&json!("event_type.created"), &principal),
+        "{entry}"
+    );
+    for (kind, count) in [("event_type", 1), ("api_key", 0)] {
+        let found = client
+            .command_json(&[&ada[..], &["--object-type", kind]].concat())
+            .await;
+        assert_eq!(found["items"].as_array().map(Vec::len), Some(count), "{kind}: {found}");
+    }
+    let (_, list) = client.command(&["keys", "list", "--org", "acme"]).await;
+    assert!(list.contains("user ada@example.com"), "{list}");
+
+    let (code, out, error) = client.command_in(&[], &[&arguments[..], &["ada"]].concat()).await;
+    assert_eq!((code, out.as_str()), (2, ""), "{error}");
+    assert!(error.contains("user:ada@example.com"), "{error}");
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_filter_of_the_audit_can_be_said_on_the_command_line_whose_help_prints_no_key() {
+    let up = Up::start().await;
+    let client = up.client();
+    let document = client.get("/openapi.json").await;
+    let params = document["paths"]["/v1/audit"]["get"]["parameters"].as_array().cloned();
+    let params = params.expect("it has parameters");
+    assert!(params.len() > 8, "{params:?}");
+    let (code, help, error) = client
+        .command_in(&[("SIGNALBOX_KEY", "sbx_in-the-environment")], &["audit", "--help"])
+        .await;
+    assert_eq!(code, 0, "{error}");
+    for param in params {
+        let name = param["name"].as_str().unwrap_or_default();
+        let option = match name {
+            "object_id" => "--object <".to_owned(),
+            "actor_id" => "--actor <".to_owned(),
+            name => format!("--{} <", name.replace('_', "-")),
+        };
+        assert!(help.contains(&option), "{name} is none of {help}");
+    }
+    assert!(help.contains("SIGNALBOX_KEY"), "{help}");
+    assert!(!help.contains("in-the-environment"), "{help}");
+    up.stop().await;
+}

@@ -133,6 +133,12 @@ async fn a_busy_org_costs_a_small_one_no_event() {
 }
 
 #[tokio::test]
+async fn history_has_each_delivery_once_and_is_read_beside() {
+    let found = holds("history --events 500 --rate 20 --seconds 1").await;
+    assert!(found["read_all_ms"]["p99"].as_f64().is_some(), "{found}");
+}
+
+#[tokio::test]
 async fn what_a_scenario_does_not_take_is_refused_before_anything_is_started() {
     let cases = BTreeMap::from([
         ("limit --keys 3", "--keys: scenario limit does not take it"),

@@ -24,8 +24,8 @@ const OURS: [(&str, &[&str]); 15] = [
     // Ingest checks events against the schemas that the API takes in: the same compiler, with the same bounds.
     ("signalbox-ingest", &[PROTO, RUNTIME, BROKER, ACCESS, MATCHING]),
     ("signalbox-router", &[PROTO, RUNTIME, BROKER, MATCHING]),
-    // The keeper asks a subscription too: a replay of events sends those that it selects.
-    ("signalbox-keeper", &[PROTO, RUNTIME, BROKER, MATCHING]),
+    // The keeper asks a subscription too: a replay of events sends those that it selects. And it checks targets.
+    ("signalbox-keeper", &[PROTO, RUNTIME, BROKER, MATCHING, PROVIDERS]),
     ("signalbox-delivery", &[PROTO, RUNTIME, BROKER, PROVIDERS]),
     ("signalbox-recorder", &[PROTO, RUNTIME, BROKER, STORE]),
     (

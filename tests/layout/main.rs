@@ -4,6 +4,7 @@
 
 mod files;
 mod imports;
+mod secrets;
 mod settings;
 mod subjects;
 mod tree;

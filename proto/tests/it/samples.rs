@@ -419,6 +419,7 @@ pub(crate) fn integration_with_flow() -> Integration {
             order_by: Some("event.agent_id".to_owned()),
             order_on_dead: OrderOnDead::Hold,
             connect_timeout_secs: Some(3),
+            health_check_secs: None,
         },
         ..integration()
     }

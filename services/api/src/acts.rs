@@ -1,4 +1,4 @@
-//! Bulk acts as things that people follow: listed, shown, stopped, gone on with. A keeper works them through.
+//! Bulk acts as things that people follow: listed, shown, stopped, resumed. A keeper works them through.
 
 mod events;
 mod letters;
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     App, Shared,
-    audit::Deed,
+    audit::{self, Deed},
     caller::Caller,
     problems,
     problems::invalid,
@@ -46,7 +46,7 @@ const RATES: std::ops::RangeInclusive<u32> = 1..=10_000;
 /// Acts that may be at work at a time.
 const RUNNING_MAX: usize = 100;
 /// Times that an act is read again because a keeper wrote it meanwhile.
-const WRITE_TRIES: usize = 16;
+pub(crate) const WRITE_TRIES: usize = 16;
 /// Longest text that says who asks, in characters.
 const BY_CHARS_MAX: usize = 100;
 /// The statuses that a list can be asked for.
@@ -244,14 +244,14 @@ impl Shared {
         before: Option<&Act>,
         after: &Act,
     ) -> Result<(), Problem> {
-        let told = |act: &Act| serde_json::to_value(self.view_act(act)).ok();
+        let told = |act: &Act| audit::told(&self.view_act(act));
         let org = org_of(after).and_then(|org| org.parse().ok());
         let deed = Deed {
             action,
             org: org.as_ref(),
             object: ("act", &after.id, None),
-            before: before.and_then(told),
-            after: told(after),
+            before: before.map(told),
+            after: Some(told(after)),
         };
         let entry = caller.did(deed, Timestamp::now());
         self.store().audit_once(&entry).await.map_err(problems::store)?;
@@ -375,7 +375,7 @@ fn word(status: ActStatus) -> &'static str {
 }
 
 /// The tenant of an act; `None` where an older version named dead letters one by one.
-fn org_of(act: &Act) -> Option<&str> {
+pub(crate) fn org_of(act: &Act) -> Option<&str> {
     match (&act.events, &act.waiting) {
         (_, Some(waiting)) => Some(waiting.org.as_str()),
         (Some(events), _) => Some(events.org.as_str()),
@@ -412,4 +412,4 @@ fn read_time(field: &str, text: Option<String>, now: Timestamp) -> Result<Option
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

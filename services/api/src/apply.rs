@@ -210,12 +210,14 @@ impl Shared {
         for change in part {
             self.steps(change, now, &mut steps)?;
         }
+        let sealing = self.sealing.read().await;
         let mut change = self.store().change().await.map_err(problems::store)?;
         for step in &steps {
             self.add(&mut change, caller, step.action, step.before, &step.after)
                 .await?;
         }
         change.commit().await.map_err(problems::store)?;
+        drop(sealing);
         let mut orgs: Vec<&Name> = steps.iter().map(|step| &step.after.org).collect();
         orgs.sort();
         orgs.dedup();

@@ -25,6 +25,11 @@ pub(crate) struct Deed<'a> {
     pub(crate) after: Option<Value>,
 }
 
+/// What the audit keeps of something: what an answer shows of it.
+pub(crate) fn told(shown: &impl Serialize) -> Value {
+    serde_json::to_value(shown).expect("an answer has no map with odd keys")
+}
+
 impl Caller {
     /// The entry that says that the caller did it.
     pub(crate) fn did(&self, deed: Deed<'_>, at: Timestamp) -> Entry {

@@ -1,7 +1,11 @@
 //! Dead letters: listing, showing, and which of them a filter means.
 //!
+//! Lists are read from the database ([`recorded`]), and from DEAD alone while that is away.
+//!
 //! The org `default` also shows those whose input named no valid org, so that nobody has to know another address
 //! for what was rejected first of all.
+
+mod recorded;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,11 +28,12 @@ use utoipa::ToSchema;
 use crate::{
     App, Shared,
     caller::Caller,
+    history::HINT,
     problems,
     problems::invalid,
     request::{self, Page, Path, Query},
     schema,
-    view::{self, CutList, List},
+    view::{self, HistoryList},
 };
 
 /// Most groups that are counted. What is like none of them is left out, and the answer says so.
@@ -44,7 +49,7 @@ pub(crate) async fn list(State(shared): App, caller: Caller, mut query: Query) -
     let page = query.page()?;
     query.end()?;
     match group_by.as_deref() {
-        None => Ok(Json(shared.page(&filter, &page).await?).into_response()),
+        None => Ok(Json(shared.page_of_letters(&filter, &page).await?).into_response()),
         Some("fingerprint") if page.cursor.is_some() => Err(invalid(
             "cursor",
             "is for lists: groups have one page, so narrow the filter",
@@ -63,6 +68,10 @@ pub(crate) async fn show(
     query.end()?;
     let missing = || problems::not_found("dead letter", &id);
     let seq = dead_letter_seq(&id).ok_or_else(missing)?;
+    match shared.recorded_letter(&org, seq).await {
+        Ok(found) => return found.map(Json).ok_or_else(missing),
+        Err(failed) => failed.unless_away(())?,
+    }
     let found = shared
         .broker
         .dead_letter(seq)
@@ -189,11 +198,23 @@ impl Shared {
         matcher: &Matcher<'_>,
         before: Option<u64>,
         most: usize,
+        each: impl FnMut(u64, DeadLetter) -> ControlFlow<()>,
+    ) -> Result<Option<u64>, Problem> {
+        self.matching_behind(matcher, 0, before, most, each).await
+    }
+
+    /// The same, of those behind a sequence alone.
+    async fn matching_behind(
+        &self,
+        matcher: &Matcher<'_>,
+        behind: u64,
+        before: Option<u64>,
+        most: usize,
         mut each: impl FnMut(u64, DeadLetter) -> ControlFlow<()>,
     ) -> Result<Option<u64>, Problem> {
         let (mut looked_at, mut goes_on) = (0, None);
         let look = |stored: Stored| {
-            if matcher.is_past(stored.at) {
+            if stored.seq <= behind || matcher.is_past(stored.at) {
                 return ControlFlow::Break(());
             }
             if looked_at == most {
@@ -217,14 +238,19 @@ impl Shared {
         Ok(goes_on)
     }
 
-    async fn page(&self, filter: &DeadFilter, page: &Page) -> Result<List<view::DeadLetter>, Problem> {
+    async fn page_of_letters(
+        &self,
+        filter: &DeadFilter,
+        page: &Page,
+    ) -> Result<HistoryList<view::DeadLetter>, Problem> {
+        let before = recorded::read_cursor(page.cursor.as_deref())?;
+        match self.recorded_letters(filter, before, page.limit).await {
+            Ok(found) => return Ok(found),
+            Err(failed) => failed.unless_away(())?,
+        }
         let matcher = Matcher::new(filter)?;
-        let before = page
-            .cursor
-            .as_deref()
-            .map(|cursor| dead_letter_seq(cursor).ok_or_else(problems::no_cursor));
         let mut found = Vec::new();
-        self.matching(&matcher, before.transpose()?, usize::MAX, |seq, letter| {
+        self.matching(&matcher, before, usize::MAX, |seq, letter| {
             found.push((seq, letter));
             if found.len() > page.limit {
                 ControlFlow::Break(())
@@ -245,13 +271,21 @@ impl Shared {
             let (replayed_at, discarded_at) = marks.of(*seq);
             view::dead_letter(*seq, letter, replayed_at, discarded_at)
         });
-        Ok(List {
+        Ok(HistoryList {
             items: shown.collect(),
             next_cursor: next,
+            truncated: true,
+            recorded: false,
+            hint: Some(HINT),
+            gaps: Vec::new(),
         })
     }
 
-    async fn groups(&self, filter: &DeadFilter, limit: usize) -> Result<CutList<GroupShown>, Problem> {
+    async fn groups(&self, filter: &DeadFilter, limit: usize) -> Result<HistoryList<GroupShown>, Problem> {
+        match self.recorded_groups(filter, limit).await {
+            Ok(found) => return Ok(found),
+            Err(failed) => failed.unless_away(())?,
+        }
         let matcher = Matcher::new(filter)?;
         let marks = self.broker.marks().await.map_err(problems::broker)?;
         let mut groups = Groups::new(GROUPS_MAX);
@@ -270,7 +304,12 @@ impl Shared {
             tokio::time::sleep(began.elapsed()).await;
         }
         let name = |id: &str| Some(self.directory.by_id(id)?.name.clone());
-        Ok(groups.view(limit, name))
+        Ok(HistoryList {
+            truncated: true,
+            recorded: false,
+            hint: Some(HINT),
+            ..groups.view(limit, name)
+        })
     }
 }
 
@@ -367,8 +406,29 @@ impl Groups {
         }
     }
 
+    /// Their fingerprints.
+    fn fingerprints(&self) -> impl Iterator<Item = &String> {
+        self.by_fingerprint.keys()
+    }
+
+    /// Joins a group of older dead letters.
+    fn join(&mut self, fingerprint: String, older: Group) {
+        match self.by_fingerprint.get_mut(&fingerprint) {
+            Some(group) => {
+                group.count += older.count;
+                group.settled += older.settled;
+                group.examples.extend(older.examples);
+                group.examples.truncate(EXAMPLES_MAX);
+                group.first_at = group.first_at.min(older.first_at);
+            }
+            None => {
+                self.by_fingerprint.insert(fingerprint, older);
+            }
+        }
+    }
+
     /// The largest groups. `truncated` says that there are more.
-    fn view(self, limit: usize, name: impl Fn(&str) -> Option<Name>) -> CutList<GroupShown> {
+    fn view(self, limit: usize, name: impl Fn(&str) -> Option<Name>) -> HistoryList<GroupShown> {
         let truncated = self.truncated || self.by_fingerprint.len() > limit;
         let mut list: Vec<(String, Group)> = self.by_fingerprint.into_iter().collect();
         list.sort_by_key(|(_, group)| std::cmp::Reverse((group.count, group.last_at)));
@@ -386,10 +446,13 @@ impl Groups {
             first_at: group.first_at,
             last_at: group.last_at,
         });
-        CutList {
+        HistoryList {
             items: shown.collect(),
             next_cursor: None,
             truncated,
+            recorded: true,
+            hint: None,
+            gaps: Vec::new(),
         }
     }
 }

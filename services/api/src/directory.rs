@@ -24,6 +24,8 @@ struct Inner {
     /// Ids that live, by org and name; more than one only while a replacement is under way or was interrupted.
     by_name: BTreeMap<Name, BTreeMap<Name, BTreeSet<String>>>,
     states: HashMap<String, (State, u64)>,
+    /// Of all that were ever known.
+    providers: BTreeSet<Name>,
 }
 
 impl Directory {
@@ -53,6 +55,9 @@ impl Directory {
             .is_some_and(|known| known.revision > integration.revision)
         {
             return;
+        }
+        if !inner.providers.contains(&integration.provider) {
+            inner.providers.insert(integration.provider.clone());
         }
         let names = inner.by_name.entry(integration.org.clone()).or_default();
         let ids = names.entry(integration.name.clone()).or_default();
@@ -118,6 +123,11 @@ impl Directory {
     /// All that is known, tombstones included.
     pub(crate) fn everything(&self) -> Vec<Arc<Integration>> {
         self.read().by_id.values().cloned().collect()
+    }
+
+    /// The providers of all that is known, tombstones included: no other has deliveries.
+    pub(crate) fn providers(&self) -> Vec<Name> {
+        self.read().providers.iter().cloned().collect()
     }
 
     /// The state of an integration.

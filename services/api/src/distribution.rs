@@ -3,7 +3,8 @@
 //! Whoever changes something commits first; with the change goes a row in the outbox. Then it is told ([`Shared::tell`]) and the
 //! row removed. A process that ends in between, or a NATS that does not answer, leaves the row, and any API process puts
 //! what it names a moment later ([`sweep`]). Nothing is put from memory: the thing is read anew, and KV takes no revision
-//! that is not above its own, so that repeats and races do no harm.
+//! that is not above its own, so that repeats and races do no harm. What KV has otherwise already stays as it is, and the row
+//! goes all the same: [`crate::drift`] sees it.
 
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ impl Shared {
     }
 
     /// Puts what the row names as it is now, and removes the row.
-    async fn put(&self, kind: Kind, id: &str) -> Result<(), Error> {
+    pub(crate) async fn put(&self, kind: Kind, id: &str) -> Result<(), Error> {
         let revision = match kind {
             Kind::Integration => self.put_integration(id).await?,
             Kind::EventType => self.put_event_type(id).await?,
@@ -94,12 +95,14 @@ impl Shared {
             .broker
             .put_newer(CONFIG, &subjects::integration_key(id), &integration, revision)
             .await?;
-        ahead(put, Kind::Integration, id, revision);
+        let is_there = !differs(put, Kind::Integration, id, revision);
         if integration.status == Status::Deleted {
             // What waits in PARKED is taken out by a keeper, the rest is met by workers; both end it as discarded.
             self.broker.resume(id, Drain::default(), Timestamp::now()).await?;
         }
-        self.directory.put(integration);
+        if is_there {
+            self.directory.put(integration);
+        }
         Ok(Some(revision))
     }
 
@@ -120,7 +123,7 @@ impl Shared {
             }
             Some(_) => self.broker.remove_older(CONFIG, &key, revision).await?,
         };
-        ahead(put, Kind::EventType, id, revision);
+        differs(put, Kind::EventType, id, revision);
         Ok(Some(revision))
     }
 
@@ -133,12 +136,13 @@ impl Shared {
             .broker
             .put_newer(CONFIG, &subjects::key_key(hash), &stored.key, revision)
             .await?;
-        ahead(put, Kind::Key, &stored.key.id, revision);
-        // The next request to this process meets it.
-        self.access.learn(callers::Change::Key {
-            hash: hash.to_owned(),
-            key: Box::new(stored.key),
-        });
+        // The next request to this process meets it. Not what other processes do not meet: they may know it as revoked.
+        if !differs(put, Kind::Key, &stored.key.id, revision) {
+            self.access.learn(callers::Change::Key {
+                hash: hash.to_owned(),
+                key: Box::new(stored.key),
+            });
+        }
         Ok(Some(revision))
     }
 
@@ -151,8 +155,9 @@ impl Shared {
             .broker
             .put_newer(CONFIG, &subjects::org_key(name.as_str()), &org.told(), org.revision)
             .await?;
-        ahead(put, Kind::Org, id, org.revision);
-        self.access.learn(callers::Change::Org(org.told()));
+        if !differs(put, Kind::Org, id, org.revision) {
+            self.access.learn(callers::Change::Org(org.told()));
+        }
         Ok(Some(org.revision))
     }
 
@@ -182,19 +187,22 @@ impl Shared {
     }
 }
 
-/// KV at a higher revision than SQL: another SQL was here before, such as a backup that was put back.
-fn ahead(put: Put, kind: Kind, id: &str, revision: u64) {
-    if let Put::Known { revision: known } = put
-        && known > revision
-    {
-        tracing::error!(
-            kind = kind.as_str(),
-            id,
-            revision,
-            in_kv = known,
-            "workers have a newer one than the database: `signalbox doctor --repair` makes the database count"
-        );
-    }
+/// Whether KV says something else than SQL, at a higher revision or at the same: another SQL was here before, such as the
+/// one before a backup was put back.
+fn differs(put: Put, kind: Kind, id: &str, revision: u64) -> bool {
+    let (known, what) = match put {
+        Put::Known { revision: known } if known > revision => (known, "a newer one than the database"),
+        Put::Differs { revision } => (revision, "another one than the database, of the same revision"),
+        Put::Written | Put::Known { .. } => return false,
+    };
+    tracing::error!(
+        kind = kind.as_str(),
+        id,
+        revision,
+        in_kv = known,
+        "workers have {what}: `signalbox doctor --repair` makes the database count"
+    );
+    true
 }
 
 /// Tells what others left untold, again and again. Ends never.

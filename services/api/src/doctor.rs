@@ -1,5 +1,6 @@
 //! `GET /v1/doctor`: what is wrong with this installation, and the remedy.
 
+mod database;
 mod room;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -142,6 +143,7 @@ pub(crate) async fn doctor(State(shared): App, mut query: Query) -> Result<Json<
     shared.directory.complete()?;
     let integrations = shared.directory.all();
     let mut findings = vec![ok(format!("nats-server is {}", shared.broker.server_version()))];
+    findings.extend(shared.check_database(now).await);
     shared.check_streams(&mut findings).await.map_err(problems::broker)?;
     shared.check_room(now, &mut findings).await.map_err(problems::broker)?;
     shared
@@ -298,7 +300,7 @@ impl Shared {
         }
         if older > 0 {
             findings.push(ok(format!(
-                "{older} integrations are sealed with an older key; keep it in the key file until they change"
+                "{older} integrations are sealed with an older key: keep it in the key file until `signalbox keys rotate-master` has ended"
             )));
         }
         findings

@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 
 use crate::{
     App, Shared,
-    audit::Deed,
+    audit::{self, Deed},
     caller::Caller,
     integrations::tag,
     problems::{self, invalid},
@@ -258,6 +258,15 @@ pub(crate) async fn put(
     let status = match &before {
         Some(before) => {
             registered.created_at = before.created_at;
+            let unchanged = Registered {
+                updated_at: before.updated_at,
+                revision: before.revision,
+                ..registered.clone()
+            };
+            // What says nothing new changes nothing.
+            if unchanged == *before {
+                return Ok(answer(StatusCode::OK, before));
+            }
             StatusCode::OK
         }
         None => {
@@ -305,7 +314,6 @@ pub(crate) async fn delete(
 }
 
 fn answer(status: StatusCode, registered: &Registered) -> Response {
-    tracing::info!(org = %registered.org, event.type = %registered.name, "event type registered");
     let body = view(registered.name.as_str(), Some(registered));
     (status, tag(registered.revision), Json(body)).into_response()
 }
@@ -318,13 +326,13 @@ fn deed<'a>(
     before: Option<&Registered>,
     after: Option<&Registered>,
 ) -> Deed<'a> {
-    let told = |own: &Registered| serde_json::to_value(view(own.name.as_str(), Some(own))).ok();
+    let told = |own: &Registered| audit::told(&view(own.name.as_str(), Some(own)));
     Deed {
         action,
         org: Some(&of.org),
         object: (EVENT_TYPE, id, Some(of.name.as_str())),
-        before: before.and_then(told),
-        after: after.and_then(told),
+        before: before.map(told),
+        after: after.map(told),
     }
 }
 
@@ -379,6 +387,7 @@ impl Shared {
         change.commit().await.map_err(problems::store)?;
         self.tell(Kind::Org, org.as_str()).await;
         self.tell(Kind::EventType, &id).await;
+        tracing::info!(org = %org, event.type = %name, "event type registered");
         Ok(registered)
     }
 

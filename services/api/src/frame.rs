@@ -51,10 +51,10 @@ pub(crate) fn router(shared: &Arc<Shared>, table: &[Route]) -> Router {
     let mut router = Router::new();
     for route in table {
         let Some(serve) = route.serve.clone() else { continue };
-        let opened = shared.clone();
+        let (opened, without_store) = (shared.clone(), route.without_store);
         let guard = Guard {
             access: shared.access.clone(),
-            is_open: Arc::new(move || opened.opened.get().is_some()),
+            is_open: Arc::new(move || without_store || opened.opened.get().is_some()),
             who: route.access.clone(),
             known: route.query_names(),
             changes: matches!(route.effect, Effect::Change(_)),

@@ -69,12 +69,14 @@ pub(crate) async fn list(
     }
     let more = found.len() > page.limit;
     found.truncate(page.limit);
+    let mut items: Vec<view::Integration> = found.iter().map(|stored| shared.view(stored)).collect();
+    shared.put_last_attempts(&mut items).await;
     Ok(Json(List {
         next_cursor: found
             .last()
             .filter(|_| more)
             .map(|last| last.integration.name.to_string()),
-        items: found.iter().map(|stored| shared.view(stored)).collect(),
+        items,
     }))
 }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     App, Shared,
-    audit::Deed,
+    audit::{self, Deed},
     caller::Caller,
     problems::{self, invalid},
     request::{Body, Path, Query},
@@ -31,8 +31,8 @@ const OVERLAP_SECS_MAX: u64 = 30 * 86_400;
 /// Most characters of the name of a key or its holder.
 const NAME_CHARS_MAX: usize = 128;
 
-/// A key as lists show it.
-#[derive(Debug, Serialize, ToSchema)]
+/// A key as lists show it. Without `Debug`, as `key` is whole in one answer.
+#[derive(Serialize, ToSchema)]
 #[schema(as = ApiKey)]
 pub(crate) struct Shown {
     #[schema(value_type = schema::UuidText)]
@@ -111,8 +111,8 @@ impl Shown {
 }
 
 /// What the audit keeps of a key.
-fn told(stored: &ApiKey, now: Timestamp) -> Option<Value> {
-    serde_json::to_value(Shown::of(stored, now)).ok()
+fn told(stored: &ApiKey, now: Timestamp) -> Value {
+    audit::told(&Shown::of(stored, now))
 }
 
 pub(crate) async fn list(State(shared): App, caller: Caller, mut query: Query) -> Result<Json<List<Shown>>, Problem> {
@@ -187,7 +187,7 @@ pub(crate) async fn create(
         shared.org_for(&mut change, &caller, org, now).await?;
     }
     change.create_key(&stored).await.map_err(problems::store)?;
-    let deed = deed("api_key.created", &stored, None, told(&stored, now));
+    let deed = deed("api_key.created", &stored, None, Some(told(&stored, now)));
     change.audit(&caller.did(deed, now)).await.map_err(problems::store)?;
     change.commit().await.map_err(problems::store)?;
     if let Some(org) = &stored.key.org {
@@ -334,7 +334,12 @@ pub(crate) async fn rotate(
     let mut change = shared.store().change().await.map_err(problems::store)?;
     let replaced = change.replace_key(&old.key.id, &stored, now + overlap).await;
     let replaced = replaced.map_err(problems::store)?;
-    let deed = deed("api_key.rotated", &old, told(&old, now), told(&replaced, now));
+    let deed = deed(
+        "api_key.rotated",
+        &old,
+        Some(told(&old, now)),
+        Some(told(&replaced, now)),
+    );
     change.audit(&caller.did(deed, now)).await.map_err(problems::store)?;
     change.commit().await.map_err(problems::store)?;
     // The new one first, so that at no time neither is known.
@@ -369,7 +374,12 @@ pub(crate) async fn revoke(
     }
     let mut change = shared.store().change().await.map_err(problems::store)?;
     let revoked = change.revoke_key(&old.key.id, now).await.map_err(problems::store)?;
-    let deed = deed("api_key.revoked", &old, told(&old, now), told(&revoked, now));
+    let deed = deed(
+        "api_key.revoked",
+        &old,
+        Some(told(&old, now)),
+        Some(told(&revoked, now)),
+    );
     change.audit(&caller.did(deed, now)).await.map_err(problems::store)?;
     change.commit().await.map_err(problems::store)?;
     shared.tell(Kind::Key, &revoked.hash).await;

@@ -10,10 +10,16 @@ mod deliveries;
 mod directory;
 mod distribution;
 mod doctor;
+mod draft;
+mod drift;
+mod effective;
+mod erase;
 mod event_types;
 mod frame;
+mod history;
 mod integrations;
 mod keys;
+mod master_key;
 mod openapi;
 mod orgs;
 mod page;
@@ -23,10 +29,12 @@ mod problems;
 mod providers;
 mod request;
 mod revision;
+mod rotate;
 mod routes;
 mod schema;
 mod sealing;
 mod spec;
+mod stats;
 mod story;
 mod tail;
 mod take_over;
@@ -46,6 +54,7 @@ use signalbox_runtime::{Keyring, Process};
 use signalbox_store::Store;
 
 pub use config::Config;
+pub use effective::Limits;
 
 use directory::Directory;
 
@@ -61,6 +70,17 @@ pub enum Error {
     /// The task that follows the directory ended by itself.
     #[error("following the integrations ended")]
     Ended,
+    /// What is sealed is sealed with a key that is not here.
+    #[error(
+        "credentials are sealed with key {key_id}, which this process does not have (it has {known}): add it as a line of \
+         the file that secrets.key_file names"
+    )]
+    MasterKey {
+        /// The key.
+        key_id: String,
+        /// The keys that are there.
+        known: String,
+    },
 }
 
 /// The API. Clones share everything.
@@ -82,10 +102,23 @@ struct Shared {
     directory: Directory,
     /// One apply at a time in this process; between processes the revisions decide.
     applying: tokio::sync::Mutex<()>,
+    /// Held for reading from sealing something until it is committed, and for writing while another key is made the one
+    /// that seals.
+    sealing: tokio::sync::RwLock<()>,
+    /// One who begins to rotate the master key at a time in this process.
+    rotating: tokio::sync::Mutex<()>,
+    /// When the database was last found not to answer what is asked of history.
+    rest: history::Rest,
+    /// What the queues were last found to hold.
+    queues: history::Queues,
     /// For tests of integrations.
     client: tokio::sync::OnceCell<Client>,
     /// Said once the directory knows all that was there at the start.
     complete: tokio::sync::Notify,
+    /// What waits, as it was seen last.
+    looks: stats::Looks,
+    /// What the installation allows any integration.
+    limits: Limits,
     /// One permit a tail.
     tails: Arc<tokio::sync::Semaphore>,
     /// What the API says of itself.
@@ -111,6 +144,7 @@ impl Api {
         keyring: Arc<Keyring>,
         access: Access,
         installation: Installation,
+        limits: Limits,
     ) -> Self {
         let shared = Shared {
             broker,
@@ -121,8 +155,14 @@ impl Api {
             opened: std::sync::OnceLock::new(),
             directory: Directory::default(),
             applying: tokio::sync::Mutex::default(),
+            sealing: tokio::sync::RwLock::default(),
+            rotating: tokio::sync::Mutex::default(),
+            rest: history::Rest::default(),
+            queues: history::Queues::default(),
             client: tokio::sync::OnceCell::new(),
             complete: tokio::sync::Notify::new(),
+            looks: stats::Looks::default(),
+            limits,
             tails: Arc::new(tokio::sync::Semaphore::new(tail::TAILS_MAX)),
             about: page::About::of(&routes::table()),
         };
@@ -165,16 +205,19 @@ impl Api {
             if let Ok(store) = store.wait_for(Option::is_some).await
                 && let Some(store) = store.clone()
             {
+                // Before anything can be sealed.
+                rotate::adopt(&shared.keyring, &store).await?;
                 shared.opened.get_or_init(|| store);
             }
             shared.complete.notified().await;
             take_over::take_over(shared).await;
             component.ready();
-            distribution::sweep(shared).await;
+            tokio::join!(distribution::sweep(shared), rotate::work(shared), erase::work(shared));
+            Ok(())
         };
         tokio::select! {
             ended = follow => ended,
-            () = tell => Ok(()),
+            ended = tell => ended,
             () = process.shutdown.requested() => Ok(()),
         }
     }

@@ -95,7 +95,13 @@ fn headers() -> Value {
     json!({
         "RequestId": {
             "description": "The id of the request: as it was given, else a UUID",
+            "required": true,
             "schema": { "type": "string", "minLength": 1, "maxLength": 128 },
+        },
+        "ETag": {
+            "description": "The revision of the thing, as `If-Match` takes it",
+            "required": true,
+            "schema": { "type": "string", "pattern": r#"^"[0-9]+"$"#, "examples": ["\"3\""] },
         },
         "RetryAfter": {
             "description": "Seconds after which the request may be sent again",
@@ -132,8 +138,8 @@ fn operation(route: &Route) -> Value {
         operation["requestBody"] = json!({ "required": body.required, "content": content });
     }
     match route.effect {
-        Effect::Change(action) => operation["x-audit"] = action.into(),
-        Effect::Nothing | Effect::Unsaid => {}
+        Effect::Change(actions) => operation["x-audit"] = json!(actions),
+        Effect::Publishes | Effect::Nothing | Effect::Unsaid => {}
     }
     if route.serve.is_none() {
         operation["x-served-by"] = "ingest".into();
@@ -155,8 +161,8 @@ pub(crate) fn description(route: &Route) -> String {
         }
     };
     let audit = match route.effect {
-        Effect::Change(action) => format!(" In the audit it is `{action}`."),
-        Effect::Nothing | Effect::Unsaid => String::new(),
+        Effect::Change(actions) => format!(" In the audit it is `{}`.", actions.join("`, `")),
+        Effect::Publishes | Effect::Nothing | Effect::Unsaid => String::new(),
     };
     let lead = if route.about.is_empty() {
         String::new()
@@ -262,9 +268,13 @@ fn responses(route: &Route) -> Map<String, Value> {
             [one] => one.clone(),
             [..] => json!({ "anyOf": shapes }),
         };
+        let mut headers = json!({ "X-Request-Id": request_id() });
+        if answer.tagged {
+            headers["ETag"] = json!({ "$ref": "#/components/headers/ETag" });
+        }
         let response = json!({
             "description": answer.about,
-            "headers": { "X-Request-Id": request_id() },
+            "headers": headers,
             "content": { answer.media: { "schema": schema } },
         });
         responses.insert(answer.status.to_string(), response);

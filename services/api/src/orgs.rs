@@ -2,7 +2,6 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use signalbox_proto::{Name, Timestamp, org::OrgStatus};
 use signalbox_runtime::Problem;
 use signalbox_store::{Change, audit::kind::ORG, orgs::Org, outbox::Kind};
@@ -10,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::{
     App, Shared,
-    audit::Deed,
+    audit::{self, Deed},
     caller::Caller,
     problems::{self, invalid},
     request::{Body, Path, Query},
@@ -152,13 +151,8 @@ fn created(org: &Org) -> Deed<'_> {
         org: Some(&org.name),
         object: (ORG, org.name.as_str(), org.title.as_deref()),
         before: None,
-        after: told(org),
+        after: Some(audit::told(&Shown::from(org.clone()))),
     }
-}
-
-/// What the audit keeps of an org.
-fn told(org: &Org) -> Option<Value> {
-    serde_json::to_value(Shown::from(org.clone())).ok()
 }
 
 impl Shared {
@@ -172,6 +166,11 @@ impl Shared {
         now: Timestamp,
     ) -> Result<(), Problem> {
         caller.act_for(org)?;
+        let known = self.store().org(org).await.map_err(problems::store)?;
+        if known.is_some_and(|known| known.status.is_closed()) {
+            let detail = format!("org {org} is erased, or is being erased: nothing can be made for it");
+            return Err(Problem::new(StatusCode::FORBIDDEN, "org_closed", detail).field("org"));
+        }
         if let Some(made) = change.ensure_org(org, now).await.map_err(problems::store)? {
             change
                 .audit(&caller.did(created(&made), now))

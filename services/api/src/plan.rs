@@ -168,6 +168,10 @@ pub(crate) fn differences(spec: &Spec, current: &Integration, secrets: Option<&S
             "connect_timeout",
             current.flow.connect_timeout_secs == spec.flow.connect_timeout_secs,
         ),
+        (
+            "health_check",
+            current.flow.health_check_secs == spec.flow.health_check_secs,
+        ),
     ];
     rows.into_iter()
         .filter(|(_, same)| !same)

@@ -7,13 +7,17 @@ mod about;
 mod acts;
 mod dead_letters;
 mod deliveries;
+mod drafts;
+mod erasure;
 mod event_types;
 mod events;
 mod installation;
 mod integrations;
+mod master_key;
 mod param;
 mod providers;
 mod route;
+mod stats;
 mod tenants;
 
 pub(crate) use param::{Param, Place};
@@ -42,13 +46,17 @@ pub(crate) fn table() -> Vec<Route> {
     [
         events::routes(),
         integrations::routes(),
+        drafts::routes(),
         deliveries::routes(),
+        stats::routes(),
         dead_letters::routes(),
         acts::routes(),
         event_types::routes(),
         providers::routes(),
         tenants::routes(),
         installation::routes(),
+        master_key::routes(),
+        erasure::routes(),
         about::routes(),
     ]
     .concat()

@@ -46,7 +46,10 @@ macro_rules! shapes {
     };
 }
 
-pub(crate) use given::{Applied, CloudEvent, CloudEvents, IntegrationSpec, PlainEvents, Published};
+pub(crate) use given::{
+    Applied, CloudEvent, CloudEvents, FilterGiven, IntegrationPatch, IntegrationSpec, IntegrationWanted,
+    IntegrationWhole, PlainEvents, Published,
+};
 use shapes;
 
 /// All of them, by name.
@@ -148,6 +151,16 @@ shapes! {
     OrgStatusWord => json!({
         "type": "string", "enum": ["active", "erasing", "erased", "unknown"],
         "description": "Whether anything may be published for an org; `unknown` was written by a newer version",
+    });
+    /// How far an erasure is.
+    ErasureState => json!({
+        "type": "string", "enum": ["withdrawing", "streams", "recording", "history", "done"],
+        "description": "Which step is at work; `done`: nothing is left of it",
+    });
+    /// How far a rotation of the master key is.
+    RotationState => json!({
+        "type": "string", "enum": ["spreading", "sealing", "done"],
+        "description": "`spreading`: every process is to have the new key; `sealing`: everything is sealed anew; `done`",
     });
     /// Something as it was or is, in a form of its own.
     Told => json!({ "type": "object", "description": "A thing as it was or is, secrets masked", "additionalProperties": true });

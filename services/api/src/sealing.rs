@@ -1,5 +1,7 @@
 //! Sealing what of an integration is secret, and opening it again.
 
+use std::borrow::Cow;
+
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 use signalbox_proto::{
@@ -49,6 +51,31 @@ pub(crate) fn open(keyring: &Keyring, integration: &Integration) -> Result<Secre
         }
     }
     Ok(secrets)
+}
+
+/// An integration as the key that seals now seals it: as it is, where that was the one already, and where its secrets do
+/// not open, which is told elsewhere.
+pub(crate) fn by_current<'a>(keyring: &Keyring, integration: &'a Integration) -> Cow<'a, Integration> {
+    let sealed = integration.sealed.as_ref();
+    let other = sealed.filter(|sealed| sealed.key_id != keyring.primary_id());
+    match other.map(|sealed| again(keyring, &integration.id, sealed)) {
+        Some(Ok(sealed)) => Cow::Owned(Integration {
+            sealed: Some(sealed),
+            ..integration.clone()
+        }),
+        Some(Err(_)) | None => Cow::Borrowed(integration),
+    }
+}
+
+/// The same secrets under the key that seals now. What they are is not looked at.
+pub(crate) fn again(keyring: &Keyring, integration: &str, sealed: &Sealed) -> Result<Sealed, Error> {
+    let aad = integration.as_bytes();
+    let plain = keyring.open(&sealed.key_id, aad, &sealed.bytes)?;
+    let sealed = keyring.seal(aad, plain.expose_secret())?;
+    Ok(Sealed {
+        key_id: sealed.key_id,
+        bytes: sealed.bytes,
+    })
 }
 
 /// A group of fields without fields.

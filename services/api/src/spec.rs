@@ -25,6 +25,7 @@ use signalbox_runtime::duration;
 use crate::sealing::empty;
 
 mod flow;
+mod health;
 
 /// Seconds until a delivery may expire: 1 s to 30 days, as long as dead letters are kept.
 const EXPIRE_SECS: std::ops::RangeInclusive<u32> = 1..=30 * 86_400;
@@ -36,7 +37,7 @@ const AGENTS_MAX: usize = 1_000;
 const AGENT_BYTES_MAX: usize = 256;
 
 /// What an integration may have.
-const KNOWN: [&str; 24] = [
+const KNOWN: [&str; 25] = [
     "batch",
     "batch_events",
     "batch_window_seconds",
@@ -48,6 +49,7 @@ const KNOWN: [&str; 24] = [
     "events",
     "expire_after",
     "filter",
+    "health_check",
     "name",
     "order_by",
     "order_on_dead",
@@ -164,6 +166,10 @@ pub(crate) fn check(
         reader.unmask("credentials", &mut credentials, &known.credentials);
         if let Err(found) = entry.check(&config, &credentials, egress) {
             reader.errors.extend(found);
+        } else if flow.health_check_secs.is_some()
+            && let Some(refusal) = health::refusal(entry, org, name, &config, &credentials)
+        {
+            reader.fail("health_check", refusal);
         }
     }
     match (entry, org, name) {
@@ -188,6 +194,23 @@ pub(crate) fn check(
             })
         }
         _ => Err(reader.errors),
+    }
+}
+
+/// Checks a subscription alone: `events` and `filter`.
+pub(crate) fn subscription(given: &Map<String, Value>) -> Result<Subscription, Vec<FieldError>> {
+    let mut reader = Reader {
+        map: given,
+        errors: Vec::new(),
+    };
+    let subscription = Subscription {
+        events: reader.events(),
+        filter: reader.filter(),
+    };
+    if reader.errors.is_empty() {
+        Ok(subscription)
+    } else {
+        Err(reader.errors)
     }
 }
 

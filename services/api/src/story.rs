@@ -1,21 +1,22 @@
 //! What the streams know of deliveries, put together: one [`Story`] each.
 //!
-//! Four places know something of a delivery. OUTCOMES has its attempts and its end, DEAD what was given up (and what
-//! was done with it since), the provider's stream, ORDERED, BATCH and PARKED what still waits. A reader says which deliveries it wants
-//! ([`Wanted`]) and hands what it reads to [`Stories`], which passes by what is of others. [`Story::view`] is a delivery
-//! as answers show it.
+//! Five places know something of a delivery. OUTCOMES has its attempts and its end, DEAD what was given up (and what was
+//! done with it since), the provider's stream, ORDERED, BATCH and PARKED what still waits, and the database all of it
+//! but this, for long. A reader says which deliveries it wants ([`Wanted`]) and hands what it reads to [`Stories`],
+//! which passes by what is of others. [`Story::view`] is a delivery as answers show it.
 //!
 //! The places are read in any order, but what waits before what ended, so that a delivery that ends meanwhile is seen
 //! at least once, and marks after the dead letters that they are about. Repeats do not matter. The methods of [`crate::Shared`]
 //! in `read` read a place from a time on; a reader that pages reads them itself.
 
 mod read;
+mod recall;
 mod wanted;
 pub(crate) mod windows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use signalbox_broker::{Message, browse::Stored};
+use signalbox_broker::browse::Stored;
 use signalbox_proto::{
     Accepted, Attempt, DeadLetter, Delivery, Integration, Name, Phase, State, Timestamp,
     act::{Did, Mark},
@@ -58,7 +59,7 @@ pub(crate) struct Story {
     pub(crate) events: Vec<EventRef>,
     /// Whether it is a digest, of one event too.
     pub(crate) is_digest: bool,
-    /// When its first event was accepted, where a place that keeps events knows.
+    /// When its first event was accepted; records of older versions do not say.
     pub(crate) accepted_at: Option<Timestamp>,
     /// In the order in which they came out of OUTCOMES; see [`Story::attempts`].
     recorded: Vec<Attempt>,
@@ -67,6 +68,7 @@ pub(crate) struct Story {
     /// Its dead letters, by their sequence in DEAD.
     pub(crate) dead: BTreeMap<u64, Buried>,
     ended: Option<Row>,
+    recalled: Option<recall::Recalled>,
 }
 
 /// A dead letter of a delivery, and what was done with it since.
@@ -162,6 +164,11 @@ impl<'a> Stories<'a> {
         self.by_delivery.get(delivery)
     }
 
+    /// Whether a dead letter is known.
+    pub(crate) fn is_buried(&self, seq: u64) -> bool {
+        self.buried.contains_key(&seq)
+    }
+
     fn of(&mut self, delivery: &str, integration: &str, provider: &Name) -> &mut Story {
         let story = self.by_delivery.entry(delivery.to_owned()).or_default();
         if story.id.is_empty() {
@@ -178,21 +185,22 @@ impl<'a> Stories<'a> {
             return;
         }
         let story = self.of(&attempt.delivery, &attempt.integration, &attempt.provider);
-        if story.events.is_empty() {
-            story.is_digest = attempt.is_digest();
+        if story.knows_less(attempt.events.len()) {
+            story.is_digest |= attempt.is_digest();
             story.events.clone_from(&attempt.events);
+        }
+        if let Some(first) = attempt
+            .events
+            .first()
+            .filter(|first| first.accepted_at != Timestamp::default())
+        {
+            story.accept(first.accepted_at);
         }
         let members = story.digest_members();
         if let Next::Final(state) = attempt.next {
             story.end(attempt.generation, state);
         }
-        // A crash after the outcome was written repeats it.
-        let same = |known: &Attempt| {
-            (known.generation, known.attempt, known.at) == (attempt.generation, attempt.attempt, attempt.at)
-        };
-        if !story.recorded.iter().any(same) {
-            story.recorded.push(attempt);
-        }
+        story.note(attempt);
         self.in_digests.extend(members);
     }
 
@@ -270,15 +278,14 @@ impl<'a> Stories<'a> {
     }
 
     /// As [`Stories::bury`] and [`Stories::mark`], from a message of DEAD.
-    fn dead_message(&mut self, message: &Message) {
-        let seq = message.place.seq;
-        if subjects::is_dead_mark(&message.subject) {
-            match wire::decode::<Mark>(&message.body) {
+    fn dead_message(&mut self, seq: u64, subject: &str, body: &[u8]) {
+        if subjects::is_dead_mark(subject) {
+            match wire::decode::<Mark>(body) {
                 Ok(mark) => self.mark(&mark),
                 Err(error) => tracing::error!(%error, seq, "cannot read a mark in DEAD"),
             }
         } else {
-            match wire::decode::<DeadLetter>(&message.body) {
+            match wire::decode::<DeadLetter>(body) {
                 Ok(letter) => self.bury(seq, letter),
                 Err(error) => tracing::error!(%error, seq, "cannot read a dead letter"),
             }
@@ -290,6 +297,22 @@ impl Story {
     fn end(&mut self, generation: u32, state: Final) {
         let row = Row { generation, state };
         self.ended = Some(self.ended.map_or(row, |known| known.join(row)));
+    }
+
+    /// Notes an attempt, once: a crash after the outcome was written repeats it, and several places know of it.
+    fn note(&mut self, attempt: Attempt) {
+        let same = |known: &Attempt| {
+            (known.generation, known.attempt, known.at) == (attempt.generation, attempt.attempt, attempt.at)
+        };
+        if !self.recorded.iter().any(same) {
+            self.recorded.push(attempt);
+        }
+    }
+
+    /// Whether a place that tells of so many events knows more of them: the database tells the first member of a digest
+    /// alone, and not how many integrations an event matched.
+    fn knows_less(&self, events: usize) -> bool {
+        self.events.len() < events || self.events.len() == events && self.events.iter().all(|event| event.matched == 0)
     }
 
     /// What a digest has taken in: its integration with the sequence of each event. Nothing of a single delivery.
@@ -309,9 +332,11 @@ impl Story {
 
     /// Takes what an envelope says of the events.
     fn learn(&mut self, delivery: &Delivery) {
-        self.accepted_at = delivery.events.first().map(|accepted| accepted.at);
+        if let Some(first) = delivery.events.first() {
+            self.accept(first.at);
+        }
         self.is_digest = delivery.is_digest();
-        if self.events.is_empty() {
+        if self.knows_less(delivery.events.len()) {
             let refs = delivery.events.iter().enumerate().map(|(index, accepted)| EventRef {
                 id: accepted.event.id.clone(),
                 source: accepted.event.source.clone(),
@@ -418,7 +443,7 @@ impl Story {
             .or_else(|| self.recorded.iter().map(|attempt| attempt.at).min())
     }
 
-    /// Its status (details 4), and what it waits for where it is parked.
+    /// Its status, as answers and filters call it, and what it waits for where it is parked.
     pub(crate) fn status(&self, state: &State) -> (&'static str, Option<&'static str>) {
         match (self.moving(), self.ended()) {
             (Some((_, Place::Parked)), _) => ("parked", Some(waits_for(state.phase))),
@@ -452,6 +477,9 @@ impl Story {
         match self.ended() {
             Some(Final::Delivered) => None,
             Some(_) if let Some((_, buried)) = self.last_dead() => Some(buried.letter.message.clone()),
+            Some(_) if let Some(message) = self.recalled.as_ref().and_then(|recalled| recalled.message.clone()) => {
+                Some(message)
+            }
             _ => {
                 let recorded = self.attempts();
                 match recorded.last() {
@@ -502,6 +530,7 @@ impl Story {
         } else {
             sent().count()
         };
+        let recalled = self.recalled.as_ref();
         Shown {
             id: self.id.clone(),
             integration_id: self.integration.clone(),
@@ -513,15 +542,15 @@ impl Story {
             status,
             waiting_for,
             generation: self.generation(),
-            attempts: counted as u64,
+            attempts: (counted as u64).max(recalled.map_or(0, |recalled| recalled.attempts)),
             last_attempt_at: last.map(|attempt| attempt.at).or(noted.last().map(|note| note.at)),
             next_attempt_at: self.next_attempt_at(),
             response_code: last.and_then(|attempt| attempt.response_code),
             response_body: last.map(|attempt| attempt.response_body.clone()),
             error_message: self.error_message(),
-            dead_letter_id: self
-                .last_dead()
-                .map(|(seq, _)| signalbox_broker::browse::dead_letter_id(seq)),
+            dead_letter_id: (self.last_dead().map(|(seq, _)| seq))
+                .max(recalled.and_then(|recalled| recalled.letter))
+                .map(signalbox_broker::browse::dead_letter_id),
             created_at: self.created_at(),
         }
     }

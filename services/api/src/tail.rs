@@ -432,7 +432,7 @@ impl Running {
                         let index = (index < last).then_some(index);
                         Some((Place { seq, index }, json!(self.attempt(attempt))))
                     }
-                    Record::Attempt(_) | Record::NoRoute(_) => None,
+                    Record::Attempt(_) | Record::NoRoute(_) | Record::Refused(_) => None,
                 };
                 Ok(records.into_iter().enumerate().filter_map(wanted).collect())
             }

@@ -256,14 +256,19 @@ impl Shared {
         };
         let mut change = self.store().change().await.map_err(problems::store)?;
         if becomes_active {
-            let replaced = change.replace_integration(&current, integration.revision, None).await;
+            let replaced = change.replace_integration(&current, integration.revision).await;
             replaced.map_err(problems::store)?;
         }
         change.set_error_message(id, reason).await.map_err(problems::store)?;
         let result = json!({ "outcome": outcome.kind(), "reason": reason });
-        let mut after = self.told(&current).unwrap_or_default();
+        let mut after = self.told(&current);
         after["test"] = result;
-        let deed = deed("integration.tested", &current, self.told(integration), Some(after));
+        let deed = deed(
+            "integration.tested",
+            &current,
+            Some(self.told(integration)),
+            Some(after),
+        );
         change.audit(&caller.did(deed, now)).await.map_err(problems::store)?;
         change.commit().await.map_err(problems::store)?;
         if becomes_active {

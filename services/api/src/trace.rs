@@ -1,14 +1,14 @@
-//! `GET /v1/events/{id}`: the whole story of one event, read from the streams.
+//! `GET /v1/events/{id}`: the whole story of one event, read from the database and the streams.
 //!
-//! [`find`] finds the event, [`crate::story`] reads what became of its deliveries, [`crate::why`] puts reasons and
-//! remedies into words.
+//! [`find`] finds the event, [`recorded`] and [`crate::story`] read what became of its deliveries, [`crate::why`] puts
+//! reasons and remedies into words.
 
 mod find;
+mod recorded;
 
 use std::{
     collections::{BTreeSet, HashSet},
     sync::Arc,
-    time::Duration,
 };
 
 use axum::{Json, extract::State, http::StatusCode};
@@ -26,6 +26,7 @@ use utoipa::ToSchema;
 use crate::{
     App, Shared,
     caller::Caller,
+    history::{CLOCKS_APART, Edge, HINT, History},
     problems,
     problems::invalid,
     request::{Path, Query},
@@ -35,14 +36,16 @@ use crate::{
     why::{self, Unmatched, Why},
 };
 
-/// Clocks of servers differ: what an event caused may seem to be stored this much before it.
-const CLOCKS_APART: Duration = Duration::from_secs(60);
+use recorded::Rows;
+
 /// Integrations of the event's org that are asked why they were not matched.
 const ASKED_MAX: usize = 5_000;
 /// Deliveries that are listed; of more, those that are not delivered first.
 const DELIVERIES_MAX: usize = 1_000;
 /// Integrations that are listed as not matched, those whose filter alone decided first.
 const NOT_MATCHED_MAX: usize = 100;
+/// Times of which records were lost that a sentence names: the newest.
+const LOST_SAID_MAX: usize = 3;
 
 pub(crate) async fn trace(
     State(shared): App,
@@ -61,7 +64,15 @@ pub(crate) async fn trace(
         id: &id,
         source: source.as_deref(),
     };
-    let (found, looked_back_to) = shared.accepted(&org, wanted, since, now).await?;
+    let history = shared.known_history().await?;
+    let (history, rows) = match history {
+        Some(history) => match Rows::read(&history, &org, wanted).await {
+            Ok(rows) => (Some(history), rows),
+            Err(failed) => (failed.unless_away(None)?, Rows::default()),
+        },
+        None => (None, Rows::default()),
+    };
+    let (found, looked_back_to) = shared.accepted_or_recorded(&org, wanted, &rows, since, now).await?;
     one_source(&id, found.iter().map(|accepted| accepted.event.source.as_str()))?;
     let since = found.first().map_or(looked_back_to, |first| first.at) - CLOCKS_APART;
     let seqs: HashSet<u64> = found.iter().map(|accepted| accepted.seq).collect();
@@ -70,14 +81,16 @@ pub(crate) async fn trace(
         stories: Stories::new(wanted),
         no_route: false,
         records_from: None,
+        recorded: history.is_some(),
+        lost: Vec::new(),
         acts: Vec::new(),
         now,
     };
-    if found.is_empty() && shared.keeps_all_since(looked_back_to).await? {
+    if found.is_empty() && rows.is_empty() && shared.keeps_all_since(looked_back_to).await? {
         // An event that was accepted since then would have been found: nothing else can know it.
         return Err(shared.not_found(&org, &id, looked_back_to).await?);
     }
-    read.all(&seqs, since).await?;
+    read.all(history.as_ref(), &org, &rows, &seqs, since).await?;
     if let Some(newest) = found.into_iter().next_back() {
         return read.answer(newest).await.map(Json);
     }
@@ -135,8 +148,14 @@ pub(crate) struct Trace {
     deliveries_more: usize,
     /// Streams that did not answer: what waits there is not known
     unread: Vec<String>,
-    /// Whether a stream holds more than one request reads
+    /// Whether there is more than one request reads, or the database did not answer
     truncated: bool,
+    /// Whether the database was read; without it this is what the streams still hold
+    recorded: bool,
+    /// What to know of an answer without the database
+    hint: Option<&'static str>,
+    /// Times since its acceptance of which records were lost
+    gaps: Vec<view::Gap>,
     not_matched: Vec<NotMatched>,
     /// How many integrations that were not matched are not listed
     not_matched_more: usize,
@@ -205,13 +224,32 @@ struct Read<'a> {
     no_route: bool,
     /// From when on OUTCOMES is complete; `None` where it has let go of nothing.
     records_from: Option<Timestamp>,
+    /// Whether the database was read.
+    recorded: bool,
+    /// What was lost before it was recorded.
+    lost: Vec<view::Gap>,
     /// Read where a replay is not explained by what else is known.
     acts: Vec<Act>,
     now: Timestamp,
 }
 
 impl Read<'_> {
-    async fn all(&mut self, seqs: &HashSet<u64>, since: Timestamp) -> Result<(), Problem> {
+    async fn all(
+        &mut self,
+        history: Option<&History<'_>>,
+        org: &Name,
+        rows: &Rows,
+        seqs: &HashSet<u64>,
+        since: Timestamp,
+    ) -> Result<(), Problem> {
+        let mut edges = (Edge::of_nothing(since), Edge::of_nothing(since));
+        if let Some(history) = history {
+            let known: Vec<u64> = seqs.iter().copied().collect();
+            match self.recall(history, org, rows, &known).await {
+                Ok(()) => edges = (history.outcomes.or_since(since), history.dead.or_since(since)),
+                Err(failed) => self.recorded = failed.unless_away(false)?,
+            }
+        }
         let Self {
             shared,
             stories,
@@ -225,8 +263,14 @@ impl Read<'_> {
                 .iter()
                 .any(|(first, last)| seqs.iter().any(|seq| (first..=last).contains(&seq)));
         };
-        shared.read_outcomes(stories, since, routeless).await?;
-        shared.read_dead(stories, since).await?;
+        shared.read_outcomes(stories, edges.0, routeless).await?;
+        shared.read_dead(stories, edges.1).await?;
+        if let Some(history) = history.filter(|_| self.recorded) {
+            let accepted = (!seqs.is_empty()).then(|| since + CLOCKS_APART);
+            if let Err(failed) = self.lost(history, accepted).await {
+                self.recorded = failed.unless_away(false)?;
+            }
+        }
         self.records_from = self.shared.first_kept(subjects::OUTCOMES).await?;
         let unexplained = |story: &Story| {
             let mut generations = story.later_generations().into_iter();
@@ -290,7 +334,7 @@ impl Read<'_> {
                     }
                     None if routed_to > matched => format!(
                         "{matched} of {count} integrations of org {org} have it; it matched {routed_to}, and what became \
-                         of the others is on its way or older than what the streams keep"
+                         of the others is on its way or older than what is kept"
                     ),
                     None => format!("{matched} of {count} integrations of org {org} have it"),
                 },
@@ -316,7 +360,7 @@ impl Read<'_> {
                 next: "look again in a moment; `signalbox doctor` says what is wrong with the streams".to_owned(),
             },
             _ => Why {
-                why: "what became of it is older than what the streams keep".to_owned(),
+                why: "what became of it is older than what is kept".to_owned(),
                 next: format!("to send it again: {}", why::replay_command(&accepted, "INTEGRATION")),
             },
         };
@@ -331,7 +375,10 @@ impl Read<'_> {
             data_expired: false,
             deliveries,
             deliveries_more: self.deliveries_more(),
-            truncated: self.stories.is_cut,
+            truncated: self.stories.is_cut || !self.recorded,
+            recorded: self.recorded,
+            hint: (!self.recorded).then_some(HINT),
+            gaps: self.lost,
             unread: self.stories.unread,
             not_matched,
             not_matched_more: more,
@@ -341,6 +388,10 @@ impl Read<'_> {
     /// What is still known of an event that EVENTS has let go of.
     fn remains(&self, org: &Name, event: &EventRef) -> Trace {
         let kept = self.stories.deliveries().find_map(|story| story.event(&event.id));
+        let accepted_at = kept.map(|accepted| accepted.at).or_else(|| {
+            let known = Some(event.accepted_at);
+            known.filter(|at| *at != Timestamp::default())
+        });
         let shown = match kept {
             Some(accepted) => Kept::Whole(view::accepted(accepted)),
             None => Kept::Named {
@@ -353,18 +404,21 @@ impl Read<'_> {
         };
         Trace {
             event: shown,
-            accepted_at: kept.map(|accepted| accepted.at),
+            accepted_at,
             sequence: event.seq,
             status: "routed",
-            why: "EVENTS has let go of it; this is what attempts, dead letters and waiting deliveries still say"
+            why: "EVENTS has let go of it; this is what history, dead letters and waiting deliveries still say"
                 .to_owned(),
             next: "see its deliveries".to_owned(),
             dead_letter_id: None,
             data_expired: true,
-            deliveries: self.deliveries(&event.id, kept.map(|accepted| accepted.at)),
+            deliveries: self.deliveries(&event.id, accepted_at),
             deliveries_more: self.deliveries_more(),
             unread: self.stories.unread.clone(),
-            truncated: self.stories.is_cut,
+            truncated: self.stories.is_cut || !self.recorded,
+            recorded: self.recorded,
+            hint: (!self.recorded).then_some(HINT),
+            gaps: self.lost.clone(),
             // Without its data nobody can say why others did not match.
             not_matched: Vec::new(),
             not_matched_more: 0,
@@ -392,15 +446,18 @@ impl Read<'_> {
     /// What could not be read, in words.
     fn gaps(&self) -> Option<String> {
         let silent = &self.stories.unread;
-        match (silent.as_slice(), self.stories.is_cut) {
-            ([], false) => None,
-            ([], true) => Some("the streams hold more than one request reads".to_owned()),
-            ([_, ..], false) => Some(format!("{} did not answer", silent.join(", "))),
-            ([_, ..], true) => Some(format!(
+        let mut words = match (silent.as_slice(), self.stories.is_cut) {
+            ([], false) => Vec::new(),
+            ([], true) => vec!["the streams hold more than one request reads".to_owned()],
+            ([_, ..], false) => vec![format!("{} did not answer", silent.join(", "))],
+            ([_, ..], true) => vec![format!(
                 "{} did not answer, and others hold more than one request reads",
                 silent.join(", ")
-            )),
-        }
+            )],
+        };
+        let lost = self.lost.iter().take(LOST_SAID_MAX);
+        words.extend(lost.map(|gap| format!("records from {} to {} were lost", gap.since, gap.until)));
+        (!words.is_empty()).then(|| words.join("; "))
     }
 
     /// How many integrations the router matched, by what the deliveries of the event say.
@@ -445,6 +502,7 @@ impl Read<'_> {
                 next,
                 expires_at: why::expires_at(story, integration),
                 history: story.history(),
+                recorded: self.recorded,
             },
             step,
             steps,

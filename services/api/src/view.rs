@@ -8,6 +8,8 @@ mod list;
 
 pub(crate) use delivery::{Delivery, Entry, InFull, Try, entry};
 pub(crate) use event::{Event, accepted, accepted_value};
-pub(crate) use integration::{InFile, Integration, STATUSES, integration, kind, kinds, spec, status};
+pub(crate) use integration::{
+    InFile, Integration, STATUSES, batch, integration, kind, kinds, rate_limit, span_of, spans, spec, status,
+};
 pub(crate) use letter::{DeadLetter, dead_letter, note};
-pub(crate) use list::{CutList, List};
+pub(crate) use list::{Gap, HistoryList, List};

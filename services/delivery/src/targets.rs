@@ -34,6 +34,8 @@ pub(crate) struct Targets {
     known: HashMap<String, Arc<Known>>,
     states: HashMap<String, State>,
     told: HashMap<String, (Instant, State)>,
+    /// Those that no key here opened, with the keys that there were.
+    locked: HashMap<String, (Integration, Vec<String>)>,
 }
 
 impl Targets {
@@ -46,10 +48,12 @@ impl Targets {
             known: HashMap::new(),
             states: HashMap::new(),
             told: HashMap::new(),
+            locked: HashMap::new(),
         }
     }
 
     pub(crate) fn apply(&mut self, change: Change) {
+        self.unlock();
         match change {
             Change::Integration(integration) => {
                 let newer = self
@@ -64,18 +68,45 @@ impl Targets {
                     if let (Err(reason), true) = (&target, integration.status != Status::Deleted) {
                         tracing::error!(integration.id = %integration.id, reason, "an integration cannot be opened");
                     }
-                    self.known.insert(
-                        integration.id.clone(),
-                        Arc::new(Known {
-                            limit: Some(integration.rate_limit()).filter(|limit| !limit.is_none()),
-                            integration: slim(*integration),
-                            target,
-                        }),
-                    );
+                    self.know(*integration, target);
                 }
             }
             Change::State { integration, state, .. } => self.set_state(integration, state),
             Change::Complete => {}
+        }
+    }
+
+    fn know(&mut self, integration: Integration, target: Result<Arc<dyn AnyTarget>, String>) {
+        let sealed = integration.sealed.as_ref();
+        if sealed.is_some_and(|sealed| !self.keyring.has(&sealed.key_id)) {
+            let locked = (integration.clone(), self.keyring.key_ids());
+            self.locked.insert(integration.id.clone(), locked);
+        } else {
+            self.locked.remove(&integration.id);
+        }
+        let known = Known {
+            limit: Some(integration.rate_limit()).filter(|limit| !limit.is_none()),
+            integration: slim(integration),
+            target,
+        };
+        self.known.insert(known.integration.id.clone(), Arc::new(known));
+    }
+
+    /// Opens what no key here opened, once there is another key.
+    fn unlock(&mut self) {
+        if self.locked.is_empty() {
+            return;
+        }
+        let keys = self.keyring.key_ids();
+        let again: Vec<Integration> = self
+            .locked
+            .values()
+            .filter(|(_, tried)| *tried != keys)
+            .map(|(integration, _)| integration.clone())
+            .collect();
+        for integration in again {
+            let target = self.open(&integration);
+            self.know(integration, target);
         }
     }
 
@@ -114,6 +145,11 @@ impl Targets {
         let secrets = match &integration.sealed {
             None => Secrets::default(),
             Some(sealed) => {
+                if !self.keyring.has(&sealed.key_id)
+                    && let Err(error) = self.keyring.reload()
+                {
+                    tracing::warn!(%error, "the file of the sealing keys cannot be read again");
+                }
                 let plain = self
                     .keyring
                     .open(&sealed.key_id, integration.id.as_bytes(), &sealed.bytes)

@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use signalbox_broker::{Error, lease::Lease};
-use tokio::time::Instant;
+use signalbox_broker::Error;
 
 use crate::Keeper;
 
@@ -39,7 +38,7 @@ where
                 }
                 return;
             }
-            () = keep(keeper, &mut lease, ttl) => tracing::warn!(duty = name, "lost the lease of a duty"),
+            () = keeper.broker.keep(&mut lease) => tracing::warn!(duty = name, "lost the lease of a duty"),
             ended = duty() => {
                 if let Err(error) = ended {
                     tracing::warn!(%error, duty = name, "a duty failed; it begins anew");
@@ -47,24 +46,6 @@ where
                 wait(keeper, Duration::from_secs(1)).await;
                 if let Err(error) = keeper.broker.release(lease).await {
                     tracing::debug!(%error, duty = name, "a lease is left to expire");
-                }
-            }
-        }
-    }
-}
-
-/// Renews a lease until it is lost, or until two thirds of its time have passed without a renewal.
-async fn keep(keeper: &Keeper, lease: &mut Lease, ttl: Duration) {
-    let mut renewed = Instant::now();
-    loop {
-        tokio::time::sleep(ttl / 3).await;
-        match keeper.broker.renew(lease).await {
-            Ok(true) => renewed = Instant::now(),
-            Ok(false) => return,
-            Err(error) => {
-                tracing::debug!(%error, "a lease could not be renewed yet");
-                if renewed.elapsed() >= ttl * 2 / 3 {
-                    return;
                 }
             }
         }

@@ -7,6 +7,7 @@ mod digest;
 mod drain;
 mod duty;
 mod evidence;
+mod health;
 mod input;
 mod janitor;
 mod ledger;
@@ -23,6 +24,7 @@ use signalbox_broker::Broker;
 use signalbox_runtime::Process;
 
 pub use config::Config;
+pub use health::Targets;
 
 /// The section's defaults, one comment a setting.
 pub const CONFIG_TOML: &str = include_str!("../config.toml");
@@ -48,7 +50,7 @@ pub(crate) struct Keeper {
 }
 
 /// Does the duties that no other keeper holds until the process is asked to stop.
-pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(), Error> {
+pub async fn run(broker: Broker, process: Process, config: Config, targets: Targets) -> Result<(), Error> {
     config.check()?;
     let health = process.health.component("keeper");
     health.not_ready("reading the integrations");
@@ -67,6 +69,7 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
     let room = janitor::Room::new(&process.metrics);
     let rows = look::Rows::new(&process.metrics);
     let ledger = ledger::Gauges::new(&process.metrics);
+    let (targets, checks) = (Arc::new(targets), Arc::new(health::Told::new(&process.metrics)));
     tokio::join!(
         duty::hold(&keeper, "drain", lease, || drain::run(keeper.clone())),
         duty::hold(&keeper, "acts", lease, || act::run(keeper.clone())),
@@ -74,6 +77,11 @@ pub async fn run(broker: Broker, process: Process, config: Config) -> Result<(),
             &keeper
         ))),
         duty::hold(&keeper, "digests", lease, || digest::run(keeper.clone())),
+        duty::hold(&keeper, "health", lease, || health::run(
+            keeper.clone(),
+            targets.clone(),
+            checks.clone()
+        )),
         duty::hold(&keeper, "sweep", lease, || sweep::run(keeper.clone())),
         duty::hold(&keeper, "janitor", lease, || janitor::run(&keeper, &room)),
         duty::hold(&keeper, "look", lease, || duty::every(

@@ -5,9 +5,6 @@
 
 use std::time::Duration;
 
-use signalbox_broker::lease::Lease;
-use tokio::time::Instant;
-
 use crate::{Error, Recorder};
 
 /// The lease of the duty.
@@ -37,7 +34,7 @@ where
         };
         tracing::debug!("holding the lease of the recorder");
         let ended = tokio::select! {
-            () = keep(recorder, &mut lease) => {
+            () = broker.keep(&mut lease) => {
                 tracing::warn!("lost the lease of the recorder");
                 continue;
             }
@@ -49,25 +46,6 @@ where
         }
         if let Err(error) = broker.release(lease).await {
             tracing::debug!(%error, "the lease of the recorder is left to expire");
-        }
-    }
-}
-
-/// Renews a lease until it is lost, or until two thirds of its time have passed without a renewal.
-async fn keep(recorder: &Recorder, lease: &mut Lease) {
-    let ttl = recorder.config.lease;
-    let mut renewed = Instant::now();
-    loop {
-        tokio::time::sleep(ttl / 3).await;
-        match recorder.broker.renew(lease).await {
-            Ok(true) => renewed = Instant::now(),
-            Ok(false) => return,
-            Err(error) => {
-                tracing::debug!(%error, "a lease could not be renewed yet");
-                if renewed.elapsed() >= ttl * 2 / 3 {
-                    return;
-                }
-            }
         }
     }
 }

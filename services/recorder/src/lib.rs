@@ -5,6 +5,7 @@ mod lease;
 mod metrics;
 mod prune;
 mod record;
+mod refused;
 mod stream;
 mod suspensions;
 
@@ -45,6 +46,7 @@ pub(crate) struct Recorder {
     pub(crate) health: ComponentHandle,
     pub(crate) config: Arc<Config>,
     pub(crate) told: metrics::Told,
+    pub(crate) handed_back: Arc<refused::HandedBack>,
 }
 
 /// Records, whenever no other process does, until the process is asked to stop.
@@ -60,6 +62,7 @@ pub async fn run(broker: Broker, store: Store, process: Process, config: Config)
     }
     let recorder = Recorder {
         told: metrics::Told::new(&process.metrics),
+        handed_back: Arc::default(),
         config: Arc::new(config),
         broker,
         store,

@@ -39,7 +39,7 @@ impl Told {
             failures: metrics.counter("recorder_failures", "Times that the database did not take a batch."),
             unreadable: metrics.counters(
                 "recorder_unreadable",
-                "Records that could not be read and are not in the database.",
+                "Records that could not be read or written and are not in the database.",
                 ["kind"],
             ),
             missed: metrics.counters(

@@ -33,7 +33,9 @@ async fn prune(recorder: &Recorder) -> Result<u64, Error> {
     for old in Old::ALL {
         let kept = match old {
             Old::Audit => config.audit_retention,
-            Old::Deliveries | Old::Members | Old::Unrouted | Old::DeadLetters | Old::Gaps => config.retention,
+            Old::Deliveries | Old::Members | Old::Unrouted | Old::DeadLetters | Old::Gaps | Old::Stats => {
+                config.retention
+            }
         };
         let before = now - kept;
         removed += in_turns(recorder, old.as_str(), || store.prune(old, before)).await?;

@@ -13,7 +13,7 @@ use signalbox_broker::Message;
 use signalbox_proto::{DeadLetter, Timestamp, act::Mark, subjects, wire};
 use signalbox_store::{
     Error as StoreError,
-    history::{Batch, Position},
+    history::{Apart, Batch, Position, Proof, Written},
 };
 use tokio::time::Instant;
 
@@ -22,6 +22,10 @@ use crate::{Error, Recorder, stream::Stream};
 /// The first and the last wait before the database is tried again.
 const WAIT_FIRST: Duration = Duration::from_millis(100);
 const WAIT_LAST: Duration = Duration::from_secs(5);
+/// Refusals of a batch after which it is written piece by piece.
+const REFUSALS_MAX: u32 = 3;
+/// Pieces of a batch that were refused, of which the log tells.
+const TOLD_MAX: usize = 10;
 /// Between two looks at how much waits.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -193,13 +197,27 @@ impl Streams {
     }
 
     /// Writes a batch, however long the database is away. While the process is asked to stop it is tried once: what is
-    /// not written then is read again after the next start.
+    /// not written then is read again after the next start. What is refused as a whole is handed back once, see
+    /// [`crate::refused`].
     async fn write(&self, recorder: &Recorder, batch: &Batch) -> Result<(), Error> {
         let steps = [self.outcomes.step(), self.dead.step()];
         let mut patience = Patience::new(recorder);
+        let mut refusals = 0;
+        let proof = recorder.handed_back.proof(&steps);
         loop {
             let began = Instant::now();
-            match recorder.store.record(batch, &steps).await {
+            // What is refused again and again is looked at piece by piece: one row must not hold up all others.
+            let is_apart = refusals >= REFUSALS_MAX;
+            let written = if is_apart {
+                recorder
+                    .store
+                    .record_apart(batch, &steps, proof)
+                    .await
+                    .map(|apart| left_out(recorder, apart))
+            } else {
+                recorder.store.record(batch, &steps).await
+            };
+            match written {
                 Ok(written) => {
                     let told = &recorder.told;
                     told.write.observe(began.elapsed().as_secs_f64());
@@ -211,13 +229,36 @@ impl Streams {
                 }
                 // Another recorder was faster; or this one, and its commit was answered with a broken connection.
                 Err(error @ StoreError::Conflict { .. }) => return Err(error.into()),
+                Err(error) if is_apart && proof == Proof::Another && error.is_of_row() => {
+                    recorder.told.failures.inc();
+                    recorder.handed_back.note(&steps);
+                    return Err(error.into());
+                }
                 Err(error) => {
                     recorder.told.failures.inc();
+                    refusals += u32::from(!error.is_transient());
                     patience.wait(error).await?;
                 }
             }
         }
     }
+}
+
+/// Tells of pieces of a batch that the database refuses for good.
+fn left_out(recorder: &Recorder, apart: Apart) -> Written {
+    recorder
+        .told
+        .unreadable
+        .with(["refused"])
+        .inc_by(apart.refused.len() as u64);
+    for (what, error) in apart.refused.iter().take(TOLD_MAX) {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            what,
+            "the database refuses this for good: it is not in the history"
+        );
+    }
+    apart.written
 }
 
 fn note_gap(recorder: &Recorder, batch: &mut Batch, gap: Option<signalbox_store::history::Gap>) {

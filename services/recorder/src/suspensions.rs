@@ -9,7 +9,10 @@ use std::{collections::HashMap, time::Duration};
 use serde_json::json;
 use signalbox_broker::directory::{self, Change};
 use signalbox_proto::{Name, Phase, State, Timestamp, hash};
-use signalbox_store::audit::{Actor, Entry, Object, kind};
+use signalbox_store::{
+    Error as StoreError,
+    audit::{Actor, Entry, Object, Wanted, kind},
+};
 
 use crate::{Error, Recorder};
 
@@ -122,7 +125,7 @@ async fn tell(recorder: &Recorder, known: &HashMap<String, Known>, integration: 
     };
     let entry = entry(turn, integration, known, state);
     let mut wait = WAIT_FIRST;
-    while let Err(error) = recorder.store.audit_once(&entry).await {
+    while let Err(error) = tell_once(recorder, &entry).await {
         tracing::warn!(
             error = &error as &dyn std::error::Error,
             integration,
@@ -131,6 +134,23 @@ async fn tell(recorder: &Recorder, known: &HashMap<String, Known>, integration: 
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(WAIT_LAST);
     }
+}
+
+/// Writes an entry, unless a test by a person did this: its own entry is of the same instant, and is there before.
+async fn tell_once(recorder: &Recorder, entry: &Entry) -> Result<(), StoreError> {
+    let same = Wanted {
+        object_kind: Some(kind::INTEGRATION),
+        object_id: Some(&entry.object.id),
+        action: Some("integration.tested"),
+        since: Some(entry.at),
+        until: Some(entry.at + Duration::from_nanos(1)),
+        limit: 1,
+        ..Wanted::default()
+    };
+    if recorder.store.audit(&same).await?.is_empty() {
+        recorder.store.audit_once(entry).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, parser::ValueSource};
 
+use secrecy::SecretString;
+
 use crate::{bench, demo, roles, up};
 
 mod acts;
@@ -15,12 +17,15 @@ mod config;
 mod dead;
 mod deliveries;
 mod doctor;
+mod erase;
 mod event_types;
 mod failure;
 mod holding;
 mod ids;
 mod integrations;
 mod keys;
+mod master_key;
+mod org;
 mod orgs;
 mod output;
 mod paint;
@@ -28,6 +33,7 @@ mod providers;
 mod publish;
 mod replay;
 mod selected;
+mod stats;
 mod tail;
 mod trace;
 mod usage;
@@ -74,7 +80,9 @@ pub(crate) struct Global {
         help_heading = "Everywhere"
     )]
     pub url: String,
-    /// The admin key [default: the file admin.key of the data dir]. A --data-dir here counts more than the variable.
+    /// The API key (sbx_…) that calls are made with: the admin key, or one of `signalbox keys create` [default: the
+    /// file admin.key of the data dir]. A --data-dir on the command line counts more than the variable. Other users of
+    /// this machine see the command line, so rather use the variable. What it is set to is never printed.
     #[arg(
         long,
         global = true,
@@ -82,7 +90,7 @@ pub(crate) struct Global {
         hide_env_values = true,
         help_heading = "Everywhere"
     )]
-    pub key: Option<String>,
+    pub key: Option<SecretString>,
     /// Where `up` keeps its streams and keys.
     #[arg(
         long,
@@ -172,7 +180,7 @@ Examples:
   signalbox event-types put deploy.done --title 'Deployed' --emoji 🚀 --tone good"
     )]
     EventTypes(event_types::Command),
-    /// Make, list, rotate and revoke API keys.
+    /// Make, list, rotate and revoke API keys; rotate the master key.
     #[command(
         subcommand,
         after_help = "\
@@ -182,7 +190,7 @@ Examples:
   signalbox keys revoke 0199c0de-0000-7000-8000-000000000001"
     )]
     Keys(keys::Command),
-    /// Look at the tenants, make one.
+    /// Look at the tenants, make one, erase one.
     #[command(
         subcommand,
         after_help = "\
@@ -191,8 +199,13 @@ Examples:
   signalbox orgs create acme --title 'Acme Ltd'"
     )]
     Orgs(orgs::Command),
+    /// Erase an event for good.
+    #[command(subcommand, after_help = "Example:\n  signalbox events erase order-17 --dry-run")]
+    Events(erase::Command),
     /// Say who changed what, when, and from where.
     Audit(audit::Args),
+    /// Count what happened: deliveries, rates, times, and what waits.
+    Stats(stats::Args),
     /// Print what happens as it happens: events, deliveries or dead letters.
     Tail(tail::Args),
     /// Print the whole story of an event as a tree.
@@ -275,7 +288,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             .map(done),
         Command::Keys(command) => keys::run(command, &Client::new(&global)?, &output).await.map(done),
         Command::Orgs(command) => orgs::run(command, &Client::new(&global)?, &output).await.map(done),
+        Command::Events(command) => erase::run(command, &Client::new(&global)?, &output).await.map(done),
         Command::Audit(args) => audit::run(args, &Client::new(&global)?, &output).await.map(done),
+        Command::Stats(args) => stats::run(args, &Client::new(&global)?, &output).await.map(done),
         Command::Tail(args) => tail::run(args, &Client::new(&global)?, &output).await.map(done),
         Command::Trace(args) => trace::run(args, &Client::new(&global)?, &output).await.map(done),
         Command::Doctor(args) => doctor::run(args, &Client::new(&global)?, &output).await,

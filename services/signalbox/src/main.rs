@@ -5,7 +5,9 @@ mod bench;
 mod cli;
 mod demo;
 mod file;
+mod keyring;
 mod nats_server;
+mod panics;
 mod proc;
 mod roles;
 mod scratch;
@@ -19,5 +21,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    panics::install();
     cli::main()
 }

@@ -18,7 +18,10 @@ use signalbox_broker::{Broker, patience::patiently};
 use signalbox_proto::Name;
 use signalbox_runtime::{
     Health, Keyring, Metrics, Problem, Process, Shutdown, Tracer, health,
-    serve::{self, Bounds, CONNECTIONS_MAX},
+    serve::{
+        self, Bounds, CONNECTIONS_MAX,
+        tls::{self, Tls},
+    },
     telemetry,
 };
 use signalbox_store::Store;
@@ -26,6 +29,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     cli::{Failure, Global, Output},
+    keyring,
     settings::{self, Admin, Loaded},
 };
 
@@ -113,16 +117,25 @@ impl Role {
 /// Where a process listens. Bound before anything is started, so that a taken port is found out at once.
 pub(crate) struct Listeners {
     /// For ingest and api, if one of them runs.
-    pub http: Option<TcpListener>,
+    pub http: Option<Http>,
     /// For `/healthz`, `/readyz`, `/metrics`.
     pub admin: TcpListener,
 }
 
+/// Where ingest and api listen, and with which certificate.
+pub(crate) struct Http {
+    listener: TcpListener,
+    tls: Option<Tls>,
+}
+
 impl Listeners {
     /// Binds them.
-    pub(crate) async fn bind(http: Option<SocketAddr>, admin: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn bind(http: Option<SocketAddr>, tls: &tls::Config, admin: SocketAddr) -> anyhow::Result<Self> {
         let http = match http {
-            Some(address) => Some(listen(address, "--listen").await?),
+            Some(address) => Some(Http {
+                tls: tls.open()?,
+                listener: listen(address, "--listen").await?,
+            }),
             None => None,
         };
         Ok(Self {
@@ -133,9 +146,12 @@ impl Listeners {
 
     /// The addresses as URLs that work from this machine: of the API, of the admin port.
     pub(crate) fn urls(&self) -> anyhow::Result<(Option<String>, String)> {
-        let url =
-            |listener: &TcpListener| Ok::<_, std::io::Error>(format!("http://{}", reachable(listener.local_addr()?)));
-        Ok((self.http.as_ref().map(url).transpose()?, url(&self.admin)?))
+        let url = |listener: &TcpListener, is_tls| {
+            let scheme = if is_tls { "https" } else { "http" };
+            Ok::<_, std::io::Error>(format!("{scheme}://{}", reachable(listener.local_addr()?)))
+        };
+        let http = self.http.as_ref().map(|http| url(&http.listener, http.tls.is_some()));
+        Ok((http.transpose()?, url(&self.admin, false)?))
     }
 }
 
@@ -164,6 +180,16 @@ pub(crate) struct Kit {
     pub providers: Vec<Name>,
     /// Where the database is, unless the settings name another.
     pub data_dir: PathBuf,
+}
+
+impl Kit {
+    /// Refuses keys that do not open what is there.
+    pub(crate) async fn check_keys(&self, broker: &Broker) -> anyhow::Result<()> {
+        match &self.keyring {
+            Some(keyring) => keyring::check(broker, keyring, &self.loaded.keyring_place(&self.data_dir)).await,
+            None => Ok(()),
+        }
+    }
 }
 
 /// The roles of this process, running.
@@ -214,7 +240,7 @@ impl Running {
         broker: &Broker,
         process: Process,
         kit: &Kit,
-        http: Option<TcpListener>,
+        http: Option<Http>,
     ) -> anyhow::Result<Self> {
         let mut tasks = JoinSet::new();
         let mut routes = Router::new();
@@ -229,6 +255,15 @@ impl Running {
             }
             None => None,
         };
+        if let Some(keyring) = kit.keyring.clone() {
+            let (broker, shutdown) = (broker.clone(), process.shutdown.clone());
+            let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
+            let (names, seals) = (names.join("+"), roles.contains(&Role::Api));
+            tasks.spawn_local(async move {
+                keyring::follow(&broker, &keyring, &names, seals, &shutdown).await;
+                ("the sealing keys", Ok(()))
+            });
+        }
         let store = roles
             .iter()
             .any(|role| role.uses_store())
@@ -264,7 +299,8 @@ impl Running {
                     tasks.spawn_local(async { ("delivery", role.await.map_err(Into::into)) });
                 }
                 Role::Keeper => {
-                    let role = signalbox_keeper::run(broker, process, loaded.keeper.clone());
+                    let targets = signalbox_keeper::Targets::new(loaded.installation(), kit.keyring.clone());
+                    let role = signalbox_keeper::run(broker, process, loaded.keeper.clone(), targets);
                     tasks.spawn_local(async { ("keeper", role.await.map_err(Into::into)) });
                 }
                 Role::Recorder => {
@@ -281,17 +317,18 @@ impl Running {
                 Role::Api => {
                     let access = access.clone().context("api needs an admin key")?;
                     let keyring = kit.keyring.clone().context("api needs a keyring")?;
-                    let api = Api::new(broker, loaded.api.clone(), keyring, access, loaded.installation());
+                    let (installation, limits) = (loaded.installation(), loaded.limits());
+                    let api = Api::new(broker, loaded.api.clone(), keyring, access, installation, limits);
                     routes = routes.merge(api.routes());
                     let store = store.clone().context("api needs the database")?;
                     tasks.spawn_local(async move { ("api", api.run(&process, store).await.map_err(Into::into)) });
                 }
             }
         }
-        if let Some(listener) = http {
+        if let Some(http) = http {
             let shutdown = process.shutdown.clone();
             tasks.spawn_local(async {
-                answer(listener, routes, shutdown).await;
+                answer(http, routes, shutdown).await;
                 ("HTTP", Ok(()))
             });
         }
@@ -381,7 +418,7 @@ fn fault(ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinErro
     }
 }
 
-async fn answer(listener: TcpListener, routes: Router, shutdown: Shutdown) {
+async fn answer(http: Http, routes: Router, shutdown: Shutdown) {
     let routes = routes
         .method_not_allowed_fallback(|| async {
             Problem::new(
@@ -391,7 +428,14 @@ async fn answer(listener: TcpListener, routes: Router, shutdown: Shutdown) {
             )
         })
         .fallback(|| async { Problem::no_route() });
-    serve::serve(listener, routes, Bounds::new(CONNECTIONS_MAX, HTTP_GRACE), shutdown).await;
+    serve::serve(
+        http.listener,
+        http.tls,
+        routes,
+        Bounds::new(CONNECTIONS_MAX, HTTP_GRACE),
+        shutdown,
+    )
+    .await;
 }
 
 /// `signalbox run`: roles against servers that run elsewhere.
@@ -408,7 +452,7 @@ pub(crate) async fn run(args: Args, global: &Global) -> Result<(), Failure> {
     )?;
     let http = roles.iter().any(|role| role.listens()).then_some(args.listen);
     let process = process(&kit.loaded)?;
-    let listeners = Listeners::bind(http, args.admin_listen).await?;
+    let listeners = Listeners::bind(http, &kit.loaded.http, args.admin_listen).await?;
     let (api, admin) = listeners.urls()?;
     let names: Vec<&str> = roles.iter().map(|role| role.name()).collect();
     let port = AdminPort::open(listeners.admin, &process);
@@ -428,13 +472,17 @@ async fn run_roles(
     names: &[&str],
     process: Process,
     kit: &Kit,
-    http: Option<TcpListener>,
+    http: Option<Http>,
     tell_ready: impl FnOnce(&[&str]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    // Not ready before the roles have said what each of them waits for.
+    let keys = process.health.component("keys");
     let Some(broker) = connect(&kit.loaded, &names.join("+"), &process).await? else {
         return Ok(());
     };
+    kit.check_keys(&broker).await?;
     let mut running = Running::start(roles, &broker, process, kit, http)?;
+    keys.ready();
     let result = match running.ready().await {
         Ok(true) => match tell_ready(names) {
             Ok(()) => running.ended().await.map_err(Failure::from),
@@ -455,6 +503,9 @@ fn kit(
 ) -> anyhow::Result<Kit> {
     let loaded = Loaded::new(&settings)?;
     let keyring = if roles.iter().any(|role| role.opens_secrets()) {
+        Some(loaded.keyring(data_dir, false)?)
+    } else if roles.contains(&Role::Keeper) && loaded.has_keyring(data_dir) {
+        // It opens credentials for health checks alone, and does all else without.
         Some(loaded.keyring(data_dir, false)?)
     } else {
         None

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use signalbox_providers::{Egress, Installation};
 use signalbox_runtime::{
     AdminKey, Keyring, Settings, secret,
+    serve::tls,
     settings::{environment, none_if_empty},
     telemetry::{Log, Telemetry},
 };
@@ -61,6 +62,7 @@ pub(crate) struct Loaded {
     pub display: Display,
     pub secrets: Secrets,
     pub auth: Auth,
+    pub http: tls::Config,
     pub access: signalbox_access::Config,
     pub log: Log,
     pub telemetry: Telemetry,
@@ -98,6 +100,9 @@ pub(crate) struct Secrets {
     #[serde(deserialize_with = "none_if_empty")]
     key_file: Option<PathBuf>,
     key: SecretString,
+    /// Ids of keys that nobody has any more.
+    #[serde(deserialize_with = "words")]
+    lost_keys: Vec<String>,
 }
 
 /// The section `auth`.
@@ -147,6 +152,7 @@ impl Loaded {
             secrets: settings.section("secrets")?,
             auth: settings.part("auth", |key| !is_of_access(key))?,
             access: settings.part("auth", is_of_access)?,
+            http: settings.section("http")?,
             log: settings.section("log")?,
             telemetry: settings.section("telemetry")?,
         };
@@ -170,6 +176,15 @@ impl Loaded {
         }
     }
 
+    /// What the installation allows any integration.
+    pub(crate) fn limits(&self) -> signalbox_api::Limits {
+        signalbox_api::Limits {
+            integration_in_flight_max: self.delivery.integration_in_flight_max as u64,
+            org_share_percent: self.delivery.org_share_percent as u64,
+            waiting_org_max: self.keeper.waiting_org_max,
+        }
+    }
+
     /// The sealing keys of the settings, else those of the data dir; `create` makes them there where there are none.
     pub(crate) fn keyring(&self, data_dir: &Path, create: bool) -> anyhow::Result<Arc<Keyring>> {
         let in_data_dir = data_dir.join(MASTER_KEY_FILE);
@@ -178,14 +193,33 @@ impl Loaded {
             (None, false) => Keyring::from_text("secrets.key", &self.secrets.key)?,
             (Some(path), true) => Keyring::from_file(path).context("secrets.key_file")?,
             (None, true) if create => Keyring::from_file_or_create(&in_data_dir)?,
-            (None, true) if in_data_dir.exists() => Keyring::from_file(&in_data_dir)?,
+            (None, true) if in_data_dir.exists() => Keyring::from_own_file(&in_data_dir)?,
             (None, true) => bail!(
                 "no key opens sealed credentials: set secrets.key_file (SIGNALBOX_SECRETS__KEY_FILE) to the file that \
                  all roles share; there is none at {} either",
                 in_data_dir.display()
             ),
         };
+        keyring.give_up(self.secrets.lost_keys.clone());
         Ok(Arc::new(keyring))
+    }
+
+    /// Whether the settings name sealing keys, or the data dir has them.
+    pub(crate) fn has_keyring(&self, data_dir: &Path) -> bool {
+        let is_named = self.secrets.key_file.is_some() || !self.secrets.key.expose_secret().is_empty();
+        is_named || data_dir.join(MASTER_KEY_FILE).exists()
+    }
+
+    /// Where the sealing keys are, for people.
+    pub(crate) fn keyring_place(&self, data_dir: &Path) -> String {
+        match (&self.secrets.key_file, self.secrets.key.expose_secret().is_empty()) {
+            (Some(path), _) => format!("{} (secrets.key_file, SIGNALBOX_SECRETS__KEY_FILE)", path.display()),
+            (None, false) => "secrets.key (SIGNALBOX_SECRETS__KEY)".to_owned(),
+            (None, true) => format!(
+                "{} (or name another file with secrets.key_file, SIGNALBOX_SECRETS__KEY_FILE)",
+                data_dir.join(MASTER_KEY_FILE).display()
+            ),
+        }
     }
 
     /// The admin key of the settings, else that of the data dir; `create` makes one there where there is none.
@@ -223,6 +257,13 @@ fn brand<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, 
             "a brand is one line of 1 to {BRAND_CHARS_MAX} characters"
         )))
     }
+}
+
+/// Words between commas.
+fn words<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    Ok(words.map(str::to_owned).collect())
 }
 
 fn durability<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Durability, D::Error> {

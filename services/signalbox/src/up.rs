@@ -12,12 +12,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use serde_json::Value;
 use signalbox_runtime::Shutdown;
-use tokio::net::TcpListener;
 
 use crate::{
     cli::{Client, Failure, Global, Output, Wanted, apply_file},
     nats_server::{NatsServer, Options},
-    roles::{self, AdminPort, Kit, Listeners, Role, Running},
+    roles::{self, AdminPort, Http, Kit, Listeners, Role, Running},
     settings::{self, Loaded},
 };
 
@@ -132,7 +131,7 @@ pub(crate) async fn serve(
 ) -> Result<(), Failure> {
     let process = roles::process(&loaded)?;
     let shutdown = process.shutdown.clone();
-    let listeners = Listeners::bind(Some(args.listen), args.admin_listen).await?;
+    let listeners = Listeners::bind(Some(args.listen), &loaded.http, args.admin_listen).await?;
     make_data_dir(data_dir)?;
     let urls = listeners.urls()?;
     let port = AdminPort::open(listeners.admin, &process);
@@ -154,7 +153,7 @@ async fn with_server(
     data_dir: &Path,
     loaded: Loaded,
     process: signalbox_runtime::Process,
-    http: Option<TcpListener>,
+    http: Option<Http>,
     (api, admin_url): (Option<String>, String),
     then: impl AsyncFnOnce(&Up) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -167,6 +166,8 @@ async fn with_server(
         key: admin.text.clone(),
         key_is_new: admin.is_new,
     };
+    // Not ready before the roles have said what each of them waits for.
+    let keys = process.health.component("keys");
     let Some(broker) = roles::connect(&loaded, "up", &process).await? else {
         return Ok(());
     };
@@ -177,7 +178,9 @@ async fn with_server(
         providers: Vec::new(),
         data_dir: data_dir.to_owned(),
     };
+    kit.check_keys(&broker).await?;
     let mut running = Running::start(&Role::ALL.into(), &broker, process, &kit, http)?;
+    keys.ready();
     let result = async {
         if !running.ready().await? {
             return Ok(());

@@ -3,14 +3,10 @@
 use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
-use signalbox_proto::{Key, Name, Scope, Timestamp, key::Principal};
+use signalbox_proto::{Key, Name, Scope, Timestamp, key::Principal, refused::Why};
 use signalbox_runtime::Problem;
 
-use crate::{
-    known::Entry,
-    rate::Rate,
-    refused::{Refusals, Why},
-};
+use crate::{known::Entry, rate::Rate, refused::Refusals};
 
 /// Who a request comes from. Clones are cheap.
 #[derive(Clone, Debug)]

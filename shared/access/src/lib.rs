@@ -31,12 +31,14 @@ use axum::http::HeaderMap;
 use signalbox_broker::{
     Broker, Error,
     callers::{self, Change},
+    outcomes,
     patience::patiently,
 };
 use signalbox_proto::{
-    Key, Name, Scope, Timestamp,
+    Key, Name, Record, Scope, Timestamp,
     key::{Principal, PrincipalKind},
     org::OrgStatus,
+    refused::Refused,
 };
 use signalbox_runtime::{AdminKey, Problem, Process, auth, secret};
 use tokio::sync::watch;
@@ -46,7 +48,6 @@ pub use config::Config;
 use known::{Entry, Known};
 use rate::Rate;
 use refused::Refusals;
-pub use refused::{Refused, Why};
 pub use text::NewKey;
 
 /// This crate's part of the section `auth`, one comment a setting.
@@ -54,6 +55,10 @@ pub const CONFIG_TOML: &str = include_str!("../config.toml");
 
 /// What the installation's own key is called, in place of an id.
 pub const ROOT_ID: &str = "admin";
+/// Under which name refusals are reported.
+const ROLE: &str = "access";
+/// Between two looks at what was refused.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Seconds after which a caller is asked to come again while the keys are read.
 const RETRY_AFTER_SECS: u32 = 2;
 
@@ -120,10 +125,38 @@ impl Access {
             health.ready();
             std::future::pending().await
         };
-        tokio::select! {
+        let ended = tokio::select! {
             () = process.shutdown.requested() => Ok(()),
             followed = self.follow(broker) => followed,
             () = told => Ok(()),
+            () = self.tell_refused(broker, &process.instance) => Ok(()),
+        };
+        self.tell(broker, &process.instance, true).await;
+        ended
+    }
+
+    /// Tells the audit what this process refuses to keys that it knows. Ends never.
+    async fn tell_refused(&self, broker: &Broker, instance: &str) {
+        loop {
+            tokio::time::sleep(TELL_EVERY).await;
+            self.tell(broker, instance, false).await;
+        }
+    }
+
+    async fn tell(&self, broker: &Broker, instance: &str, is_end: bool) {
+        for refused in self.shared.refusals.take(Timestamp::now(), is_end) {
+            let record = Record::Refused(Refused {
+                process: instance.to_owned(),
+                ..refused.clone()
+            });
+            if let Err(error) = outcomes::store(broker, ROLE, instance, &record).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    key.id = refused.key_id,
+                    "the audit cannot be told of a refusal yet"
+                );
+                self.shared.refusals.add(refused);
+            }
         }
     }
 
@@ -202,11 +235,6 @@ impl Access {
     pub fn org(&self, org: &Name) -> Option<OrgStatus> {
         let known = self.shared.known.read().unwrap_or_else(PoisonError::into_inner);
         known.org(org)
-    }
-
-    /// What this process has refused to keys that it knows since this was last asked, for an audit.
-    pub fn take_refused(&self) -> Vec<Refused> {
-        self.shared.refusals.take()
     }
 }
 

@@ -1,104 +1,93 @@
-//! What was refused to keys that are known, counted for an audit.
+//! What was refused to keys that are known, for the audit.
 //!
-//! One entry a key and reason, and few of them: somebody who tries a revoked key all day fills nothing.
+//! The first refusal of a key for a reason is told at once, further ones as a number ten minutes later: somebody who
+//! tries a revoked key all day fills nothing. What a process has not told yet goes with it, which is a second's worth at most.
 
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
-use signalbox_proto::{Key, Name, Timestamp, key::Ended, key::Principal};
+use signalbox_proto::{
+    Key, Timestamp,
+    refused::{Refused, Why},
+};
 
-/// Entries that are kept until somebody asks; what else is refused then is not counted.
+/// Keys and reasons that are known at a time; what else is refused then is not counted.
 const ENTRIES_MAX: usize = 512;
+/// Between two tellings of one key and reason.
+const AGAIN_AFTER: Duration = Duration::from_secs(600);
 
-/// Uses of one key that were refused for one reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The key's id.
-    pub key_id: String,
-    /// Its name.
-    pub key_name: String,
-    /// Its org.
-    pub org: Option<Name>,
-    /// Who holds it.
-    pub principal: Principal,
-    /// Why.
-    pub why: Why,
-    /// How often.
-    pub count: u64,
-    /// When it was refused last.
-    pub last_at: Timestamp,
-}
-
-/// Why a key was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Why {
-    /// Its time is over.
-    Expired,
-    /// It was revoked.
-    Revoked,
-    /// It lacks the scope.
-    MissingScope,
-    /// It asked for what another org has.
-    WrongOrg,
-    /// It sent too many requests.
-    TooMany,
-}
-
-impl Why {
-    /// The word in lower case.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-            Self::MissingScope => "missing_scope",
-            Self::WrongOrg => "wrong_org",
-            Self::TooMany => "too_many_requests",
-        }
-    }
-}
-
-impl From<Ended> for Why {
-    fn from(ended: Ended) -> Self {
-        match ended {
-            Ended::Expired => Self::Expired,
-            Ended::Revoked => Self::Revoked,
-        }
-    }
-}
-
-/// What was refused since somebody asked.
+/// What was refused, and what of it was told.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     /// By key id and reason.
-    entries: Mutex<BTreeMap<(String, Why), Refused>>,
+    entries: Mutex<BTreeMap<(String, Why), Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    told_at: Option<Timestamp>,
+    /// What has come since then; none where nothing has.
+    refused: Option<Refused>,
 }
 
 impl Refusals {
     pub(crate) fn note(&self, key: &Key, why: Why, now: Timestamp) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = (key.id.clone(), why);
-        if entries.len() >= ENTRIES_MAX && !entries.contains_key(&id) {
-            tracing::debug!(key.id = %key.id, reason = why.as_str(), "a refusal is not counted: there are too many");
-            return;
-        }
-        let entry = entries.entry(id).or_insert_with(|| Refused {
+        self.add(Refused {
+            process: String::new(),
             key_id: key.id.clone(),
             key_name: key.name.clone(),
             org: key.org.clone(),
             principal: key.principal.clone(),
             why,
-            count: 0,
+            count: 1,
+            first_at: now,
             last_at: now,
         });
-        entry.count += 1;
-        entry.last_at = entry.last_at.max(now);
     }
 
-    pub(crate) fn take(&self) -> Vec<Refused> {
+    /// Adds what was refused; also what could not be told after all.
+    pub(crate) fn add(&self, refused: Refused) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *entries).into_values().collect()
+        let id = (refused.key_id.clone(), refused.why);
+        if entries.len() >= ENTRIES_MAX && !entries.contains_key(&id) {
+            tracing::debug!(
+                key.id = refused.key_id,
+                reason = refused.why.as_str(),
+                "a refusal is not counted: there are too many"
+            );
+            return;
+        }
+        let entry = entries.entry(id).or_insert(Entry {
+            told_at: None,
+            refused: None,
+        });
+        match &mut entry.refused {
+            None => entry.refused = Some(refused),
+            Some(known) => {
+                known.count += refused.count;
+                known.first_at = known.first_at.min(refused.first_at);
+                known.last_at = known.last_at.max(refused.last_at);
+            }
+        }
+    }
+
+    /// What is to be told now: all of it where this is the end.
+    pub(crate) fn take(&self, now: Timestamp, is_end: bool) -> Vec<Refused> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = Vec::new();
+        entries.retain(|_, entry| {
+            if !is_end && entry.told_at.is_some_and(|at| now < at + AGAIN_AFTER) {
+                return true;
+            }
+            let refused = entry.refused.take();
+            entry.told_at = refused.is_some().then_some(now);
+            told.extend(refused);
+            entry.told_at.is_some()
+        });
+        told
     }
 }
 

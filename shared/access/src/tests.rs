@@ -1,6 +1,6 @@
 use axum::http::{HeaderValue, header};
 use secrecy::{ExposeSecret as _, SecretString};
-use signalbox_proto::Org;
+use signalbox_proto::{Org, refused::Why};
 
 use super::*;
 
@@ -240,7 +240,11 @@ fn a_change_that_is_told_counts_at_once_and_what_was_refused_is_counted() {
     let new = NewKey::random().expect("random bytes");
     let headers = bearer(new.text.expose_secret());
     assert!(keys.check(&headers).is_err());
-    assert_eq!(keys.access.take_refused(), [], "nobody knows whose that was");
+    assert_eq!(
+        keys.access.shared.refusals.take(Timestamp::from_secs(1), true),
+        [],
+        "nobody knows whose that was"
+    );
     keys.put(&new, key(Some("acme"), &["events:write"]));
     let caller = keys.check(&headers).expect("a key");
     caller.require(&Scope::Admin).expect_err("no admin");
@@ -258,7 +262,9 @@ fn a_change_that_is_told_counts_at_once_and_what_was_refused_is_counted() {
     }
     let told: Vec<_> = keys
         .access
-        .take_refused()
+        .shared
+        .refusals
+        .take(Timestamp::from_secs(1), true)
         .into_iter()
         .map(|one| (one.why, one.count))
         .collect();

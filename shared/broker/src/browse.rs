@@ -117,6 +117,32 @@ impl Broker {
         Ok(seen)
     }
 
+    /// The next message of any stream, also a work queue, from a sequence on. One request, and the cheapest one there is:
+    /// for where as a rule there is none.
+    pub async fn next(&self, stream: &str, filter: &str, seq: u64) -> Result<Option<Stored>, Error> {
+        let fail = |reason: String| Error::Request {
+            what: format!("messages of {stream}"),
+            reason,
+        };
+        let request = serde_json::json!({ "seq": seq.max(1), "next_by_subj": filter });
+        let answer = self
+            .client()
+            .request(format!("$JS.API.DIRECT.GET.{stream}"), request.to_string().into())
+            .await
+            .map_err(|error| fail(error.to_string()))?;
+        match answer.status {
+            None => read_stored(&answer)
+                .map(Some)
+                .ok_or_else(|| fail("an answer without a place".into())),
+            Some(StatusCode::NOT_FOUND) => Ok(None),
+            Some(status) => Err(fail(format!(
+                "{} {}",
+                status.as_u16(),
+                answer.description.unwrap_or_default()
+            ))),
+        }
+    }
+
     /// Reads up to `count` messages of any stream, also a work queue, from a sequence on, by subject.
     pub async fn read_from(&self, stream: &str, filter: &str, seq: u64, count: usize) -> Result<Vec<Stored>, Error> {
         let fail = |reason: String| Error::Request {
@@ -240,8 +266,8 @@ impl Broker {
 
     /// One dead letter; `None` where DEAD has no such message.
     pub async fn dead_letter(&self, seq: u64) -> Result<Option<Buried>, Error> {
-        let found = self.read_from(subjects::DEAD, subjects::DEAD_ALL, seq, 1).await?;
-        let Some(stored) = found.into_iter().find(|stored| stored.seq == seq) else {
+        let found = self.next(subjects::DEAD, subjects::DEAD_ALL, seq).await?;
+        let Some(stored) = found.filter(|stored| stored.seq == seq) else {
             return Ok(None);
         };
         let (replayed_at, discarded_at) = self.marks().await?.of(seq);

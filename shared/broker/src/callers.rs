@@ -6,7 +6,7 @@ use signalbox_proto::{Key, Name, Org, subjects, wire};
 use tokio::sync::mpsc;
 
 use crate::{
-    Broker, Error, Message, Puller,
+    Broker, Error, Message, follow,
     topology::{Consumer, From},
 };
 
@@ -43,29 +43,7 @@ pub enum Change {
 /// Follows the keys and orgs; the task ends when the receiver is dropped.
 pub async fn follow(broker: &Broker) -> Result<mpsc::Receiver<Change>, Error> {
     let consumer = Consumer::follow(broker, &stream(), filters(), From::LastPerSubject);
-    let mut puller = Puller::open(broker, consumer).await?;
-    let (changes, receiver) = mpsc::channel(CHANGES_MAX);
-    tokio::spawn(async move {
-        let mut complete = false;
-        loop {
-            if !complete && puller.left() == 0 {
-                complete = true;
-                if changes.send(Change::Complete).await.is_err() {
-                    return;
-                }
-            }
-            let message = tokio::select! {
-                message = puller.next(BATCH) => message,
-                () = changes.closed() => return,
-            };
-            if let Some(change) = read(&message)
-                && changes.send(change).await.is_err()
-            {
-                return;
-            }
-        }
-    });
-    Ok(receiver)
+    follow::last_of_each(broker, consumer, CHANGES_MAX, BATCH, read, Change::Complete).await
 }
 
 impl Broker {

@@ -71,7 +71,7 @@ pub enum Stage {
     Done,
 }
 
-/// A digest that is being closed. Dropped between two steps, it is gone on with by whoever finds its manifest.
+/// A digest that is being closed. Dropped between two steps, it is resumed by whoever finds its manifest.
 #[derive(Clone, Debug)]
 pub struct Closing {
     entry: Entry<Manifest>,

@@ -2,7 +2,7 @@
 
 use signalbox_proto::{Accepted, Event, subjects, wire};
 
-use crate::{Broker, Error, Message};
+use crate::{Broker, Error, Message, topology::is_missing};
 
 /// nats-server `errors.json`: there is no message of this sequence.
 const SEQUENCE_NOT_FOUND: u64 = 10_043;
@@ -39,25 +39,36 @@ pub struct StreamState {
 }
 
 impl Broker {
-    /// How a stream stands.
+    /// How a stream stands that has to be there.
     pub async fn stream_state(&self, name: &str) -> Result<StreamState, Error> {
-        let stream = self
-            .jetstream()
-            .get_stream(name)
-            .await
-            .map_err(|error| Error::Request {
-                what: format!("stream {name}"),
-                reason: error.to_string(),
-            })?;
+        let state = self.stream_state_if_any(name).await?;
+        state.ok_or_else(|| Error::Request {
+            what: format!("stream {name}"),
+            reason: "there is none of this name".to_owned(),
+        })
+    }
+
+    /// How a stream stands; `None` where there is none of this name.
+    pub async fn stream_state_if_any(&self, name: &str) -> Result<Option<StreamState>, Error> {
+        let stream = match self.jetstream().get_stream(name).await {
+            Ok(stream) => stream,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => {
+                return Err(Error::Request {
+                    what: format!("stream {name}"),
+                    reason: error.to_string(),
+                });
+            }
+        };
         let info = stream.cached_info();
-        Ok(StreamState {
+        Ok(Some(StreamState {
             messages: info.state.messages,
             bytes: info.state.bytes,
             first_seq: info.state.first_sequence,
             last_seq: info.state.last_sequence,
             bytes_max: u64::try_from(info.config.max_bytes).ok().filter(|bytes| *bytes > 0),
             created: info.created.into(),
-        })
+        }))
     }
 
     /// Removes messages of a stream: all of a subject, or all before a sequence.
@@ -84,7 +95,16 @@ impl Broker {
 
     /// Removes one message of a stream. One that is gone already is no error.
     pub async fn remove(&self, stream: &str, seq: u64) -> Result<(), Error> {
-        let body = serde_json::json!({ "seq": seq, "no_erase": true });
+        self.remove_as(stream, seq, true).await
+    }
+
+    /// The same, and its bytes on disk are written over.
+    pub async fn erase(&self, stream: &str, seq: u64) -> Result<(), Error> {
+        self.remove_as(stream, seq, false).await
+    }
+
+    async fn remove_as(&self, stream: &str, seq: u64, no_erase: bool) -> Result<(), Error> {
+        let body = serde_json::json!({ "seq": seq, "no_erase": no_erase });
         let answer = self.api(&format!("STREAM.MSG.DELETE.{stream}"), &body).await?;
         let Some(error) = answer.get("error") else {
             return Ok(());

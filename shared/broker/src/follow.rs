@@ -5,6 +5,7 @@
 
 use futures::StreamExt;
 use signalbox_proto::Timestamp;
+use tokio::sync::mpsc;
 
 use crate::{
     Broker, Error, Message, Puller,
@@ -69,6 +70,41 @@ impl Drop for Follower {
             drop(runtime.spawn(puller.close()));
         }
     }
+}
+
+/// What a consumer that follows finds of each subject at the start, and then what comes, as changes; `complete` once
+/// all that was there has been said. The task ends when the receiver is dropped.
+pub(crate) async fn last_of_each<T: Send + 'static>(
+    broker: &Broker,
+    consumer: Consumer,
+    changes_max: usize,
+    batch: usize,
+    read: fn(&Message) -> Option<T>,
+    complete: T,
+) -> Result<mpsc::Receiver<T>, Error> {
+    let mut puller = Puller::open(broker, consumer).await?;
+    let (changes, receiver) = mpsc::channel(changes_max);
+    tokio::spawn(async move {
+        let mut complete = Some(complete);
+        loop {
+            if puller.left() == 0
+                && let Some(complete) = complete.take()
+                && changes.send(complete).await.is_err()
+            {
+                return;
+            }
+            let message = tokio::select! {
+                message = puller.next(batch) => message,
+                () = changes.closed() => return,
+            };
+            if let Some(change) = read(&message)
+                && changes.send(change).await.is_err()
+            {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
 }
 
 impl Broker {

@@ -50,10 +50,8 @@ impl Broker {
         delivery: &str,
     ) -> Result<Option<Stored>, Error> {
         let stream = subjects::deliver_stream(provider);
-        let found = self
-            .read_from(&stream, &subjects::schedule_of(provider, org, delivery), 1, 1)
-            .await?;
-        Ok(found.into_iter().next())
+        self.next(&stream, &subjects::schedule_of(provider, org, delivery), 1)
+            .await
     }
 
     /// Lets a schedule fire now. `delivery` is what the stored message holds.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream::kv::{Operation, PurgeErrorKind};
 use bytes::Bytes;
 use signalbox_proto::subjects;
+use tokio::time::Instant;
 
 use crate::{Broker, Error, Publish, PublishError};
 
@@ -38,6 +39,24 @@ impl Broker {
     /// without a renewal.
     pub async fn renew(&self, lease: &mut Lease) -> Result<bool, Error> {
         self.write_lease(lease).await
+    }
+
+    /// Renews a lease every third of its time; ends when it is lost, or when two thirds have passed without a renewal.
+    pub async fn keep(&self, lease: &mut Lease) {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::time::sleep(lease.ttl / 3).await;
+            match self.renew(lease).await {
+                Ok(true) => renewed = Instant::now(),
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::debug!(%error, key = lease.key, "a lease could not be renewed yet");
+                    if renewed.elapsed() >= lease.ttl * 2 / 3 {
+                        return;
+                    }
+                }
+            }
+        }
     }
 
     /// Gives a lease back.

@@ -393,6 +393,7 @@ fn read_mark(rows: &mut Rows, dead: &Dead, mark: &Mark) {
 
 fn read_record(rows: &mut Rows, record: &Record) {
     match record {
+        Record::Refused(_) => {}
         Record::NoRoute(ranges) => {
             for (first, last) in ranges {
                 rows.no_route.extend(*first..=*last);

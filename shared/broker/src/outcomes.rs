@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{Broker, Publish, PublishError, message::Ticket};
+use crate::{Broker, Error, Publish, PublishError, message::Ticket};
 
 /// Outcomes of one batch at most.
 pub const RECORDS_MAX: usize = 64;
@@ -24,6 +24,8 @@ const BYTES_MAX: usize = 256 * 1024;
 pub const WAIT_MAX: Duration = Duration::from_millis(50);
 /// Records kept in memory until OUTCOMES has room: attempts of deliveries that have gone on.
 const LATER_MAX: usize = 10_000;
+/// How long storing one record by itself may take.
+const STORE_WITHIN: Duration = Duration::from_secs(5);
 /// The wait before it is found out whether OUTCOMES has room again.
 const FULL_RETRY: Duration = Duration::from_secs(2);
 
@@ -59,6 +61,24 @@ pub struct Outcomes {
 /// Writes a record as batches carry it.
 pub fn encode(record: &Record) -> Result<ByteBuf, wire::Error> {
     wire::encode(record).map(ByteBuf::from)
+}
+
+/// Stores one record by itself: of who has few, and nothing to acknowledge.
+pub async fn store(broker: &Broker, role: &'static str, instance: &str, record: &Record) -> Result<(), Error> {
+    let subject = subjects::outcome(role, instance);
+    let batch = Batch {
+        records: vec![encode(record)?],
+    };
+    let publish = Publish {
+        subject: subject.clone().into(),
+        id: None,
+        headers: Vec::new(),
+        body: Bytes::from(wire::encode(&batch)?),
+    };
+    match broker.publisher().publish_within(publish, STORE_WITHIN).await {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::Publish { subject, source }),
+    }
 }
 
 impl Outcomes {

@@ -4,13 +4,16 @@
 //! another one changes the same thing again; what it puts then is older than what is there, and is passed by. The
 //! revision is the field `revision` of the value. What is removed leaves a marker with its revision too: a late put of
 //! what was there before does not bring it back.
+//!
+//! Who puts an older backup of SQL back counts up to revisions that are here already, and means something else by them.
+//! So of equal revisions the contents are compared: what differs stays, and is said.
 
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use async_nats::{HeaderMap, jetstream::stream::RawMessageErrorKind};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use signalbox_proto::wire;
+use serde::Deserialize;
+use signalbox_proto::{told::Told, wire};
 
 use crate::{Broker, Error, Message, Publish, PublishError, topology::From};
 
@@ -36,6 +39,11 @@ pub enum Put {
         /// Its revision.
         revision: u64,
     },
+    /// What is there has the same revision and says something else. It stays: which of the two counts is not known here.
+    Differs {
+        /// The revision of both.
+        revision: u64,
+    },
 }
 
 /// What a key of a bucket holds, as far as it concerns putting.
@@ -45,6 +53,15 @@ pub struct Held {
     pub revision: u64,
     /// Whether it was removed.
     pub is_gone: bool,
+}
+
+/// What a key of a bucket holds, with what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Its revision.
+    pub held: Held,
+    /// Its [`Told::content`]; `None` where it was removed, or this version cannot read it.
+    pub content: Option<[u8; 16]>,
 }
 
 /// The part of a value that all have that are put here.
@@ -59,7 +76,7 @@ impl Broker {
     /// that name says.
     ///
     /// [`Error::Conflict`] where others wrote the key again and again meanwhile.
-    pub async fn put_newer<T: Serialize>(
+    pub async fn put_newer<T: Told>(
         &self,
         bucket: &'static str,
         key: &str,
@@ -67,7 +84,10 @@ impl Broker {
         revision: u64,
     ) -> Result<Put, Error> {
         let body = Bytes::from(wire::encode(value)?);
-        self.replace_older(bucket, key, revision, Vec::new(), body).await
+        let wanted = value.content()?;
+        let says_it = |held: &[u8]| held == body || content::<T>(held) == Some(wanted);
+        self.replace_older(bucket, key, revision, Vec::new(), &body, says_it)
+            .await
     }
 
     /// Removes a value at this revision, unless what is there is as new or newer. What was never there is marked as
@@ -78,7 +98,8 @@ impl Broker {
             (ROLLUP.0, ROLLUP.1.to_owned()),
             (REVISION, revision.to_string()),
         ];
-        self.replace_older(bucket, key, revision, headers, Bytes::new()).await
+        self.replace_older(bucket, key, revision, headers, &Bytes::new(), <[u8]>::is_empty)
+            .await
     }
 
     async fn replace_older(
@@ -87,22 +108,26 @@ impl Broker {
         key: &str,
         revision: u64,
         headers: Vec<(&'static str, String)>,
-        body: Bytes,
+        body: &Bytes,
+        says_it: impl Fn(&[u8]) -> bool,
     ) -> Result<Put, Error> {
         let is_removal = body.is_empty();
         let subject = format!("$KV.{bucket}.{key}");
         for _ in 0..TRIES_MAX {
             let last = self.last_held(bucket, key).await?;
-            if let Some((_, held)) = last {
+            if let Some((_, held, there)) = &last {
                 // A version that did not count its revisions wrote 0, whatever it did.
                 let is_as_new = held.revision == revision && (revision > 0 || held.is_gone == is_removal);
+                if is_as_new && !says_it(there) {
+                    return Ok(Put::Differs { revision });
+                }
                 if held.revision > revision || is_as_new {
                     return Ok(Put::Known {
                         revision: held.revision,
                     });
                 }
             }
-            let expected = last.map_or(0, |(seq, _)| seq);
+            let expected = last.map_or(0, |(seq, ..)| seq);
             let mut headers = headers.clone();
             headers.push((EXPECTED, expected.to_string()));
             let publish = Publish {
@@ -124,12 +149,30 @@ impl Broker {
     /// What every key of a bucket holds that matches a filter such as `integration.*`, markers of what was removed
     /// too.
     pub async fn held(&self, bucket: &'static str, filter: &str) -> Result<BTreeMap<String, Held>, Error> {
+        self.each_held(bucket, filter, |held, _| held).await
+    }
+
+    /// The same with what each says, read as a value of this kind.
+    pub async fn copies<T: Told>(&self, bucket: &'static str, filter: &str) -> Result<BTreeMap<String, Copied>, Error> {
+        let copied = |held, body: &[u8]| Copied {
+            held,
+            content: content::<T>(body),
+        };
+        self.each_held(bucket, filter, copied).await
+    }
+
+    async fn each_held<V>(
+        &self,
+        bucket: &'static str,
+        filter: &str,
+        read: impl Fn(Held, &[u8]) -> V,
+    ) -> Result<BTreeMap<String, V>, Error> {
         let prefix = format!("$KV.{bucket}.");
         let mut found = BTreeMap::new();
         let each = |message: Message| {
             if let Some(key) = message.subject.strip_prefix(&prefix) {
                 let held = held(key, message.headers.as_ref(), &message.body);
-                found.insert(key.to_owned(), held);
+                found.insert(key.to_owned(), read(held, &message.body));
             }
             ControlFlow::Continue(())
         };
@@ -139,14 +182,14 @@ impl Broker {
         Ok(found)
     }
 
-    /// The last message of a key as the bucket's leader has it: its sequence, and what it holds.
-    async fn last_held(&self, bucket: &'static str, key: &str) -> Result<Option<(u64, Held)>, Error> {
+    /// The last message of a key as the bucket's leader has it: its sequence, what it holds, and its bytes.
+    async fn last_held(&self, bucket: &'static str, key: &str) -> Result<Option<(u64, Held, Bytes)>, Error> {
         let store = self.bucket(bucket).await?;
         let subject = format!("$KV.{bucket}.{key}");
         match store.stream.get_last_raw_message_by_subject(&subject).await {
             Ok(message) => {
                 let held = held(key, Some(&message.headers), &message.payload);
-                Ok(Some((message.sequence, held)))
+                Ok(Some((message.sequence, held, message.payload)))
             }
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(Error::Kv {
@@ -156,6 +199,11 @@ impl Broker {
             }),
         }
     }
+}
+
+/// What a value says; `None` where this version cannot read it.
+fn content<T: Told>(body: &[u8]) -> Option<[u8; 16]> {
+    wire::decode::<T>(body).and_then(|value| value.content()).ok()
 }
 
 fn held(key: &str, headers: Option<&HeaderMap>, body: &[u8]) -> Held {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_nats::jetstream::{
     ErrorCode,
     consumer::{self, DeliverPolicy},
-    context::{ConsumerInfoErrorKind, CreateStreamErrorKind},
+    context::{ConsumerInfoErrorKind, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind},
     kv,
     stream::{Compression, Config, DiscardPolicy, RetentionPolicy, StorageType, SubjectTransform},
 };
@@ -289,17 +289,11 @@ impl Broker {
     async fn stream_config(&self, name: &str) -> Result<Option<Config>, Error> {
         match self.jetstream().get_stream(name).await {
             Ok(stream) => Ok(Some(stream.cached_info().config.clone())),
-            Err(error) => match error.kind() {
-                async_nats::jetstream::context::GetStreamErrorKind::JetStream(inner)
-                    if inner.error_code() == async_nats::jetstream::ErrorCode::STREAM_NOT_FOUND =>
-                {
-                    Ok(None)
-                }
-                _ => Err(Error::Request {
-                    what: format!("stream {name}"),
-                    reason: error.to_string(),
-                }),
-            },
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(Error::Request {
+                what: format!("stream {name}"),
+                reason: error.to_string(),
+            }),
         }
     }
 
@@ -681,4 +675,8 @@ fn set_filters(config: &mut consumer::pull::Config, mut filters: Vec<String>) {
     } else {
         config.filter_subjects = filters;
     }
+}
+/// Whether there is no stream of the name that was asked for.
+pub(crate) fn is_missing(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(inner) if inner.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }

@@ -1,13 +1,12 @@
-//! The event types that orgs registered, in the bucket CONFIG: followed, read, listed, written on condition.
+//! The event types that orgs registered, in the bucket CONFIG: followed, read, listed.
 
 use std::ops::ControlFlow;
 
-use async_nats::jetstream::kv::UpdateErrorKind;
 use signalbox_proto::{EventType, Name, subjects, types::Registered, wire};
 use tokio::sync::mpsc;
 
 use crate::{
-    Broker, Error, Message, Puller,
+    Broker, Error, Message, follow,
     kv::Entry,
     topology::{Consumer, From},
 };
@@ -37,30 +36,8 @@ pub enum Change {
 
 /// Follows the types of all orgs; the task ends when the receiver is dropped.
 pub async fn follow(broker: &Broker) -> Result<mpsc::Receiver<Change>, Error> {
-    let consumer = Consumer::follow(broker, &stream(), vec![filter("*")], From::LastPerSubject);
-    let mut puller = Puller::open(broker, consumer).await?;
-    let (changes, receiver) = mpsc::channel(CHANGES_MAX);
-    tokio::spawn(async move {
-        let mut complete = false;
-        loop {
-            if !complete && puller.left() == 0 {
-                complete = true;
-                if changes.send(Change::Complete).await.is_err() {
-                    return;
-                }
-            }
-            let message = tokio::select! {
-                message = puller.next(BATCH) => message,
-                () = changes.closed() => return,
-            };
-            if let Some(change) = read(&message)
-                && changes.send(change).await.is_err()
-            {
-                return;
-            }
-        }
-    });
-    Ok(receiver)
+    let consumer = Consumer::follow(broker, &stream(), vec![filter()], From::LastPerSubject);
+    follow::last_of_each(broker, consumer, CHANGES_MAX, BATCH, read, Change::Complete).await
 }
 
 impl Broker {
@@ -69,41 +46,8 @@ impl Broker {
         self.get(subjects::CONFIG, &key(org, name)).await
     }
 
-    /// The types of an org, by name. What cannot be read is passed over and logged.
-    pub async fn event_types(&self, org: &Name) -> Result<Vec<Registered>, Error> {
-        self.list(org.as_str()).await
-    }
-
     /// The types of all orgs, by org and name. What cannot be read is passed over and logged.
     pub async fn all_event_types(&self) -> Result<Vec<Registered>, Error> {
-        self.list("*").await
-    }
-
-    /// Replaces a type at this revision (0: not registered), and returns the new one; [`Error::Conflict`] where it
-    /// moved on.
-    pub async fn set_event_type(&self, registered: &Registered, revision: u64) -> Result<u64, Error> {
-        let key = key(&registered.org, &registered.name);
-        self.update(subjects::CONFIG, &key, registered, revision).await
-    }
-
-    /// Removes a type that stands at this revision; [`Error::Conflict`] where it moved on.
-    pub async fn delete_event_type(&self, org: &Name, name: &EventType, revision: u64) -> Result<(), Error> {
-        let key = key(org, name);
-        let store = self.bucket(subjects::CONFIG).await?;
-        store
-            .purge_expect_revision(&key, Some(revision))
-            .await
-            .map_err(|error| match error.kind() {
-                UpdateErrorKind::WrongLastRevision => Error::Conflict { key: key.clone() },
-                _ => Error::Kv {
-                    what: format!("delete {key}"),
-                    bucket: subjects::CONFIG,
-                    reason: error.to_string(),
-                },
-            })
-    }
-
-    async fn list(&self, org: &str) -> Result<Vec<Registered>, Error> {
         let mut found = Vec::new();
         let each = |message: Message| {
             if let Some(Change::Registered(registered)) = read(&message) {
@@ -111,8 +55,7 @@ impl Broker {
             }
             ControlFlow::Continue(())
         };
-        self.scan(&stream(), vec![filter(org)], From::LastPerSubject, each)
-            .await?;
+        self.scan(&stream(), vec![filter()], From::LastPerSubject, each).await?;
         found.sort_by(|left, right| (&left.org, &left.name).cmp(&(&right.org, &right.name)));
         Ok(found)
     }
@@ -126,8 +69,8 @@ fn stream() -> String {
     format!("KV_{}", subjects::CONFIG)
 }
 
-fn filter(org: &str) -> String {
-    format!("$KV.{}.{}", subjects::CONFIG, subjects::type_key(org, ">"))
+fn filter() -> String {
+    format!("$KV.{}.{}", subjects::CONFIG, subjects::type_key("*", ">"))
 }
 
 fn read(message: &Message) -> Option<Change> {

@@ -44,7 +44,7 @@ const PROVIDERS: &[Planned] = &[
 ];
 
 /// Fields of an integration that a version will enforce, by name.
-const FIELDS: &[(&str, &str)] = &[("health_check", "0.4.0")];
+const FIELDS: &[(&str, &str)] = &[];
 
 /// All providers to come, the next version first, then by name.
 pub fn planned() -> &'static [Planned] {

@@ -1,14 +1,18 @@
 //! Secrets taken out of texts that somebody may see: previews, reasons, and what targets answer, which may repeat
 //! what was sent to them.
 //!
-//! A secret is found as it is and in the spellings that addresses and JSON give it; of an address that is a secret also
+//! A secret is found as it is, in the spellings that addresses and JSON give it, and in base64; of an address that is a secret also
 //! its path, its query and each long part of them, as a redirection names no more than that; of HTTP Basic also what it
 //! makes of user and password. A text that was cut in the midst of a secret loses the part that is left of it.
 //! Secrets shorter than [`SECRET_BYTES_MIN`] would be found in any text and are left to who knows where they stand.
 
 use std::{borrow::Cow, cmp::Reverse};
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use signalbox_proto::Outcome;
 use url::Url;
@@ -19,6 +23,10 @@ use crate::{MASK, http::Auth};
 pub const SECRET_BYTES_MIN: usize = 6;
 /// Shortest part of a secret address that counts as a secret alone, in bytes: a token, and no common word.
 const PART_BYTES_MIN: usize = 16;
+/// Shortest text in base64 that is looked for.
+const BASE64_BYTES_MIN: usize = 8;
+/// What most encoders of addresses escape: all but letters, digits and four signs (RFC 3986, section 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// What follows a text that was cut.
 const ELLIPSIS: char = '…';
 
@@ -157,12 +165,60 @@ fn spellings(open: &str, secret: &str, all: &mut Vec<Spelling>) {
         let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         inside.unwrap_or_default().to_owned()
     };
-    for spell in [&str::to_owned as &dyn Fn(&str) -> String, &encoded, &quoted] {
+    let usual = |text: &str| utf8_percent_encode(text, RESERVED).to_string();
+    let lower = |text: &str| lower_escapes(&usual(text));
+    for spell in [
+        &str::to_owned as &dyn Fn(&str) -> String,
+        &encoded,
+        &usual,
+        &lower,
+        &quoted,
+    ] {
         let beginning = spell(open);
         all.push(Spelling {
             text: (beginning.clone() + &spell(secret)).into(),
             open: beginning.len(),
         });
+    }
+    in_base64(secret, all);
+}
+
+/// A percent-encoded text with its escapes in lower case, as some write them.
+fn lower_escapes(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (escape, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        text.push('%');
+        text.push_str(&escape.to_ascii_lowercase());
+        text.push_str(rest);
+    }
+    text
+}
+
+/// Adds what base64 makes of a secret: alone, and in the midst of another text, where its first and last letters depend on
+/// what stands beside it.
+fn in_base64(secret: &str, all: &mut Vec<Spelling>) {
+    let mut add = |text: &str| {
+        if text.len() >= BASE64_BYTES_MIN {
+            all.push(Spelling {
+                text: text.into(),
+                open: 0,
+            });
+        }
+    };
+    add(&STANDARD.encode(secret));
+    for before in 0..3_usize {
+        let text = [vec![0; before], secret.as_bytes().to_vec()].concat();
+        for encoded in [STANDARD_NO_PAD.encode(&text), URL_SAFE_NO_PAD.encode(&text)] {
+            // Each letter is six bits: those that have a bit of something else go.
+            let first = (text.len() - secret.len()) * 8;
+            let from = first.div_ceil(6);
+            let until = text.len() * 8 / 6;
+            if let Some(inside) = encoded.get(from..until) {
+                add(inside);
+            }
+        }
     }
 }
 

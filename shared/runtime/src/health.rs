@@ -192,7 +192,7 @@ impl ComponentHandle {
 /// A process that wants to be seen while it drains passes a [`Shutdown`] of its own and triggers it last.
 pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics, shutdown: Shutdown) {
     let bounds = Bounds::new(ADMIN_CONNECTIONS_MAX, GRACE);
-    serve::serve(listener, router(health, metrics), bounds, shutdown).await;
+    serve::serve(listener, None, router(health, metrics), bounds, shutdown).await;
 }
 
 fn router(health: Health, metrics: Metrics) -> Router {

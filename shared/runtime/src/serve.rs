@@ -3,8 +3,9 @@
 //! How long an answer may take to make is left to the routes. It has to be read, though.
 
 mod stall;
+pub mod tls;
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -26,14 +27,17 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error, warn};
 
 use crate::{Problem, Shutdown, request_id};
 use stall::Stalling;
+use tls::Tls;
 
 /// Open connections of a server that publishers and operators call.
 pub const CONNECTIONS_MAX: usize = 4_096;
@@ -80,7 +84,7 @@ impl Bounds {
 
 /// Answers until `shutdown` is requested, then finishes the open requests. Routes find it as `Extension<Shutdown>`,
 /// and the caller's address as `ConnectInfo<SocketAddr>`.
-pub async fn serve(listener: TcpListener, routes: Router, bounds: Bounds, shutdown: Shutdown) {
+pub async fn serve(listener: TcpListener, tls: Option<Tls>, routes: Router, bounds: Bounds, shutdown: Shutdown) {
     let limit = move |request, next| limit_body(bounds.body_timeout, request, next);
     // An answer that goes on by itself ends when it sees the shutdown.
     let routes = routes
@@ -89,12 +93,20 @@ pub async fn serve(listener: TcpListener, routes: Router, bounds: Bounds, shutdo
         .layer(Extension(shutdown.clone()))
         .with_state(());
     let mut connections = JoinSet::new();
+    let mut renewals = pin!(async {
+        match &tls {
+            Some(tls) => tls.follow().await,
+            None => std::future::pending().await,
+        }
+    });
     loop {
         tokio::select! {
             () = shutdown.requested() => break,
+            () = renewals.as_mut() => {}
             Some(ended) = connections.join_next() => told(ended),
             stream = accept(&listener), if connections.len() < bounds.connections_max => {
-                connections.spawn(converse(stream, routes.clone(), bounds, shutdown.clone()));
+                let tls = tls.as_ref().map(Tls::acceptor);
+                connections.spawn(meet(stream, tls, routes.clone(), bounds, shutdown.clone()));
             }
         }
     }
@@ -138,9 +150,24 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-/// Answers the requests of one connection.
-async fn converse(stream: TcpStream, routes: Router, bounds: Bounds, shutdown: Shutdown) {
+/// Answers the requests of one connection, behind TLS where there is one.
+async fn meet(stream: TcpStream, tls: Option<TlsAcceptor>, routes: Router, bounds: Bounds, shutdown: Shutdown) {
     let peer = stream.peer_addr().ok();
+    let stream = Stalling::new(stream, bounds.stall_timeout);
+    let Some(tls) = tls else {
+        return converse(stream, peer, routes, bounds, shutdown).await;
+    };
+    match timeout(bounds.head_timeout, tls.accept(stream)).await {
+        Ok(Ok(stream)) => converse(stream, peer, routes, bounds, shutdown).await,
+        Ok(Err(error)) => debug!(%error, "a caller and this server do not agree about TLS"),
+        Err(_) => debug!("a caller was late with TLS"),
+    }
+}
+
+async fn converse<S>(stream: S, peer: Option<SocketAddr>, routes: Router, bounds: Bounds, shutdown: Shutdown)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let routes = TowerToHyperService::new(routes);
     // Where a request comes from is known here alone.
     let service = service_fn(move |mut request: Received<Incoming>| {
@@ -152,7 +179,7 @@ async fn converse(stream: TcpStream, routes: Router, bounds: Bounds, shutdown: S
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head_timeout)
-        .serve_connection(TokioIo::new(Stalling::new(stream, bounds.stall_timeout)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

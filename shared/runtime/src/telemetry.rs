@@ -132,6 +132,9 @@ where
         )));
     }
     let filter = EnvFilter::builder().parse(&log.level).map_err(|error| wrong(&error))?;
+    // Below this it prints the addresses of servers whole, with the password that they may hold.
+    let silent = "async_nats::connector=warn".parse().expect("a directive");
+    let filter = filter.add_directive(silent);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match log.format {
         Format::Text => layer.with_ansi(colours).boxed(),

@@ -68,9 +68,6 @@ CREATE TABLE integrations (
     body {bytes} NOT NULL,
     -- Why its last test failed.
     error_message TEXT,
-    -- Between two health checks, in seconds.
-    health_check_secs BIGINT,
-    checked_at BIGINT,
     revision BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
@@ -78,7 +75,6 @@ CREATE TABLE integrations (
 );
 -- Of those that live, one bears a name.
 CREATE UNIQUE INDEX integrations_name ON integrations (org, name) WHERE deleted_at IS NULL;
-CREATE INDEX integrations_checked ON integrations (checked_at) WHERE health_check_secs IS NOT NULL;
 
 -- What an integration was at each revision, without its secrets.
 CREATE TABLE integration_revisions (

@@ -109,4 +109,6 @@ CREATE INDEX dead_letters_integration ON dead_letters (integration_id, seq);
 CREATE INDEX dead_letters_fingerprint ON dead_letters (org, fingerprint, seq);
 CREATE INDEX dead_letters_delivery ON dead_letters (delivery_id);
 CREATE INDEX dead_letters_event ON dead_letters (event_id);
+-- Events that could not become deliveries.
+CREATE INDEX dead_letters_unrouted ON dead_letters (event_seq) WHERE delivery_id IS NULL;
 CREATE INDEX dead_letters_at ON dead_letters (at);

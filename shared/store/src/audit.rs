@@ -2,8 +2,8 @@
 //!
 //! What is before and after is written as it is given: secrets are masked by who gives it.
 
-use serde_json::Value;
-use signalbox_proto::{Name, Timestamp};
+use serde_json::{Value, json};
+use signalbox_proto::{Name, Timestamp, hash, refused::Refused};
 use sqlx::{Any, Executor};
 
 use crate::{
@@ -48,6 +48,45 @@ pub struct Entry {
     pub before: Option<Value>,
     /// What it is, secrets masked.
     pub after: Option<Value>,
+}
+
+impl Entry {
+    /// That uses of an API key were refused.
+    pub(crate) fn of_refused(refused: &Refused) -> Self {
+        let first_at = refused.first_at.nanos().to_be_bytes();
+        let parts = [
+            b"api_key.refused".as_slice(),
+            refused.process.as_bytes(),
+            refused.key_id.as_bytes(),
+            refused.why.as_str().as_bytes(),
+            &first_at,
+        ];
+        Self {
+            id: hash::parts(parts),
+            at: refused.last_at,
+            org: refused.org.clone(),
+            actor: Actor {
+                kind: refused.principal.kind.as_str().to_owned(),
+                id: refused.principal.id.clone(),
+            },
+            key_id: Some(refused.key_id.clone()),
+            address: None,
+            request_id: None,
+            action: "api_key.refused".to_owned(),
+            object: Object {
+                kind: kind::API_KEY.to_owned(),
+                id: refused.key_id.clone(),
+                name: Some(refused.key_name.clone()),
+            },
+            before: None,
+            after: Some(json!({
+                "reason": refused.why.as_str(),
+                "count": refused.count,
+                "since": refused.first_at,
+                "until": refused.last_at,
+            })),
+        }
+    }
 }
 
 /// Who did it.
@@ -163,7 +202,7 @@ impl Store {
     }
 }
 
-async fn insert<'e>(executor: impl Executor<'e, Database = Any>, entry: &Entry) -> Result<u64, sqlx::Error> {
+pub(crate) async fn insert<'e>(executor: impl Executor<'e, Database = Any>, entry: &Entry) -> Result<u64, sqlx::Error> {
     let json = |value: &Option<Value>| value.as_ref().map(Value::to_string);
     let optional = |text: &Option<String>| text.as_deref().map(|text| storable(text).into_owned());
     Sql::new(

@@ -81,6 +81,20 @@ impl Error {
         }
     }
 
+    /// Whether it is about what is written or read, and not about the database: a row that does not read back, a value that
+    /// a column does not take. PostgreSQL, appendix A: classes 22 (data) and 23 (constraints). SQLite: 18 `TOOBIG`,
+    /// 19 `CONSTRAINT`, 20 `MISMATCH`.
+    pub fn is_of_row(&self) -> bool {
+        match self {
+            Self::Unreadable { .. } => true,
+            Self::Refused(sqlx::Error::Database(refusal)) => refusal.code().is_some_and(|code| {
+                let of_postgres = code.len() == 5 && ["22", "23"].iter().any(|class| code.starts_with(class));
+                of_postgres || primary_of_sqlite(&code).is_some_and(|code| matches!(code, 18..=20))
+            }),
+            _ => false,
+        }
+    }
+
     /// Somebody else changed it, or it is gone.
     pub(crate) fn conflict(what: impl Into<Cow<'static, str>>) -> Self {
         Self::Conflict { what: what.into() }
@@ -120,12 +134,19 @@ pub(crate) fn passes(error: &sqlx::Error) -> bool {
 
 /// Whether a database's own code says that the same may succeed later.
 ///
-/// PostgreSQL, appendix A: class 08 (connection), 40 (rollback, serialization, deadlock), 53 (resources), 57P (an operator
-/// ends or starts the server). SQLite, result codes: 5 `BUSY`, 6 `LOCKED` and their extensions, whose low byte is the same.
+/// PostgreSQL, appendix A: class 08 (connection), 25006 (read-only, as after a failover), 40 (rollback, serialization,
+/// deadlock), 53 (resources), 55P03 (a lock), 57P (an operator ends or starts the server). SQLite, result codes: 5 `BUSY`,
+/// 6 `LOCKED` and their extensions.
 fn code_passes(code: &str) -> bool {
-    let of_postgres = code.len() == 5 && ["08", "40", "53", "57P"].iter().any(|class| code.starts_with(class));
-    let of_sqlite = code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6));
-    of_postgres || of_sqlite
+    const CLASSES: [&str; 6] = ["08", "25006", "40", "53", "55P03", "57P"];
+    let of_postgres = code.len() == 5 && CLASSES.iter().any(|class| code.starts_with(class));
+    of_postgres || primary_of_sqlite(code).is_some_and(|code| matches!(code, 5 | 6))
+}
+
+/// The result code of SQLite of which this is an extension: its low byte.
+fn primary_of_sqlite(code: &str) -> Option<u32> {
+    let code: u32 = Some(code).filter(|code| code.len() < 5)?.parse().ok()?;
+    Some(code & 0xff)
 }
 
 /// A duplicate where a unique index refused, else what [`From`] says.

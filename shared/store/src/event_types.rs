@@ -210,7 +210,7 @@ fn encode(registered: &Registered) -> Result<Vec<u8>, Error> {
         .map_err(|error| Error::unreadable(format!("event type {}/{}", registered.org, registered.name), error))
 }
 
-fn read(row: &AnyRow) -> Result<Stored, Error> {
+pub(crate) fn read(row: &AnyRow) -> Result<Stored, Error> {
     let row = Row::of("an event type", row);
     let registered: Registered = wire::decode(row.bytes("body")?).map_err(|error| row.unreadable("body", error))?;
     Ok(Stored {

@@ -4,10 +4,11 @@
 //! revision is kept without its sealed secrets.
 
 mod changes;
+mod reseal;
 
 pub(crate) use changes::insert;
 
-use signalbox_proto::{Integration, Name, Timestamp, integration::Status, wire};
+use signalbox_proto::{Integration, Name, integration::Status, wire};
 use sqlx::any::AnyRow;
 
 use crate::{
@@ -26,10 +27,6 @@ pub struct Stored {
     pub hold_revision: u64,
     /// Why its last test failed.
     pub error_message: Option<String>,
-    /// Seconds from one health check to the next; `None` for no checks.
-    pub health_check_secs: Option<u32>,
-    /// When its health was last checked.
-    pub checked_at: Option<Timestamp>,
 }
 
 /// Which integrations are wanted, by org and name.
@@ -51,7 +48,7 @@ pub struct Wanted<'a> {
     pub limit: u32,
 }
 
-const COLUMNS: &str = "body, held, hold_revision, error_message, health_check_secs, checked_at, revision";
+const COLUMNS: &str = "body, held, hold_revision, error_message, revision";
 
 impl Store {
     /// The integration of an org that has this id, else the one that has this name.
@@ -169,34 +166,6 @@ impl Store {
             ..integration
         }))
     }
-
-    /// Those whose health is to be checked, the longest unchecked first.
-    pub async fn health_checks_due(&self, now: Timestamp, limit: u32) -> Result<Vec<Stored>, Error> {
-        let rows = select()
-            .push(
-                " where deleted_at is null and health_check_secs is not null \
-                 and coalesce(checked_at, created_at) + health_check_secs * 1000000000 <= ",
-            )
-            .bind(now.nanos())
-            .push(" order by checked_at is not null, checked_at, id limit ")
-            .bind(i64::from(limit))
-            .all(self.reading())
-            .await?;
-        rows.iter().map(read).collect()
-    }
-
-    /// Takes a check that is due, which was last done at `seen`: whether nobody else did. No change for the audit.
-    pub async fn take_health_check(&self, id: &str, seen: Option<Timestamp>, now: Timestamp) -> Result<bool, Error> {
-        let sql = Sql::new("update integrations set checked_at = ")
-            .bind(now.nanos())
-            .push(" where id = ")
-            .bind(id);
-        let sql = match seen {
-            None => sql.push(" and checked_at is null"),
-            Some(seen) => sql.push(" and checked_at = ").bind(seen.nanos()),
-        };
-        Ok(sql.execute(self.writing()).await? == 1)
-    }
 }
 
 fn select() -> Sql {
@@ -214,11 +183,11 @@ const fn word(status: Status) -> &'static str {
     }
 }
 
-fn encode(integration: &Integration) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(integration: &Integration) -> Result<Vec<u8>, Error> {
     wire::encode(integration).map_err(|error| Error::unreadable(format!("integration {}", integration.id), error))
 }
 
-fn decode(row: &Row<'_>) -> Result<Integration, Error> {
+pub(crate) fn decode(row: &Row<'_>) -> Result<Integration, Error> {
     wire::decode(row.bytes("body")?).map_err(|error| row.unreadable("body", error))
 }
 
@@ -228,16 +197,10 @@ fn read(row: &AnyRow) -> Result<Stored, Error> {
     if integration.revision != row.count("revision")? {
         return Err(row.unreadable("revision", "it is not that of the body"));
     }
-    let health_check_secs: Option<i64> = row.get("health_check_secs")?;
     Ok(Stored {
         integration,
         held: row.flag("held")?,
         hold_revision: row.count("hold_revision")?,
         error_message: row.text_option("error_message")?,
-        health_check_secs: health_check_secs
-            .map(u32::try_from)
-            .transpose()
-            .map_err(|reason| row.unreadable("health_check_secs", reason))?,
-        checked_at: row.time_option("checked_at")?,
     })
 }

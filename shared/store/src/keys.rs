@@ -40,7 +40,7 @@ pub enum Owner<'a> {
     Org(&'a Name),
 }
 
-const COLUMNS: &str = "id, org, name, hash, hint, scopes_json, principal_kind, principal_id, expires_at, revoked_at, \
+pub(crate) const COLUMNS: &str = "id, org, name, hash, hint, scopes_json, principal_kind, principal_id, expires_at, revoked_at, \
                        replaced_by, revision, created_at, updated_at";
 
 impl Store {
@@ -174,7 +174,7 @@ fn select() -> Sql {
     Sql::new("select ").push(COLUMNS).push(" from api_keys")
 }
 
-fn read(row: &Row<'_>) -> Result<ApiKey, Error> {
+pub(crate) fn read(row: &Row<'_>) -> Result<ApiKey, Error> {
     let scopes = row.text("scopes_json")?;
     let kind = row.text("principal_kind")?;
     Ok(ApiKey {

@@ -9,6 +9,8 @@
 
 pub mod audit;
 mod change;
+pub mod copies;
+pub mod erase;
 mod error;
 pub mod event_types;
 pub mod history;

@@ -14,9 +14,11 @@ use sqlx::{
 use crate::{Error, Kind, error};
 
 /// All of them, in order.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "control plane", include_str!("../migrations/0001_control_plane.sql")),
     (2, "history", include_str!("../migrations/0002_history.sql")),
+    (3, "stats", include_str!("../migrations/0003_stats.sql")),
+    (4, "erasures", include_str!("../migrations/0004_erasures.sql")),
 ];
 
 /// Brings the tables to this version. Of several processes at once one does it, and the others wait.

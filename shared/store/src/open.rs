@@ -50,6 +50,7 @@ const SQLITE_PRAGMAS: &str = "
     PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -65536;
     PRAGMA journal_size_limit = 67108864;
+    PRAGMA secure_delete = ON;
 ";
 
 /// What the driver for PostgreSQL reads in an address. It prints the value of anything else into the log.
@@ -320,6 +321,11 @@ async fn postgres(mut url: Url, connections_max: u32) -> Result<Store, Error> {
     if !has(&url, "statement_timeout") {
         let millis = STATEMENT_MAX.as_millis().to_string();
         url.query_pairs_mut().append_pair("options[statement_timeout]", &millis);
+    }
+    if !has(&url, "plan_cache_mode") {
+        // A plan that was kept from when a table was empty reads all of it, also once it has millions of rows.
+        url.query_pairs_mut()
+            .append_pair("options[plan_cache_mode]", "force_custom_plan");
     }
     let pool = AnyPoolOptions::new()
         .max_connections(connections_max)

@@ -49,7 +49,7 @@ impl Org {
     }
 }
 
-const COLUMNS: &str = "name, title, status, revision, created_at, updated_at";
+pub(crate) const COLUMNS: &str = "name, title, status, revision, created_at, updated_at";
 
 impl Store {
     /// The org of this name.
@@ -166,7 +166,7 @@ fn insert(org: &Org, on_conflict: &'static str) -> Sql {
         .with(org.updated_at.nanos())
 }
 
-fn read(row: &Row<'_>) -> Result<Org, Error> {
+pub(crate) fn read(row: &Row<'_>) -> Result<Org, Error> {
     Ok(Org {
         name: row.parsed("name")?,
         title: row.text_option("title")?,

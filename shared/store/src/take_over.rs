@@ -92,7 +92,7 @@ impl Change {
         let mut count = 0;
         for org in orgs.collect::<BTreeSet<_>>() {
             if self.ensure_org(org, at).await?.is_some() {
-                let entry = entry(kind::ORG, org.as_str(), org, org.as_str(), 1, at);
+                let entry = entry(kind::ORG, org.as_str(), Some(org), org.as_str(), 1, at);
                 self.audit(&entry).await?;
                 count += 1;
             }
@@ -102,7 +102,7 @@ impl Change {
 
     async fn take_integration(&mut self, found: &Found, at: Timestamp) -> Result<Taken, Error> {
         let Found { integration, held } = found;
-        let rows = insert(integration, *held, None, " on conflict do nothing")?
+        let rows = insert(integration, *held, " on conflict do nothing")?
             .execute(self.connection())
             .await?;
         if rows == 0 {
@@ -114,7 +114,14 @@ impl Change {
         }
         self.changed(kind::INTEGRATION, &integration.id);
         let (id, name) = (&integration.id, integration.name.as_str());
-        let entry = entry(kind::INTEGRATION, id, &integration.org, name, integration.revision, at);
+        let entry = entry(
+            kind::INTEGRATION,
+            id,
+            Some(&integration.org),
+            name,
+            integration.revision,
+            at,
+        );
         self.audit(&entry).await?;
         Ok(Taken::New)
     }
@@ -129,18 +136,18 @@ impl Change {
         let id = event_types::id(&registered.org, &registered.name);
         self.changed(kind::EVENT_TYPE, &id);
         let (org, name) = (&registered.org, registered.name.as_str());
-        let entry = entry(kind::EVENT_TYPE, &id, org, name, registered.revision, at);
+        let entry = entry(kind::EVENT_TYPE, &id, Some(org), name, registered.revision, at);
         self.audit(&entry).await?;
         Ok(true)
     }
 }
 
 /// One thing is taken over once: its entry's id says so.
-fn entry(kind: &str, id: &str, org: &Name, name: &str, revision: u64, at: Timestamp) -> Entry {
+pub(crate) fn entry(kind: &str, id: &str, org: Option<&Name>, name: &str, revision: u64, at: Timestamp) -> Entry {
     Entry {
         id: format!("taken-over/{kind}/{id}"),
         at,
-        org: Some(org.clone()),
+        org: org.cloned(),
         actor: Actor::system("take-over"),
         key_id: None,
         address: None,

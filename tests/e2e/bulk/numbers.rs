@@ -130,7 +130,7 @@ async fn a_dead_letter_that_nobody_can_read_stops_nothing_and_is_counted_once_by
         .post("/v1/dead-letters/replay", json!({ "all": true, "dry_run": true }))
         .await;
     assert_eq!(counted["matched"], 20, "{counted}");
-    // Stopped in the middle of the part that holds it, before and after it, and gone on with.
+    // Stopped in the middle of the part that holds it, before and after it, and resumed.
     let act = client
         .post("/v1/dead-letters/replay", json!({ "all": true, "rate": 8 }))
         .await;

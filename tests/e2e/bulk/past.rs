@@ -77,7 +77,7 @@ async fn events_of_the_past_go_to_a_new_integration_once_whatever_kills_the_keep
         cluster.role("keeper").kill().await;
         cluster.role("keeper").restart().await;
     }
-    // Stopped and gone on with, too.
+    // Stopped and resumed, too.
     target.wait_for("/new", 350, AFTER_CRASH).await;
     client.post(&format!("/v1/acts/{id}/cancel"), json!({})).await;
     act_is(&client, &id, "cancelled", SOON).await;

@@ -1,4 +1,4 @@
-//! Acts that are stopped and gone on with at any moment, while their keeper is killed: each is sent once.
+//! Acts that are stopped and resumed at any moment, while their keeper is killed: each is sent once.
 
 use std::time::{Duration, Instant};
 

@@ -164,6 +164,11 @@ impl Client {
         &self.key
     }
 
+    /// Where the API is.
+    pub(crate) fn api(&self) -> &str {
+        &self.api
+    }
+
     /// Where NATS listens.
     pub(crate) fn nats_url(&self) -> &str {
         &self.nats
@@ -260,6 +265,16 @@ impl Client {
 
     pub(crate) async fn resume(&self, name: &str) -> Value {
         self.post(&format!("/v1/integrations/{name}/resume"), json!({})).await
+    }
+
+    /// Actions of the audit that fit, the oldest first.
+    pub(crate) async fn actions(&self, query: &str) -> Vec<String> {
+        let answer = self.get(&format!("/v1/audit?limit=200{query}")).await;
+        let items = answer["items"].as_array().cloned().unwrap_or_default();
+        let actions = items.iter().rev();
+        actions
+            .map(|item| item["action"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
     pub(crate) async fn dead_letters(&self, query: &str) -> Vec<Value> {

@@ -3,6 +3,10 @@
 
 pub(crate) mod client;
 pub(crate) mod load;
+pub(crate) mod messages;
+// The same server as that of the tests of the store.
+#[path = "../../../shared/store/tests/it/postgres/process.rs"]
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod raw_nats;
 pub(crate) mod role;
@@ -17,5 +21,5 @@ pub(crate) use load::Load;
 pub(crate) use role::{Cluster, ROLES};
 pub(crate) use seed::Seed;
 pub(crate) use target::{Answer, Target};
-pub(crate) use up::Up;
+pub(crate) use up::{Up, on_postgres};
 pub(crate) use wait::{eventually, pause};

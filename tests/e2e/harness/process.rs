@@ -1,7 +1,7 @@
 //! Programs as child processes: found, started with their log in a file, killed, asked to stop.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, fs,
     net::TcpListener,
     path::{Path, PathBuf},
@@ -72,8 +72,16 @@ pub(crate) fn nats_server() -> PathBuf {
 
 /// A port that was free a moment ago.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a bound listener has an address").port()
+    // What was free a moment ago is not in use yet: the system may name it again.
+    static NAMED: std::sync::Mutex<BTreeSet<u16>> = std::sync::Mutex::new(BTreeSet::new());
+    let mut named = NAMED.lock().expect("nobody panics with it");
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let port = listener.local_addr().expect("a listener has an address").port();
+        if named.insert(port) {
+            return port;
+        }
+    }
 }
 
 /// What no role says, whatever is broken around it: a delivery met a failure of ours that did not pass by itself, and its

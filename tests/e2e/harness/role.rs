@@ -1,6 +1,12 @@
 //! Each role as a process of its own on one nats-server, as production runs them.
 
-use std::{collections::BTreeMap, fs, process::ExitStatus, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read as _, Seek as _, SeekFrom},
+    process::ExitStatus,
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -41,8 +47,23 @@ impl Role {
         self.ready().await;
     }
 
+    /// Starts it again, and does not wait for anything.
+    pub(crate) fn begin(&mut self) {
+        self.program = launch(&self.arguments, &self.settings, &self.log);
+    }
+
     pub(crate) fn assert_alive(&mut self) {
         self.program.assert_alive();
+    }
+
+    /// Starts it again, sees that it ends by itself as something is wrong, and gives what it said.
+    pub(crate) async fn refused(&mut self) -> String {
+        let before = self.log().len();
+        self.program = launch(&self.arguments, &self.settings, &self.log);
+        let ended = tokio::time::timeout(READY_TIMEOUT, self.program.child().wait()).await;
+        let status = ended.expect("it ends by itself").expect("a child can be waited for");
+        assert!(!status.success(), "it ended with {status}");
+        self.log().split_off(before)
     }
 
     /// The process id; of a process that has ended, none.
@@ -53,6 +74,15 @@ impl Role {
     /// What its admin port answers at a path.
     pub(crate) async fn ask(&self, path: &str) -> Result<client::Response, String> {
         client::try_request(&self.admin, "GET", path, &[], Vec::new()).await
+    }
+
+    /// What it has logged behind so many bytes, and how many there are.
+    pub(crate) fn log_behind(&self, bytes: usize) -> (String, usize) {
+        let mut file = fs::File::open(&self.log).expect("a role has a log");
+        file.seek(SeekFrom::Start(bytes as u64)).expect("a log is a file");
+        let mut new = Vec::new();
+        file.read_to_end(&mut new).expect("a log can be read");
+        (String::from_utf8_lossy(&new).into_owned(), bytes + new.len())
     }
 
     /// What it has logged.
@@ -229,8 +259,41 @@ impl Cluster {
         workers
     }
 
+    /// Starts a further process of a role beside the others, with further settings, and waits until it is ready. Gives
+    /// its address, where it has one, too.
+    pub(crate) async fn further(&self, name: &str, more: &[(&str, &str)]) -> (Role, String) {
+        let mut settings = self.roles["api"].settings.clone();
+        settings.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let (admin, listen) = (
+            format!("127.0.0.1:{}", free_port()),
+            format!("127.0.0.1:{}", free_port()),
+        );
+        let mut arguments = ["run", name, "--admin-listen", &admin].map(str::to_owned).to_vec();
+        if ["api", "ingest"].contains(&name) {
+            arguments.extend(["--listen".to_owned(), listen.clone()]);
+        }
+        let log = self.folder.path().join(format!("further-{name}.log"));
+        let mut role = Role {
+            program: launch(&arguments, &settings, &log),
+            settings,
+            admin: format!("http://{admin}"),
+            arguments,
+            log,
+        };
+        role.ready().await;
+        (role, format!("http://{listen}"))
+    }
+
     pub(crate) fn client(&self) -> &Client {
         self.client.as_ref().expect("the roles are ready")
+    }
+
+    /// The file of the sealing keys, which all roles share.
+    pub(crate) fn key_file(&self) -> std::path::PathBuf {
+        self.folder.path().join("master.key")
     }
 
     /// The role of this name.

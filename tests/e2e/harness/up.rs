@@ -11,8 +11,18 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::{
     client::Client,
+    postgres::{Process, installed},
     process::{Folder, Program, Settings, gone, settings, signal, signalbox, started_with},
 };
+
+/// `postgres` has every `up` keep its database in a PostgreSQL server of its own.
+const STORE_VARIABLE: &str = "SIGNALBOX_E2E_STORE";
+const STORE_URL: &str = "SIGNALBOX_STORE__URL";
+
+/// Whether databases are in PostgreSQL servers: then there is no file of SQLite to look into.
+pub(crate) fn on_postgres() -> bool {
+    std::env::var_os(STORE_VARIABLE).is_some_and(|value| value == "postgres")
+}
 
 /// How long a start may take.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,6 +34,8 @@ pub(crate) struct Up {
     settings: Settings,
     listen: Listen,
     folder: Folder,
+    /// Where its database is, unless that is a file in the data dir.
+    postgres: Option<Process>,
 }
 
 /// Where it listens: free ports at the first start, the same ones after.
@@ -40,8 +52,13 @@ impl Up {
     }
 
     /// Starts one with these settings alone.
-    pub(crate) async fn start_with(settings: Settings) -> Self {
+    pub(crate) async fn start_with(mut settings: Settings) -> Self {
         let folder = Folder::new();
+        let postgres = match installed().filter(|_| on_postgres()) {
+            Some(programs) => Some(Process::start(programs).await),
+            None => None,
+        };
+        put_store(&postgres, &mut settings);
         let free = "127.0.0.1:0".to_owned();
         let listen = Listen {
             api: free.clone(),
@@ -76,11 +93,17 @@ impl Up {
             settings,
             listen,
             folder,
+            postgres,
         }
     }
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The address of its database, where that is in PostgreSQL.
+    pub(crate) fn database(&self) -> Option<String> {
+        self.postgres.as_ref().map(|postgres| postgres.url("postgres"))
     }
 
     /// Where it keeps what it keeps.
@@ -96,6 +119,7 @@ impl Up {
     /// As [`Self::restart`], with other settings.
     pub(crate) async fn restart_with(&mut self, settings: Settings) {
         self.settings = settings;
+        put_store(&self.postgres, &mut self.settings);
         self.restart().await;
     }
 
@@ -109,6 +133,11 @@ impl Up {
             Value::Null,
             "a key that was there before is not printed again"
         );
+    }
+
+    /// What names its database to whoever opens it beside it, with [`Self::data_dir`].
+    pub(crate) fn store_url(&self) -> String {
+        self.settings.get(STORE_URL).cloned().unwrap_or_default()
     }
 
     pub(crate) fn assert_alive(&mut self) {
@@ -166,6 +195,15 @@ impl Drop for Up {
         for pid in self.servers() {
             signal(pid, Signal::KILL);
         }
+    }
+}
+
+/// Names the database, unless the settings do.
+fn put_store(postgres: &Option<Process>, settings: &mut Settings) {
+    if let Some(postgres) = postgres {
+        settings
+            .entry(STORE_URL.to_owned())
+            .or_insert_with(|| postgres.url("postgres"));
     }
 }
 

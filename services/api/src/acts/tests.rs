@@ -1,6 +1,7 @@
 use super::*;
 
-fn act(status: ActStatus) -> Act {
+/// An act as far as it is, in a status.
+pub(crate) fn act(status: ActStatus) -> Act {
     Act {
         id: "0199c0de-0000-7000-8000-0000000000ac".into(),
         kind: Kind::Discard,

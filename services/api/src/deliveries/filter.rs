@@ -1,9 +1,10 @@
 //! Which deliveries a list is about, and where a page of it ended.
 
-use std::{collections::HashSet, fmt};
+use std::collections::HashSet;
 
 use signalbox_proto::{Name, Timestamp, hash};
 use signalbox_runtime::Problem;
+use signalbox_store::history::{Cursor, DeliveryFilter, Status};
 
 use crate::{
     Shared, problems,
@@ -64,41 +65,50 @@ impl Statuses {
     pub(super) fn deliver(&self) -> bool {
         self.take("delivered")
     }
-}
 
-/// The place of a delivery in a list: the newest first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
-    /// The sequence of its first event in EVENTS.
-    pub(super) seq: u64,
-    /// The delivery's id.
-    pub(super) id: String,
-}
-
-impl Key {
-    /// Reads a cursor in the form that its `Display` writes.
-    pub(super) fn parse(cursor: &str) -> Result<Self, Problem> {
-        let parts = cursor
-            .split_once('.')
-            .and_then(|(seq, id)| Some((seq.parse().ok()?, id)))
-            // One place has one form: `+7` and `07` were not given by us.
-            .filter(|(seq, id): &(u64, &str)| cursor == format!("{seq}.{id}"));
-        match parts {
-            Some((seq, id)) if is_id(id) => Ok(Self { seq, id: id.to_owned() }),
-            _ => Err(problems::no_cursor()),
-        }
+    /// Those that the database knows; an empty list means all, `None` that it knows none of them.
+    fn recorded(&self) -> Option<Vec<Status>> {
+        let Some(_) = self.0 else { return Some(Vec::new()) };
+        let mut known = Status::ALL.to_vec();
+        known.retain(|status| self.take(status.as_str()));
+        (!known.is_empty()).then_some(known)
     }
 }
 
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.seq, self.id)
+/// Reads a cursor in the form that [`cursor`] writes.
+pub(super) fn read_cursor(text: &str) -> Result<Cursor, Problem> {
+    let parts = text.split_once('.').and_then(|(nanos, id)| {
+        let nanos = nanos.parse::<u64>().ok()?;
+        let created_at = Timestamp::from_nanos(i64::try_from(nanos).ok()?);
+        is_id(id).then(|| Cursor {
+            created_at,
+            id: id.to_owned(),
+        })
+    });
+    parts
+        // One place has one form: `+7` and `07` were not given by us.
+        .filter(|place| cursor(place) == text)
+        .ok_or_else(problems::no_cursor)
+}
+
+/// A place in a list as answers give it.
+pub(super) fn cursor(place: &Cursor) -> String {
+    format!("{}.{}", place.created_at.nanos(), place.id)
+}
+
+/// The last place in lists of what was accepted at a time or after.
+pub(super) fn first_of(accepted: Timestamp) -> Cursor {
+    Cursor {
+        created_at: accepted.max(Timestamp::default()),
+        // None of the letters of ids comes before it.
+        id: "-".repeat(hash::LENGTH),
     }
 }
 
-pub(super) fn key_of(story: &Story) -> Key {
-    Key {
-        seq: story.events.first().map_or(0, |event| event.seq),
+/// The place of a delivery in lists.
+pub(super) fn place_of(story: &Story) -> Cursor {
+    Cursor {
+        created_at: story.created_at().unwrap_or_default(),
         id: story.id.clone(),
     }
 }
@@ -129,12 +139,12 @@ pub(super) struct Filter {
     pub(super) provider: Option<Name>,
     pub(super) event_type: Option<String>,
     pub(super) statuses: Statuses,
-    /// What ended: at or after. What waits: of an event accepted at or after.
+    /// Of events accepted at or after.
     pub(super) since: Option<Timestamp>,
-    /// As `since`, but before.
+    /// Of events accepted before.
     pub(super) until: Option<Timestamp>,
     /// Those behind the page before.
-    pub(super) before: Option<Key>,
+    pub(super) before: Option<Cursor>,
 }
 
 impl Filter {
@@ -152,6 +162,20 @@ impl Filter {
         };
         filter.narrow(shared, integration)?;
         Ok(filter)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_status(org: &Name, word: Option<&str>, before: Option<Cursor>) -> Self {
+        Self {
+            org: org.clone(),
+            integration: None,
+            provider: None,
+            event_type: None,
+            statuses: Statuses(STATUSES.into_iter().find(|known| Some(*known) == word)),
+            since: None,
+            until: None,
+            before,
+        }
     }
 
     pub(super) fn read(org: Name, query: &mut Query, now: Timestamp) -> Result<Self, Problem> {
@@ -190,15 +214,28 @@ impl Filter {
         Ok(())
     }
 
-    /// Whether it is about a delivery of this kind, whatever its status and time.
-    pub(super) fn takes(&self, seq: u64, id: &str, provider: &Name, event_type: Option<&str>) -> bool {
-        let before = |key: &Key| (seq, id) < (key.seq, key.id.as_str());
-        self.before.as_ref().is_none_or(before)
+    /// Whether it is about a delivery of this kind, whatever its status.
+    pub(super) fn takes(&self, place: &Cursor, provider: &Name, event_type: Option<&str>) -> bool {
+        self.before.as_ref().is_none_or(|before| place < before)
+            && self.spans(place.created_at)
             && self.provider.as_ref().is_none_or(|wanted| wanted == provider)
             && self
                 .event_type
                 .as_deref()
                 .is_none_or(|wanted| event_type == Some(wanted))
+    }
+
+    /// What to ask the database for; `None` where it has nothing of what is wanted.
+    pub(super) fn recorded(&self) -> Option<DeliveryFilter> {
+        Some(DeliveryFilter {
+            org: Some(self.org.to_string()),
+            integration: self.integration.clone(),
+            provider: self.provider.as_ref().map(Name::to_string),
+            statuses: self.statuses.recorded()?,
+            event_type: self.event_type.clone(),
+            since: self.since,
+            until: self.until,
+        })
     }
 
     /// Whether a time lies in the range that was asked for.

@@ -1,24 +1,30 @@
 //! Reading the streams for deliveries, newest first, and no more than is needed or allowed.
 //!
 //! What a stream of ends has stored since a time T holds all that became of events accepted since T. So the streams are
-//! read backwards until a page is full of deliveries of events accepted behind the place reached: no older entry could
-//! come before them. Where ends come late (retries over hours) this reads far, and the bounds below end it.
+//! read backwards until a page is full of deliveries of events accepted behind the place reached, and as much later as clocks
+//! may be apart: no older entry could come before them. Where ends come late (retries over hours) this reads far, and the bounds below end it.
 //!
-//! What waits is read whole, whatever its age, as its order in the streams says little of when its event was accepted.
+//! What waits is read whole, but what was stored before the events of the page were accepted: its order in the streams
+//! says little else of when that was.
+//!
+//! [`super::recorded`] reads the database first, and of the streams what lies behind it. What is here alone reads all
+//! from the streams, for while the database is away.
 
 use std::{collections::HashSet, ops::ControlFlow, time::Duration};
 
-use futures::{StreamExt as _, TryStreamExt as _};
-use signalbox_broker::{Error as BrokerError, browse::Stored, topology::From};
-use signalbox_proto::{DeadLetter, Delivery, Name, Record, State, Timestamp, act::Mark, subjects, wire};
+use signalbox_broker::{Error as BrokerError, browse::Stored};
+use signalbox_proto::{DeadLetter, Delivery, Name, Record, State, Timestamp, subjects, wire};
 use signalbox_runtime::Problem;
+use signalbox_store::history::Cursor;
 
 use super::{
-    filter::{Filter, key_of},
+    filter::Filter,
     kept::{KEPT_MAX, Kept, Take},
 };
 use crate::{
-    Shared, problems,
+    Shared,
+    history::{CLOCKS_APART, Edge},
+    problems,
     story::{Place, Story, Wanted, windows::Windows},
 };
 
@@ -32,10 +38,15 @@ const DEAD_READ_MAX: usize = 10_000;
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(90);
 /// Messages of a queue asked for at a time.
 const BATCH: usize = 1_000;
+/// The same as [`CLOCKS_APART`] for queues, which hold whole deliveries, many of a second: clocks that are set by the network
+/// differ by less.
+const APART: Duration = Duration::from_secs(1);
+/// A queue of so many messages is read whole, forwards.
+const SHORT: u64 = 500;
 /// Messages read back between two looks at whether the page is full.
 const PART: usize = 250;
-/// Events read at a time for the times of their acceptance.
-const EVENTS_AT_ONCE: usize = 16;
+/// So many messages behind what is recorded are read forwards: a request or two.
+const CLOSE: u64 = 1_000;
 
 /// A stream that tells how deliveries ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +57,18 @@ enum Ends {
 
 /// One request's reading.
 pub(super) struct Reading<'a> {
-    shared: &'a Shared,
-    filter: &'a Filter,
-    kept: Kept<'a>,
+    pub(super) shared: &'a Shared,
+    pub(super) filter: &'a Filter,
+    pub(super) kept: Kept<'a>,
+    /// The only provider and integration whose queues may hold what is looked for, where that is known.
+    pub(super) narrow: Option<(Name, String)>,
     waiting_left: usize,
+    /// The last sequences that were read, of OUTCOMES and of DEAD.
+    pub(super) seen: (u64, u64),
     /// Whether a bound, or a stream that did not answer, kept something from being read.
-    truncated: bool,
+    pub(super) truncated: bool,
+    /// Whether the database was read.
+    pub(super) recorded: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -75,25 +92,31 @@ impl<'a> Reading<'a> {
             shared,
             filter,
             kept: Kept::new(filter, wanted, KEPT_MAX),
+            narrow: None,
             waiting_left: WAITING_READ_MAX,
+            seen: (0, 0),
             truncated: false,
+            recorded: false,
         }
     }
 
-    /// Reads enough for a page of so many deliveries; ends before `since` are not looked at.
+    /// Reads enough for a page of so many deliveries from the streams alone; ends before `since` are not looked at.
     pub(super) async fn page(&mut self, limit: usize, since: Timestamp) -> Result<(), Problem> {
         let statuses = self.filter.statuses;
+        let accepted = self.kept.since();
         // What waits is read before what ended: a delivery that ends meanwhile is seen at least once.
         if statuses.wait() {
-            self.waiting(Take::All).await?;
+            self.waiting(Take::All, accepted, limit).await?;
         }
-        let mut stop = since;
+        let mut stop = since - CLOCKS_APART;
         if statuses.deliver() {
-            stop = self.ends(Ends::Outcomes, Take::All, stop, limit).await?;
+            stop = self
+                .ends(Ends::Outcomes, Take::All, Edge::of_nothing(stop), limit)
+                .await?;
         }
         if statuses.die() {
-            self.marks(stop).await?;
-            stop = self.ends(Ends::Dead, Take::All, stop, limit).await?;
+            self.marks(Edge::of_nothing(stop)).await?;
+            stop = self.ends(Ends::Dead, Take::All, Edge::of_nothing(stop), limit).await?;
         }
         if !statuses.deliver() && !statuses.die() {
             // Of what waits, all that can have ended is what its worker has not acknowledged yet.
@@ -101,14 +124,29 @@ impl<'a> Reading<'a> {
         }
         // How what was found really stands: replayed and waiting, or ended otherwise just now.
         if !statuses.wait() {
-            self.waiting(Take::Known).await?;
+            self.waiting(Take::Known, accepted, limit).await?;
         }
         if !statuses.deliver() {
-            self.ends(Ends::Outcomes, Take::Known, stop, limit).await?;
+            self.ends(Ends::Outcomes, Take::Known, Edge::of_nothing(stop), limit)
+                .await?;
         }
         if !statuses.die() {
-            self.marks(stop).await?;
-            self.ends(Ends::Dead, Take::Known, stop, limit).await?;
+            self.marks(Edge::of_nothing(stop)).await?;
+            self.ends(Ends::Dead, Take::Known, Edge::of_nothing(stop), limit)
+                .await?;
+        }
+        self.kept.settle();
+        Ok(())
+    }
+
+    /// Reads what lies behind the edges of what is recorded.
+    pub(super) async fn behind(&mut self, outcomes: Edge, dead: Edge, limit: usize) -> Result<(), Problem> {
+        if self.shared.goes_on(subjects::OUTCOMES, outcomes).await? {
+            self.ends(Ends::Outcomes, Take::All, outcomes, limit).await?;
+        }
+        if self.shared.goes_on(subjects::DEAD, dead).await? {
+            self.marks(dead).await?;
+            self.ends(Ends::Dead, Take::All, dead, limit).await?;
         }
         self.kept.settle();
         Ok(())
@@ -117,14 +155,19 @@ impl<'a> Reading<'a> {
     /// The deliveries that were found, the newest first, at most so many; and whether others may exist.
     pub(super) fn found(&self, most: usize) -> (Vec<&Story>, bool) {
         let found = self.kept.found(most, self.states());
-        let truncated = self.truncated || self.kept.is_cut(found.len(), most);
+        let truncated = self.truncated || self.kept.is_cut(found.len(), most) || !self.recorded;
         (found, truncated)
+    }
+
+    /// Behind what the next page begins, where what was found does not fill this one.
+    pub(super) fn goes_on(&self) -> Option<Cursor> {
+        self.kept.goes_on()
     }
 
     /// Looks for a delivery where it could wait: for its schedule by name, then through the queues.
     pub(super) async fn waiting_one(&mut self, id: &str) -> Result<Option<Stored>, Problem> {
         let broker = &self.shared.broker;
-        for provider in self.providers().await? {
+        for provider in self.providers() {
             let found = broker.schedule_of(&provider, &self.filter.org, id).await;
             if let Some(stored) = found.map_err(problems::broker)? {
                 self.wait(&stored, Place::Schedule, Take::All, None);
@@ -133,25 +176,23 @@ impl<'a> Reading<'a> {
                 }
             }
         }
-        self.waiting(Take::All).await?;
+        let accepted = self.story(id).and_then(|story| story.accepted_at);
+        self.waiting(Take::All, accepted, usize::MAX).await?;
         Ok(None)
     }
 
-    /// Reads the attempts and the end of a delivery, back to when its event was accepted.
+    /// Reads the attempts and the end of a delivery from the streams alone, back to when its event was accepted.
     pub(super) async fn ended_one(&mut self, id: &str) -> Result<(), Problem> {
-        let accepted = self.accepted_at(id).await?.unwrap_or_default();
-        self.ends(Ends::Outcomes, Take::All, accepted, 1).await?;
-        let accepted = self.accepted_at(id).await?.unwrap_or_default();
-        self.marks(accepted).await?;
-        self.ends(Ends::Dead, Take::All, accepted, 1).await?;
+        self.ends(Ends::Outcomes, Take::All, self.edge_of(id), 1).await?;
+        self.marks(self.edge_of(id)).await?;
+        self.ends(Ends::Dead, Take::All, self.edge_of(id), 1).await?;
         self.kept.settle();
         Ok(())
     }
 
-    async fn accepted_at(&self, id: &str) -> Result<Option<Timestamp>, Problem> {
-        let Some(story) = self.story(id) else { return Ok(None) };
-        let story = self.shared.with_times(vec![story.clone()]).await?;
-        Ok(story.first().and_then(|story| story.accepted_at))
+    fn edge_of(&self, id: &str) -> Edge {
+        let accepted = self.story(id).and_then(|story| story.accepted_at);
+        Edge::of_nothing(accepted.unwrap_or_default() - CLOCKS_APART)
     }
 
     /// A delivery, where anything is known of it.
@@ -167,42 +208,77 @@ impl<'a> Reading<'a> {
                 " among those that one request reads: narrow it with ?integration= (--integration), or ask for its event",
             );
         }
+        if !self.recorded {
+            problem
+                .detail
+                .push_str("; the database does not answer, and older ones are known there alone");
+        }
         problem
     }
 
-    fn states(&self) -> impl Fn(&str) -> State {
+    pub(super) fn states(&self) -> impl Fn(&str) -> State + use<'a> {
         let directory = &self.shared.directory;
         |integration: &str| directory.state(integration)
     }
 
-    async fn providers(&self) -> Result<Vec<Name>, Problem> {
-        match &self.filter.provider {
-            Some(provider) => Ok(vec![provider.clone()]),
-            None => self.shared.broker.providers().await.map_err(problems::broker),
+    fn providers(&self) -> Vec<Name> {
+        match (&self.narrow, &self.filter.provider) {
+            (Some((provider, _)), _) | (None, Some(provider)) => vec![provider.clone()],
+            (None, None) => self.shared.directory.providers(),
         }
     }
 
-    /// Reads the lanes, schedules, ORDERED, BATCH and PARKED.
-    async fn waiting(&mut self, take: Take) -> Result<(), Problem> {
+    /// Reads the lanes, schedules, ORDERED, BATCH and PARKED, but what was stored before the events of interest were
+    /// `accepted`; of a long queue, the newest until a page of so many is full.
+    pub(super) async fn waiting(
+        &mut self,
+        take: Take,
+        accepted: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<(), Problem> {
         if take == Take::Known && self.kept.is_empty() {
             return Ok(());
         }
-        let integration = self.filter.integration.as_deref();
+        let since = accepted.map(|accepted| accepted - APART);
+        let look = self.shared.queues.look(self.shared).await;
+        let (shared, filter) = (self.shared, self.filter);
+        let narrow = self.narrow.clone();
+        let (provider, integration) = match &narrow {
+            Some((provider, integration)) => (Some(provider), Some(integration.as_str())),
+            None => (filter.provider.as_ref(), filter.integration.as_deref()),
+        };
         let mut queues = Vec::new();
-        for provider in self.providers().await? {
-            let stream = subjects::deliver_stream(&provider);
-            let filters = subjects::waiting_of(&provider, &self.filter.org, integration);
+        for provider in look
+            .providers
+            .iter()
+            .filter(|known| provider.is_none_or(|wanted| wanted == *known))
+        {
+            let stream = subjects::deliver_stream(provider);
+            let filters = subjects::waiting_of(provider, &filter.org, integration);
             queues.extend(filters.into_iter().map(|filter| (stream.clone(), filter)));
-            let ordered = subjects::ordered_waiting(&provider, &self.filter.org, integration);
+            let ordered = subjects::ordered_waiting(provider, &filter.org, integration);
             queues.extend(ordered.map(|filter| (subjects::ORDERED.to_owned(), filter)));
         }
         let integration = integration.unwrap_or("*");
-        let batch = subjects::batch(&self.filter.org, integration);
+        let batch = subjects::batch(&filter.org, integration);
         queues.push((subjects::BATCH.to_owned(), batch));
-        let parked = subjects::parked(&self.filter.org, integration);
+        let parked = subjects::parked(&filter.org, integration);
         queues.push((subjects::PARKED.to_owned(), parked));
         for (stream, subject) in queues {
-            if let Err(error) = self.queue(&stream, &subject, take).await {
+            let messages = look.messages(&stream);
+            if messages == Some(0) {
+                continue;
+            }
+            // When a digest closes is asked of BATCH between its members.
+            let is_whole = take == Take::Known || limit == usize::MAX || stream == subjects::BATCH;
+            let most = if is_whole { self.waiting_left as u64 } else { SHORT };
+            // One that did not say how much it holds does not answer this either, or has an answer now.
+            let read = if messages.is_none_or(|messages| messages <= most) {
+                self.queue(shared, &stream, &subject, take, since).await
+            } else {
+                self.queue_back(shared, (&stream, &subject), take, since, limit).await
+            };
+            if let Err(error) = read {
                 // One provider's stream without a leader must not hide what waits for the others.
                 tracing::warn!(
                     error = problems::chain(&error),
@@ -215,34 +291,74 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    async fn queue(&mut self, stream: &str, subject: &str, take: Take) -> Result<(), BrokerError> {
-        let broker = self.shared.broker.clone();
+    async fn queue(
+        &mut self,
+        shared: &Shared,
+        stream: &str,
+        subject: &str,
+        take: Take,
+        since: Option<Timestamp>,
+    ) -> Result<(), BrokerError> {
+        let broker = &shared.broker;
         let mut windows = Windows::default();
-        if broker.stream_state(stream).await?.messages <= self.waiting_left as u64 {
-            let mut next = 1;
-            loop {
-                let part = broker.read_from(stream, subject, next, BATCH).await?;
-                let Some(last) = part.last() else { return Ok(()) };
-                next = last.seq + 1;
-                self.waiting_left = self.waiting_left.saturating_sub(part.len());
-                for stored in &part {
-                    let ends = windows.end(self.shared, stream, &stored.subject).await?;
-                    self.wait(stored, Place::of(stream, &stored.subject), take, ends);
-                }
+        let first = match since {
+            Some(since) => broker.first_at(stream, subject, since).await?,
+            None => Some(1),
+        };
+        let Some(mut next) = first else { return Ok(()) };
+        loop {
+            let part = broker.read_from(stream, subject, next, BATCH).await?;
+            let Some(last) = part.last() else { return Ok(()) };
+            next = last.seq + 1;
+            self.waiting_left = self.waiting_left.saturating_sub(part.len());
+            for stored in &part {
+                let ends = windows.end(shared, stream, &stored.subject).await?;
+                self.wait(stored, Place::of(stream, &stored.subject), take, ends);
             }
         }
-        // More than may be read: what came last is rather what a reader of the newest asks for.
-        broker
-            .read_back(stream, subject, None, |stored| {
+    }
+
+    /// The same backwards: what came last is rather what a reader of the newest asks for.
+    async fn queue_back(
+        &mut self,
+        shared: &Shared,
+        (stream, subject): (&str, &str),
+        take: Take,
+        since: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<(), BrokerError> {
+        let mut before = None;
+        loop {
+            let (mut read, mut reached) = (0, None);
+            let from = before;
+            let each = |stored: Stored| {
+                if since.is_some_and(|since| stored.at < since) {
+                    return ControlFlow::Break(());
+                }
                 if self.waiting_left == 0 {
                     self.truncated = true;
                     return ControlFlow::Break(());
                 }
                 self.waiting_left -= 1;
+                (before, reached) = (Some(stored.seq), Some(stored.at));
                 self.wait(&stored, Place::of(stream, &stored.subject), take, None);
-                ControlFlow::Continue(())
-            })
-            .await
+                read += 1;
+                if read == PART {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            };
+            shared.broker.read_back(stream, subject, from, each).await?;
+            match reached {
+                Some(reached) if read == PART => {
+                    if take == Take::All && self.is_enough(reached, APART, limit) {
+                        return Ok(());
+                    }
+                }
+                _ => return Ok(()),
+            }
+        }
     }
 
     fn wait(&mut self, stored: &Stored, place: Place, take: Take, ends: Option<Timestamp>) {
@@ -255,14 +371,13 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads a stream of ends backwards until `since`, until the page is full or until a bound. Returns how far it read:
-    /// what was stored from then on is known.
-    async fn ends(&mut self, ends: Ends, take: Take, since: Timestamp, limit: usize) -> Result<Timestamp, Problem> {
+    /// Reads a stream of ends: what lies behind the edge of what is known of it. Returns how far it read: what was
+    /// stored from then on is known.
+    async fn ends(&mut self, ends: Ends, take: Take, edge: Edge, limit: usize) -> Result<Timestamp, Problem> {
         if take == Take::Known && self.kept.is_empty() {
-            return Ok(since);
+            return Ok(edge.since);
         }
-        let broker = self.shared.broker.clone();
-        let (stream, subject, mut left) = match ends {
+        let (stream, subject, left) = match ends {
             Ends::Outcomes => (subjects::OUTCOMES, subjects::OUTCOME_ALL.to_owned(), OUTCOMES_READ_MAX),
             Ends::Dead => {
                 let provider = self.filter.provider.as_ref().map(Name::as_str);
@@ -271,20 +386,41 @@ impl<'a> Reading<'a> {
                 (subjects::DEAD, subject, DEAD_READ_MAX)
             }
         };
+        if edge.seq > 0 && edge.behind() <= CLOSE {
+            let mut next = edge.seq + 1;
+            loop {
+                let part = self.shared.broker.read_from(stream, &subject, next, BATCH).await;
+                let part = part.map_err(problems::broker)?;
+                let Some(last) = part.last() else { return Ok(edge.since) };
+                next = last.seq + 1;
+                part.iter().for_each(|stored| self.end(ends, stored, take));
+            }
+        }
+        self.ends_back(ends, (stream, &subject), take, edge, (left, limit))
+            .await
+    }
+
+    /// The same backwards, until the page is full or until a bound.
+    async fn ends_back(
+        &mut self,
+        ends: Ends,
+        (stream, subject): (&str, &str),
+        take: Take,
+        edge: Edge,
+        (mut left, limit): (usize, usize),
+    ) -> Result<Timestamp, Problem> {
+        let broker = self.shared.broker.clone();
         let mut before = None;
         loop {
-            let (mut read, mut past, mut reached) = (0, false, since);
+            let (mut read, mut past, mut reached) = (0, false, edge.since);
             let from = before;
             let each = |stored: Stored| {
-                if stored.at < since {
+                if edge.covers(stored.seq, stored.at) {
                     past = true;
                     return ControlFlow::Break(());
                 }
                 (before, reached) = (Some(stored.seq), stored.at);
-                match ends {
-                    Ends::Outcomes => self.outcomes(&stored, take),
-                    Ends::Dead => self.letter(&stored, take),
-                }
+                self.end(ends, &stored, take);
                 read += 1;
                 if read == PART {
                     ControlFlow::Break(())
@@ -293,33 +429,40 @@ impl<'a> Reading<'a> {
                 }
             };
             broker
-                .read_back(stream, &subject, from, each)
+                .read_back(stream, subject, from, each)
                 .await
                 .map_err(problems::broker)?;
             left = left.saturating_sub(read);
             if past || read < PART {
-                return Ok(since);
+                return Ok(edge.since);
             }
             if left == 0 {
                 self.truncated = true;
                 return Ok(reached);
             }
-            if take == Take::All && self.is_enough(reached, limit).await? {
+            if take == Take::All && self.is_enough(reached, CLOCKS_APART, limit) {
                 return Ok(reached);
             }
         }
     }
 
-    /// Whether more than `limit` of the wanted deliveries are of events accepted since then: nothing that was stored
-    /// before is about such an event.
-    async fn is_enough(&self, since: Timestamp, limit: usize) -> Result<bool, Problem> {
-        let first = self
-            .shared
-            .broker
-            .first_at(subjects::EVENTS, subjects::EVENT_ALL, since)
-            .await;
-        let floor = first.map_err(problems::broker)?.unwrap_or(u64::MAX);
-        Ok(self.kept.count_from(floor, self.states()) > limit)
+    /// Whether the page is full of deliveries of events about which nothing was stored before `reached`.
+    fn is_enough(&mut self, reached: Timestamp, apart: Duration, limit: usize) -> bool {
+        let states = self.states();
+        self.kept.stop_where_full(reached, apart, limit, states)
+    }
+
+    fn end(&mut self, ends: Ends, stored: &Stored, take: Take) {
+        match ends {
+            Ends::Outcomes => {
+                self.seen.0 = stored.seq.max(self.seen.0);
+                self.outcomes(stored, take);
+            }
+            Ends::Dead => {
+                self.seen.1 = stored.seq.max(self.seen.1);
+                self.letter(stored, take);
+            }
+        }
     }
 
     fn outcomes(&mut self, stored: &Stored, take: Take) {
@@ -327,7 +470,7 @@ impl<'a> Reading<'a> {
             Ok((records, _)) => {
                 for record in records {
                     if let Record::Attempt(attempt) = record {
-                        self.kept.record(attempt, stored.at, take);
+                        self.kept.record(attempt, take);
                     }
                 }
             }
@@ -337,46 +480,17 @@ impl<'a> Reading<'a> {
 
     fn letter(&mut self, stored: &Stored, take: Take) {
         match wire::decode::<DeadLetter>(&stored.body) {
-            Ok(letter) => self.kept.bury(stored.seq, letter, stored.at, take),
+            Ok(letter) => self.kept.bury(stored.seq, letter, take),
             Err(error) => tracing::error!(%error, seq = stored.seq, "cannot read a dead letter"),
         }
     }
 
     /// Reads what was done to dead letters since.
-    async fn marks(&mut self, since: Timestamp) -> Result<(), Problem> {
+    pub(super) async fn marks(&mut self, edge: Edge) -> Result<(), Problem> {
         let kept = &mut self.kept;
-        let each = |message: signalbox_broker::Message| {
-            match wire::decode::<Mark>(&message.body) {
-                Ok(mark) => kept.mark(mark),
-                Err(error) => tracing::error!(%error, seq = message.place.seq, "cannot read a mark in DEAD"),
-            }
-            ControlFlow::Continue(())
-        };
-        let marks = vec![subjects::DEAD_MARKS.to_owned()];
-        let scan = self.shared.broker.scan(subjects::DEAD, marks, From::Time(since), each);
-        scan.await.map(|_| ()).map_err(problems::broker)
-    }
-}
-
-impl Shared {
-    /// Looks up when the events of deliveries were accepted, where their envelopes did not say.
-    pub(super) async fn with_times(&self, stories: Vec<Story>) -> Result<Vec<Story>, Problem> {
-        futures::stream::iter(stories)
-            .map(|mut story| async move {
-                if story.accepted_at.is_none() {
-                    let seq = key_of(&story).seq;
-                    let found = self
-                        .broker
-                        .read_from(subjects::EVENTS, subjects::EVENT_ALL, seq, 1)
-                        .await;
-                    let found = found.map_err(problems::broker)?;
-                    // EVENTS may have let it go: the first attempt stands in.
-                    story.accepted_at = found.first().filter(|stored| stored.seq == seq).map(|stored| stored.at);
-                }
-                Ok(story)
-            })
-            .buffered(EVENTS_AT_ONCE)
-            .try_collect()
+        self.shared
+            .marks_behind(edge, |mark| kept.mark(mark))
             .await
+            .map_err(problems::broker)
     }
 }

@@ -4,6 +4,7 @@
 //! its integration (paused, refused by its target) is not sent past the others: the answer says how to let all go.
 
 use axum::{Json, extract::State, http::StatusCode};
+use serde_json::json;
 use signalbox_broker::hasten::Hastened;
 use signalbox_proto::{Delivery, Name, Phase, Timestamp, ledger::Final, wire};
 use signalbox_runtime::Problem;
@@ -16,6 +17,7 @@ use crate::{
     App, Shared,
     audit::Deed,
     caller::Caller,
+    history::Failed,
     problems,
     request::{Path, Query},
     story::{Place, Story},
@@ -39,7 +41,7 @@ pub(crate) async fn retry(
     let stored = reading.waiting_one(&id).await?;
     if stored.is_none() {
         // What has just ended is in its lane until its worker's batch of records is acknowledged.
-        reading.ended_one(&id).await?;
+        shared.end_of(&mut reading, &id).await?;
     }
     let Some(story) = reading.story(&id) else {
         return Err(reading.missing(&id));
@@ -52,7 +54,7 @@ pub(crate) async fn retry(
         return Err(ended(story, &org));
     };
     let waiting = waiting.clone();
-    let mut answer = shared.delivery_in_full(story).await?;
+    let mut answer = shared.delivery_in_full(story, reading.recorded);
     match place {
         Place::Schedule => {
             let delivery = stored.as_ref().map(|stored| wire::decode_delivery(&stored.body));
@@ -91,6 +93,19 @@ pub(crate) async fn retry(
 }
 
 impl Shared {
+    /// Reads how a delivery ended that does not wait for its next attempt.
+    async fn end_of(&self, reading: &mut Reading<'_>, id: &str) -> Result<(), Problem> {
+        let known = match self.history().await {
+            Ok(history) => reading.recorded_end(&history, id).await,
+            Err(failed) => Err(failed),
+        };
+        match known {
+            Ok(true) => Ok(()),
+            Err(Failed::Problem(problem)) => Err(problem),
+            Ok(false) | Err(Failed::Away) => reading.ended_one(id).await,
+        }
+    }
+
     /// Writes the entry of a retry by hand, before it is asked for.
     async fn audit_retry(&self, caller: &Caller, delivery: &Delivery) -> Result<(), Problem> {
         let deed = Deed {
@@ -98,7 +113,9 @@ impl Shared {
             org: Some(&delivery.org),
             object: ("delivery", &delivery.id, None),
             before: None,
-            after: None,
+            after: Some(json!({
+                "integration_id": delivery.integration, "event_id": delivery.events.first().map(|accepted| &accepted.event.id), "attempt": delivery.attempt,
+            })),
         };
         let entry = caller.did(deed, Timestamp::now());
         self.store().audit_once(&entry).await.map_err(problems::store)?;

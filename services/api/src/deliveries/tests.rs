@@ -13,6 +13,11 @@ pub(super) fn org() -> Name {
     "acme".parse().expect("a name")
 }
 
+/// When the event at this place of EVENTS was accepted.
+pub(super) fn accepted(seq: u64) -> Timestamp {
+    Timestamp::from_secs(seq as i64)
+}
+
 /// What the event at this place of EVENTS owes.
 pub(super) fn of_event(seq: u64, generation: u32, attempt: u32) -> Delivery {
     let accepted = Accepted {
@@ -34,7 +39,7 @@ pub(super) fn of_event(seq: u64, generation: u32, attempt: u32) -> Delivery {
             metadata: BTreeMap::new(),
         },
         seq,
-        at: Timestamp::from_secs(100),
+        at: accepted(seq),
     };
     Delivery {
         generation,
@@ -58,7 +63,7 @@ pub(super) fn tried(seq: u64, generation: u32, attempt: u32, next: Next) -> Atte
             source: "/s".to_owned(),
             event_type: "a.b".parse().expect("a type"),
             seq,
-            accepted_at: Timestamp::default(),
+            accepted_at: accepted(seq),
             matched: 1,
         }],
         at: Timestamp::from_secs(101 + i64::from(generation) * 100 + i64::from(attempt)),

@@ -191,8 +191,6 @@ impl Shared {
             held: false,
             hold_revision: 0,
             error_message: None,
-            health_check_secs: None,
-            checked_at: None,
         };
         json!(view::integration(&stored, &Held::default(), &self.keyring))
     }
@@ -201,7 +199,9 @@ impl Shared {
     pub(crate) async fn tagged(&self, status: StatusCode, org: &Name, id: &str) -> Result<Tagged, Problem> {
         let stored = self.stored(org, id).await?;
         self.refresh(id).await;
-        Ok((status, tag(stored.integration.revision), Json(self.view(&stored))))
+        let mut shown = self.view(&stored);
+        self.put_last_attempts(std::slice::from_mut(&mut shown)).await;
+        Ok((status, tag(stored.integration.revision), Json(shown)))
     }
 }
 

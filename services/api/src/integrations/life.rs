@@ -5,6 +5,7 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use signalbox_broker::holding::Drain;
 use signalbox_proto::{Integration, Name, Phase, State as Held, Timestamp, integration::Status};
 use signalbox_runtime::{Problem, duration};
@@ -98,7 +99,8 @@ pub(crate) async fn pause(
 ) -> Result<Tagged, Problem> {
     query.end()?;
     let integration = shared.find(&caller.org, &id).await?;
-    shared.hold(&caller, &integration, true).await?;
+    // One that is held already stays as it is.
+    shared.fulfil(&caller, &integration, Wish::Paused, false).await?;
     tracing::info!(integration.id = %integration.id, "integration paused");
     shared.tagged(StatusCode::OK, &integration.org, &integration.id).await
 }
@@ -139,6 +141,9 @@ pub(crate) async fn resume(
         per_second: resume.rate,
         drop_before: age.map(|age| now - age),
     };
+    if shared.is_let_go(&integration, drain).await? {
+        return shared.tagged(StatusCode::OK, &integration.org, &integration.id).await;
+    }
     let state = shared.release(&caller, &integration, drain).await?;
     tracing::info!(integration.id = %integration.id, phase = state.phase.as_str(), "integration resumed");
     shared.tagged(StatusCode::OK, &integration.org, &integration.id).await
@@ -254,6 +259,24 @@ impl Shared {
         }
     }
 
+    /// Whether nothing holds an integration, and what waited goes as it is asked to, or has gone.
+    async fn is_let_go(&self, integration: &Integration, drain: Drain) -> Result<bool, Problem> {
+        let stored = self.stored(&integration.org, &integration.id).await?;
+        let state = self
+            .broker
+            .state(&integration.id)
+            .await
+            .map_err(problems::broker)?
+            .value;
+        let is_asked_for = match state.phase {
+            // There is nothing left to drain.
+            Phase::Open => true,
+            Phase::Draining => (drain.per_second, drain.drop_before) == (state.drain_per_second, state.drop_before),
+            Phase::Paused | Phase::Suspended | Phase::Unknown => false,
+        };
+        Ok(!stored.held && is_asked_for)
+    }
+
     /// Commits that a person holds an integration, and tells it.
     pub(crate) async fn hold(&self, caller: &Caller, integration: &Integration, held: bool) -> Result<(), Problem> {
         self.commit_hold(caller, integration, held).await?;
@@ -284,10 +307,12 @@ impl Shared {
         } else {
             "integration.resumed"
         };
+        let was_held = self.stored(&integration.org, &integration.id).await?.held;
         let mut change = self.store().change().await.map_err(problems::store)?;
         let revision = change.hold_integration(&integration.id, held, now).await;
         let revision = revision.map_err(problems::store)?;
-        let entry = caller.did(deed(action, integration, None, None), now);
+        let told = |held: bool| Some(json!({ "held": held }));
+        let entry = caller.did(deed(action, integration, told(was_held), told(held)), now);
         change.audit(&entry).await.map_err(problems::store)?;
         change.commit().await.map_err(problems::store)?;
         Ok(revision)

@@ -11,7 +11,14 @@ use signalbox_store::{
     outbox::Kind,
 };
 
-use crate::{Shared, audit::Deed, caller::Caller, plan, problems, sealing, spec::Spec, view};
+use crate::{
+    Shared,
+    audit::{self, Deed},
+    caller::Caller,
+    plan, problems, sealing,
+    spec::Spec,
+    view,
+};
 
 /// Integrations read from the database at a time.
 const PART: u32 = 1_000;
@@ -63,11 +70,11 @@ impl Shared {
     }
 
     /// The same without what may change by itself, as the audit keeps it.
-    pub(crate) fn told(&self, integration: &Integration) -> Option<Value> {
-        let mut told = serde_json::to_value(view::spec(integration, &self.keyring)).ok()?;
+    pub(crate) fn told(&self, integration: &Integration) -> Value {
+        let mut told = audit::told(&view::spec(integration, &self.keyring));
         told["status"] = json!(integration.status);
         told["revision"] = json!(integration.revision);
-        Some(told)
+        told
     }
 
     /// An integration that a spec asks for, its secrets sealed: a new one, or the next revision of one.
@@ -92,9 +99,11 @@ impl Shared {
         before: Option<&Integration>,
         after: &Integration,
     ) -> Result<(), Problem> {
+        let sealing = self.sealing.read().await;
         let mut change = self.store().change().await.map_err(problems::store)?;
         self.add(&mut change, caller, action, before, after).await?;
         change.commit().await.map_err(problems::store)?;
+        drop(sealing);
         if before.is_none() {
             self.tell(Kind::Org, after.org.as_str()).await;
         }
@@ -102,7 +111,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Makes it part of a change.
+    /// Makes it part of a change. Whoever calls this holds [`Shared::sealing`] until the change is committed.
     pub(crate) async fn add(
         &self,
         change: &mut Change,
@@ -111,26 +120,23 @@ impl Shared {
         before: Option<&Integration>,
         after: &Integration,
     ) -> Result<(), Problem> {
-        // Checks by the clock are refused by name until they are made.
-        let health_check_secs = None;
+        // The key may have changed since it was sealed, or it was sealed long ago.
+        let sealed = sealing::by_current(&self.keyring, after);
+        let after = &*sealed;
         let done = match before {
             None => {
                 self.org_for(change, caller, &after.org, after.updated_at).await?;
-                change.create_integration(after, health_check_secs).await
+                change.create_integration(after).await
             }
             Some(before) if after.status == Status::Deleted => change.delete_integration(after, before.revision).await,
-            Some(before) => {
-                change
-                    .replace_integration(after, before.revision, health_check_secs)
-                    .await
-            }
+            Some(before) => change.replace_integration(after, before.revision).await,
         };
         done.map_err(|error| match error {
             StoreError::Duplicate { .. } => name_taken(after),
             error => problems::store(error),
         })?;
-        let after_told = (after.status != Status::Deleted).then(|| self.told(after)).flatten();
-        let deed = deed(action, after, before.and_then(|before| self.told(before)), after_told);
+        let after_told = (after.status != Status::Deleted).then(|| self.told(after));
+        let deed = deed(action, after, before.map(|before| self.told(before)), after_told);
         let entry = caller.did(deed, after.updated_at);
         change.audit(&entry).await.map_err(problems::store)
     }

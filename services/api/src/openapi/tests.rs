@@ -41,7 +41,7 @@ fn whatever_is_referred_to_is_there_and_nothing_else_is() {
     let known: BTreeSet<String> = schemas.keys().cloned().collect();
     assert_eq!(named, known);
     // Those to other places than schemas.
-    for header in ["RequestId", "RetryAfter"] {
+    for header in ["RequestId", "RetryAfter", "ETag"] {
         assert!(document["components"]["headers"][header].is_object(), "{header}");
     }
 }
@@ -111,7 +111,7 @@ fn what_may_be_null_in_an_answer_is_always_there() {
 
 #[test]
 fn every_operation_tells_its_refusals_and_the_key_that_it_needs() {
-    let document = document();
+    let (document, table) = (document(), routes::table());
     for (name, operation) in operations(&document) {
         let responses = operation["responses"].as_object().expect("responses");
         let is_open = operation["security"] == json!([]);
@@ -135,7 +135,8 @@ fn every_operation_tells_its_refusals_and_the_key_that_it_needs() {
             .expect("a list")
             .iter()
             .any(|param| param["name"] == "org");
-        let is_of_all = ["get /v1/doctor", "post /v1/orgs"].contains(&name.as_str());
+        let route = table.iter().find(|route| operation["operationId"] == route.id);
+        let is_of_all = route.is_some_and(|route| matches!(route.access, Who::Key(_, Reach::Installation)));
         assert!(org || is_open || is_of_all, "{name}");
     }
 }
@@ -144,7 +145,43 @@ fn every_operation_tells_its_refusals_and_the_key_that_it_needs() {
 fn what_changes_something_names_it_for_the_audit() {
     let document = document();
     for (name, operation) in operations(&document) {
-        let reads = name.starts_with("get ") || name.ends_with("/preview");
-        assert_eq!(operation.get("x-audit").is_some(), !reads, "{name}");
+        // Events are their own record.
+        let asks = name.ends_with("/preview") || name.ends_with("/try");
+        let reads = name.starts_with("get ") || asks || name == "post /v1/events";
+        let actions = operation["x-audit"].as_array().map_or(&[][..], Vec::as_slice);
+        assert_eq!(actions.is_empty(), reads, "{name}");
+        let noted = actions.iter().map(|action| action.as_str().unwrap_or_default());
+        let noted: BTreeSet<&str> = noted.filter(|action| action.split('.').count() == 2).collect();
+        assert_eq!(
+            noted.len(),
+            actions.len(),
+            "{name}: each once, as `<noun>.<past participle>`"
+        );
     }
+}
+
+/// Tests, pauses and resumes do what they do whatever else was changed: holding is no part of a revision.
+#[test]
+fn the_changes_that_a_revision_may_be_named_for_are_these() {
+    let document = document();
+    let named = operations(&document).into_iter().filter(|(_, operation)| {
+        let mut params = operation["parameters"].as_array().expect("a list").iter();
+        params.any(|param| param["name"] == "If-Match")
+    });
+    let named: BTreeSet<&str> = named
+        .map(|(_, operation)| {
+            assert!(operation["responses"].get("412").is_some(), "{operation}");
+            operation["operationId"].as_str().expect("an id")
+        })
+        .collect();
+    let wanted = BTreeSet::from([
+        "activateIntegration",
+        "changeIntegration",
+        "deactivateIntegration",
+        "deleteEventType",
+        "deleteIntegration",
+        "putEventType",
+        "replaceIntegration",
+    ]);
+    assert_eq!(named, wanted);
 }

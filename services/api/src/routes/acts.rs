@@ -43,7 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
                 )
                 .names("id", id(), "The act's id"),
         )
-        .changes("act.cancelled")
+        .changes(&["act.cancelled"])
         .answers::<Shown>(200, "The act as it is now")
         .refuses(
             409,
@@ -61,7 +61,7 @@ pub(super) fn routes() -> Vec<Route> {
                 )
                 .names("id", id(), "The act's id"),
         )
-        .changes("act.resumed")
+        .changes(&["act.resumed"])
         .answers::<Shown>(200, "The act as it is now")
         .refuses(409, "act_done", "nothing is left of it")
         .refuses(409, "act_unknown", "a newer version of Signalbox wrote it")

@@ -8,7 +8,7 @@ use crate::{
     acts::{self, LettersCounted, LettersWanted, Shown},
     dead::{self, GroupShown},
     schema,
-    view::{CutList, DeadLetter, List},
+    view::{DeadLetter, HistoryList},
 };
 
 const ID: &str = "dl_12";
@@ -21,14 +21,16 @@ pub(super) fn routes() -> Vec<Route> {
                 "dead letters",
                 "List dead letters",
                 "Newest first; those that match every condition given. With `group_by=fingerprint` like ones are counted \
-                 instead, the largest groups first, on one page. The org `default` also shows inputs that named no valid org.",
+                 instead, the largest groups first, on one page. The org `default` also shows inputs that named no valid org. A \
+                 page may have fewer than `limit`, also none: the list goes on as long as there is a `next_cursor`. While \
+                 the database does not answer, `recorded` is false, `truncated` true, and the page has what DEAD still holds.",
             )
             .queries(filter())
             .query("group_by", param::words(&["fingerprint"]), "Count like ones instead of listing each")
             .queries(param::page(ID))
             .unhurried()
-            .answers::<List<DeadLetter>>(200, "A page of dead letters, or of groups")
-            .or_answers::<CutList<GroupShown>>()
+            .answers::<HistoryList<DeadLetter>>(200, "A page of dead letters, or of groups")
+            .or_answers::<HistoryList<GroupShown>>()
             .refuses(404, "not_found", "there is no such integration")
             .serves(dead::list),
         Route::get("/v1/dead-letters/{id}", "getDeadLetter")
@@ -45,7 +47,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "By `ids`, by `filter`, or `all: true`; to their own integrations or to another one (`to`). With `dry_run` \
                  they are counted and nothing is done. `rate` is 100 a second where it is not given.",
             )
-            .changes("dead_letters.replayed")
+            .changes(&["dead_letters.replayed"])
             .serves(acts::replay),
         act("discard", "discardDeadLetters")
             .says(
@@ -53,7 +55,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "Discard dead letters",
                 "As replay, but they end for good. `to` is not taken. `rate` is 10,000 a second where it is not given.",
             )
-            .changes("dead_letters.discarded")
+            .changes(&["dead_letters.discarded"])
             .serves(acts::discard),
     ]
 }

@@ -7,11 +7,11 @@ use crate::{
     acts::{self, Shown, WaitingCounted, WaitingWanted},
     deliveries::{self, STATUSES},
     schema,
-    view::{CutList, Delivery, InFull},
+    view::{Delivery, HistoryList, InFull},
 };
 
 const ID: &str = "abcdefghijklmnopqrstuv";
-const CURSOR: &str = "5.abcdefghijklmnopqrstuv";
+const CURSOR: &str = "1769851800000000000.abcdefghijklmnopqrstuv";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -20,12 +20,14 @@ pub(super) fn routes() -> Vec<Route> {
             .says(
                 "deliveries",
                 "List deliveries",
-                "Those of the newest events first. What waits is listed whatever its age, what ended for the last hour or \
-                 since `since`. `truncated` says that a bound was met, so that others may exist.",
+                "Those of the newest events first, for as long as history is kept. A page may have fewer than `limit`, also \
+                 none: the list goes on as long as there is a `next_cursor`. `gaps` are times of the page of which records \
+                 were lost. While the database does not answer, `recorded` is false, `truncated` true, and the page has what \
+                 the streams still hold: what waits, and what ended in the last hour or since `since`.",
             )
             .query("integration", param::integration(), "Of this integration, by id or name")
             .queries(filter())
-            .answers::<CutList<Delivery>>(200, "A page of them")
+            .answers::<HistoryList<Delivery>>(200, "A page of them")
             .refuses(404, "not_found", "there is no such integration")
             .serves(deliveries::list),
         Route::get("/v1/integrations/{id}/deliveries", "listDeliveriesOfIntegration")
@@ -33,7 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
             .says("deliveries", "List deliveries of an integration", "As the list of all.")
             .names("id", param::integration(), "The integration, by id or name")
             .queries(filter())
-            .answers::<CutList<Delivery>>(200, "A page of them")
+            .answers::<HistoryList<Delivery>>(200, "A page of them")
             .refuses(404, "not_found", "there is no such integration")
             .serves(deliveries::of_integration),
         Route::get("/v1/deliveries/{id}", "getDelivery")
@@ -57,7 +59,7 @@ pub(super) fn routes() -> Vec<Route> {
             )
             .names("id", id(), "The delivery's id")
             .query("integration", param::integration(), "Look at this integration alone, by id or name")
-            .changes("delivery.retried")
+            .changes(&["delivery.retried"])
             .answers::<InFull>(202, "The delivery, on its way")
             .refuses(404, "not_found", "there is no such delivery, or no such integration, in this org")
             .refuses(409, "paused", "its integration is paused")
@@ -77,7 +79,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "Those that wait for their next attempt: by `ids`, by `filter`, or `all: true`. With `dry_run` they are \
                  counted and nothing is done.",
             )
-            .changes("deliveries.retried")
+            .changes(&["deliveries.retried"])
             .serves(acts::retry_waiting),
         act("/v1/deliveries/discard", "discardDeliveries")
             .says(
@@ -86,7 +88,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "By `ids`, by `filter`, or `all: true`; they become dead letters. With `dry_run` they are counted and \
                  nothing is done.",
             )
-            .changes("deliveries.discarded")
+            .changes(&["deliveries.discarded"])
             .serves(acts::discard_waiting),
     ]
 }

@@ -34,8 +34,9 @@ pub(super) fn routes() -> Vec<Route> {
                 "Under the name of a built-in type it wins over that, and what it leaves out is as it is built in.",
             )
             .takes::<Given>(true, example())
-            .changes("event_type.created")
+            .changes(&["event_type.created", "org.created"])
             .answers::<Shown>(201, "The type as it takes effect")
+            .tagged()
             .refuses(409, "already_exists", "the org has registered it already")
             .refuses(409, "too_many", "the org has registered as many types as it may")
             .serves(event_types::create),
@@ -52,10 +53,13 @@ pub(super) fn routes() -> Vec<Route> {
                 "Register an event type, or replace it",
                 "What the body does not name is taken away.",
             )
+            .conditional()
             .takes::<Given>(false, json!({ "title": "Deployed", "severity": "low", "tone": "good" }))
-            .changes("event_type.updated")
+            .changes(&["event_type.updated", "event_type.created", "org.created"])
             .answers::<Shown>(200, "The type was replaced")
+            .tagged()
             .answers::<Shown>(201, "The type is new")
+            .tagged()
             .refuses(409, "conflict", "someone else changed it at the same time")
             .refuses(409, "too_many", "the org has registered as many types as it may")
             .serves(event_types::put),
@@ -66,7 +70,8 @@ pub(super) fn routes() -> Vec<Route> {
                 "Forget an event type of the org",
                 "Under a built-in name the built-in type shows again.",
             )
-            .changes("event_type.deleted")
+            .conditional()
+            .changes(&["event_type.deleted"])
             .answers::<DeletedType>(200, "It is forgotten")
             .refuses(404, "not_found", "it is neither built in nor registered")
             .refuses(

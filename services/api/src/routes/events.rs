@@ -19,17 +19,19 @@ pub(super) fn routes() -> Vec<Route> {
                 "events",
                 "The whole story of an event",
                 "The event, its deliveries with every attempt, why each stands as it does, and why the other integrations \
-                 of the org do not have it. Without `since` the newest day is looked through.",
+                 of the org do not have it. An event that an integration was given is found for as long as history is kept; \
+                 others are looked for among those of the last day, or since `since`.",
             )
             .names("id", param::text("0199c0de-0000-7000-8000-000000000001"), "The event's id")
             .query("source", param::text("/acme"), "Its source, where events of several sources have the id")
-            .query("since", param::moment("7d"), "Look back to then")
+            .query("since", param::moment("7d"), "Look among all events since then: a time, or a duration back from now")
             .unhurried()
             .answers::<trace::Trace>(200, "The story")
             .refuses(404, "not_found", "nobody knows the event")
             .refuses(404, "never_accepted", "its input was rejected; `dead_letter_id` names the dead letter")
             .refuses(404, "not_accepted_yet", "ingest has not taken it yet")
             .refuses(409, "several_events", "several sources have the id; `sources` lists them")
+            .refuses(410, "erased", "it was erased")
             .serves(trace::trace),
         Route::post("/v1/events/replay", "replayEvents")
             .needs(Scope::DeadLettersWrite, Reach::Org)
@@ -41,7 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
             )
             .unhurried()
             .takes::<EventsWanted>(true, json!({ "since": "2h", "to": "oncall", "dry_run": true }))
-            .changes("events.replayed")
+            .changes(&["events.replayed"])
             .answers::<EventsCounted>(200, "With `dry_run`: how many it would be about")
             .answers::<EventsStarted>(202, "The act that was begun")
             .refuses(404, "not_found", "there is no such integration")
@@ -66,6 +68,7 @@ pub(super) fn routes() -> Vec<Route> {
             .query("since", param::moment("10m"), "Begin then, and not now")
             .header("Last-Event-ID", param::text("4711"), "Go on behind this entry")
             .unhurried()
+            .without_store()
             .answers_as(
                 200,
                 "The entries; each `data` is one of these",

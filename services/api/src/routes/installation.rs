@@ -1,7 +1,9 @@
 //! Routes about the installation as a whole.
 
+use serde_json::json;
+
 use super::{Reach, Route, Scope, param::moment};
-use crate::doctor;
+use crate::{doctor, drift};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -14,7 +16,27 @@ pub(super) fn routes() -> Vec<Route> {
             )
             .query("since", moment("1h"), "Check the ledger from then on; an hour back where it is not given")
             .unhurried()
+            .without_store()
             .answers::<doctor::Answer>(200, "The findings")
             .serves(doctor::doctor),
+        Route::post("/v1/doctor/repair", "repair")
+            .needs(Scope::Admin, Reach::Installation)
+            .says(
+                "installation",
+                "Make the database count again",
+                "Where workers know other orgs, keys, event types or integrations than the database has: its own are put again, and \
+                 what it does not know is taken over.",
+            )
+            .unhurried()
+            .takes::<drift::Wanted>(false, json!({}))
+            .changes(&[
+                "installation.repaired",
+                "integration.repaired",
+                "event_type.repaired",
+                "api_key.repaired",
+                "org.repaired",
+            ])
+            .answers::<drift::Answer>(200, "What was mended, and what could not be")
+            .serves(drift::repair),
     ]
 }

@@ -14,6 +14,11 @@ pub(super) fn routes() -> Vec<Route> {
             .names("id", param::integration(), "The integration, by id or name")
             .refuses(404, "not_found", "there is no such integration in this org")
     };
+    let revised = |route: Route| {
+        missing(route)
+            .conditional()
+            .refuses(409, "conflict", "someone else changed it at the same time")
+    };
     vec![
         Route::get("/v1/integrations", "listIntegrations")
             .needs(Scope::IntegrationsRead, Reach::Org)
@@ -31,7 +36,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "Make an integration",
                 "It is `pending_setup` until it is tested or activated, unless `status` says `active` or `inactive`.",
             )
-            .takes::<schema::IntegrationSpec>(
+            .takes::<schema::IntegrationWanted>(
                 true,
                 json!({
                     "name": "oncall",
@@ -41,12 +46,13 @@ pub(super) fn routes() -> Vec<Route> {
                     "status": "active",
                 }),
             )
-            .changes("integration.created")
+            .changes(&["integration.created", "integration.paused", "org.created"])
             .answers::<view::Integration>(201, "The integration")
+            .tagged()
             .refuses(409, "already_exists", "the org has an integration of this name")
             .refuses(422, "invalid_integration", "`errors` names each fault with `field` and `message`")
             .serves(integrations::create),
-        missing(Route::put("/v1/integrations/{id}", "replaceIntegration"))
+        revised(Route::put("/v1/integrations/{id}", "replaceIntegration"))
             .needs(Scope::IntegrationsWrite, Reach::Org)
             .says(
                 "integrations",
@@ -54,8 +60,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "What is left out has its default again; the status stays unless it is given. `***` in the place of a secret \
                  keeps what is stored. Provider, org and id never change.",
             )
-            .header("If-Match", param::if_match(), "Change it at this revision alone")
-            .takes::<schema::IntegrationSpec>(
+            .takes::<schema::IntegrationWhole>(
                 true,
                 json!({
                     "name": "oncall",
@@ -63,63 +68,57 @@ pub(super) fn routes() -> Vec<Route> {
                     "events": ["alert.*"],
                 }),
             )
-            .changes("integration.updated")
+            .changes(&["integration.updated", "integration.paused", "integration.resumed", "integration.activated"])
             .answers::<view::Integration>(200, "The integration as it is now")
+            .tagged()
             .refuses(409, "already_exists", "the org has another integration of this name")
-            .refuses(409, "conflict", "someone else changed it at the same time")
-            .refuses(412, "revision_mismatch", "it is at another revision than `If-Match` names")
             .refuses(422, "invalid_integration", "`errors` names each fault with `field` and `message`")
             .serves(integrations::put),
-        missing(Route::patch("/v1/integrations/{id}", "changeIntegration"))
+        revised(Route::patch("/v1/integrations/{id}", "changeIntegration"))
             .needs(Scope::IntegrationsWrite, Reach::Org)
             .says(
                 "integrations",
                 "Change fields of an integration",
                 "A merge patch (RFC 7396): null takes a field away, objects are merged, all else is replaced.",
             )
-            .header("If-Match", param::if_match(), "Change it at this revision alone")
-            .takes::<schema::IntegrationSpec>(true, json!({ "events": ["alert.*", "execution.failed"] }))
-            .changes("integration.updated")
+            .takes::<schema::IntegrationPatch>(false, json!({ "events": ["alert.*", "execution.failed"] }))
+            .changes(&["integration.updated", "integration.paused", "integration.resumed", "integration.activated"])
             .answers::<view::Integration>(200, "The integration as it is now")
+            .tagged()
             .refuses(409, "already_exists", "the org has another integration of this name")
-            .refuses(409, "conflict", "someone else changed it at the same time")
-            .refuses(412, "revision_mismatch", "it is at another revision than `If-Match` names")
             .refuses(422, "invalid_integration", "`errors` names each fault with `field` and `message`")
             .serves(integrations::patch),
-        missing(Route::post("/v1/integrations/{id}/activate", "activateIntegration"))
+        revised(Route::post("/v1/integrations/{id}/activate", "activateIntegration"))
             .needs(Scope::IntegrationsWrite, Reach::Org)
             .says(
                 "integrations",
                 "Activate an integration",
                 "It is matched and delivered from now on; what a person paused or a failing target held goes too.",
             )
-            .header("If-Match", param::if_match(), "Change it at this revision alone")
             .takes::<integrations::Nothing>(false, json!({}))
-            .changes("integration.activated")
+            .changes(&["integration.activated", "integration.resumed"])
             .answers::<view::Integration>(200, "The integration as it is now")
-            .refuses(409, "conflict", "someone else changed it at the same time")
-            .refuses(412, "revision_mismatch", "it is at another revision than `If-Match` names")
+            .tagged()
             .serves(integrations::activate),
-        missing(Route::post("/v1/integrations/{id}/deactivate", "deactivateIntegration"))
+        revised(Route::post("/v1/integrations/{id}/deactivate", "deactivateIntegration"))
             .needs(Scope::IntegrationsWrite, Reach::Org)
             .says(
                 "integrations",
                 "Deactivate an integration",
                 "Nothing new is matched; what waits already is kept until it expires.",
             )
-            .header("If-Match", param::if_match(), "Change it at this revision alone")
             .takes::<integrations::Nothing>(false, json!({}))
-            .changes("integration.deactivated")
+            .changes(&["integration.deactivated"])
             .answers::<view::Integration>(200, "The integration as it is now")
-            .refuses(409, "conflict", "someone else changed it at the same time")
-            .refuses(412, "revision_mismatch", "it is at another revision than `If-Match` names")
+            .tagged()
             .serves(integrations::deactivate),
         missing(Route::get("/v1/integrations/{id}", "getIntegration"))
             .needs(Scope::IntegrationsRead, Reach::Org)
             .says("integrations", "Show an integration", "Secrets are masked.")
             .answers::<view::Integration>(200, "The integration")
+            .tagged()
             .serves(integrations::show),
-        missing(Route::delete("/v1/integrations/{id}", "deleteIntegration"))
+        revised(Route::delete("/v1/integrations/{id}", "deleteIntegration"))
             .needs(Scope::IntegrationsWrite, Reach::Org)
             .says(
                 "integrations",
@@ -127,26 +126,26 @@ pub(super) fn routes() -> Vec<Route> {
                 "Refused while anything waits for it, unless `discard` says that it may end as discarded.",
             )
             .query("discard", param::flag(), "End what waits for it as discarded")
-            .changes("integration.deleted")
+            .changes(&["integration.deleted"])
             .answers::<integrations::Deleted>(200, "It is gone")
             .refuses(409, "deliveries_waiting", "deliveries wait for it: `waiting` says how many")
-            .refuses(409, "conflict", "someone else changed it at the same time")
-            .refuses(412, "revision_mismatch", "it is at another revision than `If-Match` names")
             .serves(integrations::delete),
         missing(Route::post("/v1/integrations/{id}/pause", "pauseIntegration"))
             .needs(Scope::IntegrationsWrite, Reach::Org)
             .says("integrations", "Hold its deliveries", "Events are matched and kept until it is resumed, or they expire.")
             .takes::<integrations::Nothing>(false, json!({}))
-            .changes("integration.paused")
+            .changes(&["integration.paused"])
             .answers::<view::Integration>(200, "The integration as it is now")
+            .tagged()
             .refuses(409, "conflict", "someone else changed it at the same time")
             .serves(integrations::pause),
         missing(Route::post("/v1/integrations/{id}/resume", "resumeIntegration"))
             .needs(Scope::IntegrationsWrite, Reach::Org)
             .says("integrations", "Let its deliveries go", "The oldest first, at `rate` a second at most.")
             .takes::<integrations::Resume>(false, json!({ "rate": 10, "drop_older_than": "1h" }))
-            .changes("integration.resumed")
+            .changes(&["integration.resumed"])
             .answers::<view::Integration>(200, "The integration as it is now")
+            .tagged()
             .refuses(409, "conflict", "someone else changed it at the same time")
             .serves(integrations::resume),
         missing(Route::post("/v1/integrations/{id}/test", "testIntegration"))
@@ -159,7 +158,7 @@ pub(super) fn routes() -> Vec<Route> {
             )
             .takes::<integrations::Nothing>(false, json!({}))
             .unhurried()
-            .changes("integration.tested")
+            .changes(&["integration.tested"])
             .answers::<test::Answer>(200, "How it went, whether well or not")
             .refuses(409, "conflict", "someone else changed it at the same time")
             .serves(test::test),
@@ -201,7 +200,7 @@ pub(super) fn routes() -> Vec<Route> {
                     "dry_run": true,
                 }),
             )
-            .changes("integrations.applied")
+            .changes(&["integration.created", "integration.updated", "integration.deleted", "org.created"])
             .answers::<schema::Applied>(200, "What changed, or with `dry_run` would change")
             .refuses(409, "deliveries_waiting", "deliveries wait for what would go: `changes` says for which")
             .refuses(409, "conflict", "someone else changed one at the same time: apply again")

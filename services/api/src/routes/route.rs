@@ -14,7 +14,7 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
-use super::param::{Param, Place};
+use super::param::{self, Param, Place};
 use crate::Shared;
 
 /// What a route is about.
@@ -49,8 +49,10 @@ pub(crate) enum Who {
 pub(crate) enum Effect {
     /// Nothing. The methods that usually change something have to say so.
     Nothing,
-    /// A change, under this name in the audit.
-    Change(&'static str),
+    /// A change, under these names in the audit: first what it is about, then what may come of it besides or instead.
+    Change(&'static [&'static str]),
+    /// Events, which are their own record.
+    Publishes,
     /// Nobody has said it yet. A test refuses it.
     Unsaid,
 }
@@ -89,6 +91,8 @@ pub(crate) struct Answer {
     pub(crate) media: &'static str,
     /// One of these; none for what has no schema.
     pub(crate) shapes: Vec<Shape>,
+    /// Whether it carries the tag of a revision, which `If-Match` takes.
+    pub(crate) tagged: bool,
 }
 
 /// A refusal that not every route has.
@@ -119,6 +123,8 @@ pub(crate) struct Route {
     pub(crate) unhurried: bool,
     /// Whether its body may be a whole file.
     pub(crate) large: bool,
+    /// Whether it answers while the database does not.
+    pub(crate) without_store: bool,
     /// `None` for a route of another role.
     pub(crate) serve: Option<MethodRouter<Arc<Shared>>>,
 }
@@ -144,6 +150,7 @@ impl Route {
             effect,
             unhurried: false,
             large: false,
+            without_store: false,
             serve: None,
         }
     }
@@ -260,8 +267,27 @@ impl Route {
             about,
             media,
             shapes,
+            tagged: false,
         });
         self
+    }
+
+    /// What it answers with last carries an `ETag`.
+    pub(crate) fn tagged(mut self) -> Self {
+        if let Some(answer) = self.answers.last_mut() {
+            answer.tagged = true;
+        }
+        self
+    }
+
+    /// It is done on condition of a revision, where its caller names one.
+    pub(crate) fn conditional(self) -> Self {
+        self.header("If-Match", param::if_match(), "Do it at this revision alone")
+            .refuses(
+                412,
+                "revision_mismatch",
+                "it is at another revision than `If-Match` names",
+            )
     }
 
     /// A refusal of its own.
@@ -270,9 +296,15 @@ impl Route {
         self
     }
 
-    /// What it changes, as the audit calls it.
-    pub(crate) fn changes(mut self, action: &'static str) -> Self {
-        self.effect = Effect::Change(action);
+    /// What it changes, as the audit calls it: every action that an entry of this caller may have.
+    pub(crate) fn changes(mut self, actions: &'static [&'static str]) -> Self {
+        self.effect = Effect::Change(actions);
+        self
+    }
+
+    /// It takes events in. The audit tells nothing of it.
+    pub(crate) fn publishes(mut self) -> Self {
+        self.effect = Effect::Publishes;
         self
     }
 
@@ -285,6 +317,12 @@ impl Route {
     /// It takes the time that it takes.
     pub(crate) fn unhurried(mut self) -> Self {
         self.unhurried = true;
+        self
+    }
+
+    /// It answers while the database does not: its handler asks whether there is one.
+    pub(crate) fn without_store(mut self) -> Self {
+        self.without_store = true;
         self
     }
 

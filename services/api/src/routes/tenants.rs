@@ -23,7 +23,7 @@ pub(super) fn routes() -> Vec<Route> {
             .needs(Scope::Admin, Reach::Installation)
             .says("tenants", "Make an org", "Its name is its name for ever.")
             .takes::<orgs::Wanted>(true, json!({ "name": "acme", "title": "Acme Ltd" }))
-            .changes("org.created")
+            .changes(&["org.created"])
             .answers::<orgs::Shown>(201, "The org")
             .refuses(409, "already_exists", "there is an org of this name")
             .serves(orgs::create),
@@ -52,7 +52,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "The answer is the only place where its text ever is.",
             )
             .takes::<keys::Wanted>(true, keys::example())
-            .changes("api_key.created")
+            .changes(&["api_key.created", "org.created"])
             .answers::<keys::Shown>(201, "The key, with its text")
             .serves(keys::create),
         of_key(Route::get("/v1/api-keys/{id}", "getApiKey"))
@@ -66,7 +66,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "Both count for `overlap`, then the new one alone.",
             )
             .takes::<keys::Rotation>(false, json!({ "overlap": "24h" }))
-            .changes("api_key.rotated")
+            .changes(&["api_key.rotated"])
             .answers::<keys::Shown>(201, "The new key, with its text")
             .refuses(
                 409,
@@ -81,7 +81,7 @@ pub(super) fn routes() -> Vec<Route> {
                 "Revoke an API key",
                 "It is refused everywhere within a second.",
             )
-            .changes("api_key.revoked")
+            .changes(&["api_key.revoked"])
             .answers::<keys::Shown>(200, "The key as it is now")
             .refuses(409, "key_ended", "the key is revoked already")
             .refuses(409, "conflict", "someone else changed it at the same time")
@@ -94,13 +94,21 @@ pub(super) fn routes() -> Vec<Route> {
                 "The newest first, secrets masked.",
             )
             .query("action", param::text("integration.updated"), "Of this action")
-            .query("object_type", param::text("integration"), "About things of this kind")
+            .query(
+                "object_type",
+                param::text("integration"),
+                "About things of this kind, as `object.type` of entries says it",
+            )
             .query(
                 "object_id",
                 param::text("0199c0de-0000-7000-8000-000000000001"),
-                "About this thing",
+                "About the thing with this `object.id`",
             )
-            .query("actor_id", param::text("admin"), "By this actor")
+            .query(
+                "actor_id",
+                param::text("admin"),
+                "By who has this `actor.id`: the holder of a key, or `admin`, the installation's own key",
+            )
             .queries(param::span())
             .queries(param::page("1790000000000000000.0199c0de-0000-7000-8000-000000000001"))
             .answers::<List<audit::Shown>>(200, "A page of them")

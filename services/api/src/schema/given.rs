@@ -6,9 +6,39 @@ use utoipa::{
     openapi::{Object, RefOr, Schema},
 };
 
+/// A field and its schema.
+type Field = (&'static str, Value);
+
+/// The form of the id of an event.
+const EVENT_ID: &str = "^[!-~]{1,128}$";
+
 super::shapes! {
     /// An integration as a file says it.
-    IntegrationSpec => integration();
+    IntegrationSpec => object(
+        of_file(),
+        &["name", "provider"],
+        "An integration as a file says it. Its provider says which fields `config` and `credentials` have",
+    );
+    /// An integration that is to be made.
+    IntegrationWanted => object(
+        [of_file(), set_by_us(), vec![status()]].concat(),
+        &["name", "provider"],
+        "An integration that is to be made. Its provider says which fields `config` and `credentials` have",
+    );
+    /// What an integration is to be.
+    IntegrationWhole => object(
+        [of_file(), set_by_us(), vec![status()]].concat(),
+        &[],
+        "All of an integration: what was read can be sent back",
+    );
+    /// What is to be otherwise of an integration.
+    IntegrationPatch => object(
+        [of_file(), set_by_us(), vec![status()]].concat(),
+        &[],
+        "Fields of an integration: null takes one away, objects are merged, all else is replaced",
+    );
+    /// Conditions as requests say them.
+    FilterGiven => filter();
     /// What an apply did, or would do.
     Applied => json!({
         "description": "What an apply did, or with `dry_run` would do",
@@ -33,20 +63,22 @@ super::shapes! {
     });
     /// A CloudEvent.
     CloudEvent => json!({
-        "description": "A CloudEvent 1.0 in structured mode; `agentid`, `executionid` and `severity` are read as extensions",
+        "description": "A CloudEvent 1.0 in structured mode; `agentid`, `executionid` and `severity` are read as extensions. \
+                        An attribute that is a boolean or an integer is read as its text",
         "type": "object",
-        "required": ["specversion", "type"],
+        "required": ["specversion", "type", "id", "source"],
         "properties": {
             "specversion": { "const": "1.0" },
-            "type": { "$ref": "#/components/schemas/EventTypeName" },
-            "id": { "type": "string", "minLength": 1, "maxLength": 128 },
-            "source": { "type": "string" },
-            "subject": { "type": "string" },
-            "time": { "$ref": "#/components/schemas/Time" },
-            "datacontenttype": { "type": "string" },
+            "type": { "anyOf": [{ "$ref": "#/components/schemas/EventTypeName" }, { "type": ["boolean", "integer"] }] },
+            "id": { "type": ["string", "boolean", "integer"], "pattern": EVENT_ID },
+            "source": attribute(),
+            "subject": attribute(),
+            "time": { "anyOf": [{ "$ref": "#/components/schemas/Time" }, { "type": "null" }] },
+            "datacontenttype": attribute(),
             "data": {},
+            "data_base64": { "type": ["string", "null"], "contentEncoding": "base64" },
         },
-        "additionalProperties": true,
+        "additionalProperties": attribute(),
     });
     /// CloudEvents in a batch.
     CloudEvents => json!({
@@ -89,6 +121,11 @@ super::shapes! {
     });
 }
 
+/// An attribute of a CloudEvent.
+fn attribute() -> Value {
+    json!({ "type": ["string", "boolean", "integer", "null"] })
+}
+
 fn name() -> Value {
     json!({ "$ref": "#/components/schemas/Name" })
 }
@@ -102,7 +139,7 @@ fn or_null(schema: Value) -> Value {
     json!({ "anyOf": [schema, { "type": "null" }] })
 }
 
-fn object(fields: impl IntoIterator<Item = (&'static str, Value)>, required: &[&str], description: &str) -> Value {
+fn object(fields: Vec<Field>, required: &[&str], description: &str) -> Value {
     let properties: Map<String, Value> = fields
         .into_iter()
         .map(|(field, schema)| {
@@ -119,25 +156,62 @@ fn object(fields: impl IntoIterator<Item = (&'static str, Value)>, required: &[&
     })
 }
 
-fn integration() -> Value {
+/// What only Signalbox sets: in a request it says nothing, so that what was read can be sent back.
+///
+/// Each value is written out. With rustc 1.95 and optimization a closure that takes an empty object, adds a key and gives
+/// it back frees the object twice where it is called twice in one list.
+fn set_by_us() -> Vec<Field> {
+    let passed_by = || json!({ "description": "Passed by" });
+    vec![
+        (
+            "id",
+            json!({ "type": "string", "description": "As it is, or left out" }),
+        ),
+        (
+            "revision",
+            json!({
+                "type": "integer", "minimum": 0,
+                "description": "The one that was read: at another one it is refused",
+            }),
+        ),
+        ("created_at", passed_by()),
+        ("updated_at", passed_by()),
+        ("last_triggered_at", passed_by()),
+        ("error_message", passed_by()),
+    ]
+}
+
+/// What an owner may ask it to be; what only an answer says is passed by.
+fn status() -> Field {
+    let words = ["active", "inactive", "paused", "pending_setup", "error"];
+    let about = "What it is to be; `pending_setup` and `error` leave it as it is";
+    (
+        "status",
+        json!({ "type": "string", "enum": words, "description": about }),
+    )
+}
+
+fn filter() -> Value {
+    let fields = vec![
+        ("agent_ids", json!({ "type": "array", "items": { "type": "string" } })),
+        ("min_severity", json!({ "type": "string", "examples": ["high"] })),
+        ("where", json!({ "type": "string", "description": "A CEL condition" })),
+    ];
+    object(fields, &[], "Conditions that must all hold")
+}
+
+/// What a file says of an integration.
+fn of_file() -> Vec<Field> {
     let open = || json!({ "type": "object", "additionalProperties": true });
     let patterns = || json!({ "type": "array", "items": { "type": "string" }, "examples": [["alert.*"]] });
     let rate = || json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 1_000_000 }, { "const": "none" }] });
-    let filter = || {
-        let fields = [
-            ("agent_ids", json!({ "type": "array", "items": { "type": "string" } })),
-            ("min_severity", json!({ "type": "string", "examples": ["high"] })),
-            ("where", json!({ "type": "string", "description": "A CEL condition" })),
-        ];
-        object(fields, &[], "Conditions that must all hold")
-    };
     let rate_limit = object(
-        [("per_minute", rate()), ("per_hour", rate()), ("per_day", rate())],
+        vec![("per_minute", rate()), ("per_hour", rate()), ("per_day", rate())],
         &[],
         "Requests in spans of time",
     );
     let batch = object(
-        [
+        vec![
             ("window", span()),
             (
                 "events_max",
@@ -149,14 +223,14 @@ fn integration() -> Value {
     );
     let schedule = json!({ "type": "array", "minItems": 1, "maxItems": 20, "items": span() });
     let template = object(
-        [
+        vec![
             ("title", json!({ "type": "string" })),
             ("body", json!({ "type": "string" })),
         ],
         &[],
         "Texts in Jinja syntax in the place of the provider's own",
     );
-    let fields = [
+    vec![
         ("name", name()),
         ("org", name()),
         ("provider", json!({ "type": "string", "examples": ["webhook"] })),
@@ -165,8 +239,8 @@ fn integration() -> Value {
         ("credentials", open()),
         ("events", patterns()),
         ("subscribed_events", patterns()),
-        ("filter", filter()),
-        ("event_filters", filter()),
+        ("filter", json!({ "$ref": "#/components/schemas/FilterGiven" })),
+        ("event_filters", json!({ "$ref": "#/components/schemas/FilterGiven" })),
         ("template", template),
         ("rate_limit", json!({ "anyOf": [{ "const": "none" }, rate_limit] })),
         ("rate_limit_per_minute", rate()),
@@ -181,35 +255,37 @@ fn integration() -> Value {
             "order_on_dead",
             json!({ "$ref": "#/components/schemas/OrderOnDeadWord" }),
         ),
-        ("retry", object([("schedule", schedule)], &[], "When it is tried again")),
+        (
+            "retry",
+            object(vec![("schedule", schedule)], &[], "When it is tried again"),
+        ),
         ("retry_count", json!({ "type": "integer", "minimum": 1, "maximum": 20 })),
         ("expire_after", span()),
         ("timeout", span()),
         ("connect_timeout", span()),
+        ("health_check", span()),
         ("enabled", json!({ "type": "boolean", "default": true })),
-    ];
-    object(
-        fields,
-        &["name", "provider"],
-        "An integration as a file says it. Its provider says which fields `config` and `credentials` have",
-    )
+    ]
 }
 
 fn plain_event() -> Value {
     let text = || json!({ "type": "string" });
-    let fields = [
+    let fields = vec![
         ("type", json!({ "$ref": "#/components/schemas/EventTypeName" })),
         ("event_type", json!({ "$ref": "#/components/schemas/EventTypeName" })),
         ("data", json!({})),
         ("payload", json!({})),
-        ("id", json!({ "type": "string", "minLength": 1, "maxLength": 128 })),
+        ("id", json!({ "type": "string", "pattern": EVENT_ID })),
         ("org", name()),
         ("source", text()),
         ("subject", text()),
         ("time", json!({ "$ref": "#/components/schemas/Time" })),
         ("agent_id", text()),
         ("execution_id", text()),
-        ("severity", json!({ "type": "string", "examples": ["high"] })),
+        (
+            "severity",
+            json!({ "description": "One that is not known is kept beside that of the type", "examples": ["high"] }),
+        ),
         (
             "metadata",
             json!({ "type": "object", "additionalProperties": { "type": "string" } }),

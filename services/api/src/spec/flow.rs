@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 use signalbox_matching::OrderBy;
+use signalbox_proto::health::HEALTH_CHECK_SECS;
 use signalbox_proto::integration::{
     BATCH_EVENTS, BATCH_EVENTS_DEFAULT, BATCH_WINDOW_SECS, BATCH_WINDOW_SECS_DEFAULT, Batch, Flow, OrderOnDead, RATE,
     RateLimit, TIMEOUT_SECS_RANGE,
@@ -21,6 +22,7 @@ impl Reader<'_> {
             order_by: self.order_by(),
             order_on_dead: self.order_on_dead(),
             connect_timeout_secs: self.secs("connect_timeout", TIMEOUT_SECS_RANGE),
+            health_check_secs: self.secs("health_check", HEALTH_CHECK_SECS),
         };
         if flow.batch.is_some() && flow.order_by.is_some() {
             let message = "cannot be had with batch: a digest holds the events of all keys, in the order of acceptance; \

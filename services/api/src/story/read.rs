@@ -9,7 +9,7 @@ use signalbox_proto::{Name, Record, Timestamp, subjects, wire};
 use signalbox_runtime::Problem;
 
 use super::{Place, Stories, windows::Windows};
-use crate::{Shared, problems};
+use crate::{Shared, history::Edge, problems};
 
 /// Most messages of one queue that are read.
 const QUEUE_READ_MAX: usize = 200_000;
@@ -17,8 +17,10 @@ const QUEUE_READ_MAX: usize = 200_000;
 const RECORDS_READ_MAX: usize = 1_000_000;
 /// Most messages of DEAD that are read.
 const DEAD_READ_MAX: usize = 200_000;
-/// Messages of a queue asked for at a time.
+/// Messages asked for at a time.
 const BATCH: usize = 1_000;
+/// So many messages behind what is recorded are asked for by their sequences.
+const CLOSE: u64 = 1_000;
 
 impl Shared {
     /// Reads the providers' streams, ORDERED, BATCH and PARKED. Nothing stored before `since` is read, here and below.
@@ -26,7 +28,7 @@ impl Shared {
         let wanted = stories.wanted;
         let providers = match wanted.provider() {
             Some(provider) => vec![provider.clone()],
-            None => self.broker.providers().await.map_err(problems::broker)?,
+            None => self.directory.providers(),
         };
         for provider in providers {
             let stream = subjects::deliver_stream(&provider);
@@ -89,44 +91,41 @@ impl Shared {
         }
     }
 
-    /// Reads OUTCOMES; `no_route` sees the ranges of events that matched nothing.
+    /// Reads OUTCOMES behind an edge; `no_route` sees the ranges of events that matched nothing.
     pub(crate) async fn read_outcomes(
         &self,
         stories: &mut Stories<'_>,
-        since: Timestamp,
+        edge: Edge,
         mut no_route: impl FnMut(&[(u64, u64)]),
     ) -> Result<(), Problem> {
         let mut left = RECORDS_READ_MAX;
-        let each = |message: Message| {
+        let each = |seq: u64, _: &str, body: &[u8]| {
             if left == 0 {
                 stories.is_cut = true;
                 return ControlFlow::Break(());
             }
             left -= 1;
-            match wire::decode_records(&message.body) {
+            match wire::decode_records(body) {
                 Ok((records, _)) => {
                     left = left.saturating_sub(records.len());
                     for record in records {
                         match record {
                             Record::Attempt(attempt) => stories.record(attempt),
                             Record::NoRoute(ranges) => no_route(&ranges),
+                            Record::Refused(_) => {}
                         }
                     }
                 }
-                Err(error) => tracing::error!(%error, seq = message.place.seq, "cannot read outcomes"),
+                Err(error) => tracing::error!(%error, seq, "cannot read outcomes"),
             }
             ControlFlow::Continue(())
         };
-        let all = vec![subjects::OUTCOME_ALL.to_owned()];
-        self.broker
-            .scan(subjects::OUTCOMES, all, From::Time(since), each)
+        self.read_behind(subjects::OUTCOMES, vec![subjects::OUTCOME_ALL.to_owned()], edge, each)
             .await
-            .map(|_| ())
-            .map_err(problems::broker)
     }
 
-    /// Reads DEAD with its marks.
-    pub(crate) async fn read_dead(&self, stories: &mut Stories<'_>, since: Timestamp) -> Result<(), Problem> {
+    /// Reads DEAD with its marks behind an edge.
+    pub(crate) async fn read_dead(&self, stories: &mut Stories<'_>, edge: Edge) -> Result<(), Problem> {
         let wanted = stories.wanted;
         let letters = subjects::dead_filter(
             None,
@@ -136,17 +135,54 @@ impl Shared {
         );
         let filters = vec![letters, subjects::DEAD_MARKS.to_owned()];
         let mut left = DEAD_READ_MAX;
-        let each = |message: Message| {
+        let each = |seq: u64, subject: &str, body: &[u8]| {
             if left == 0 {
                 stories.is_cut = true;
                 return ControlFlow::Break(());
             }
             left -= 1;
-            stories.dead_message(&message);
+            stories.dead_message(seq, subject, body);
             ControlFlow::Continue(())
         };
+        self.read_behind(subjects::DEAD, filters, edge, each).await
+    }
+
+    /// Reads what a stream has behind an edge, in order.
+    async fn read_behind(
+        &self,
+        stream: &str,
+        filters: Vec<String>,
+        edge: Edge,
+        mut each: impl FnMut(u64, &str, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Problem> {
+        if !self.goes_on(stream, edge).await? {
+            return Ok(());
+        }
+        if edge.seq > 0 && edge.behind() <= CLOSE {
+            // A request or two, where a scan takes several. Marks come after the dead letters that they are about.
+            for filter in filters {
+                let mut next = edge.seq + 1;
+                loop {
+                    let part = self.broker.read_from(stream, &filter, next, BATCH).await;
+                    let part = part.map_err(problems::broker)?;
+                    let Some(last) = part.last() else { break };
+                    next = last.seq + 1;
+                    for stored in &part {
+                        if each(stored.seq, &stored.subject, &stored.body).is_break() {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+            return Ok(());
+        }
+        let from = match edge.seq {
+            0 => From::Time(edge.since),
+            seq => From::Seq(seq + 1),
+        };
+        let each = |message: Message| each(message.place.seq, &message.subject, &message.body);
         self.broker
-            .scan(subjects::DEAD, filters, From::Time(since), each)
+            .scan(stream, filters, from, each)
             .await
             .map(|_| ())
             .map_err(problems::broker)

@@ -22,6 +22,7 @@ use signalbox_runtime::{Problem, duration};
 
 use uuid::Uuid;
 
+use super::recorded::Rows;
 use crate::{Shared, problems, story::Wanted};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -50,6 +51,29 @@ const REJECTED_MAX: usize = 10_000;
 const WAITING_MAX: u64 = 1_000;
 
 impl Shared {
+    /// As [`Shared::accepted`], with the help of what the database knows of it: it has the place of an event that was
+    /// matched, however long ago. An id that several sources may have by chance is looked for first.
+    pub(super) async fn accepted_or_recorded(
+        &self,
+        org: &Name,
+        wanted: Wanted<'_>,
+        rows: &Rows,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(Vec<Accepted>, Timestamp), Problem> {
+        if is_sure(wanted) {
+            let found = self.accepted_at(org, wanted, rows).await?;
+            if let Some(first) = found.first().map(|first| first.at) {
+                return Ok((found, first));
+            }
+        }
+        let (found, looked_back_to) = self.accepted(org, wanted, since, now).await?;
+        if !found.is_empty() || is_sure(wanted) {
+            return Ok((found, looked_back_to));
+        }
+        Ok((self.accepted_at(org, wanted, rows).await?, looked_back_to))
+    }
+
     /// The accepted events with an id, oldest first, and how far back was looked.
     pub(crate) async fn accepted(
         &self,
@@ -74,8 +98,7 @@ impl Shared {
         let steps: Vec<(Timestamp, u64)> = match since {
             Some(since) => vec![(since, u64::MAX)],
             None => {
-                let sure = wanted.is_of_one_source() || id.is_some_and(|id| Uuid::parse_str(id).is_ok());
-                let steps = STEPS.iter().skip(usize::from(!sure));
+                let steps = STEPS.iter().skip(usize::from(!is_sure(wanted)));
                 steps.map(|(back, most)| (now - *back, *most)).collect()
             }
         };
@@ -161,6 +184,9 @@ impl Shared {
 
     /// What is said of an event that was not found: whether its input was rejected, else where else to look.
     pub(crate) async fn not_found(&self, org: &Name, id: &str, looked_back_to: Timestamp) -> Result<Problem, Problem> {
+        if let Some(erased) = self.erased(org, id).await? {
+            return Ok(erased);
+        }
         if let Some((seq, message)) = self.rejected(org, id, looked_back_to).await? {
             let letter = dead_letter_id(seq);
             let flag = if *org == Name::default_org() {
@@ -243,6 +269,12 @@ impl Shared {
             .map_err(problems::broker)?;
         Ok(found)
     }
+}
+
+/// Whether no second source has the id by chance.
+fn is_sure(wanted: Wanted<'_>) -> bool {
+    let is_made_up = |id| Uuid::parse_str(id).is_ok();
+    wanted.is_of_one_source() || wanted.event_id().is_some_and(is_made_up)
 }
 
 /// The first sequence of the newest so many.

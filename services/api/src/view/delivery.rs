@@ -63,6 +63,8 @@ pub(crate) struct InFull {
     pub(crate) expires_at: Option<Timestamp>,
     #[schema(value_type = Vec<schema::AttemptInHistory>)]
     pub(crate) history: Vec<Try>,
+    /// Whether the database was read; without it this is what the streams still hold
+    pub(crate) recorded: bool,
 }
 
 /// An attempt as histories and tails show it.
@@ -84,9 +86,9 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Try {
-    /// As OUTCOMES has it.
+    /// As OUTCOMES or the database has it.
     Recorded(Entry),
-    /// As it travels with the delivery, where OUTCOMES has let go of it.
+    /// As it travels with the delivery, where neither of these has it.
     Noted(Note),
 }
 

@@ -62,6 +62,9 @@ pub(crate) struct Integration {
     pub(crate) connect_timeout: String,
     #[schema(value_type = Option<schema::TemplateShown>)]
     pub(crate) template: Option<Template>,
+    /// Between two checks whether its target takes us
+    #[schema(value_type = Option<schema::Span>)]
+    pub(crate) health_check: Option<String>,
     /// One more at each change
     pub(crate) revision: u64,
     #[schema(value_type = schema::Time)]
@@ -118,6 +121,9 @@ pub(crate) struct InFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = schema::Span, required = false)]
     pub(crate) connect_timeout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = schema::Span, required = false)]
+    pub(crate) health_check: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) enabled: Option<bool>,
@@ -206,6 +212,7 @@ pub(crate) fn integration(stored: &Stored, state: &State, keyring: &Keyring) -> 
         timeout: duration::format(integration.timeout()),
         connect_timeout: duration::format(integration.connect_timeout()),
         template: integration.template.clone(),
+        health_check: integration.flow.health_check_secs.map(span_of),
         revision: integration.revision,
         created_at: integration.created_at,
         updated_at: integration.updated_at,
@@ -244,6 +251,7 @@ pub(crate) fn spec(integration: &Proto, keyring: &Keyring) -> InFile {
         connect_timeout: flow
             .connect_timeout_secs
             .map(|_| duration::format(integration.connect_timeout())),
+        health_check: flow.health_check_secs.map(span_of),
         enabled: (integration.status != Status::Active).then_some(false),
     }
 }
@@ -264,19 +272,22 @@ fn masked(integration: &Proto, keyring: &Keyring) -> (Value, Value) {
 }
 
 /// A limit as it is written; without any it is the word `none`.
-fn rate_limit(limit: RateLimit) -> Value {
+pub(crate) fn rate_limit(limit: RateLimit) -> Value {
     if limit.is_none() { json!("none") } else { json!(limit) }
 }
 
-fn batch(given: proto::Batch) -> Batch {
+pub(crate) fn batch(given: proto::Batch) -> Batch {
     Batch {
         window: duration::format(Duration::from_secs(given.window_secs.into())),
         events_max: given.events_max,
     }
 }
 
-fn spans(secs: &[u32]) -> Vec<String> {
-    secs.iter()
-        .map(|secs| duration::format(Duration::from_secs((*secs).into())))
-        .collect()
+pub(crate) fn spans(secs: &[u32]) -> Vec<String> {
+    secs.iter().copied().map(span_of).collect()
+}
+
+/// So many seconds as they are written.
+pub(crate) fn span_of(secs: u32) -> String {
+    duration::format(Duration::from_secs(secs.into()))
 }

@@ -43,6 +43,8 @@ pub(crate) struct DeadLetter {
     pub(crate) replayed_at: Option<Timestamp>,
     #[schema(value_type = Option<schema::Time>)]
     pub(crate) discarded_at: Option<Timestamp>,
+    /// Whether DEAD still has it: without that there is no event and no input to be replayed
+    pub(crate) kept: bool,
 }
 
 /// One attempt of a dead letter or of a delivery that waits.
@@ -87,6 +89,7 @@ pub(crate) fn dead_letter(
         last_at: letter.last_at,
         replayed_at,
         discarded_at,
+        kept: true,
     }
 }
 

@@ -13,10 +13,9 @@ use std::{
 };
 
 use signalbox_broker::{
-    Error, Receipt,
+    Error,
     browse::{Stored, dead_letter_id, dead_letter_seq},
     events::StreamState,
-    hops::{self, Hop},
 };
 use signalbox_proto::{
     DeadLetter, Delivery, Integration, Lane, Name, Timestamp,
@@ -24,10 +23,11 @@ use signalbox_proto::{
     ledger::Final,
     subjects, wire,
 };
+use tokio::time::Instant;
 
 use super::{
     doubts::{self, Seen},
-    send::{acknowledged, refused},
+    held::{Held, Published, Went},
     work::{Ended, Work},
 };
 use crate::{input, settle};
@@ -42,40 +42,47 @@ const DISCARDED: &str = "discarded by a person";
 
 /// Delivers dead letters again, to their own integration or another.
 pub(super) async fn replay(work: &mut Work<'_>, to: Option<&str>) -> Result<Ended, Error> {
-    let mut letters = Letters::open(work).await?;
-    loop {
-        let look = letters.work.look();
-        let Some(part) = letters.next_part().await? else {
-            return Ok(Ended::Done);
-        };
-        for chunk in part.chunks(letters.work.chunk_max()) {
-            if !letters.replay(chunk, to).await? {
-                return Ok(letters.work.paused());
-            }
-            if letters.work.is_over() {
-                return letters.pause().await;
-            }
-        }
-        letters.work.rest(look).await;
-    }
+    each(work, Wish::Replay(to)).await
 }
 
 /// Gives dead letters up.
 pub(super) async fn discard(work: &mut Work<'_>) -> Result<Ended, Error> {
+    each(work, Wish::Discard).await
+}
+
+/// What an act does to dead letters.
+#[derive(Clone, Copy)]
+enum Wish<'t> {
+    Replay(Option<&'t str>),
+    Discard,
+}
+
+async fn each(work: &mut Work<'_>, wish: Wish<'_>) -> Result<Ended, Error> {
     let mut letters = Letters::open(work).await?;
     loop {
         let look = letters.work.look();
         let Some(part) = letters.next_part().await? else {
             return Ok(Ended::Done);
         };
+        let mut used = 0;
         for chunk in part.chunks(letters.work.chunk_max()) {
-            if !letters.discard(chunk).await? {
+            let went = match wish {
+                Wish::Replay(to) => letters.replay(chunk, to).await?,
+                Wish::Discard => letters.discard(chunk).await?,
+            };
+            if went == Went::Stopped {
                 return Ok(letters.work.paused());
             }
             if letters.work.is_over() {
                 return letters.pause().await;
             }
+            if went == Went::Old {
+                break;
+            }
+            used += chunk.len();
         }
+        letters.held.used(used, part.len());
+        letters.want_again(&part);
         letters.work.rest(look).await;
     }
 }
@@ -94,9 +101,7 @@ enum Plan {
 enum Begun {
     Skipped,
     Failed(String),
-    Published(Receipt, String),
-    /// Published and acknowledged, or not.
-    Ended(Result<Result<(), String>, Error>),
+    Sent(Published),
 }
 
 /// The dead letters of an act, with what is known to have been done to them.
@@ -107,6 +112,7 @@ struct Letters<'w, 'a> {
     wanted: Option<VecDeque<u64>>,
     /// Those of an order that go to another integration: their keys need not wait for them any more.
     elsewhere: BTreeMap<u64, Box<Delivery>>,
+    held: Held,
 }
 
 impl<'w, 'a> Letters<'w, 'a> {
@@ -129,6 +135,7 @@ impl<'w, 'a> Letters<'w, 'a> {
             seen,
             wanted,
             elsewhere: BTreeMap::new(),
+            held: Held::new(READ, Instant::now()),
         })
     }
 
@@ -141,6 +148,7 @@ impl<'w, 'a> Letters<'w, 'a> {
 
     /// The next dead letters behind the cursor that the act may be about; `None` at the end.
     async fn next_part(&mut self) -> Result<Option<Vec<Stored>>, Error> {
+        let count = self.held.read(Instant::now());
         let broker = &self.work.keeper.broker;
         let act = &self.work.act;
         let mut part = Vec::new();
@@ -148,14 +156,14 @@ impl<'w, 'a> Letters<'w, 'a> {
             // Without ids, one reading of the stream; with them, one reading each.
             None => {
                 let (subject, next) = (act.filter.subject(), act.cursor + 1);
-                part = broker.read_from(subjects::DEAD, &subject, next, READ).await?;
+                part = broker.read_from(subjects::DEAD, &subject, next, count).await?;
                 if part.is_empty() && next <= act.through {
                     self.work.check_end(subjects::DEAD, &subject, next).await?;
                 }
             }
             Some(wanted) => {
                 while part.is_empty() && !wanted.is_empty() {
-                    let some = wanted.drain(..wanted.len().min(self.work.chunk_max()));
+                    let some = wanted.drain(..wanted.len().min(self.work.chunk_max()).min(count));
                     for seq in some {
                         let found = broker.read_from(subjects::DEAD, subjects::DEAD_ALL, seq, 1).await?;
                         let found = found.into_iter().find(|stored| stored.seq == seq);
@@ -171,6 +179,15 @@ impl<'w, 'a> Letters<'w, 'a> {
         }
         part.retain(|stored| stored.seq <= act.through);
         Ok((!part.is_empty()).then_some(part))
+    }
+
+    /// With ids, asks again for those of a part that are still to be done.
+    fn want_again(&mut self, part: &[Stored]) {
+        let cursor = self.work.act.cursor;
+        if let Some(wanted) = &mut self.wanted {
+            let left = part.iter().rev().filter(|stored| stored.seq > cursor);
+            left.for_each(|stored| wanted.push_front(stored.seq));
+        }
     }
 
     /// Those of a chunk that the act is about; of one that cannot be read, why.
@@ -197,10 +214,10 @@ impl<'w, 'a> Letters<'w, 'a> {
         }
     }
 
-    /// Gives some up; false where a person stopped the act.
-    async fn discard(&mut self, chunk: &[Stored]) -> Result<bool, Error> {
+    /// Gives some up.
+    async fn discard(&mut self, chunk: &[Stored]) -> Result<Went, Error> {
         let mut cursor = chunk.last().map_or(0, |stored| stored.seq);
-        let mut goes_on = true;
+        let mut went = Went::On;
         let mut given_up = Vec::new();
         let mut records = Vec::new();
         let mut released = Vec::new();
@@ -216,17 +233,18 @@ impl<'w, 'a> Letters<'w, 'a> {
             };
             if self.seen.marks.is_settled(seq) {
                 self.skip(seq);
-            } else if self.work.next_send().await? {
+            } else {
+                went = self.work.next_send_of(&self.held).await?;
+                if went != Went::On {
+                    cursor = before;
+                    break;
+                }
                 let delivery = letter.delivery.as_deref();
                 records.extend(
                     delivery.map(|delivery| settle::ended(delivery, Final::Discarded, DISCARDED, Timestamp::now())),
                 );
                 released.extend(letter.delivery.filter(|delivery| delivery.order_key.is_some()));
                 given_up.push(seq);
-            } else {
-                cursor = before;
-                goes_on = false;
-                break;
             }
             before = seq;
         }
@@ -237,18 +255,18 @@ impl<'w, 'a> Letters<'w, 'a> {
         for delivery in released {
             self.work.keeper.broker.release_ordered(&delivery).await?;
         }
-        let quiet = goes_on && given_up.is_empty();
+        let quiet = went == Went::On && given_up.is_empty();
         doubts::mark(self.work, &mut self.seen, Did::Discarded, given_up, None).await?;
         let saved = if quiet {
             self.work.advance(cursor).await?
         } else {
             self.work.save(cursor).await?
         };
-        Ok(saved && goes_on)
+        Ok(if saved { went } else { Went::Stopped })
     }
 
-    /// Sends some again: intention, effects, mark. False where a person stopped the act.
-    async fn replay(&mut self, chunk: &[Stored], to: Option<&str>) -> Result<bool, Error> {
+    /// Sends some again: intention, effects, mark.
+    async fn replay(&mut self, chunk: &[Stored], to: Option<&str>) -> Result<Went, Error> {
         let plans = self.plan(chunk, to).await?;
         let mut targets: BTreeMap<(Name, String), u64> = BTreeMap::new();
         let mut intended = Vec::new();
@@ -269,26 +287,32 @@ impl<'w, 'a> Letters<'w, 'a> {
             // Nothing of this chunk has begun.
             let cursor = self.work.act.cursor;
             self.work.save(cursor).await?;
-            return Ok(false);
+            return Ok(Went::Stopped);
+        }
+        if !intended.is_empty() && self.held.is_old(Instant::now()) {
+            return Ok(Went::Old);
         }
         doubts::mark(self.work, &mut self.seen, Did::Intend, intended, to).await?;
         let mut begun = Vec::with_capacity(plans.len());
         let mut withdrawn = Vec::new();
         let mut is_stuck = false;
+        let mut went = Went::On;
         for (seq, plan) in plans {
             let sends = matches!(plan, Plan::Deliver(_) | Plan::SendIn(_));
-            if is_stuck || !withdrawn.is_empty() || (sends && !self.work.next_send().await?) {
+            if sends && !is_stuck && withdrawn.is_empty() {
+                went = self.work.next_send_of(&self.held).await?;
+            }
+            if is_stuck || !withdrawn.is_empty() || went != Went::On {
                 withdrawn.push((seq, sends));
                 continue;
             }
             let one = match plan {
                 Plan::Skip => Begun::Skipped,
                 Plan::Fail(reason) => Begun::Failed(reason),
-                Plan::Deliver(next) => self.publish(&next).await,
-                Plan::SendIn(again) => Begun::Ended(self.send_in(&again).await),
+                Plan::Deliver(next) => Begun::Sent(self.work.publish(&next).await),
+                Plan::SendIn(again) => Begun::Sent(Published::Ended(self.send_in(&again).await)),
             };
-            // Each of the others would wait as long for the same answer.
-            is_stuck = matches!(one, Begun::Ended(Err(_)));
+            is_stuck = matches!(&one, Begun::Sent(sent) if sent.is_stuck());
             begun.push((seq, one));
         }
         let goes_on = withdrawn.is_empty();
@@ -296,8 +320,8 @@ impl<'w, 'a> Letters<'w, 'a> {
         let unsent = withdrawn.into_iter().filter(|(_, sends)| *sends).map(|(seq, _)| seq);
         doubts::mark(self.work, &mut self.seen, Did::Withdrawn, unsent.collect(), None).await?;
         let end = chunk.last().map_or(0, |stored| stored.seq);
-        let settled = self.settle(begun, goes_on.then_some(end)).await;
-        settled.map(|saved| saved && goes_on)
+        let saved = self.settle(begun, goes_on.then_some(end)).await?;
+        Ok(if saved { went } else { Went::Stopped })
     }
 
     /// Waits for what was begun, marks what is done, and saves how far the act is; false where a person stopped it.
@@ -315,8 +339,7 @@ impl<'w, 'a> Letters<'w, 'a> {
                     continue;
                 }
                 Begun::Failed(reason) => Ok(Err(reason)),
-                Begun::Published(receipt, subject) => acknowledged(receipt, subject).await,
-                Begun::Ended(ended) => ended,
+                Begun::Sent(sent) => sent.ended().await,
             };
             match ended {
                 // Those behind one that stopped the act are done all the same: their marks tell the next work.
@@ -384,22 +407,6 @@ impl<'w, 'a> Letters<'w, 'a> {
             });
         }
         Ok(plans)
-    }
-
-    async fn publish(&self, next: &Delivery) -> Begun {
-        // One that goes in order goes to the front of its key.
-        let hop = match &next.order_key {
-            Some(_) => Hop::Order,
-            None => Hop::Deliver(Lane::Bulk),
-        };
-        match hops::publish_of(next, hop) {
-            Err(error) => Begun::Ended(refused(Err(error))),
-            Ok(publish) => {
-                let subject = publish.subject.to_string();
-                let publisher = self.work.keeper.broker.publisher();
-                Begun::Published(publisher.send(publish, Some(settle::HOP_DEADLINE)).await, subject)
-            }
-        }
     }
 
     /// Sends an input in. Its id makes a repeat harmless. The inner error is what its owner is told.

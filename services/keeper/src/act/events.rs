@@ -13,27 +13,20 @@ use std::{
     time::Duration,
 };
 
-use signalbox_broker::{
-    Error, Receipt,
-    browse::Stored,
-    hops::{self, Hop},
-    topology::From,
-};
+use signalbox_broker::{Error, browse::Stored, topology::From};
 use signalbox_matching::{Choice, Past};
 use signalbox_proto::{
     Accepted, Delivery, Event, Integration, Lane, Timestamp,
     act::{self, EventFilter},
     delivery, subjects, wire,
 };
+use tokio::time::Instant;
 
 use super::{
-    send::{acknowledged, refused},
+    held::{Held, Published, Went},
     work::{Ended, Work},
 };
-use crate::{
-    evidence::{self, Sought},
-    settle,
-};
+use crate::evidence::{self, Sought};
 
 /// Events read at a time.
 const READ: usize = 128;
@@ -71,14 +64,17 @@ pub(super) async fn replay(work: &mut Work<'_>, to: &str) -> Result<Ended, Error
         past,
         ends: filter.until,
         subject,
+        held: Held::new(READ, Instant::now()),
     };
     loop {
         let look = replay.work.look();
         let Some(part) = replay.next_part().await? else {
             return Ok(Ended::Done);
         };
+        let mut used = 0;
         for chunk in part.chunks(replay.work.chunk_max()) {
-            if !replay.send(chunk).await? {
+            let went = replay.send(chunk).await?;
+            if went == Went::Stopped {
                 return Ok(replay.work.paused());
             }
             if replay.work.is_over() {
@@ -86,7 +82,12 @@ pub(super) async fn replay(work: &mut Work<'_>, to: &str) -> Result<Ended, Error
                 replay.work.save(cursor).await?;
                 return Ok(replay.work.paused());
             }
+            if went == Went::Old {
+                break;
+            }
+            used += chunk.len();
         }
+        replay.held.used(used, part.len());
         replay.work.rest(look).await;
     }
 }
@@ -145,15 +146,17 @@ struct Replay<'w, 'a, 'f> {
     ends: Option<Timestamp>,
     subject: String,
     sent_before: BTreeSet<u64>,
+    held: Held,
 }
 
 impl Replay<'_, '_, '_> {
     /// The next events behind the cursor; `None` at the end.
-    async fn next_part(&self) -> Result<Option<Vec<Stored>>, Error> {
+    async fn next_part(&mut self) -> Result<Option<Vec<Stored>>, Error> {
+        let count = self.held.read(Instant::now());
         let act = &self.work.act;
         let broker = &self.work.keeper.broker;
         let mut part = broker
-            .read_from(subjects::EVENTS, &self.subject, act.cursor + 1, READ)
+            .read_from(subjects::EVENTS, &self.subject, act.cursor + 1, count)
             .await?;
         if part.is_empty() && act.cursor < act.through {
             self.work
@@ -165,8 +168,8 @@ impl Replay<'_, '_, '_> {
         Ok((!part.is_empty()).then_some(part))
     }
 
-    /// Sends some; false where a person stopped the act.
-    async fn send(&mut self, chunk: &[Stored]) -> Result<bool, Error> {
+    /// Sends some.
+    async fn send(&mut self, chunk: &[Stored]) -> Result<Went, Error> {
         let end = chunk.last().map_or(0, |stored| stored.seq);
         let wanted = chunk
             .iter()
@@ -183,29 +186,38 @@ impl Replay<'_, '_, '_> {
                 // What was sent before is told, and nothing is left in doubt.
                 let cursor = self.work.act.cursor;
                 self.work.save(cursor).await?;
-                return Ok(false);
+                return Ok(Went::Stopped);
+            }
+            if self.held.is_old(Instant::now()) {
+                return Ok(Went::Old);
             }
             if !self.work.save_ahead(end).await? {
-                return Ok(false);
+                return Ok(Went::Stopped);
             }
         }
         let mut begun = Vec::with_capacity(wanted.len());
-        let mut goes_on = true;
+        let mut went = Went::On;
         for (seq, chosen) in wanted {
             let sent = match chosen {
-                Chosen::SentBefore => Sent::Ended(Ok(Ok(()))),
-                Chosen::Fail(reason) => Sent::Ended(Ok(Err(reason))),
-                Chosen::Send(_) if !self.work.next_send().await? => {
-                    goes_on = false;
-                    break;
+                Chosen::SentBefore => Published::Ended(Ok(Ok(()))),
+                Chosen::Fail(reason) => Published::Ended(Ok(Err(reason))),
+                Chosen::Send(next) => {
+                    went = self.work.next_send_of(&self.held).await?;
+                    if went != Went::On {
+                        break;
+                    }
+                    self.work.publish(&next).await
                 }
-                Chosen::Send(next) => self.publish(&next).await,
             };
+            let is_stuck = sent.is_stuck();
             begun.push((seq, sent));
+            if is_stuck {
+                break;
+            }
         }
-        self.settle(begun, goes_on.then_some(end))
-            .await
-            .map(|saved| saved && goes_on)
+        // What was not begun is read again, or when the act goes on: nothing of it was sent.
+        let saved = self.settle(begun, (went == Went::On).then_some(end)).await?;
+        Ok(if saved { went } else { Went::Stopped })
     }
 
     /// What is done about an event; `None` for one that is not meant.
@@ -231,31 +243,13 @@ impl Replay<'_, '_, '_> {
         }
     }
 
-    async fn publish(&self, next: &Delivery) -> Sent {
-        let hop = match next.order_key {
-            Some(_) => Hop::Order,
-            None => Hop::Deliver(Lane::Bulk),
-        };
-        match hops::publish_of(next, hop) {
-            Err(error) => Sent::Ended(refused(Err(error))),
-            Ok(publish) => {
-                let subject = publish.subject.to_string();
-                let publisher = self.work.keeper.broker.publisher();
-                Sent::Published(publisher.send(publish, Some(settle::HOP_DEADLINE)).await, subject)
-            }
-        }
-    }
-
     /// Waits for what was begun and saves how far the act is; false where a person stopped it. `end` is the end of
     /// the chunk where all of it was begun.
-    async fn settle(&mut self, begun: Vec<(u64, Sent)>, end: Option<u64>) -> Result<bool, Error> {
+    async fn settle(&mut self, begun: Vec<(u64, Published)>, end: Option<u64>) -> Result<bool, Error> {
         let mut cursor = self.work.act.cursor;
         let mut stopped = None;
         for (seq, sent) in begun {
-            let ended = match sent {
-                Sent::Published(receipt, subject) => acknowledged(receipt, subject).await,
-                Sent::Ended(ended) => ended,
-            };
+            let ended = sent.ended().await;
             if stopped.is_some() {
                 continue;
             }
@@ -297,12 +291,6 @@ enum Chosen {
     /// Earlier work has sent it.
     SentBefore,
     Fail(String),
-}
-
-/// What became of an event of a chunk.
-enum Sent {
-    Published(Receipt, String),
-    Ended(Result<Result<(), String>, Error>),
 }
 
 /// The delivery of an event of the past: what the router would make of it, in the generation of the act (its id and

@@ -3,11 +3,13 @@
 //! An act is an entry of KV STATE. [`queue`] follows the entries, gives each act its turn, and saves how far it
 //! came; what an act does is in the module of its kind: [`dead`] for dead letters, [`events`] for events of the past,
 //! [`waiting`] for deliveries that wait.
-//! A kind reads its stream from the cursor on, part by part, and is asked between any two sends whether it goes on.
+//! A kind reads its stream from the cursor on, part by part, and is asked between any two sends whether it goes on, and
+//! whether what it has read is still to be sent ([`held`]).
 
 mod dead;
 mod doubts;
 mod events;
+mod held;
 mod ordered;
 mod queue;
 mod record;

@@ -24,7 +24,7 @@ use crate::{Keeper, settle};
 
 /// How long an act keeps its place while others wait for it.
 const TURN: Duration = Duration::from_secs(2);
-/// The wait before an act is gone on with that an error stopped.
+/// The wait before an act is resumed that an error stopped.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Entries asked for at a time.
 const BATCH: usize = 100;

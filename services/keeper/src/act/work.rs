@@ -103,6 +103,8 @@ pub(crate) struct Work<'a> {
     turn: &'a Turn,
     pace: Pace,
     sends: u64,
+    /// A turn of the pace that was taken and not used.
+    unused: Option<Instant>,
 }
 
 /// A look at a part of a stream.
@@ -133,6 +135,7 @@ pub(crate) async fn work(keeper: &Keeper, id: &str, revision: u64, turn: &Turn) 
         turn,
         pace: Pace::new(Some(entry.value.per_second), Instant::now()),
         sends: 0,
+        unused: None,
         act: entry.value,
     };
     if work.act.message.starts_with(WAITS) {
@@ -175,7 +178,7 @@ impl Work<'_> {
     /// Waits until the next one may be sent; false where a person stopped the act. [`Error::Conflict`] where another
     /// keeper has it.
     pub(crate) async fn next_send(&mut self) -> Result<bool, Error> {
-        let at = self.pace.take(Instant::now());
+        let at = self.unused.take().unwrap_or_else(|| self.pace.take(Instant::now()));
         loop {
             let now = Instant::now();
             if self.is_stopped() {
@@ -193,6 +196,12 @@ impl Work<'_> {
             }
             tokio::time::sleep_until(at.min(now + NAP)).await;
         }
+    }
+
+    /// What might be sent just now was not: the next one goes in its place.
+    pub(crate) fn not_sent(&mut self) {
+        self.sends = self.sends.saturating_sub(1);
+        self.unused = Some(Instant::now());
     }
 
     /// Begins a look at what may have to be sent.

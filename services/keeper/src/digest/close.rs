@@ -24,7 +24,7 @@ const DELETED: &str = "its integration was deleted";
 pub(super) enum Work {
     /// Members become a digest.
     Close(Due),
-    /// A digest that was begun is gone on with.
+    /// A digest that was begun is resumed.
     Resume(Entry<Manifest>),
     /// Members end as discarded.
     GiveUp(Due),

@@ -167,7 +167,7 @@ pub(crate) enum Chosen {
 
 impl ValueEnum for Chosen {
     fn value_variants<'a>() -> &'a [Self] {
-        const ALL: [Chosen; 15] = [
+        const ALL: [Chosen; 16] = [
             Chosen::Path(Scenario::Path),
             Chosen::Path(Scenario::Fanout),
             Chosen::Path(Scenario::Http),
@@ -183,6 +183,7 @@ impl ValueEnum for Chosen {
             Chosen::Promise(Promise::Failing),
             Chosen::Promise(Promise::Schedule),
             Chosen::Promise(Promise::Orgs),
+            Chosen::Promise(Promise::History),
         ];
         &ALL
     }

@@ -36,6 +36,9 @@ pub(super) const CORE: Roles = &["ingest", "router", "keeper", "api"];
 /// A worker.
 pub(super) const WORKER: Roles = &["delivery", "--provider", "webhook"];
 
+/// What writes history.
+pub(super) const RECORDER: Roles = &["recorder"];
+
 /// How long a process may take to be ready, a large configuration included.
 const READY_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a process may take to end.
@@ -119,6 +122,10 @@ impl Fleet {
         let master_key = directory.join("master.key");
         signalbox_runtime::Keyring::from_file_or_create(&master_key)?;
         let mut environment = vec![
+            (
+                "SIGNALBOX_DATA_DIR".to_owned(),
+                directory.to_string_lossy().into_owned(),
+            ),
             // The receiver is on the loopback, which is closed to targets otherwise.
             ("SIGNALBOX_EGRESS__ALLOW".to_owned(), "127.0.0.0/8".to_owned()),
             (
@@ -361,6 +368,17 @@ impl Fleet {
             }
         }
         Ok(cpu)
+    }
+
+    /// The CPU time that the processes of these roles have used so far.
+    pub(super) fn cpu_of(&self, roles: Roles) -> anyhow::Result<Duration> {
+        let pids = self
+            .members
+            .iter()
+            .filter(|member| member.roles == roles)
+            .filter_map(Member::pid);
+        pids.map(|pid| proc::cpu(pid).context("cannot read the CPU time of a process"))
+            .sum()
     }
 
     /// The ends of all logs, to be put after a message.

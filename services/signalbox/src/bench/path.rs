@@ -80,8 +80,8 @@ enum Publisher {
     Accepted(NatsPublisher),
 }
 
-/// The line that `up` prints when all is ready.
-#[derive(Debug, Deserialize)]
+/// The line that `up` prints when all is ready. Without `Debug`, as it holds a key.
+#[derive(Deserialize)]
 struct Ready {
     api: String,
     nats: String,

@@ -45,7 +45,7 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
-    /// Only of this tenant [default: of all].
+    /// Only of this org [default: all that the key may see].
     #[arg(long)]
     org: Option<Name>,
     /// Only this status: running, done, cancelled, failed.

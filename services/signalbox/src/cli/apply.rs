@@ -51,7 +51,7 @@ pub(crate) struct ExportArgs {
     /// The file to write [default: standard output].
     #[arg(short, long)]
     file: Option<PathBuf>,
-    /// Of this tenant alone [default: all].
+    /// Of this org alone [default: all that the key may see].
     #[arg(long)]
     org: Option<Name>,
 }
@@ -65,7 +65,7 @@ pub(crate) struct Wanted {
     /// Also delete what the file does not name, in the orgs that it names.
     #[arg(long)]
     prune: bool,
-    /// The tenant of those integrations that name none [default: default].
+    /// The org of those integrations that name none [default: the key's own, or default].
     #[arg(long)]
     org: Option<Name>,
     /// Leave out what later versions have (it is named), and go on with the rest.

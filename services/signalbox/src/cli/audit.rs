@@ -15,22 +15,29 @@ use super::{
 Examples:
   signalbox audit --since 2h
   signalbox audit --org acme --action integration.updated --output json
+  signalbox audit --object-type api_key --actor ada@example.com
   signalbox audit --object 0199c0de-0000-7000-8000-000000000001")]
 pub(crate) struct Args {
-    /// Changes of this tenant [default: all that the key in use may see].
+    /// Changes of this org [default: all that the key in use may see].
     #[arg(long)]
     org: Option<Name>,
     /// Of this action, such as integration.updated.
     #[arg(long)]
     action: Option<String>,
+    /// About things of this kind: integration, event_type, api_key, org and others, as entries say in object.type.
+    #[arg(long, value_name = "KIND")]
+    object_type: Option<String>,
     /// About the thing with this id.
     #[arg(long, value_name = "ID")]
     object: Option<String>,
-    /// Not before: a time, or a duration back from now.
-    #[arg(long)]
+    /// By whom, as WHO shows behind the type: the holder that a key was made for, or admin, the installation's own key.
+    #[arg(long, value_name = "ID")]
+    actor: Option<String>,
+    /// Not before: a time, or a duration back from now such as 2h.
+    #[arg(long, value_name = "T")]
     since: Option<String>,
-    /// Before.
-    #[arg(long)]
+    /// Before: a time, or a duration back from now.
+    #[arg(long, value_name = "T")]
     until: Option<String>,
     /// Entries on a page, 1 to 200.
     #[arg(long, value_parser = usage::whole)]
@@ -45,7 +52,9 @@ pub(crate) async fn run(args: Args, client: &Client, out: &Output) -> Result<(),
     let query = [
         ("org", args.org.as_ref().map(Name::as_str)),
         ("action", args.action.as_deref()),
+        ("object_type", args.object_type.as_deref()),
         ("object_id", args.object.as_deref()),
+        ("actor_id", args.actor.as_deref()),
         ("since", args.since.as_deref()),
         ("until", args.until.as_deref()),
         ("limit", limit.as_deref()),

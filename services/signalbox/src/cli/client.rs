@@ -30,7 +30,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30 * 86_400);
 /// Parameters of a URL; those without a value are left out.
 pub(crate) type Query<'a> = &'a [(&'a str, Option<&'a str>)];
 
-/// Calls the API with the admin key.
+/// Calls the API with a key.
 ///
 /// Proxies of the environment are not asked and redirects not followed: either would carry the key elsewhere.
 #[derive(Debug)]
@@ -45,13 +45,13 @@ pub(crate) struct Client {
 impl Client {
     /// A client by what the command line says. An empty key, as an empty variable gives it, is none.
     pub(crate) fn new(global: &Global) -> Result<Self, Failure> {
-        if let Some(key) = global.key.as_deref().filter(|key| !key.is_empty()) {
-            if header::HeaderValue::from_str(key).is_err() {
+        if let Some(key) = global.key.as_ref().filter(|key| !key.expose_secret().is_empty()) {
+            if header::HeaderValue::from_str(key.expose_secret()).is_err() {
                 return Err(Failure::Usage(
                     "--key: holds a character that no key has, such as the end of a line".to_owned(),
                 ));
             }
-            return Self::of(&global.url, Some(key.into()));
+            return Self::of(&global.url, Some(key.clone()));
         }
         let path = global.data_dir.join(ADMIN_KEY_FILE);
         let key = key_in(&path)?;

@@ -5,6 +5,8 @@ use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output, acts,
+    deliveries::gaps,
+    org::Org,
     output::{items, text, time},
     selected::Selected,
     usage,
@@ -45,9 +47,8 @@ Examples:
 
 #[derive(Clone, Debug, clap::Args)]
 struct Filter {
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
     /// Only of this integration, by name or id.
     #[arg(long)]
     integration: Option<String>,
@@ -93,9 +94,8 @@ pub(crate) struct ListArgs {
 pub(crate) struct ShowArgs {
     /// Its id, such as dl_17.
     id: String,
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
 }
 
 #[derive(Debug, clap::Args)]
@@ -104,7 +104,7 @@ struct Selection {
     ids: Vec<String>,
     #[command(flatten)]
     filter: Filter,
-    /// All dead letters of the tenant.
+    /// All dead letters of the org.
     #[arg(long)]
     all: bool,
     /// Count them, and do nothing.
@@ -155,9 +155,7 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
     match command {
         Command::List(args) => list(&args, client, out).await,
         Command::Show(args) => {
-            let answer = client
-                .get(&["dead-letters", &args.id], &[("org", Some(args.org.as_str()))])
-                .await?;
+            let answer = client.get(&["dead-letters", &args.id], &[args.org.query()]).await?;
             out.answer(&answer, people)
         }
         Command::Replay(args) => act("replay", &args.selection, args.to.as_deref(), client, out).await,
@@ -168,7 +166,7 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
 async fn list(args: &ListArgs, client: &Client, out: &Output) -> Result<(), Failure> {
     let limit = args.limit.map(|limit| limit.to_string());
     let mut query = args.filter.fields().to_vec();
-    query.push(("org", Some(args.filter.org.as_str())));
+    query.push(args.filter.org.query());
     query.push(("limit", limit.as_deref()));
     query.push(("cursor", args.cursor.as_deref()));
     query.push(("group_by", args.group.then_some("fingerprint")));
@@ -180,9 +178,9 @@ async fn list(args: &ListArgs, client: &Client, out: &Output) -> Result<(), Fail
     }
 }
 
-fn table(answer: &Value, org: &Name) -> String {
-    if items(answer).is_empty() {
-        return format!("org {org} has no such dead letters");
+fn table(answer: &Value, org: &Org) -> String {
+    if items(answer).is_empty() && answer["truncated"] != true && answer["next_cursor"].is_null() {
+        return format!("{org} has no such dead letters");
     }
     let rows = items(answer).iter().map(|item| {
         let settled = match (&item["replayed_at"], &item["discarded_at"]) {
@@ -205,10 +203,13 @@ fn table(answer: &Value, org: &Name) -> String {
         &["ID", "LAST", "STAGE", "REASON", "TYPE", "EVENT", "SETTLED", "MESSAGE"],
         rows,
     );
-    match answer["next_cursor"].as_str() {
-        Some(cursor) => format!("{table}\nthere is more: --cursor {cursor}"),
-        None => table,
+    let mut lines = vec![table];
+    if let Some(cursor) = answer["next_cursor"].as_str() {
+        lines.push(format!("there is more: --cursor {cursor}"));
     }
+    lines.extend(answer["hint"].as_str().map(str::to_owned));
+    lines.extend(gaps(answer));
+    lines.join("\n")
 }
 
 /// The event; of a digest the first, and how many more it has.
@@ -221,16 +222,15 @@ fn events(item: &Value) -> String {
 }
 
 /// Each group with what it takes to look into it, and to replay it.
-fn groups(answer: &Value, org: &Name) -> String {
-    let org = match org.as_str() {
-        "default" => String::new(),
-        other => format!(" --org {other}"),
-    };
+fn groups(answer: &Value, org: &Org) -> String {
+    let org = org.argument();
     let mut blocks: Vec<String> = items(answer).iter().map(|group| block(group, &org)).collect();
-    if blocks.is_empty() {
+    if blocks.is_empty() && answer["truncated"] != true {
         return "there are no dead letters".to_owned();
     }
-    if answer["truncated"] == true {
+    if let Some(hint) = answer["hint"].as_str() {
+        blocks.push(hint.to_owned());
+    } else if answer["truncated"] == true {
         blocks.push("there are more groups: narrow the filter, or raise --limit".to_owned());
     }
     blocks.join("\n\n")
@@ -334,7 +334,7 @@ async fn act(
     client: &Client,
     out: &Output,
 ) -> Result<(), Failure> {
-    let query = [("org", Some(selection.filter.org.as_str()))];
+    let query = [selection.filter.org.query()];
     let answer = client
         .post(&["dead-letters", verb], &query, &body(selection, to)?)
         .await?;

@@ -5,6 +5,7 @@ use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output, acts,
+    org::Org,
     output::{items, text, time},
     paint::{Paint, plain},
     selected::Selected,
@@ -15,8 +16,8 @@ use super::{
 pub(crate) enum Command {
     /// List deliveries, the newest first.
     #[command(after_help = "\
-What waits is listed whatever its age, what ended for the last hour or since --since. Statuses are pending, retrying,
-parked, delivered, dead, expired, discarded; `waiting` is the first three, `success` delivered, `failed` dead or expired.
+As far back as history is kept. Statuses are pending, retrying, parked, delivered, dead, expired, discarded; `waiting` is
+the first three, `success` delivered, `failed` dead or expired.
 
 Examples:
   signalbox deliveries list
@@ -50,9 +51,8 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
     /// Only to this integration, by name or id.
     #[arg(long)]
     integration: Option<String>,
@@ -65,10 +65,10 @@ pub(crate) struct ListArgs {
     /// Only of this event type; patterns are not taken.
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
-    /// What ended since then, and what waits of events accepted since: a time, or a duration back from now such as 2h.
+    /// Only of events accepted since then: a time, or a duration back from now such as 2h.
     #[arg(long)]
     since: Option<String>,
-    /// Until then.
+    /// Only of events accepted before then.
     #[arg(long)]
     until: Option<String>,
     /// Deliveries on a page, 1 to 200.
@@ -83,9 +83,8 @@ pub(crate) struct ListArgs {
 pub(crate) struct One {
     /// Its id.
     id: String,
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
     /// The integration that it is for: found sooner where very many wait.
     #[arg(long)]
     integration: Option<String>,
@@ -93,9 +92,8 @@ pub(crate) struct One {
 
 #[derive(Clone, Debug, clap::Args)]
 struct Filter {
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
     /// Only to this integration, by name or id.
     #[arg(long)]
     integration: Option<String>,
@@ -122,7 +120,7 @@ struct Selection {
     ids: Vec<String>,
     #[command(flatten)]
     filter: Filter,
-    /// All that wait in the tenant.
+    /// All that wait in the org.
     #[arg(long)]
     all: bool,
     /// Count them, and do nothing.
@@ -166,17 +164,14 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
 
 impl One {
     fn query(&self) -> [(&str, Option<&str>); 2] {
-        [
-            ("org", Some(self.org.as_str())),
-            ("integration", self.integration.as_deref()),
-        ]
+        [self.org.query(), ("integration", self.integration.as_deref())]
     }
 }
 
 async fn list(args: &ListArgs, client: &Client, out: &Output) -> Result<(), Failure> {
     let limit = args.limit.map(|limit| limit.to_string());
     let query = [
-        ("org", Some(args.org.as_str())),
+        args.org.query(),
         ("integration", args.integration.as_deref()),
         ("provider", args.provider.as_ref().map(Name::as_str)),
         ("status", args.status.as_deref()),
@@ -187,15 +182,12 @@ async fn list(args: &ListArgs, client: &Client, out: &Output) -> Result<(), Fail
         ("cursor", args.cursor.as_deref()),
     ];
     let answer = client.get(&["deliveries"], &query).await?;
-    out.answer(&answer, |answer| table(answer, args))
+    out.answer(&answer, table)
 }
 
-fn table(answer: &Value, args: &ListArgs) -> String {
-    if items(answer).is_empty() && answer["truncated"] != true {
-        let since = args.since.as_deref().unwrap_or("1h");
-        return format!(
-            "there is no such delivery that waits, and none that ended since {since}: look further back with --since"
-        );
+fn table(answer: &Value) -> String {
+    if items(answer).is_empty() && answer["truncated"] != true && answer["next_cursor"].is_null() {
+        return "there is no such delivery".to_owned();
     }
     let rows = items(answer).iter().map(|item| {
         let integration = match item["integration"].as_str() {
@@ -229,14 +221,31 @@ fn table(answer: &Value, args: &ListArgs) -> String {
     if let Some(cursor) = answer["next_cursor"].as_str() {
         lines.push(format!("there is more: --cursor {cursor}"));
     }
-    if answer["truncated"] == true {
+    if let Some(hint) = answer["hint"].as_str() {
+        lines.push(hint.to_owned());
+    } else if answer["truncated"] == true {
         lines.push(
             "there may be others: more waits or has ended than one request reads; narrow it with --integration, \
              --status or --since"
                 .to_owned(),
         );
     }
+    lines.extend(gaps(answer));
     lines.join("\n")
+}
+
+/// One line for each time of which records were lost.
+pub(super) fn gaps(answer: &Value) -> impl Iterator<Item = String> {
+    let list = answer["gaps"].as_array().into_iter().flatten();
+    list.map(|gap| {
+        format!(
+            "records were lost: {} messages of {} between {} and {}",
+            text(&gap["messages"]),
+            text(&gap["stream"]),
+            time(&gap["since"]),
+            time(&gap["until"])
+        )
+    })
 }
 
 fn status(item: &Value) -> String {
@@ -281,7 +290,7 @@ async fn retry(selection: &Selection, client: &Client, out: &Output) -> Result<(
             "ids are tried at once: --all, --rate, --dry-run and filters are for many".to_owned(),
         ));
     }
-    let query = [("org", Some(filter.org.as_str()))];
+    let query = [filter.org.query()];
     let mut answers = Vec::with_capacity(selection.ids.len());
     let mut refused = None;
     for id in &selection.ids {
@@ -336,7 +345,7 @@ async fn act(
     client: &Client,
     out: &Output,
 ) -> Result<(), Failure> {
-    let query = [("org", Some(selection.filter.org.as_str()))];
+    let query = [selection.filter.org.query()];
     let answer = client
         .post(&["deliveries", verb], &query, &body(selection, status)?)
         .await?;

@@ -1,10 +1,11 @@
 //! `signalbox event-types`.
 
 use serde_json::{Map, Value};
-use signalbox_proto::{EventType, Name};
+use signalbox_proto::EventType;
 
 use super::{
     Client, Failure, Output,
+    org::Org,
     output::{items, text, time},
     publish, usage,
 };
@@ -37,9 +38,8 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
     /// Only built-in types, or only others.
     #[arg(long, value_name = "true|false")]
     built_in: Option<bool>,
@@ -56,9 +56,8 @@ pub(crate) struct One {
     /// Its name, such as deploy.done.
     #[arg(value_name = "TYPE")]
     event_type: EventType,
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
 }
 
 #[derive(Debug, clap::Args)]
@@ -109,7 +108,7 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
             let limit = args.limit.map(|limit| limit.to_string());
             let built_in = args.built_in.map(|wanted| wanted.to_string());
             let query = [
-                ("org", Some(args.org.as_str())),
+                args.org.query(),
                 ("built_in", built_in.as_deref()),
                 ("limit", limit.as_deref()),
                 ("cursor", args.cursor.as_deref()),
@@ -118,19 +117,19 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
             out.answer(&answer, table)
         }
         Command::Show(one) => {
-            let query = [("org", Some(one.org.as_str()))];
+            let query = [one.org.query()];
             let answer = client.get(&["event-types", one.event_type.as_str()], &query).await?;
             out.answer(&answer, people)
         }
         Command::Put(args) => {
             let (org, name) = (args.one.org.clone(), args.one.event_type.clone());
             let body = args.body()?;
-            let query = [("org", Some(org.as_str()))];
+            let query = [org.query()];
             let answer = client.put(&["event-types", name.as_str()], &query, &body).await?;
             out.answer(&answer, people)
         }
         Command::Delete(one) => {
-            let query = [("org", Some(one.org.as_str()))];
+            let query = [one.org.query()];
             let answer = client.delete(&["event-types", one.event_type.as_str()], &query).await?;
             out.answer(&answer, |answer| {
                 let is = match answer["status"].as_str() {

@@ -19,10 +19,10 @@ struct Which {
     /// All integrations of a provider.
     #[arg(long, group = "which", conflicts_with = "all")]
     provider: Option<Name>,
-    /// All integrations of a tenant; beside --integration or --provider, the tenant that these are of.
+    /// All integrations of an org; beside --integration or --provider, the org that these are of.
     #[arg(long, group = "which", conflicts_with = "all")]
     org: Option<Name>,
-    /// All integrations of all tenants.
+    /// All integrations of all orgs.
     #[arg(long, group = "which")]
     all: bool,
 }
@@ -72,10 +72,10 @@ fn nobody(which: &Which) -> String {
 }
 
 async fn each(which: &Which, verb: &str, body: &Value, client: &Client, out: &Output) -> Result<(), Failure> {
-    let wanted: Vec<(String, String)> = match &which.integration {
+    // Whose it is where nobody says so is left to the key.
+    let wanted: Vec<(Option<String>, String)> = match &which.integration {
         Some(integration) => {
-            let org = which.org.clone().unwrap_or_else(Name::default_org);
-            vec![(org.to_string(), integration.clone())]
+            vec![(which.org.as_ref().map(Name::to_string), integration.clone())]
         }
         None => {
             let org = which.org.as_ref().map(Name::as_str);
@@ -88,7 +88,12 @@ async fn each(which: &Which, verb: &str, body: &Value, client: &Client, out: &Ou
                         .as_ref()
                         .is_none_or(|provider| item["provider"] == provider.as_str())
                 })
-                .filter_map(|item| Some((item["org"].as_str()?.to_owned(), item["name"].as_str()?.to_owned())))
+                .filter_map(|item| {
+                    Some((
+                        Some(item["org"].as_str()?.to_owned()),
+                        item["name"].as_str()?.to_owned(),
+                    ))
+                })
                 .collect()
         }
     };
@@ -98,7 +103,7 @@ async fn each(which: &Which, verb: &str, body: &Value, client: &Client, out: &Ou
     let mut answers = Vec::with_capacity(wanted.len());
     for (org, integration) in &wanted {
         let answer = client
-            .post(&["integrations", integration, verb], &[("org", Some(org))], body)
+            .post(&["integrations", integration, verb], &[("org", org.as_deref())], body)
             .await;
         match answer {
             Ok(answer) => answers.push(answer),

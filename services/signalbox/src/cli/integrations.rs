@@ -1,12 +1,15 @@
 //! `signalbox integrations`.
 
+mod draft;
+mod effective;
+
 use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
-use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output,
+    org::Org,
     output::{items, text, time},
     publish, usage,
 };
@@ -20,8 +23,12 @@ Examples:
   signalbox integrations list --org acme --provider webhook --status error")]
     List(ListArgs),
     /// Show one integration, secrets masked.
-    #[command(after_help = "Example:\n  signalbox integrations show oncall --org acme")]
-    Show(One),
+    #[command(after_help = "\
+Examples:
+  signalbox integrations show oncall --org acme
+  signalbox integrations show oncall --effective
+      every setting that holds, and whether the default, the provider, the org or its owner said so")]
+    Show(ShowArgs),
     /// Prove that an integration can deliver. Without a probe of its provider a test event is sent.
     #[command(after_help = "\
 A success activates an integration and ends its status error; a failure of an active one makes it error.
@@ -38,6 +45,13 @@ Examples:
   signalbox integrations preview oncall --type alert.created --severity critical --data @alert.json
   signalbox integrations preview oncall --event 01912d68-783e-7a3f-8a2b-0c2f7e4b9d11")]
     Preview(PreviewArgs),
+    /// Ask a draft of a subscription about the last events: which it would take, and why not the others. Nothing is sent.
+    #[command(after_help = "\
+Examples:
+  signalbox integrations try --events 'alert.*' --where 'event.data.success_rate < 0.9' --last 500
+  signalbox integrations try oncall --min-severity high
+  signalbox integrations try oncall -f integrations.yaml")]
+    Try(draft::Args),
     /// Hold the deliveries of one integration.
     #[command(after_help = "Example:\n  signalbox integrations pause oncall --org acme")]
     Pause(One),
@@ -58,9 +72,8 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
     /// Only this provider.
     #[arg(long)]
     provider: Option<String>,
@@ -82,9 +95,17 @@ pub(crate) struct ListArgs {
 pub(crate) struct One {
     /// Its name or id.
     integration: String,
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    one: One,
+    /// Show every setting that holds, with its origin.
+    #[arg(long)]
+    effective: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -197,7 +218,7 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
         Command::List(args) => {
             let limit = args.limit.map(|limit| limit.to_string());
             let query = [
-                ("org", Some(args.org.as_str())),
+                args.org.query(),
                 ("provider", args.provider.as_deref()),
                 ("type", args.kind.as_deref()),
                 ("status", args.status.as_deref()),
@@ -207,17 +228,21 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
             let answer = client.get(&["integrations"], &query).await?;
             out.answer(&answer, |answer| table(answer, &args))
         }
-        Command::Show(one) => {
+        Command::Try(args) => draft::run(args, client, out).await,
+        Command::Show(ShowArgs { one, effective: true }) => {
+            let path = ["integrations", &one.integration, "settings"];
+            let answer = client.get(&path, &[one.org.query()]).await?;
+            out.answer(&answer, effective::people)
+        }
+        Command::Show(ShowArgs { one, effective: false }) => {
             let answer = client
-                .get(&["integrations", &one.integration], &[("org", Some(one.org.as_str()))])
+                .get(&["integrations", &one.integration], &[one.org.query()])
                 .await?;
             out.answer(&answer, people)
         }
         Command::Test(one) => {
             let path = ["integrations", &one.integration, "test"];
-            let answer = client
-                .post(&path, &[("org", Some(one.org.as_str()))], &json!({}))
-                .await?;
+            let answer = client.post(&path, &[one.org.query()], &json!({})).await?;
             out.answer(&answer, |answer| tested(&one.integration, answer))?;
             return Ok(if answer["status"] == "success" {
                 ExitCode::SUCCESS
@@ -227,28 +252,22 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
         }
         Command::Preview(args) => {
             let path = ["integrations", &args.one.integration, "preview"];
-            let answer = client
-                .post(&path, &[("org", Some(args.one.org.as_str()))], &args.body()?)
-                .await?;
+            let answer = client.post(&path, &[args.one.org.query()], &args.body()?).await?;
             out.answer(&answer, previewed)
         }
         Command::Pause(one) => {
             let path = ["integrations", &one.integration, "pause"];
-            let answer = client
-                .post(&path, &[("org", Some(one.org.as_str()))], &json!({}))
-                .await?;
+            let answer = client.post(&path, &[one.org.query()], &json!({})).await?;
             out.answer(&answer, status)
         }
         Command::Resume(args) => {
             let path = ["integrations", &args.one.integration, "resume"];
-            let answer = client
-                .post(&path, &[("org", Some(args.one.org.as_str()))], &args.drain.body())
-                .await?;
+            let answer = client.post(&path, &[args.one.org.query()], &args.drain.body()).await?;
             out.answer(&answer, status)
         }
         Command::Delete(args) => {
             let discard = args.discard.then_some("true");
-            let query = [("org", Some(args.one.org.as_str())), ("discard", discard)];
+            let query = [args.one.org.query(), ("discard", discard)];
             let answer = client.delete(&["integrations", &args.one.integration], &query).await?;
             out.answer(&answer, status)
         }
@@ -316,10 +335,10 @@ fn table(answer: &Value, args: &ListArgs) -> String {
     if items(answer).is_empty() {
         let filtered = args.provider.is_some() || args.kind.is_some() || args.status.is_some() || args.cursor.is_some();
         return if filtered {
-            format!("org {} has no such integration", args.org)
+            format!("{} has no such integration", args.org)
         } else {
             format!(
-                "org {} has no integrations: `signalbox apply -f FILE` makes those that a file names",
+                "{} has no integrations: `signalbox apply -f FILE` makes those that a file names",
                 args.org
             )
         };
@@ -357,6 +376,7 @@ fn people(answer: &Value) -> String {
         "template",
         "expire_after",
         "timeout",
+        "health_check",
         "revision",
         "created_at",
         "updated_at",

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use signalbox_proto::Name;
 
 use super::{
-    Client, Failure, Output,
+    Client, Failure, Output, erase,
     output::{items, text, time},
     usage,
 };
@@ -17,6 +17,14 @@ pub(crate) enum Command {
     /// Make an org.
     #[command(after_help = "Example:\n  signalbox orgs create acme --title 'Acme Ltd'")]
     Create(CreateArgs),
+    /// Erase an org with all that is its, for good.
+    #[command(after_help = "\
+Nothing is taken in for it from then on, and its name is never used again.
+
+Examples:
+  signalbox orgs erase acme --dry-run
+  signalbox orgs erase acme --confirm acme")]
+    Erase(erase::OrgArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +54,7 @@ pub(crate) async fn run(command: Command, client: &Client, out: &Output) -> Resu
             let answer = client.get(&["orgs"], &query).await?;
             out.answer(&answer, table)
         }
+        Command::Erase(args) => erase::org(args, client, out).await,
         Command::Create(args) => {
             let mut body = Map::new();
             body.insert("name".to_owned(), args.name.as_str().into());

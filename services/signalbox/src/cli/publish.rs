@@ -7,10 +7,9 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use signalbox_proto::Name;
 use signalbox_runtime::duration;
 
-use super::{Client, Failure, Output, failure::reason, output};
+use super::{Client, Failure, Output, failure::reason, org::Org, output};
 
 /// Most bytes of data that are read before the API has a say.
 const DATA_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -30,9 +29,8 @@ pub(crate) struct Args {
     /// The event's type, such as execution.failed.
     #[arg(value_name = "TYPE")]
     event_type: String,
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
     /// The event's data: JSON, @FILE, or - for standard input.
     #[arg(long, value_name = "JSON|@FILE|-", default_value = "{}")]
     data: String,
@@ -87,7 +85,7 @@ pub(crate) async fn run(args: Args, client: &Client, out: &Output) -> Result<(),
         event.insert("metadata".to_owned(), metadata(&args.metadata)?);
     }
     let wait = args.wait.as_deref().map(wait_secs).transpose()?;
-    let (path, query, event) = (["events"], [("org", Some(args.org.as_str()))], event.into());
+    let (path, query, event) = (["events"], [args.org.query()], event.into());
     let answer = match wait {
         None => client.post(&path, &query, &event).await?,
         Some(secs) => {
@@ -98,7 +96,7 @@ pub(crate) async fn run(args: Args, client: &Client, out: &Output) -> Result<(),
     let names = if out.is_json() {
         BTreeMap::new()
     } else {
-        names(&answer, args.org.as_str(), client).await
+        names(&answer, &args.org, client).await
     };
     out.answer(&answer, |answer| {
         let events = answer["events"].as_array().into_iter().flatten();
@@ -124,14 +122,14 @@ fn wait_secs(given: &str) -> Result<u64, Failure> {
 }
 
 /// The names of the integrations that an answer speaks of, by id: of the first ones, as far as the API tells them.
-async fn names(answer: &Value, org: &str, client: &Client) -> BTreeMap<String, String> {
+async fn names(answer: &Value, org: &Org, client: &Client) -> BTreeMap<String, String> {
     let events = answer["events"].as_array().into_iter().flatten();
     let deliveries = events.flat_map(|event| event["deliveries"].as_array().into_iter().flatten());
     let ids: BTreeSet<&str> = deliveries.filter_map(|one| one["integration_id"].as_str()).collect();
     let mut names = BTreeMap::new();
     for id in ids.into_iter().take(NAMES_MAX) {
         // Where only events may be published, ids have to do.
-        let Ok(integration) = client.get(&["integrations", id], &[("org", Some(org))]).await else {
+        let Ok(integration) = client.get(&["integrations", id], &[org.query()]).await else {
             break;
         };
         names.insert(id.to_owned(), output::text(&integration["name"]));

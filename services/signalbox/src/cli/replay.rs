@@ -1,10 +1,10 @@
 //! `signalbox replay`: accepted events of the past, sent to one integration.
 
 use serde_json::{Value, json};
-use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output, acts,
+    org::Org,
     output::{text, time},
     usage,
 };
@@ -29,9 +29,8 @@ pub(crate) struct Args {
     /// Only of the types that this pattern covers: `*` is one token, `>` the rest.
     #[arg(long = "type", value_name = "PATTERN")]
     event_type: Option<String>,
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
     /// The integration, by name or id.
     #[arg(long, value_name = "INTEGRATION")]
     to: String,
@@ -67,7 +66,7 @@ pub(crate) async fn run(args: Args, client: &Client, out: &Output) -> Result<(),
             body[name] = value;
         }
     }
-    let query = [("org", Some(args.org.as_str()))];
+    let query = [args.org.query()];
     let answer = client.post(&["events", "replay"], &query, &body).await?;
     if args.dry_run {
         return out.answer(&answer, |answer| counted(answer, &args.to));

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde_json::Value;
-use signalbox_proto::Name;
 use tokio::time::{sleep, timeout};
 #[cfg(unix)]
 use tokio::{io::Interest, net::unix::pipe};
 
 use super::{
     Client, Failure, Output,
+    org::Org,
     output::text,
     paint::{Paint, Tone, plain},
     say,
@@ -67,9 +67,8 @@ pub(crate) struct Args {
     /// Only of this integration, by name or id; events: those that it matches as it is now.
     #[arg(long)]
     integration: Option<String>,
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
     /// Begin in the past: a time, or a duration back from now such as 10m [default: now].
     #[arg(long)]
     since: Option<String>,
@@ -97,7 +96,7 @@ async fn unread() {
 
 async fn follow(args: Args, client: &Client, out: &Output) -> Result<(), Failure> {
     let query = [
-        ("org", Some(args.org.as_str())),
+        args.org.query(),
         ("type", args.pattern.as_deref()),
         ("integration", args.integration.as_deref()),
         ("since", args.since.as_deref()),

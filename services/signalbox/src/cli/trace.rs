@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde_json::Value;
-use signalbox_proto::Name;
 
 use super::{
     Client, Failure, Output,
+    org::Org,
     output::{text, time},
     paint::{Paint, Tone, plain},
 };
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Times are UTC. Without --since it looks back in growing steps, up to 24 hours.
+Times are UTC. An event that an integration was given is found for as long as history is kept. One that nobody wanted is
+looked for among the events of the last 24 hours, the newest million of them, or among all since --since.
 
 Examples:
   signalbox trace canary-1.4.2
@@ -22,20 +23,20 @@ Examples:
 pub(crate) struct Args {
     /// The event's id.
     event_id: String,
-    /// The tenant.
-    #[arg(long, default_value = "default")]
-    org: Name,
+    #[command(flatten)]
+    org: Org,
     /// Its source, where several have an event with this id.
     #[arg(long)]
     source: Option<String>,
-    /// How far back to look: a duration, or a time [default: up to 24h].
-    #[arg(long)]
+    /// Look among all events that were accepted since then and are still stored: a time, or a duration back from now
+    /// such as 7d.
+    #[arg(long, value_name = "T")]
     since: Option<String>,
 }
 
 pub(crate) async fn run(args: Args, client: &Client, out: &Output) -> Result<(), Failure> {
     let query = [
-        ("org", Some(args.org.as_str())),
+        args.org.query(),
         ("source", args.source.as_deref()),
         ("since", args.since.as_deref()),
     ];

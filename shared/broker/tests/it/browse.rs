@@ -260,3 +260,44 @@ async fn marks_say_what_was_done_to_a_dead_letter() {
     );
     assert_eq!(dead_letter_seq(&dead_letter_id(7)), Some(7));
 }
+
+#[tokio::test]
+async fn the_next_message_of_a_subject_is_found_by_one_request_and_its_absence_too() {
+    let (_server, broker) = ready().await;
+    let (all, rare) = (">", "signalbox.event.0.acme.rare");
+    let next = async |filter: &str, seq: u64| {
+        let next = broker.next(subjects::EVENTS, filter, seq).await.unwrap();
+        next.map(|stored| (stored.seq, String::from_utf8(stored.body.to_vec()).unwrap()))
+    };
+    assert_eq!(next(all, 1).await, None);
+    events(&broker, 60).await;
+    let found = |seq: u64| Some((seq, (seq - 1).to_string()));
+    for (filter, seq, expected) in [
+        (all, 0, found(1)),
+        (all, 60, found(60)),
+        (all, 61, None),
+        (rare, 2, found(51)),
+        (rare, 52, None),
+    ] {
+        assert_eq!(next(filter, seq).await, expected, "{filter} from {seq}");
+    }
+    broker.purge_events(40).await.unwrap();
+    assert_eq!(next(all, 1).await, found(40));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_there_is_told_from_one_that_does_not_answer() {
+    let (mut server, broker) = ready().await;
+    let state = broker.stream_state_if_any(subjects::EVENTS).await.unwrap();
+    assert_eq!(state.map(|state| state.messages), Some(0));
+    assert_eq!(broker.stream_state_if_any("NOT_MADE").await.unwrap(), None);
+    broker
+        .next("NOT_MADE", ">", 1)
+        .await
+        .expect_err("nobody answers for a stream that is not there");
+    server.kill().await;
+    broker
+        .stream_state_if_any(subjects::EVENTS)
+        .await
+        .expect_err("the server is gone");
+}

@@ -58,7 +58,7 @@ async fn finish(broker: &Broker, mut closing: Closing) -> Result<(), Error> {
     Ok(())
 }
 
-/// As a keeper that takes over: what was begun is gone on with.
+/// As a keeper that takes over: what was begun is resumed.
 async fn take_over(broker: &Broker) {
     for found in broker.manifests().await.unwrap() {
         finish(broker, Closing::resume(found)).await.unwrap();

@@ -23,7 +23,7 @@ use tokio::{
 /// How long anything that must happen may take on a busy machine.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// Between two looks at what must happen.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// The server's binary.
 ///

@@ -1,6 +1,9 @@
 //! Schedules that are made to fire now.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, stream};
 use signalbox_broker::{
@@ -11,7 +14,9 @@ use signalbox_broker::{
 };
 use signalbox_proto::{Delivery, Lane, Timestamp, subjects, wire};
 
-use crate::harness::{Cluster, config, delivery, eventually, messages, open, org, provider, ready_to_deliver, soon};
+use crate::harness::{
+    Cluster, LOOK, SOON, config, delivery, eventually, messages, open, org, provider, ready_to_deliver, soon,
+};
 
 async fn retry_lane(broker: &Broker) -> Puller {
     open(broker, Consumer::lane(&provider(), Lane::Retry)).await.unwrap()
@@ -138,8 +143,16 @@ async fn race(broker: &Broker, races: u64) -> BTreeMap<String, BTreeMap<String, 
     );
     assert!(count(Some(Hastened::Yes)) > 0, "some were in time");
     let mut fired: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    // What is confirmed leaves the other servers a moment later: that the stream is empty is waited for as well.
+    let mut last = Instant::now();
     while (fired.len() as u64) < races || messages(broker, &subjects::deliver_stream(&provider())).await > 0 {
-        let message = soon("a fired schedule", puller.next(100)).await;
+        let Ok(message) = tokio::time::timeout(LOOK, puller.next(100)).await else {
+            let left = messages(broker, &subjects::deliver_stream(&provider())).await;
+            let came = fired.len();
+            assert!(last.elapsed() < SOON, "{came} of {races} came, the stream holds {left}");
+            continue;
+        };
+        last = Instant::now();
         let one = wire::decode_delivery(&message.body).unwrap();
         *fired
             .entry(one.id.clone())

@@ -10,6 +10,7 @@ mod callers;
 mod connect;
 mod digests;
 mod directory;
+mod erasing;
 mod follow;
 mod gate;
 mod harness;

@@ -1,11 +1,12 @@
 //! Copies of what SQL holds: none goes back to a lower revision, whoever puts it, and however late.
 
 use futures::future::join_all;
+use serde_json::json;
 use signalbox_broker::{
     Broker,
-    revisions::{Held, Put},
+    revisions::{Copied, Held, Put},
 };
-use signalbox_proto::{Org, org::OrgStatus, subjects};
+use signalbox_proto::{Org, org::OrgStatus, subjects, told::Told as _};
 
 use crate::harness::ready;
 
@@ -67,6 +68,71 @@ async fn what_is_as_new_or_newer_stays_also_when_it_was_removed() {
 }
 
 #[tokio::test]
+async fn of_equal_revisions_what_says_something_else_stays_and_is_said() {
+    let (_server, broker) = ready().await;
+    let other = Org {
+        status: OrgStatus::Erased,
+        ..org(3)
+    };
+    broker.put(subjects::CONFIG, KEY, &other).await.unwrap();
+    let differs = Put::Differs { revision: 3 };
+    assert_eq!(put(&broker, 3).await, differs);
+    assert_eq!(remove(&broker, 3).await, differs, "what lives here is not removed");
+    assert_eq!(put(&broker, 2).await, Put::Known { revision: 3 });
+    let there = broker.get::<Org>(subjects::CONFIG, KEY).await.unwrap().unwrap();
+    assert_eq!(there.value, other);
+    assert_eq!(put(&broker, 4).await, Put::Written);
+    assert_eq!(put(&broker, 4).await, Put::Known { revision: 4 }, "told again");
+
+    // Removed at a revision at which it lives elsewhere.
+    assert_eq!(remove(&broker, 5).await, Put::Written);
+    assert_eq!(put(&broker, 5).await, Put::Differs { revision: 5 });
+    assert_eq!(held(&broker).await, None);
+    // What nobody can read says something else.
+    let unreadable = json!({ "name": 7, "revision": 9 });
+    broker.put(subjects::CONFIG, KEY, &unreadable).await.unwrap();
+    assert_eq!(put(&broker, 9).await, Put::Differs { revision: 9 });
+}
+
+#[tokio::test]
+async fn what_another_version_wrote_of_the_same_says_the_same() {
+    let (_server, broker) = ready().await;
+    let content = async || {
+        let all = broker.copies::<Org>(subjects::CONFIG, "org.*").await.unwrap();
+        all[KEY]
+    };
+    let same = Copied {
+        held: Held {
+            revision: 3,
+            is_gone: false,
+        },
+        content: Some(org(3).content().unwrap()),
+    };
+    for bytes_of_another in [
+        json!({ "revision": 3, "status": "active", "name": "acme" }),
+        json!({ "name": "acme", "status": "active", "revision": 3, "of_a_newer": [1, 2] }),
+    ] {
+        broker.put(subjects::CONFIG, KEY, &bytes_of_another).await.unwrap();
+        assert_eq!(put(&broker, 3).await, Put::Known { revision: 3 }, "{bytes_of_another}");
+        assert_eq!(content().await, same, "{bytes_of_another}");
+    }
+    let other = json!({ "name": "acme", "status": "erasing", "revision": 3 });
+    broker.put(subjects::CONFIG, KEY, &other).await.unwrap();
+    let copied = content().await;
+    assert_eq!(copied.held, same.held);
+    assert_ne!(copied.content, same.content);
+    // Fields that a version did not know yet count as their defaults.
+    broker
+        .put(subjects::CONFIG, KEY, &json!({ "name": "acme", "status": "active" }))
+        .await
+        .unwrap();
+    assert_eq!(put(&broker, 0).await, Put::Known { revision: 0 });
+    assert_eq!(content().await.content, Some(org(0).content().unwrap()));
+    remove(&broker, 4).await;
+    assert_eq!(content().await.content, None);
+}
+
+#[tokio::test]
 async fn what_an_older_version_wrote_or_removed_counts_as_older() {
     let (_server, broker) = ready().await;
     broker.put(subjects::CONFIG, KEY, &"no revision").await.unwrap();
@@ -109,6 +175,7 @@ async fn of_many_that_put_at_once_the_newest_stays() {
         match done.unwrap() {
             (_, Put::Written) => written += 1,
             (revision, Put::Known { revision: known }) => assert!(known >= revision, "{known} for {revision}"),
+            (revision, Put::Differs { .. }) => panic!("{revision} is told twice and says the same"),
         }
     }
     assert_eq!(held(&broker).await, Some(20));

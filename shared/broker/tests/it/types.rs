@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use signalbox_broker::{
-    Broker, Error,
+    Broker,
+    revisions::Put,
     types::{Change, follow},
 };
 use signalbox_proto::{EventType, Name, RawJson, Timestamp, subjects, types::Registered};
@@ -34,56 +35,60 @@ async fn next(changes: &mut Receiver<Change>) -> Change {
     soon("a change", changes.recv()).await.unwrap()
 }
 
-async fn write(broker: &Broker, registered: &Registered) -> u64 {
-    let found = broker.event_type(&registered.org, &registered.name).await.unwrap();
-    let revision = found.map_or(0, |entry| entry.revision);
-    broker.set_event_type(registered, revision).await.unwrap()
+async fn write(broker: &Broker, registered: &Registered, revision: u64) {
+    let registered = Registered {
+        revision,
+        ..registered.clone()
+    };
+    let key = subjects::type_key(registered.org.as_str(), registered.name.as_str());
+    let put = broker.put_newer(subjects::CONFIG, &key, &registered, revision).await;
+    assert_eq!(put.unwrap(), Put::Written);
+}
+
+async fn remove(broker: &Broker, registered: &Registered, revision: u64) {
+    let key = subjects::type_key(registered.org.as_str(), registered.name.as_str());
+    let put = broker.remove_older(subjects::CONFIG, &key, revision).await;
+    assert_eq!(put.unwrap(), Put::Written);
 }
 
 #[tokio::test]
-async fn a_type_is_written_on_condition_and_listed_by_name() {
+async fn types_are_read_one_by_one_and_listed_by_org_and_name() {
     let (_server, broker) = ready().await;
     let (acme, deploy): (Name, EventType) = (name("acme"), "deploy.done".parse().unwrap());
     assert_eq!(broker.event_type(&acme, &deploy).await.unwrap(), None);
     let first = registered("acme", "deploy.done", "Deployed");
-    let revision = broker.set_event_type(&first, 0).await.unwrap();
-    let again = broker.set_event_type(&first, 0).await;
-    assert!(matches!(again, Err(Error::Conflict { .. })), "{again:?}");
+    write(&broker, &first, 1).await;
     let found = broker.event_type(&acme, &deploy).await.unwrap().unwrap();
-    assert_eq!((found.value, found.revision), (first.clone(), revision));
-
-    let second = registered("acme", "deploy.done", "Done");
-    let newer = broker.set_event_type(&second, revision).await.unwrap();
-    let stale = broker.set_event_type(&first, revision).await;
-    assert!(matches!(stale, Err(Error::Conflict { .. })), "{stale:?}");
-    let stale = broker.delete_event_type(&acme, &deploy, revision).await;
-    assert!(matches!(stale, Err(Error::Conflict { .. })), "{stale:?}");
-
-    write(&broker, &registered("acme", "Deploy.begun", "Begun")).await;
-    write(&broker, &registered("acme-2", "deploy.done", "Of another")).await;
-    let titles = async |broker: &Broker, org: &str| -> Vec<String> {
-        let types = broker.event_types(&name(org)).await.unwrap();
+    assert_eq!(
+        found.value,
+        Registered {
+            revision: 1,
+            ..first.clone()
+        }
+    );
+    write(&broker, &registered("acme-2", "deploy.done", "Of another"), 1).await;
+    write(&broker, &registered("acme", "Deploy.begun", "Begun"), 1).await;
+    write(&broker, &registered("acme", "deploy.done", "Done"), 2).await;
+    let titles = async || -> Vec<String> {
+        let types = broker.all_event_types().await.unwrap();
         types.into_iter().filter_map(|one| one.title).collect()
     };
-    assert_eq!(titles(&broker, "acme").await, ["Begun", "Done"]);
-    assert_eq!(titles(&broker, "acme-2").await, ["Of another"]);
-    assert_eq!(broker.all_event_types().await.unwrap().len(), 3);
-
-    broker.delete_event_type(&acme, &deploy, newer).await.unwrap();
+    assert_eq!(titles().await, ["Begun", "Done", "Of another"]);
+    remove(&broker, &first, 3).await;
     assert_eq!(broker.event_type(&acme, &deploy).await.unwrap(), None);
-    assert_eq!(titles(&broker, "acme").await, ["Begun"]);
-    // Registered again as if it had never been.
-    broker.set_event_type(&first, 0).await.unwrap();
-    assert_eq!(titles(&broker, "acme").await, ["Begun", "Deployed"]);
+    assert_eq!(titles().await, ["Begun", "Of another"]);
+    // Registered again.
+    write(&broker, &first, 4).await;
+    assert_eq!(titles().await, ["Begun", "Deployed", "Of another"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_types_come_before_complete_and_changes_within_a_second() {
     let (mut server, broker) = ready().await;
     for number in 0..300 {
-        write(&broker, &registered("acme", &format!("t{number}"), "first")).await;
+        write(&broker, &registered("acme", &format!("t{number}"), "first"), 1).await;
         if number % 10 == 0 {
-            write(&broker, &registered("acme", &format!("t{number}"), "second")).await;
+            write(&broker, &registered("acme", &format!("t{number}"), "second"), 2).await;
         }
     }
     // Neighbours in the bucket, and what no version of ours has written.
@@ -93,8 +98,8 @@ async fn all_types_come_before_complete_and_changes_within_a_second() {
         .await
         .unwrap();
     let gone = registered("acme", "gone", "first");
-    let revision = write(&broker, &gone).await;
-    broker.delete_event_type(&gone.org, &gone.name, revision).await.unwrap();
+    write(&broker, &gone, 1).await;
+    remove(&broker, &gone, 2).await;
     let mut changes = follow(&broker).await.unwrap();
     let mut seen = std::collections::BTreeMap::new();
     loop {
@@ -112,21 +117,19 @@ async fn all_types_come_before_complete_and_changes_within_a_second() {
 
     server.kill().await;
     server.restart().await;
-    let late = registered("other", "a.b.c", "late");
+    let late = Registered {
+        revision: 1,
+        ..registered("other", "a.b.c", "late")
+    };
+    let key = subjects::type_key("other", "a.b.c");
     soon("a write", async {
-        while broker.set_event_type(&late, 0).await.is_err() {
+        while broker.put_newer(subjects::CONFIG, &key, &late, 1).await.is_err() {
             tokio::task::yield_now().await;
         }
     })
     .await;
     assert_eq!(next(&mut changes).await, Change::Registered(Box::new(late.clone())));
-    let revision = broker
-        .event_type(&late.org, &late.name)
-        .await
-        .unwrap()
-        .unwrap()
-        .revision;
-    broker.delete_event_type(&late.org, &late.name, revision).await.unwrap();
+    remove(&broker, &late, 2).await;
     let change = tokio::time::timeout(Duration::from_secs(1), changes.recv()).await;
     let (org, name) = (late.org, late.name);
     assert_eq!(change.expect("within a second"), Some(Change::Gone { org, name }));

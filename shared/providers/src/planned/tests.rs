@@ -21,6 +21,6 @@ fn other_names_lead_to_providers() {
     assert!(crate::find(canonical("webhooks")).is_some());
     assert_eq!(
         (provider("newrelic"), field("health_check"), field("retry")),
-        (None, Some("0.4.0"), None)
+        (None, None, None)
     );
 }

@@ -17,6 +17,29 @@ fn a_text_without_secrets_is_left_as_it_is() {
 }
 
 #[test]
+fn a_secret_is_found_in_base64_wherever_it_stands() {
+    let secret = "hush-hush+token/1234";
+    let redactor = redactor(&[secret]);
+    for text in ["", "a", "ab", "abc", "Bearer "] {
+        for behind in ["", "z", "zz", ": and more"] {
+            let said = format!("{text}{secret}{behind}");
+            for encoded in [STANDARD.encode(&said), URL_SAFE_NO_PAD.encode(&said)] {
+                let shown = redactor.text(&encoded).into_owned();
+                assert!(shown.contains(MASK), "{said} as {encoded}: {shown}");
+                // What is left beside the mask are letters of what stood beside the secret, and at most one more.
+                let least = STANDARD_NO_PAD.encode(secret).len() - 3;
+                assert!(
+                    encoded.len() - (shown.len() - MASK.len()) >= least,
+                    "{said} as {encoded}: {shown}"
+                );
+            }
+        }
+    }
+    let escaped = redactor.text("hush-hush%2btoken%2f1234").into_owned();
+    assert!(!escaped.contains("token"), "{escaped}");
+}
+
+#[test]
 fn an_address_that_is_a_secret_is_found_by_its_path_its_query_and_their_long_parts() {
     let redactor = redactor(&["https://example.com/hooks/T0123456789abcdef?key=0123456789abcdefgh"]);
     for said in [

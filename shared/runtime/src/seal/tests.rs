@@ -56,10 +56,7 @@ fn an_old_key_still_opens_and_the_new_one_seals() {
     );
     let newer = both.seal(b"a", b"x").unwrap();
     assert_eq!(newer.key_id, keyring(&key(2)).primary_id());
-    assert_eq!(
-        both.key_ids().collect::<Vec<_>>(),
-        [newer.key_id.as_str(), sealed.key_id.as_str()]
-    );
+    assert_eq!(both.key_ids(), [newer.key_id.clone(), sealed.key_id.clone()]);
     let error = old.open(&newer.key_id, b"a", &newer.bytes).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -81,7 +78,7 @@ fn the_id_of_a_key_never_changes() {
 #[test]
 fn keys_may_lose_their_padding_and_stand_on_one_line() {
     let text = format!(" {}, {} ", key(1).trim_end_matches('='), key(2));
-    assert_eq!(keyring(&text).key_ids().count(), 2);
+    assert_eq!(keyring(&text).key_ids().len(), 2);
 }
 
 #[test]
@@ -121,6 +118,63 @@ fn a_missing_key_file_is_made_once_and_only_when_asked() {
         .unwrap()
         .open(&sealed.key_id, b"a", &sealed.bytes)
         .unwrap();
+}
+
+#[test]
+fn a_ring_of_ours_grows_by_a_key_that_seals_when_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master.key");
+    let ring = Keyring::from_file_or_create(&path).unwrap();
+    let other = Keyring::from_file(&path).unwrap();
+    let first = ring.primary_id();
+    let sealed = ring.seal(b"a", b"x").unwrap();
+
+    let second = ring.add_key().unwrap();
+    assert_eq!(ring.key_ids(), [first.clone(), second.clone()]);
+    assert_eq!(ring.primary_id(), first, "a new key opens before it seals");
+    assert!(other.reload().unwrap(), "the file has changed");
+    assert!(!other.reload().unwrap(), "and was read");
+    ring.seal_with(&second).unwrap();
+    let newer = ring.seal(b"a", b"y").unwrap();
+    assert_eq!(newer.key_id, second);
+    assert_eq!(other.open(&second, b"a", &newer.bytes).unwrap().expose_secret(), b"y");
+
+    ring.remove_keys(&[first.clone(), second.clone()]).unwrap();
+    assert_eq!(
+        ring.key_ids(),
+        std::slice::from_ref(&second),
+        "the one that seals stays"
+    );
+    assert!(matches!(
+        ring.open(&first, b"a", &sealed.bytes),
+        Err(Error::UnknownKey { .. })
+    ));
+    assert!(matches!(ring.seal_with(&first), Err(Error::UnknownKey { .. })));
+    assert_eq!(Keyring::from_file(&path).unwrap().key_ids(), [second]);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_ring_of_an_operator_is_read_again_and_never_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    std::fs::write(&path, key(1)).unwrap();
+    let ring = Keyring::from_file(&path).unwrap();
+    assert!(ring.add_key().is_err());
+    assert!(ring.remove_keys(&[ring.primary_id()]).is_err());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), key(1));
+
+    // What cannot be read leaves the keys that there are.
+    std::fs::write(&path, "not a key").unwrap();
+    assert!(ring.reload().is_err());
+    assert!(ring.has(&keyring(&key(1)).primary_id()));
+    std::fs::write(&path, format!("{}\n{}\n", key(2), key(1))).unwrap();
+    assert!(ring.reload().unwrap());
+    assert_eq!(ring.primary_id(), keyring(&key(1)).primary_id(), "what sealed goes on");
+    assert!(ring.has(&keyring(&key(2)).primary_id()));
+    std::fs::write(&path, key(2)).unwrap();
+    assert!(ring.reload().unwrap());
+    assert_eq!(ring.primary_id(), keyring(&key(2)).primary_id());
 }
 
 proptest! {

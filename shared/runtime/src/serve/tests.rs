@@ -30,7 +30,7 @@ async fn server(bounds: Bounds) -> Server {
         body
     };
     let routes = Router::new().route("/", post(echo));
-    let task = tokio::spawn(serve(listener, routes, bounds, shutdown.clone()));
+    let task = tokio::spawn(serve(listener, None, routes, bounds, shutdown.clone()));
     Server {
         address,
         shutdown,
@@ -171,7 +171,7 @@ async fn an_answer_that_goes_on_by_itself_sees_the_shutdown() {
     };
     let routes = Router::new().route("/", axum::routing::get(endless));
     let shutdown = Shutdown::new();
-    let task = tokio::spawn(serve(listener, routes, bounds(), shutdown.clone()));
+    let task = tokio::spawn(serve(listener, None, routes, bounds(), shutdown.clone()));
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut begin = [0; 12];
@@ -208,7 +208,7 @@ fn endless(given_up: &Shutdown) -> Router {
 async fn serving(routes: Router, bounds: Bounds) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, routes, bounds, Shutdown::new()));
+    tokio::spawn(serve(listener, None, routes, bounds, Shutdown::new()));
     address
 }
 

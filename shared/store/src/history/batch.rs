@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use signalbox_proto::{
     Attempt, DeadLetter, Name, Record, Timestamp,
     act::{self, Did, Mark},
+    refused::Refused,
 };
 
 use super::{
@@ -28,7 +29,9 @@ pub struct Batch {
     /// By the time at which their DEAD was made, and sequence.
     pub(super) marks: BTreeMap<(Timestamp, u64), Marked>,
     pub(super) gaps: BTreeSet<Gap>,
-    records: u64,
+    /// For the audit.
+    pub(super) refused: Vec<Refused>,
+    pub(super) records: u64,
 }
 
 /// A dead letter as the index of DEAD holds it.
@@ -118,6 +121,7 @@ impl Batch {
             Record::NoRoute(ranges) => self
                 .unrouted
                 .extend(ranges.into_iter().map(|(first, last)| (first, last, at))),
+            Record::Refused(refused) => self.refused.push(refused),
         }
     }
 

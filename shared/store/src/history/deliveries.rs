@@ -3,6 +3,8 @@
 //! A page is a piece of one index, in its order. What no index is about is asked of each row of that piece, and the
 //! piece is bounded: where few of many rows are wanted, a page comes short, with a cursor to go on from.
 
+use std::collections::BTreeSet;
+
 use signalbox_proto::Timestamp;
 
 use super::{
@@ -72,6 +74,14 @@ struct Piece<'a> {
     after: Option<&'a Cursor>,
 }
 
+/// What is found of each piece, as a statement names it: there is one piece for each status at most.
+const FOUND: [&str; Status::ALL.len()] = [
+    "found_0", "found_1", "found_2", "found_3", "found_4", "found_5", "found_6",
+];
+
+/// The beginning of what reads rows of a piece, up to its number.
+const ROWS: &str = concat!("select ", columns!(), ", cast(");
+
 impl DeliveryFilter {
     /// The pieces in which all that is wanted lies. Most deliveries are delivered, so that the index of statuses is
     /// about the others; these are found in a piece of their own each.
@@ -85,16 +95,78 @@ impl DeliveryFilter {
         if self.statuses.is_empty() || self.statuses.contains(&Status::Delivered) || !has_index {
             vec![piece(None)]
         } else {
-            self.statuses.iter().map(|status| piece(Some(*status))).collect()
+            let statuses: BTreeSet<Status> = self.statuses.iter().copied().collect();
+            statuses.into_iter().map(|status| piece(Some(status))).collect()
         }
+    }
+
+    /// Of each piece the first so many that are wanted, and of one that has fewer the last row that was looked at, behind
+    /// which there may be more.
+    ///
+    /// **Invariant:** it is one statement, so that all of it is of one moment. Rows leave a piece at any time: they are
+    /// pruned, or stand otherwise. With a second look the last row would lie further down than what was looked at, and
+    /// what lies between would be on no page.
+    fn page(&self, after: Option<&Cursor>, limit: usize) -> Sql {
+        let pieces = self.pieces(after);
+        let named = || pieces.iter().zip(FOUND);
+        let mut sql = Sql::new("");
+        let mut before = "with ";
+        for (piece, found) in named() {
+            sql = sql.push(before).push(found).push(" as materialized (");
+            sql = piece.found(sql, limit).push(")");
+            before = ", ";
+        }
+        let mut between = " ";
+        for (number, (piece, found)) in named().enumerate() {
+            let number = signed(number as u64);
+            sql = sql.push(between).push(ROWS).bind(number);
+            sql = sql.push(
+                " as bigint) as piece, cast(0 as bigint) as is_last from deliveries where id in (select id from ",
+            );
+            sql = sql.push(found).push(") union all ").push(ROWS).bind(number);
+            sql = sql.push(" as bigint) as piece, cast(1 as bigint) as is_last from deliveries where id = ");
+            // As a condition of its own it would be asked once the row is found.
+            sql = sql.push("case when (select count(*) from ").push(found).push(") < ");
+            sql = sql.bind(signed(limit as u64)).push(" then (");
+            sql = piece.last(sql).push(") end");
+            between = " union all ";
+        }
+        sql
+    }
+
+    async fn read(&self, store: &Store, after: Option<&Cursor>, limit: usize) -> Result<Vec<DeliveryPage>, Error> {
+        let mut pages = vec![DeliveryPage::default(); self.pieces(after).len()];
+        for row in self.page(after, limit.saturating_add(1)).all(store.reading()).await? {
+            let read = Row::of("a delivery", &row);
+            let number = read.count("piece")?;
+            let page = usize::try_from(number).ok().and_then(|number| pages.get_mut(number));
+            let page = page.expect("the statement numbers its pieces");
+            if read.flag("is_last")? {
+                page.next = Some(Cursor {
+                    created_at: read.time("created_at")?,
+                    id: read.text("id")?,
+                });
+            } else {
+                page.items.push(rows::read(&row)?);
+            }
+        }
+        for page in &mut pages {
+            page.items.sort_by_cached_key(|item| std::cmp::Reverse(item.cursor()));
+            if page.items.len() > limit {
+                page.items.truncate(limit);
+                page.next = page.items.last().map(Recorded::cursor);
+            }
+        }
+        Ok(pages)
     }
 }
 
 impl Piece<'_> {
     /// The rows of the piece: `select <columns> … limit `.
-    fn looked(&self, columns: &'static str) -> Sql {
+    fn looked(&self, sql: Sql, columns: &'static str) -> Sql {
         let filter = self.filter;
-        let mut sql = Sql::new("select ")
+        let mut sql = sql
+            .push("select ")
             .push(columns)
             .push(" from deliveries where created_at >= ");
         sql = sql.bind(filter.since.map_or(i64::MIN, Timestamp::nanos));
@@ -126,18 +198,15 @@ impl Piece<'_> {
         sql.push(" order by created_at desc, id desc limit ")
     }
 
-    /// The first so many of the piece that are wanted.
-    fn page(&self, limit: usize) -> Sql {
+    /// The ids of the first so many of the piece that are wanted. Only these are sorted and counted; the rows themselves are
+    /// read for those that are shown.
+    fn found(&self, sql: Sql, limit: usize) -> Sql {
         let filter = self.filter;
-        // Only ids are sorted and counted; the rows themselves are read for those that are shown.
-        let looked = self
-            .looked("id, created_at, org, provider, event_type, status")
-            .bind(signed(LOOKED_AT_MAX));
-        let mut sql = Sql::around(
-            concat!("select ", columns!(), " from deliveries where id in (select id from ("),
-            looked,
-        )
-        .push(") as looked where 1 = 1");
+        let looked = self.looked(
+            sql.push("select id from ("),
+            "id, created_at, org, provider, event_type, status",
+        );
+        let mut sql = looked.bind(signed(LOOKED_AT_MAX)).push(") as looked where 1 = 1");
         for (condition, value) in [
             (" and org = ", &filter.org),
             (" and provider = ", &filter.provider),
@@ -154,31 +223,11 @@ impl Piece<'_> {
         }
         sql.push(" order by created_at desc, id desc limit ")
             .bind(signed(limit as u64))
-            .push(")")
     }
 
-    /// The last row that was looked at, where there may be more behind it.
-    fn last(&self) -> Sql {
-        self.looked("created_at, id")
-            .push("1 offset ")
-            .bind(signed(LOOKED_AT_MAX - 1))
-    }
-
-    async fn read(&self, store: &Store, limit: usize) -> Result<DeliveryPage, Error> {
-        let found = self.page(limit.saturating_add(1)).all(store.reading()).await?;
-        let items = found.iter().map(rows::read).collect::<Result<_, _>>()?;
-        let mut page = sorted(items);
-        if page.items.len() > limit {
-            page.items.truncate(limit);
-            page.next = page.items.last().map(Recorded::cursor);
-        } else if let Some(row) = self.last().optional(store.reading()).await? {
-            let row = Row::of("a delivery", &row);
-            page.next = Some(Cursor {
-                created_at: row.time("created_at")?,
-                id: row.text("id")?,
-            });
-        }
-        Ok(page)
+    /// The id of the last row that is looked at, where there are so many.
+    fn last(&self, sql: Sql) -> Sql {
+        self.looked(sql, "id").push("1 offset ").bind(signed(LOOKED_AT_MAX - 1))
     }
 }
 
@@ -191,7 +240,7 @@ fn sorted(mut items: Vec<Recorded>) -> DeliveryPage {
 fn merged(pieces: Vec<DeliveryPage>, limit: usize) -> DeliveryPage {
     let reached = pieces.iter().filter_map(|piece| piece.next.clone()).max();
     let mut page = sorted(pieces.into_iter().flat_map(|piece| piece.items).collect());
-    // One that changed its status between two looks is in two pieces.
+    // Each is in one piece at a moment, and would be shown twice where pieces came from two.
     page.items.dedup_by(|later, first| later.id == first.id);
     page.next = reached;
     if let Some(reached) = &page.next {
@@ -212,11 +261,7 @@ impl Store {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<DeliveryPage, Error> {
-        let mut pages = Vec::new();
-        for piece in filter.pieces(after) {
-            pages.push(piece.read(self, limit).await?);
-        }
-        Ok(merged(pages, limit))
+        Ok(merged(filter.read(self, after, limit).await?, limit))
     }
 
     /// One delivery of an org, or of any.
@@ -286,7 +331,8 @@ fn of_member(org: &str, event: &str, source: Option<&str>, after: Option<&str>) 
         ),
         members,
     )
-    .push(") as members) and org = ")
+    // Not the bare column: SQLite would read all of the org, and look each up among the members.
+    .push(") as members) and org || '' = ")
     .bind(org)
     .push(" order by id limit ")
 }
@@ -310,6 +356,13 @@ pub(super) fn statements() -> Vec<(&'static str, Sql)> {
         statuses: vec![status],
         ..filter.clone()
     };
+    let waiting = |filter: &DeliveryFilter| DeliveryFilter {
+        statuses: Status::ALL
+            .into_iter()
+            .filter(|status| *status != Status::Delivered)
+            .collect(),
+        ..filter.clone()
+    };
     let after = Cursor {
         created_at: Timestamp::from_nanos(7),
         id: "d".to_owned(),
@@ -330,10 +383,11 @@ pub(super) fn statements() -> Vec<(&'static str, Sql)> {
         ("delivered of an org", of_status(&org, Status::Delivered)),
         ("dead of an org", of_status(&org, Status::Dead)),
         ("parked of an integration", of_status(&integration, Status::Parked)),
+        ("all that is not delivered of an org", waiting(&org)),
+        ("all that is not delivered of an integration", waiting(&integration)),
     ] {
-        for piece in filter.pieces(Some(&after)) {
-            statements.push((what, piece.page(51)));
-            statements.push((what, piece.last()));
+        for after in [None, Some(&after)] {
+            statements.push((what, filter.page(after, 51)));
         }
     }
     statements

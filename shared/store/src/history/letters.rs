@@ -26,6 +26,7 @@ macro_rules! columns {
          generation, attempt, event_id, event_source, event_type, event_seq, first_at, last_at, replayed_at, discarded_at"
     };
 }
+pub(super) use columns;
 
 /// Which dead letters are meant. Every condition that is given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,7 +138,7 @@ pub(super) async fn write(connection: &mut AnyConnection, letters: &[Letter]) ->
         .await
 }
 
-fn read(row: &AnyRow) -> Result<Letter, Error> {
+pub(super) fn read(row: &AnyRow) -> Result<Letter, Error> {
     let row = Row::of("a dead letter", row);
     let small = |column| {
         let number: Option<i64> = row.get(column)?;
@@ -228,8 +229,8 @@ impl LetterFilter {
             .bind(signed(limit as u64))
     }
 
-    fn groups(&self, incarnation: i64, limit: usize) -> Sql {
-        let sql = self.looked(columns!(), None).bind(signed(GROUPED_MAX));
+    fn groups(&self, incarnation: i64, before: Option<u64>, limit: usize) -> Sql {
+        let sql = self.looked(columns!(), before).bind(signed(GROUPED_MAX));
         let sql = Sql::around(
             "select fingerprint, count(*) as found, \
              cast(sum(case when replayed_at is null and discarded_at is null then 0 else 1 end) as bigint) as settled, \
@@ -263,8 +264,13 @@ impl LetterFilter {
             ("dead letters of an org", org.page(0, Some(7), 50)),
             ("dead letters of an integration", integration.page(0, None, 50)),
             ("dead letters of a group", fingerprint.page(0, None, 50)),
-            ("groups of dead letters", org.groups(0, 50)),
+            ("groups of dead letters", org.groups(0, None, 50)),
             ("dead letters of an event", of_event("acme", "e")),
+            ("an event that could not be routed", unmade("acme", 7)),
+            (
+                "one dead letter",
+                Sql::new(concat!("select ", columns!(), " from dead_letters where seq = $1")).with(7_i64),
+            ),
         ]
     }
 }
@@ -278,6 +284,16 @@ fn of_event(org: &str, event: &str) -> Sql {
     .with(event)
     .with(org)
     .bind(signed(LOOKED_AT_MAX))
+}
+
+fn unmade(org: &str, event_seq: u64) -> Sql {
+    Sql::new(concat!(
+        "select ",
+        columns!(),
+        " from dead_letters where event_seq = $1 and delivery_id is null and org = $2 order by seq desc limit 1"
+    ))
+    .with(signed(event_seq))
+    .with(org)
 }
 
 impl Store {
@@ -314,16 +330,21 @@ impl Store {
         Ok(LetterPage { items, next })
     }
 
-    /// Groups of like errors among the newest [`GROUPED_MAX`] dead letters.
-    pub async fn dead_letter_groups(&self, filter: &LetterFilter, limit: usize) -> Result<LetterGroups, Error> {
+    /// Groups of like errors among the newest [`GROUPED_MAX`] dead letters from before a sequence on.
+    pub async fn dead_letter_groups(
+        &self,
+        filter: &LetterFilter,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<LetterGroups, Error> {
         let Some(incarnation) = self.dead_incarnation().await? else {
             return Ok(LetterGroups::default());
         };
         let rows = filter
-            .groups(incarnation.nanos(), limit.saturating_add(1))
+            .groups(incarnation.nanos(), before, limit.saturating_add(1))
             .all(self.reading())
             .await?;
-        let beyond = filter.looked("seq", None).push("1 offset ").bind(signed(GROUPED_MAX));
+        let beyond = filter.looked("seq", before).push("1 offset ").bind(signed(GROUPED_MAX));
         let truncated = rows.len() > limit || beyond.optional(self.reading()).await?.is_some();
         let mut items = Vec::new();
         for row in rows.iter().take(limit) {
@@ -358,8 +379,24 @@ impl Store {
         Ok(letters.into_iter().filter(of_now).collect())
     }
 
+    /// The dead letter of an event that could not become deliveries, by the event's sequence in EVENTS.
+    pub async fn dead_letter_of_unrouted(&self, org: &str, event_seq: u64) -> Result<Option<Letter>, Error> {
+        let found = unmade(org, event_seq).optional(self.reading()).await?;
+        let found = found.as_ref().map(read).transpose()?;
+        let incarnation = self.dead_incarnation().await?;
+        Ok(found.filter(|letter| Some(letter.incarnation) == incarnation))
+    }
+
+    /// One dead letter of the present DEAD.
+    pub async fn dead_letter(&self, seq: u64) -> Result<Option<Letter>, Error> {
+        let sql = Sql::new(concat!("select ", columns!(), " from dead_letters where seq = $1")).with(signed(seq));
+        let found = sql.optional(self.reading()).await?.as_ref().map(read).transpose()?;
+        let incarnation = self.dead_incarnation().await?;
+        Ok(found.filter(|letter| Some(letter.incarnation) == incarnation))
+    }
+
     /// When the DEAD was made whose letters are shown.
-    async fn dead_incarnation(&self) -> Result<Option<Timestamp>, Error> {
+    pub(super) async fn dead_incarnation(&self) -> Result<Option<Timestamp>, Error> {
         Ok(self
             .position(subjects::DEAD)
             .await?

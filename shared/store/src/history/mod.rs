@@ -7,11 +7,13 @@
 //!
 //! **Invariant:** a row says the same in whatever order, how often and in how many batches its records came.
 
+mod apart;
 mod attempts;
 mod batch;
 mod bulk;
 mod deliveries;
 mod letters;
+mod lookups;
 mod plans;
 mod position;
 mod prune;
@@ -19,8 +21,10 @@ mod ranges;
 mod recorded;
 mod rows;
 mod standing;
+pub mod stats;
 mod write;
 
+pub use apart::{Apart, Proof};
 pub use attempts::{ATTEMPTS_MAX, BODIES_MAX, Entry, History};
 pub use batch::{Batch, Gap, Letter, Marked};
 pub use deliveries::{Cursor, DeliveryFilter, DeliveryPage};
@@ -30,7 +34,8 @@ pub use position::{Move, Position};
 pub use prune::{Old, PRUNED_MAX};
 pub use recorded::{About, Member, Recorded};
 pub use standing::Status;
+pub use stats::Figures;
 pub use write::Written;
 
 /// Rows of an index that are looked at for one page at most.
-pub const LOOKED_AT_MAX: u64 = 5_000;
+pub const LOOKED_AT_MAX: u64 = 2_000;

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{deliveries, letters::LetterFilter, prune::Old, ranges};
+use super::{deliveries, letters::LetterFilter, lookups, prune::Old, ranges, stats};
 use crate::{Error, Kind, Store, sql::Sql};
 
 /// The plan of one statement.
@@ -24,7 +24,9 @@ impl Store {
         let statements = [
             deliveries::statements(),
             LetterFilter::statements(),
+            lookups::statements(),
             ranges::statements(),
+            stats::statements(),
             Old::statements(),
         ];
         let mut plans = Vec::new();

@@ -1,5 +1,7 @@
 //! How far the recorder has read each stream.
 
+use std::collections::HashMap;
+
 use signalbox_proto::Timestamp;
 
 use crate::{
@@ -29,12 +31,35 @@ pub struct Move {
     pub to: Position,
 }
 
+impl Move {
+    /// Staying where this begins; `None` where nothing is recorded yet.
+    pub(super) fn stay(&self) -> Option<Self> {
+        let from = self.from?;
+        Some(Self {
+            stream: self.stream.clone(),
+            to: from,
+            from: Some(from),
+        })
+    }
+}
+
 impl Store {
     /// How far a stream is recorded; `None` where it never was.
     pub async fn position(&self, stream: &str) -> Result<Option<Position>, Error> {
         let sql = Sql::new("select incarnation, seq, at from positions where stream = $1").with(stream);
         let found = sql.optional(self.reading()).await?;
         found.as_ref().map(|row| read(&Row::of("a position", row))).transpose()
+    }
+
+    /// How far each stream is recorded that ever was.
+    pub async fn positions(&self) -> Result<HashMap<String, Position>, Error> {
+        let sql = Sql::new("select stream, incarnation, seq, at from positions");
+        let rows = sql.all(self.reading()).await?;
+        let known = rows.iter().map(|row| {
+            let row = Row::of("a position", row);
+            Ok((row.text("stream")?, read(&row)?))
+        });
+        known.collect()
     }
 }
 

@@ -4,6 +4,7 @@
 
 use signalbox_proto::Timestamp;
 
+use super::stats;
 use crate::{
     Error, Store,
     sql::{Sql, signed},
@@ -25,18 +26,21 @@ pub enum Old {
     DeadLetters,
     /// What streams let go of.
     Gaps,
+    /// Figures of hours and days, by when these began.
+    Stats,
     /// Entries of the audit.
     Audit,
 }
 
 impl Old {
     /// All of it.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Deliveries,
         Self::Members,
         Self::Unrouted,
         Self::DeadLetters,
         Self::Gaps,
+        Self::Stats,
         Self::Audit,
     ];
 
@@ -48,6 +52,7 @@ impl Old {
             Self::Unrouted => "unrouted",
             Self::DeadLetters => "dead_letters",
             Self::Gaps => "gaps",
+            Self::Stats => "stats",
             Self::Audit => "audit",
         }
     }
@@ -74,6 +79,7 @@ impl Old {
                 "delete from gaps where (stream, incarnation, first_seq) in \
                  (select stream, incarnation, first_seq from gaps where until < $1 order by until limit "
             }
+            Self::Stats => stats::PRUNE,
             Self::Audit => "delete from audit where id in (select id from audit where at < $1 order by at limit ",
         };
         Sql::new(text).with(before.nanos()).bind(signed(PRUNED_MAX)).push(")")

@@ -15,21 +15,24 @@ fn unrouted(seq: u64) -> Sql {
         .bind(signed(RANGES_MAX))
 }
 
-fn gaps(since: Timestamp) -> Sql {
+fn gaps(from: Timestamp, to: Timestamp) -> Sql {
     Sql::new(
-        "select stream, incarnation, first_seq, last_seq, since, until from gaps where until >= $1 \
+        "select stream, incarnation, first_seq, last_seq, since, until from gaps where until >= $1 and since <= $2 \
          order by until desc limit ",
     )
-    .with(since.nanos())
+    .with(from.nanos())
+    .with(to.nanos())
     .bind(signed(LOOKED_AT_MAX))
 }
 
+/// Later than anything.
+const FOREVER: Timestamp = Timestamp::from_nanos(i64::MAX);
 /// Ranges that are looked at for a sequence.
 const RANGES_MAX: u64 = 64;
 
 /// The statements, for whoever asks how they are answered.
 pub(super) fn statements() -> Vec<(&'static str, Sql)> {
-    vec![("unrouted", unrouted(7)), ("gaps", gaps(Timestamp::default()))]
+    vec![("unrouted", unrouted(7)), ("gaps", gaps(Timestamp::MIN, FOREVER))]
 }
 
 impl Store {
@@ -47,7 +50,12 @@ impl Store {
     /// What streams let go of before it was recorded, where the record behind it was stored at or after a time; the
     /// newest first.
     pub async fn gaps(&self, since: Timestamp) -> Result<Vec<Gap>, Error> {
-        let rows = gaps(since).all(self.reading()).await?;
+        self.gaps_between(since, FOREVER).await
+    }
+
+    /// The same, where the record before it was stored at or before another time, too.
+    pub async fn gaps_between(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Gap>, Error> {
+        let rows = gaps(from, to).all(self.reading()).await?;
         let read = |row| {
             let row = Row::of("a gap", row);
             Ok(Gap {

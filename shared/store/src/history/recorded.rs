@@ -177,12 +177,15 @@ impl Recorded {
         &self.history
     }
 
-    /// How many requests there were. Where none was recorded, a dead letter says how many its generation had.
+    /// How many requests the generation in which it stands so had at the least.
+    pub fn attempts_of_generation(&self) -> u32 {
+        self.standing.rank.attempt()
+    }
+
+    /// How many requests there were. Where not all were recorded, the report that counts says how many its generation had
+    /// at the least.
     pub fn attempts(&self) -> u64 {
-        match self.history.sent() {
-            0 => u64::from(self.standing.rank.attempt()),
-            sent => sent,
-        }
+        self.history.sent().max(u64::from(self.standing.rank.attempt()))
     }
 }
 

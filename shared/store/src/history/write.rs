@@ -15,9 +15,11 @@ use super::{
     recorded::Recorded,
     rows,
     standing::Standing,
+    stats,
 };
 use crate::{
     Error, Store,
+    audit::{self, Entry},
     sql::{signed, storable},
 };
 
@@ -38,16 +40,30 @@ impl Store {
     /// nothing is written.
     pub async fn record(&self, batch: &Batch, steps: &[Move]) -> Result<Written, Error> {
         let mut transaction = self.begin().await?;
-        for step in steps {
-            advance(&mut transaction, step).await?;
-        }
-        let given_up = write_letters(&mut transaction, batch).await?;
-        let written = write_deliveries(&mut transaction, batch, &given_up).await?;
-        write_members(&mut transaction, batch).await?;
-        write_ranges(&mut transaction, batch).await?;
+        let written = write(&mut transaction, batch, steps).await?;
         transaction.commit().await?;
         Ok(written)
     }
+
+    /// Whether the database takes a batch with these steps now: it is written as by [`Store::record`], and taken back.
+    pub(super) async fn takes(&self, batch: &Batch, steps: &[Move]) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        write(&mut transaction, batch, steps).await?;
+        transaction.rollback().await?;
+        Ok(())
+    }
+}
+
+async fn write(connection: &mut AnyConnection, batch: &Batch, steps: &[Move]) -> Result<Written, Error> {
+    for step in steps {
+        advance(connection, step).await?;
+    }
+    let given_up = write_letters(connection, batch).await?;
+    let written = write_deliveries(connection, batch, &given_up).await?;
+    write_members(connection, batch).await?;
+    write_ranges(connection, batch).await?;
+    write_refused(connection, batch).await?;
+    Ok(written)
 }
 
 /// Writes dead letters and what was done to them. Returns how the deliveries stand whose letters were given up.
@@ -130,6 +146,7 @@ async fn write_deliveries(
         changed.push(after);
     }
     rows::write(connection, &changed).await?;
+    stats::write(connection, &known, &changed).await?;
     Ok(written)
 }
 
@@ -207,6 +224,14 @@ async fn write_ranges(connection: &mut AnyConnection, batch: &Batch) -> Result<(
         parameters.push(gap.until.nanos());
     })
     .await
+}
+
+/// Writes what was refused to API keys. What is told twice is one entry.
+async fn write_refused(connection: &mut AnyConnection, batch: &Batch) -> Result<(), Error> {
+    for refused in &batch.refused {
+        audit::insert(&mut *connection, &Entry::of_refused(refused)).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

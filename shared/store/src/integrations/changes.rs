@@ -15,12 +15,8 @@ impl Change {
     ///
     /// # Errors
     /// [`Error::Duplicate`] where one of its org has that name, or any that id.
-    pub async fn create_integration(
-        &mut self,
-        integration: &Integration,
-        health_check_secs: Option<u32>,
-    ) -> Result<(), Error> {
-        insert(integration, false, health_check_secs, "")?
+    pub async fn create_integration(&mut self, integration: &Integration) -> Result<(), Error> {
+        insert(integration, false, "")?
             .execute(self.connection())
             .await
             .map_err(error::duplicate(named(integration)))?;
@@ -35,21 +31,15 @@ impl Change {
     ///
     /// # Panics
     /// Where its revision is not above `expected`.
-    pub async fn replace_integration(
-        &mut self,
-        integration: &Integration,
-        expected: u64,
-        health_check_secs: Option<u32>,
-    ) -> Result<(), Error> {
+    pub async fn replace_integration(&mut self, integration: &Integration, expected: u64) -> Result<(), Error> {
         self.keep(integration, expected).await?;
         let rows = Sql::new(
-            "update integrations set name = $1, status = $2, body = $3, health_check_secs = $4, revision = $5, \
-             updated_at = $6 where id = $7 and revision = $8 and deleted_at is null",
+            "update integrations set name = $1, status = $2, body = $3, revision = $4, updated_at = $5 \
+             where id = $6 and revision = $7 and deleted_at is null",
         )
         .with(integration.name.as_str())
         .with(word(integration.status))
         .with(encode(integration)?)
-        .with(health_check_secs.map(i64::from))
         .with(signed(integration.revision))
         .with(integration.updated_at.nanos())
         .with(&*integration.id)
@@ -75,7 +65,7 @@ impl Change {
         assert!(tombstone.status == Status::Deleted, "a tombstone says that it is one");
         self.keep(tombstone, expected).await?;
         let rows = Sql::new(
-            "update integrations set status = $1, body = $2, health_check_secs = null, error_message = null, \
+            "update integrations set status = $1, body = $2, error_message = null, \
              revision = $3, updated_at = $4, deleted_at = $5 where id = $6 and revision = $7 and deleted_at is null",
         )
         .with(word(tombstone.status))
@@ -176,16 +166,11 @@ impl Change {
 }
 
 /// Adds a row.
-pub(crate) fn insert(
-    integration: &Integration,
-    held: bool,
-    health_check_secs: Option<u32>,
-    on_conflict: &'static str,
-) -> Result<Sql, Error> {
+pub(crate) fn insert(integration: &Integration, held: bool, on_conflict: &'static str) -> Result<Sql, Error> {
     let deleted_at = (integration.status == Status::Deleted).then_some(integration.updated_at);
     Ok(Sql::new(
-        "insert into integrations (id, org, name, provider, status, held, body, health_check_secs, revision, \
-         created_at, updated_at, deleted_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "insert into integrations (id, org, name, provider, status, held, body, revision, created_at, updated_at, \
+         deleted_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .push(on_conflict)
     .with(&*integration.id)
@@ -195,7 +180,6 @@ pub(crate) fn insert(
     .with(word(integration.status))
     .with(i64::from(held))
     .with(encode(integration)?)
-    .with(health_check_secs.map(i64::from))
     .with(signed(integration.revision))
     .with(integration.created_at.nanos())
     .with(integration.updated_at.nanos())

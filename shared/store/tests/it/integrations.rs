@@ -14,13 +14,13 @@ use crate::{
 
 async fn create(store: &Store, integration: &Integration) -> Result<(), Error> {
     let mut change = store.change().await.unwrap();
-    change.create_integration(integration, None).await?;
+    change.create_integration(integration).await?;
     commit(change, INTEGRATION, &integration.id).await
 }
 
 async fn replace(store: &Store, integration: &Integration, expected: u64) -> Result<(), Error> {
     let mut change = store.change().await?;
-    change.replace_integration(integration, expected, None).await?;
+    change.replace_integration(integration, expected).await?;
     commit(change, INTEGRATION, &integration.id).await
 }
 
@@ -178,10 +178,8 @@ async fn what_is_known_besides_is_no_revision() {
             held: true,
             hold_revision: 1,
             error_message: Some("no\u{fffd} answer".to_owned()),
-            health_check_secs: None,
-            checked_at: None,
         };
-        assert_eq!(store.integration_by_id("1").await.unwrap(), Some(expected.clone()));
+        assert_eq!(store.integration_by_id("1").await.unwrap(), Some(expected));
         replace(&store, &next(&one), 1).await.unwrap();
         let mut change = store.change().await.unwrap();
         assert_eq!(change.hold_integration("1", false, at(2)).await.unwrap(), 2);
@@ -192,7 +190,6 @@ async fn what_is_known_besides_is_no_revision() {
             held: false,
             hold_revision: 2,
             error_message: None,
-            ..expected
         };
         assert_eq!(store.integration_by_id("1").await.unwrap(), Some(expected));
     })
@@ -316,32 +313,6 @@ async fn pages_take_every_filter() {
             let found: Vec<&str> = found.iter().map(|one| &*one.integration.id).collect();
             assert_eq!(found, expected, "{wanted:?}");
         }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_health_check_is_taken_by_one() {
-    on_each(async |store| {
-        for (id, every) in [("1", Some(60)), ("2", Some(10)), ("3", None)] {
-            let one = integration(id, "acme", id);
-            let mut change = store.change().await.unwrap();
-            change.create_integration(&one, every).await.unwrap();
-            commit(change, INTEGRATION, id).await.unwrap();
-        }
-        let due = async |secs| {
-            let due = store.health_checks_due(at(secs), 9).await.unwrap();
-            due.into_iter().map(|one| one.integration.id).collect::<Vec<_>>()
-        };
-        assert!(due(9).await.is_empty());
-        assert_eq!(due(10).await, ["2"]);
-        assert_eq!(due(60).await, ["1", "2"]);
-        assert!(store.take_health_check("2", None, at(60)).await.unwrap());
-        assert!(!store.take_health_check("2", None, at(60)).await.unwrap());
-        assert_eq!(due(60).await, ["1"]);
-        assert_eq!(due(70).await, ["1", "2"]);
-        assert!(store.take_health_check("2", Some(at(60)), at(70)).await.unwrap());
-        assert!(!store.take_health_check("2", Some(at(60)), at(70)).await.unwrap());
     })
     .await;
 }

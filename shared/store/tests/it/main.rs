@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod audit;
+mod copies;
 mod dialect;
 mod event_types;
 mod harness;

@@ -214,7 +214,7 @@ async fn write(change: &mut Change, step: &Step, model: &Model, number: usize) -
         Step::Create { id, name } => {
             let id = id_of(*id);
             change
-                .create_integration(&integration(&id, "acme", NAMES[*name]), None)
+                .create_integration(&integration(&id, "acme", NAMES[*name]))
                 .await?;
             (kind::INTEGRATION, id)
         }
@@ -226,7 +226,7 @@ async fn write(change: &mut Change, step: &Step, model: &Model, number: usize) -
                 updated_at: at(expected.cast_signed()),
                 ..current(&id)
             };
-            change.replace_integration(&later, *expected, None).await?;
+            change.replace_integration(&later, *expected).await?;
             (kind::INTEGRATION, id)
         }
         Step::Delete { id, expected } => {

@@ -12,10 +12,10 @@ async fn what_changed_again_is_not_done() {
     on_each(async |store| {
         let first = integration("1", "acme", "one");
         let mut change = store.change().await.unwrap();
-        change.create_integration(&first, None).await.unwrap();
+        change.create_integration(&first).await.unwrap();
         commit(change, INTEGRATION, "1").await.unwrap();
         let mut change = store.change().await.unwrap();
-        change.replace_integration(&next(&first), 1, None).await.unwrap();
+        change.replace_integration(&next(&first), 1).await.unwrap();
         change.hold_integration("1", true, at(3)).await.unwrap();
         commit(change, INTEGRATION, "1").await.unwrap();
 

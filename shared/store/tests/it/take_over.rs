@@ -18,7 +18,7 @@ async fn what_kv_holds_comes_in_once_as_it_is() {
         // It is here already, and newer.
         let known = integration("0", "acme", "known");
         let mut change = store.change().await.unwrap();
-        change.create_integration(&next(&known), None).await.unwrap();
+        change.create_integration(&next(&known)).await.unwrap();
         commit(change, INTEGRATION, "0").await.unwrap();
         store.outbox_done(outbox::Kind::Integration, "0", 2).await.unwrap();
 

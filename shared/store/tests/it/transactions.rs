@@ -42,7 +42,7 @@ async fn a_change_without_its_one_entry_is_refused_and_nothing_is_written() {
         ] {
             let mut change = store.change().await.unwrap();
             change
-                .create_integration(&integration("1", "acme", "one"), None)
+                .create_integration(&integration("1", "acme", "one"))
                 .await
                 .unwrap();
             for entry in &entries {
@@ -57,7 +57,7 @@ async fn a_change_without_its_one_entry_is_refused_and_nothing_is_written() {
         // What has changed twice in one change is one thing, and an entry may speak of something else besides.
         let mut change = store.change().await.unwrap();
         change
-            .create_integration(&integration("1", "acme", "one"), None)
+            .create_integration(&integration("1", "acme", "one"))
             .await
             .unwrap();
         change.set_error_message("1", Some("no answer")).await.unwrap();
@@ -146,7 +146,7 @@ async fn changes_and_waits_to_be_killed() {
     let mut change = store.change().await.unwrap();
     change.ensure_org(&name("acme"), at(0)).await.unwrap();
     change
-        .create_integration(&integration("1", "acme", "one"), None)
+        .create_integration(&integration("1", "acme", "one"))
         .await
         .unwrap();
     change.audit(&entry("a", ORG, "acme")).await.unwrap();

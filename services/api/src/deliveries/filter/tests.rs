@@ -40,12 +40,26 @@ fn what_is_to_be_read_follows_from_the_statuses() {
 }
 
 #[test]
+fn the_database_is_asked_for_what_it_knows() {
+    use Status::{Dead, Delivered, Expired, Parked, Retrying};
+    for (statuses, expected) in [
+        (Statuses(None), Some(vec![])),
+        (word("pending"), None),
+        (word("waiting"), Some(vec![Retrying, Parked])),
+        (word("failed"), Some(vec![Dead, Expired])),
+        (word("success"), Some(vec![Delivered])),
+    ] {
+        assert_eq!(statuses.recorded(), expected, "{statuses:?}");
+    }
+}
+
+#[test]
 fn a_cursor_is_read_as_it_was_written_and_nothing_else_is() {
-    let key = Key {
-        seq: 4_711,
+    let place = Cursor {
+        created_at: Timestamp::from_nanos(4_711),
         id: "abcdefghijklmnopqrst-_".to_owned(),
     };
-    assert_eq!(Key::parse(&key.to_string()).ok(), Some(key));
+    assert_eq!(read_cursor(&cursor(&place)).ok(), Some(place));
     for wrong in [
         "",
         "12",
@@ -55,15 +69,8 @@ fn a_cursor_is_read_as_it_was_written_and_nothing_else_is() {
         "-1.abcdefghijklmnopqrst-_",
         "+1.abcdefghijklmnopqrst-_",
         "01.abcdefghijklmnopqrst-_",
+        "18446744073709551615.abcdefghijklmnopqrst-_",
     ] {
-        assert!(Key::parse(wrong).is_err(), "{wrong}");
+        assert!(read_cursor(wrong).is_err(), "{wrong}");
     }
-}
-
-#[test]
-fn the_newest_event_comes_first_and_its_deliveries_in_one_order() {
-    let key = |seq, id: &str| Key { seq, id: id.to_owned() };
-    let mut keys = vec![key(9, "b"), key(10, "a"), key(9, "a")];
-    keys.sort_by(|a, b| b.cmp(a));
-    assert_eq!(keys, [key(10, "a"), key(9, "b"), key(9, "a")]);
 }

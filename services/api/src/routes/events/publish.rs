@@ -27,7 +27,7 @@ pub(super) fn route() -> Route {
         .or_takes::<schema::PlainEvents>("application/msgpack")
         .or_takes::<schema::CloudEvent>("application/cloudevents+json")
         .or_takes::<schema::CloudEvents>("application/cloudevents-batch+json")
-        .changes("events.published")
+        .publishes()
         .answers::<schema::Published>(202, "The events are stored")
         .refuses(400, "malformed", "the body cannot be read")
         .refuses(403, "org_closed", "the org is erased, or is to be")

@@ -183,6 +183,7 @@ impl Watched {
                     }
                 }
             }
+            Record::Refused(_) => {}
             Record::NoRoute(ranges) => {
                 for range in ranges {
                     for watch in self.events.values_mut() {

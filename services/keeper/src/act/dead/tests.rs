@@ -4,7 +4,7 @@ use signalbox_proto::{
     integration::{Status, Subscription},
 };
 
-use super::*;
+use super::{super::send::refused, *};
 
 fn integration(id: &str) -> Integration {
     Integration {

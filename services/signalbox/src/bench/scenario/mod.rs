@@ -38,6 +38,7 @@ mod chance;
 mod digest;
 mod failing;
 mod findings;
+mod history;
 mod leg;
 mod limit;
 mod load;
@@ -89,6 +90,8 @@ pub(crate) enum Promise {
     Schedule,
     /// An org that publishes as fast as it can beside a small one: p99 of the small one against alone.
     Orgs,
+    /// Deliveries that are recorded: CPU of the recorder against that of the path, p99 of what the API reads.
+    History,
 }
 
 /// How large a scenario is.
@@ -129,6 +132,7 @@ impl Promise {
             Self::Failing => failing::SIZES,
             Self::Schedule => schedule::SIZES,
             Self::Orgs => orgs::SIZES,
+            Self::History => history::SIZES,
         }
     }
 
@@ -233,6 +237,7 @@ impl Stage {
             Promise::Failing => failing::play(self, size).await,
             Promise::Schedule => schedule::play(self, size).await,
             Promise::Orgs => orgs::play(self, size).await,
+            Promise::History => history::play(self, size).await,
         }
     }
 

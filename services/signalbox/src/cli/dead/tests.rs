@@ -12,9 +12,9 @@ fn a_group_is_shown_with_its_examples_and_the_line_that_replays_it() {
         }],
         "truncated": true,
     });
-    let acme = "acme".parse().expect("a name");
+    let acme: Name = "acme".parse().expect("a name");
     assert_eq!(
-        groups(&answer, &acme),
+        groups(&answer, &acme.into()),
         "12 rejected at stage delivery, 2 of them settled: HTTP 400\n  \
          target    webhook oncall\n  \
          first     2026-11-20T08:00:00Z\n  \
@@ -24,7 +24,7 @@ fn a_group_is_shown_with_its_examples_and_the_line_that_replays_it() {
          there are more groups: narrow the filter, or raise --limit"
     );
     let none = json!({ "items": [], "truncated": false });
-    assert_eq!(groups(&none, &Name::default_org()), "there are no dead letters");
+    assert_eq!(groups(&none, &Org::default()), "there are no dead letters");
 }
 
 #[test]

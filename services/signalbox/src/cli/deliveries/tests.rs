@@ -71,16 +71,31 @@ fn a_row_says_when_it_is_tried_again_or_why_it_was_not_delivered() {
 
 #[test]
 fn an_answer_that_is_cut_short_says_so() {
-    let args = match Line::try_parse_from(["deliveries", "list"]).map(|line| line.command) {
-        Ok(Command::List(args)) => args,
-        other => panic!("{other:?}"),
-    };
     let page = json!({ "items": [{ "id": "d" }], "next_cursor": "9.d", "truncated": true });
-    let table = table(&page, &args);
+    let table = super::table(&page);
     assert!(
         table.contains("--cursor 9.d") && table.contains("there may be others"),
         "{table}"
     );
     let none = json!({ "items": [], "next_cursor": null, "truncated": false });
-    assert!(super::table(&none, &args).contains("since 1h"));
+    assert_eq!(super::table(&none), "there is no such delivery");
+    // Of many rows few are wanted: the page is empty, and the list goes on.
+    let short = json!({ "items": [], "next_cursor": "9.d", "truncated": false });
+    assert!(super::table(&short).contains("--cursor 9.d"));
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let away = json!({ "items": [{ "id": "d" }], "truncated": true, "hint": "the database does not answer" });
+    let table = super::table(&away);
+    assert!(
+        table.contains("the database does not answer") && !table.contains("there may be others"),
+        "{table}"
+    );
+    let gap = json!({ "stream": "OUTCOMES", "messages": 3, "since": "2026-11-21T10:00:00Z", "until": "2026-11-21T10:05:00Z" });
+    let lost = super::table(&json!({ "items": [{ "id": "d" }], "gaps": [gap] }));
+    assert!(
+        lost.contains("3 messages of OUTCOMES between 2026-11-21T10:00:00Z and 2026-11-21T10:05:00Z"),
+        "{lost}"
+    );
 }

@@ -175,3 +175,58 @@ async fn a_list_neither_repeats_nor_passes_by_while_more_is_recorded() {
     })
     .await;
 }
+
+/// What waits stands otherwise a moment later, and so leaves the piece of an index that a page looks at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_passes_nothing_by_while_what_it_looks_at_leaves() {
+    const ALL: u64 = LOOKED_AT_MAX * 2;
+    const WALKS: usize = 24;
+    on_each(async |store| {
+        let is_wanted = |number: u64| number.is_multiple_of(50);
+        let parked = |number| {
+            owed(Attempt {
+                provider: name(if is_wanted(number) { "slack" } else { "webhook" }),
+                next: Next::Parked,
+                ..failed(number, 1)
+            })
+        };
+        for first in (1..=ALL).step_by(2_000) {
+            record(&store, &attempts((first..first + 2_000).map(parked))).await;
+        }
+        let others: Vec<u64> = (1..=ALL).filter(|number| !is_wanted(*number)).collect();
+        let leaving = async {
+            // Of all places, some at a time; and back, so that there is always more to leave.
+            for (round, part) in (0_u32..).zip(others.chunks(97).cycle()) {
+                let gone = |number: &u64| Attempt {
+                    generation: round + 1,
+                    provider: name("webhook"),
+                    ..delivered(*number)
+                };
+                let back = |number: &u64| Attempt {
+                    generation: round + 2,
+                    ..parked(*number)
+                };
+                record(&store, &attempts(part.iter().map(gone))).await;
+                record(&store, &attempts(part.iter().map(back))).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        let walking = async {
+            let filter = DeliveryFilter {
+                provider: Some("slack".to_owned()),
+                statuses: vec![Status::Parked, Status::Retrying],
+                ..of("acme")
+            };
+            let expected = ids((1..=ALL).rev().filter(|number| is_wanted(*number)));
+            for walked in 0..WALKS {
+                let (found, _) = walk(&store, &filter, 200).await;
+                assert_eq!(found, expected, "walk {walked}");
+            }
+        };
+        tokio::select! {
+            () = walking => {}
+            () = leaving => {}
+        }
+    })
+    .await;
+}

@@ -17,7 +17,8 @@ async fn what_is_older_goes_some_at_a_time_and_nothing_else() {
         assert_eq!(store.prune(Old::Deliveries, before).await.unwrap(), 0);
         let page = store.deliveries(&DeliveryFilter::default(), None, 200).await.unwrap();
         assert_eq!(page.items.len(), 10);
-        for other in Old::ALL {
+        // Figures are as old as the hours and days that they are of.
+        for other in Old::ALL.into_iter().filter(|old| *old != Old::Stats) {
             assert_eq!(store.prune(other, before).await.unwrap(), 0, "{other:?}");
         }
     })
