@@ -201,7 +201,8 @@ async fn a_crash_in_the_middle_of_a_check_leaves_one_out_and_repeats_none() {
     up.stop().await;
 }
 
-/// One of two keepers stands still while its checks are due, and goes on when the other has taken over.
+/// One of two keepers stands still while its checks are due, and goes on when the other has taken over. A check that it had
+/// in hand then is left out, as after a crash.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_keepers_one_makes_each_check() {
     let mut cluster = Cluster::start().await;
@@ -210,7 +211,8 @@ async fn of_two_keepers_one_makes_each_check() {
     let next = many(cluster.client(), &target).await;
     let (_, first) = next.first().expect("one is due soon");
     wait_until(*first).await;
-    for pid in [cluster.role("keeper").pid(), further.pid()] {
+    let frozen = [cluster.role("keeper").pid(), further.pid()];
+    for pid in frozen {
         let pid = pid.expect("a keeper runs");
         signal(pid, Signal::STOP);
         pause(FROZEN).await;
@@ -223,10 +225,16 @@ async fn of_two_keepers_one_makes_each_check() {
         .filter(|(_, at)| *at < until)
         .map(|(name, _)| name.as_str())
         .collect();
-    assert!(!due.is_empty(), "{next:?}");
-    for name in due {
-        target.wait_for(&path(name), 1, SOON).await;
-    }
+    assert!(due.len() > 2 * frozen.len(), "{next:?}");
+    eventually(SOON, "all but what was in hand is checked", async || {
+        let missing: Vec<&&str> = due.iter().filter(|name| target.count(&path(name)) == 0).collect();
+        if missing.len() <= frozen.len() {
+            Ok(())
+        } else {
+            Err(format!("{missing:?} of {due:?}"))
+        }
+    })
+    .await;
     for number in 0..INTEGRATIONS {
         let name = format!("s{number}");
         assert!(target.count(&path(&name)) <= 1, "{name} was checked twice");

@@ -15,8 +15,11 @@ use schedule::{Span, due_by, spans_of};
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// Each worker may hold a request back that it has a token for while its machine is busy, and send it in the next span.
-const LATE: usize = 6;
+/// Each worker may hold requests back that it has tokens for while its machine is busy, and send them in the next span:
+/// some, and what comes in two seconds.
+fn late(span: Span, limit: u32) -> usize {
+    6 + (2.0 * f64::from(limit) / span.secs() as f64) as usize
+}
 
 fn wall() -> Duration {
     since_epoch(SystemTime::now())
@@ -33,7 +36,7 @@ fn assert_within(target: &Target, path: &str, span: Span, limit: u32) {
         target.received(path).iter().map(|request| since_epoch(request.wall)),
     ) {
         for (number, offset) in offsets.iter().enumerate() {
-            let most = due_by(span, limit, *offset) as usize + LATE;
+            let most = due_by(span, limit, *offset) as usize + late(span, limit);
             assert!(
                 number < most,
                 "request {} came {offset:?} after {start:?}, when {most} were due",
@@ -64,10 +67,10 @@ async fn three_workers_share_one_limit_spread_over_the_minute_and_lose_nothing()
     let began = Instant::now();
     let accepted = Load::start(&client, "tick", Some("e"), 2_000, events).finish().await;
     target.wait_for_events("/free", events, SOON).await;
+    let behind = events - target.count("/limited");
     assert!(
-        began.elapsed() < Duration::from_secs(15),
-        "the one without a limit has all of them after {:?}",
-        began.elapsed()
+        behind > 50,
+        "the one without a limit has all of them when the other waits for {behind}"
     );
     eventually(SOON, "what is over the limit waits in PARKED", async || {
         match client.waiting("limited").await? {

@@ -86,7 +86,13 @@ pub(super) fn questions(operation: &Operation, asker: &Org) -> Vec<Question> {
         .into_iter()
         .filter(|place| !place.ends_with("/name"))
     {
-        add(format!("body {place}"), bodies::with(example, &place, json!(HERE)));
+        // A condition reads an id that is not in quotes as some of its own words, and says which.
+        let named = if place.ends_with("/where") {
+            format!("event.id == '{HERE}'")
+        } else {
+            HERE.to_owned()
+        };
+        add(format!("body {place}"), bodies::with(example, &place, json!(named)));
     }
     // What examples do not show: by id.
     for dry_run in [true, false] {

@@ -10,7 +10,7 @@ pub(super) enum Span {
 }
 
 impl Span {
-    fn secs(self) -> u64 {
+    pub(super) fn secs(self) -> u64 {
         match self {
             Self::Minute => 60,
             Self::Hour => 3_600,
