@@ -122,6 +122,13 @@ pub const BUILT_IN: &[BuiltIn] = &[
     of("validation.failed", Severity::High, Tone::Bad, "❌", "Validation Failed", None),
 ];
 
+/// Types that open something, each with the one that closes it. Both share the first token: their family.
+pub const PAIRS: [(&str, &str); 3] = [
+    ("alert.created", "alert.resolved"),
+    ("problem.detected", "problem.resolved"),
+    ("system.degraded", "system.recovered"),
+];
+
 /// The built-in type of this name, if it is one.
 pub fn built_in(name: &str) -> Option<&'static BuiltIn> {
     BUILT_IN

@@ -47,10 +47,12 @@ pub(crate) struct Provider {
     config_schema: &'static Value,
     #[schema(value_type = schema::JsonSchema)]
     credentials_schema: &'static Value,
-    actions: Vec<String>,
+    /// What `config.action` may name; none where there is but one thing to do
+    actions: &'static [&'static str],
     #[schema(value_type = schema::ProviderLimits)]
     limits: Limits,
-    docs_url: Option<String>,
+    /// The vendor's own page about what is called
+    docs_url: &'static str,
 }
 
 fn view(entry: &'static Entry) -> Provider {
@@ -63,8 +65,8 @@ fn view(entry: &'static Entry) -> Provider {
         required_credentials: required(entry.credentials_schema()),
         config_schema: entry.config_schema(),
         credentials_schema: entry.credentials_schema(),
-        actions: Vec::new(),
+        actions: entry.actions,
         limits: entry.limits,
-        docs_url: None,
+        docs_url: entry.docs_url,
     }
 }

@@ -7,10 +7,10 @@ use signalbox_proto::{
     delivery::StepDone,
     outcome::{self, RESPONSE_BODY_BYTES_MAX},
 };
-use signalbox_providers::{AnyTarget, Exchange, Request, Step, classify, http::Client, redact::Redactor};
+use signalbox_providers::{AnyTarget, Exchange, Request, Step, classify, entity, http::Client, redact::Redactor};
 
-/// Most requests of one attempt.
-pub(crate) const STEPS_MAX: usize = 6;
+/// Most requests of one attempt: those of a digest at a target that takes events one at a time, and some.
+pub(crate) const STEPS_MAX: usize = entity::IN_TURN_MAX + 12;
 
 /// What an attempt led to.
 #[derive(Debug)]

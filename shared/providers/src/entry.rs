@@ -22,8 +22,12 @@ pub struct Entry {
     pub name: &'static str,
     /// One sentence for lists and forms.
     pub description: &'static str,
+    /// The vendor's own page about what is called.
+    pub docs_url: &'static str,
     /// What sort of target it is.
     pub kind: Kind,
+    /// What `config.action` may name; none where there is but one thing to do.
+    pub actions: &'static [&'static str],
     /// What it bears where an integration says nothing.
     pub limits: Limits,
     /// Which texts of an owner's template its requests hold.
@@ -34,6 +38,8 @@ pub struct Entry {
     warnings: fn(&Schemas, Value, Value) -> Vec<FieldError>,
     open: fn(&Schemas, Value, Value, About, Option<Texts>) -> Checked<AnyBox>,
     retry_count: fn(&Value) -> Option<u32>,
+    #[cfg(test)]
+    pub(crate) samples: fn() -> Vec<crate::conformance::Sample>,
 }
 
 /// A result, or all that is wrong with the fields.
@@ -93,13 +99,21 @@ impl<P: Provider> AnyTarget for Target<P> {
     }
 }
 
+#[cfg(not(test))]
+use crate::Provider as Tested;
+/// A provider, and in tests one that the conformance suite knows how to try.
+#[cfg(test)]
+use crate::conformance::Sampled as Tested;
+
 impl Entry {
     /// The row of a provider.
-    pub const fn of<P: Provider>() -> Self {
+    pub(crate) const fn of<P: Tested>() -> Self {
         Self {
             name: P::NAME,
             description: P::DESCRIPTION,
+            docs_url: P::DOCS,
             kind: P::KIND,
+            actions: P::ACTIONS,
             limits: P::LIMITS,
             template: P::TEMPLATE,
             schemas: OnceLock::new(),
@@ -108,6 +122,8 @@ impl Entry {
             warnings: warnings::<P>,
             open: open::<P>,
             retry_count: retry_count::<P>,
+            #[cfg(test)]
+            samples: P::samples,
         }
     }
 

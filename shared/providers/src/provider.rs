@@ -28,8 +28,12 @@ pub trait Provider: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// One sentence for lists and forms.
     const DESCRIPTION: &'static str;
+    /// The vendor's own page about what is called.
+    const DOCS: &'static str;
     /// What sort of target it is.
     const KIND: Kind;
+    /// What `config.action` may name; none where there is but one thing to do.
+    const ACTIONS: &'static [&'static str] = &[];
     /// What it bears where an integration says nothing.
     const LIMITS: Limits;
     /// Which texts of an owner's template its requests hold, and in which markup.

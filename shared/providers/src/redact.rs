@@ -57,7 +57,9 @@ impl Redactor {
     /// For these secrets, and for what requests make of them to prove who we are.
     pub(crate) fn with_auth(secrets: &[String], auth: &Auth) -> Self {
         let mut all = Vec::new();
-        for secret in secrets {
+        // Many are written with a space or a line end behind them and sent without.
+        let trimmed = secrets.iter().map(|secret| secret.trim());
+        for secret in trimmed {
             match Url::parse(secret).ok().filter(Url::has_host) {
                 None => spellings("", secret, &mut all),
                 Some(url) => {

@@ -8,7 +8,7 @@ mod text;
 use std::fmt;
 
 use ::http::{
-    HeaderMap, HeaderValue, Method, Uri,
+    HeaderMap, HeaderValue, Method,
     header::{CONTENT_TYPE, HeaderName},
 };
 use bytes::Bytes;
@@ -21,14 +21,13 @@ use self::answers::Asked;
 use crate::{
     Exchange, FieldError, Kind, Limits, Provider, Request, Secret, Step, Target, Text,
     display::Display,
+    fields,
     http::{self, Auth, Response},
     template::{Markup, Takes},
 };
 
 /// Where the web API is, unless `base_url` says otherwise.
 pub const BASE_URL: &str = "https://slack.com";
-/// Longest `webhook_url` or `base_url`, in bytes.
-pub const URL_BYTES_MAX: usize = 2 * 1024;
 /// Longest `channel`, in characters: names have at most 80, ids fewer.
 pub const CHANNEL_CHARS_MAX: usize = 100;
 /// Most entries of `mention_on_failure`.
@@ -111,6 +110,7 @@ impl Provider for Slack {
 
     const NAME: &'static str = "slack";
     const DESCRIPTION: &'static str = "Posts to a Slack channel by an incoming webhook or a bot";
+    const DOCS: &'static str = "https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks";
     const KIND: Kind = Kind::Notification;
     // About one message a second for each channel.
     const LIMITS: Limits = Limits { per_minute: Some(60) };
@@ -238,7 +238,7 @@ fn post(url: Url, auth: Auth, body: Bytes) -> http::Request {
 }
 
 fn webhook(url: &Secret, config: &Config, warnings: &mut Vec<FieldError>) -> Result<Way, Vec<FieldError>> {
-    let url = parse("config/webhook_url", url.expose()).map_err(|error| vec![error])?;
+    let url = fields::url("config/webhook_url", url.expose()).map_err(|error| vec![error])?;
     let mut warn = |pointer: &str, message: &str| warnings.push(FieldError::new(pointer, message));
     let at_slack = WEBHOOK_HOSTS.iter().any(|host| url.host_str() == Some(host));
     if at_slack && !url.path().starts_with(WEBHOOK_PATH) {
@@ -274,7 +274,7 @@ fn api(token: &Secret, config: &Config) -> Result<Way, Vec<FieldError>> {
         token => Auth::bearer(&token.into()).map_err(|error| error.to_string()),
     };
     let auth = auth.map_err(|message| errors.push(FieldError::new("credentials/bot_token", message)));
-    let base = parse("config/base_url", config.base_url.as_deref().unwrap_or(BASE_URL));
+    let base = fields::url("config/base_url", config.base_url.as_deref().unwrap_or(BASE_URL));
     let base = base.map_err(|error| errors.push(error));
     match (auth, base) {
         (Ok(auth), Ok(base)) if errors.is_empty() => Ok(Way::Api(Box::new(Api {
@@ -296,23 +296,6 @@ fn method(base: &Url, name: &str) -> Url {
     url.set_path(&path);
     url.set_query(None);
     url
-}
-
-fn parse(pointer: &str, text: &str) -> Result<Url, FieldError> {
-    let wrong = |message: String| FieldError::new(pointer, message);
-    if text.len() > URL_BYTES_MAX {
-        return Err(wrong(format!("is longer than {URL_BYTES_MAX} bytes")));
-    }
-    let mut url = Url::parse(text.trim()).map_err(|error| wrong(format!("is not a URL: {error}")))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("must not hold a user or password".to_owned()));
-    }
-    url.set_fragment(None);
-    // What can be sent is narrower than what can be parsed.
-    url.as_str()
-        .parse::<Uri>()
-        .map_err(|error| wrong(format!("cannot be requested: {error}")))?;
-    Ok(url)
 }
 
 fn channel(given: Option<&str>, errors: &mut Vec<FieldError>) -> Option<String> {
@@ -364,5 +347,7 @@ fn mention(name: &str) -> Option<String> {
     }
 }
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod tests;

@@ -130,6 +130,7 @@ impl Provider for Webhook {
 
     const NAME: &'static str = "webhook";
     const DESCRIPTION: &'static str = "Sends events as signed JSON to any HTTP address";
+    const DOCS: &'static str = "https://www.standardwebhooks.com";
     const KIND: Kind = Kind::Webhook;
     const LIMITS: Limits = Limits { per_minute: None };
     /// The body of a template is the whole body of the request.
@@ -384,5 +385,7 @@ fn auth(credentials: &Credentials, in_headers: bool, errors: &mut Vec<FieldError
     auth
 }
 
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod tests;

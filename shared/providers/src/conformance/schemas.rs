@@ -3,9 +3,9 @@
 use std::{fs, path::Path};
 
 use serde_json::Value;
-use signalbox_providers::{Egress, registry};
 
-use crate::fixture;
+use super::all;
+use crate::{Egress, registry};
 
 /// What a README must speak of, each under a heading of its own.
 const HEADINGS: [&str; 4] = [
@@ -44,7 +44,7 @@ fn every_field_of_every_schema_is_described_and_no_other_is_taken() {
 fn every_readme_says_what_arrives_how_to_set_it_up_and_what_answers_mean() {
     for entry in registry() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../shared/providers/src")
+            .join("src")
             .join(entry.name)
             .join("README.md");
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -60,41 +60,44 @@ fn every_readme_says_what_arrives_how_to_set_it_up_and_what_answers_mean() {
 
 #[test]
 fn what_is_wrong_with_a_config_is_told_without_its_secrets() {
-    for fixture in fixture::all() {
+    for case in all() {
         let allow: Egress = serde_json::from_value(serde_json::json!({ "allow": [] })).expect("no ranges");
-        let entry = fixture.entry();
-        let parts = [("config", &fixture.config), ("credentials", &fixture.credentials)];
+        let entry = case.entry;
+        let parts = [
+            ("config", &case.sample.config),
+            ("credentials", &case.sample.credentials),
+        ];
         for (part, document) in parts {
             for (name, value) in document.as_object().into_iter().flatten() {
                 // A value of another type, which carries the secret.
                 let mut wrong = document.clone();
                 wrong[name] = serde_json::json!({ "unknown-field": value });
                 let (config, credentials) = match part {
-                    "config" => (&wrong, &fixture.credentials),
-                    _ => (&fixture.config, &wrong),
+                    "config" => (&wrong, &case.sample.credentials),
+                    _ => (&case.sample.config, &wrong),
                 };
                 let Err(errors) = entry.check(config, credentials, &allow) else {
-                    panic!("{}: a wrong {part}/{name} is taken", fixture.title());
+                    panic!("{}: a wrong {part}/{name} is taken", case.title());
                 };
                 let told = format!("{errors:?}");
-                for secret in &fixture.secrets {
-                    assert!(!told.contains(secret), "{}: {told}", fixture.title());
+                for secret in &case.sample.secrets {
+                    assert!(!told.contains(secret), "{}: {told}", case.title());
                 }
                 assert!(
                     errors.iter().any(|error| error.pointer.contains(name.as_str())),
                     "{}: {told} does not name {part}/{name}",
-                    fixture.title()
+                    case.title()
                 );
             }
         }
         // What is masked holds none either.
         let masked = format!(
             "{} {}",
-            entry.mask(&fixture.config),
-            entry.mask_credentials(&fixture.credentials)
+            entry.mask(&case.sample.config),
+            entry.mask_credentials(&case.sample.credentials)
         );
-        for secret in &fixture.secrets {
-            assert!(!masked.contains(secret), "{}: {masked}", fixture.title());
+        for secret in &case.sample.secrets {
+            assert!(!masked.contains(secret), "{}: {masked}", case.title());
         }
     }
 }

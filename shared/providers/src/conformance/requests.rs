@@ -1,49 +1,41 @@
 //! The requests of every provider: what the vendor takes, for any event, the same each time, without secrets in print.
 
 use signalbox_proto::types::BUILT_IN;
-use signalbox_providers::{Request, http};
 
-use crate::{
-    fixture::{self, Fixture, NOW, first_request},
-    hostile,
-};
+use super::{Case, NOW, all, hostile};
+use crate::{Request, http};
 
-/// Hostile events for each fixture.
+/// Hostile events for each sample.
 const HOSTILE: usize = 1_000;
 /// Largest request that is made of one delivery, in bytes: what a digest of the largest events may come to.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-fn check(fixture: &Fixture, delivery: &signalbox_proto::Delivery) {
-    let target = fixture.target();
-    let request = first_request(&*target, delivery);
-    assert!(!request.body.is_empty(), "{}: an empty request", fixture.title());
-    assert!(
-        request.body.len() <= BODY_BYTES_MAX,
-        "{}: {} bytes",
-        fixture.title(),
-        request.body.len()
-    );
-    assert!(
-        request.headers.contains_key("content-type"),
-        "{}: a body without a type",
-        fixture.title()
-    );
-    (fixture.accepts)(&request, delivery);
-    let again = first_request(&*target, delivery);
-    assert_eq!(
-        shown(&request),
-        shown(&again),
-        "{}: the same delivery twice",
-        fixture.title()
-    );
-    let printed = format!("{request:?}");
-    for secret in &fixture.secrets {
+fn check(case: &Case, delivery: &signalbox_proto::Delivery) {
+    let target = case.target();
+    let requests = case.requests(&*target, delivery);
+    assert!(!requests.is_empty(), "{}: nothing is sent", case.title());
+    for request in &requests {
+        assert!(!request.body.is_empty(), "{}: an empty request", case.title());
         assert!(
-            !printed.contains(secret),
-            "{}: {printed} holds a secret",
-            fixture.title()
+            request.body.len() <= BODY_BYTES_MAX,
+            "{}: {} bytes",
+            case.title(),
+            request.body.len()
         );
+        assert!(
+            request.headers.contains_key("content-type"),
+            "{}: a body without a type",
+            case.title()
+        );
+        (case.sample.accepts)(request, delivery);
+        let printed = format!("{request:?}");
+        for secret in &case.sample.secrets {
+            assert!(!printed.contains(secret), "{}: {printed} holds a secret", case.title());
+        }
     }
+    let again = case.requests(&*target, delivery);
+    let both = [&requests, &again].map(|requests| requests.iter().map(shown).collect::<Vec<_>>());
+    assert_eq!(both[0], both[1], "{}: the same delivery twice", case.title());
 }
 
 /// Everything that goes on the wire, to compare two requests by: head and body.
@@ -57,7 +49,7 @@ fn shown(request: &http::Request) -> (String, &[u8]) {
 
 #[test]
 fn every_built_in_type_becomes_a_request_that_the_vendor_takes() {
-    for fixture in fixture::all() {
+    for case in all() {
         for built_in in BUILT_IN {
             for data in [
                 serde_json::json!({}),
@@ -71,7 +63,7 @@ fn every_built_in_type_becomes_a_request_that_the_vendor_takes() {
                     "acceptance_criteria": ["it works", "it is fast"], "nested": { "deep": [1, { "x": true }] },
                 }),
             ] {
-                check(&fixture, &hostile::delivery(hostile::event(built_in.name, &data), 1));
+                check(&case, &hostile::delivery(hostile::event(built_in.name, &data), 1));
             }
         }
     }
@@ -79,14 +71,14 @@ fn every_built_in_type_becomes_a_request_that_the_vendor_takes() {
 
 #[test]
 fn a_thousand_hostile_events_become_requests_that_the_vendor_takes() {
-    let fixtures = fixture::all();
+    let cases = all();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let check_each = |first: usize| {
         for index in (first..HOSTILE).step_by(threads) {
             let delivery = hostile::hostile(index);
-            for fixture in &fixtures {
-                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(fixture, &delivery)));
-                assert!(result.is_ok(), "{}: hostile event {index}", fixture.title());
+            for case in &cases {
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(case, &delivery)));
+                assert!(result.is_ok(), "{}: hostile event {index}", case.title());
             }
         }
     };
@@ -130,19 +122,15 @@ fn longest_text(data: &[u8]) -> usize {
 
 #[test]
 fn a_probe_is_the_same_each_time_and_prints_no_secret() {
-    for fixture in fixture::all() {
-        let target = fixture.target();
+    for case in all() {
+        let target = case.target();
         let (Some(Request::Http(first)), Some(Request::Http(second))) = (target.probe(NOW), target.probe(NOW)) else {
             continue;
         };
-        assert_eq!(shown(&first), shown(&second), "{}", fixture.title());
+        assert_eq!(shown(&first), shown(&second), "{}", case.title());
         let printed = format!("{first:?}");
-        for secret in &fixture.secrets {
-            assert!(
-                !printed.contains(secret),
-                "{}: {printed} holds a secret",
-                fixture.title()
-            );
+        for secret in &case.sample.secrets {
+            assert!(!printed.contains(secret), "{}: {printed} holds a secret", case.title());
         }
     }
 }

@@ -1,14 +1,22 @@
-//! `webhook`: any receiver of JSON.
+//! Any receiver of JSON.
 
 use serde_json::{Value, json};
 use signalbox_proto::{Delivery, outcome::OutcomeKind};
-use signalbox_providers::http;
 
-use crate::fixture::{Answer, Fixture, answer};
+use super::Webhook;
+use crate::{
+    conformance::{Answer, Sample, Sampled, answer, no_claims},
+    http,
+};
 
-pub(crate) fn fixtures() -> Vec<Fixture> {
-    let of = |name, payload: &str, credentials| Fixture {
-        provider: "webhook",
+impl Sampled for Webhook {
+    fn samples() -> Vec<Sample> {
+        samples()
+    }
+}
+
+fn samples() -> Vec<Sample> {
+    let of = |name, payload: &str, credentials| Sample {
         name,
         config: json!({
             "url": "https://hooks.example.com/in/T0KEN-in-the-path",
@@ -24,6 +32,8 @@ pub(crate) fn fixtures() -> Vec<Fixture> {
             "bearer-secret-4711",
         ],
         accepts,
+        claims: no_claims,
+        yes: answer(204, "", OutcomeKind::Delivered),
         answers: answers(),
     };
     let signed = json!({ "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "bearer": "bearer-secret-4711" });

@@ -1,4 +1,4 @@
-//! `slack`: incoming webhooks and chat.postMessage, held to the limits of Block Kit.
+//! Incoming webhooks and chat.postMessage, held to the limits of Block Kit.
 //!
 //! Limits: the model classes of the vendor's Python SDK (`slack_sdk/models/blocks`) and Slack's reference of blocks and of
 //! incoming webhooks, read in 2026.
@@ -14,9 +14,12 @@ use signalbox_proto::{
     outcome::OutcomeKind,
     types::{self, Tone},
 };
-use signalbox_providers::http;
 
-use crate::fixture::{Answer, Fixture, answer};
+use super::Slack;
+use crate::{
+    conformance::{Answer, Sample, Sampled, answer, no_claims},
+    http,
+};
 
 /// What Slack advises for `text`.
 const TEXT_UNITS_MAX: usize = 4_000;
@@ -26,7 +29,7 @@ const ATTACHMENTS_MAX: usize = 100;
 const ID_UNITS_MAX: usize = 255;
 /// All texts of the blocks: the number that Slack names for its block for Markdown, and a header above it.
 const MESSAGE_UNITS_MAX: usize = 12_000 + 150;
-/// Who the fixtures mention.
+/// Who the samples mention.
 const MENTIONS: [&str; 4] = ["<!channel>", "<!here>", "<@U012ABCDEF>", "<!subteam^S012ABCDEF>"];
 /// Keeps a value that an owner's template puts between angle brackets from being a mention.
 const JOINER: char = '\u{2060}';
@@ -34,21 +37,28 @@ const JOINER: char = '\u{2060}';
 const WEBHOOK: &str = "T0ABCDEF/B0ABCDEF/s3cret-of-the-webhook";
 const TOKEN: &str = "xoxb-s3cret-of-the-bot";
 
-pub(crate) fn fixtures() -> Vec<Fixture> {
+impl Sampled for Slack {
+    fn samples() -> Vec<Sample> {
+        samples()
+    }
+}
+
+fn samples() -> Vec<Sample> {
     let webhook = json!({
         "webhook_url": format!("https://hooks.slack.com/services/{WEBHOOK}"),
         "mention_on_failure": ["@channel", "U012ABCDEF", "S012ABCDEF"],
     });
     let mut with_channel = webhook.clone();
     with_channel["channel"] = "#ops".into();
-    let by_webhook = |name, config, template, accepts| Fixture {
-        provider: "slack",
+    let by_webhook = |name, config, template, accepts| Sample {
         name,
         config,
         credentials: json!({}),
         template,
         secrets: vec!["s3cret-of-the-webhook"],
         accepts,
+        claims: no_claims,
+        yes: answer(200, "ok", OutcomeKind::Delivered),
         answers: webhook_answers(),
     };
     vec![
@@ -60,14 +70,15 @@ pub(crate) fn fixtures() -> Vec<Fixture> {
             accepts_webhook_with_channel,
         ),
         by_webhook("template", webhook, Some(template()), accepts_template),
-        Fixture {
-            provider: "slack",
+        Sample {
             name: "bot token",
             config: json!({ "channel": "#ops", "mention_on_failure": ["@here"] }),
             credentials: json!({ "bot_token": TOKEN }),
             template: None,
             secrets: vec!["s3cret-of-the-bot"],
             accepts: accepts_message,
+            claims: no_claims,
+            yes: answer(200, r#"{"ok":true,"channel":"C1","ts":"1.2"}"#, OutcomeKind::Delivered),
             answers: message_answers(),
         },
     ]

@@ -3,18 +3,21 @@
 use serde_json::{Value, json};
 use signalbox_proto::{Delivery, Outcome, integration::Template, outcome::OutcomeKind, types};
 
-use super::{JOINER, Marks, accepts_template, fixtures, message};
+use super::{JOINER, Marks, accepts_template, message};
 use crate::{
-    fixture::{Answer, answer, first_request},
-    hostile,
-    responses::outcome,
+    conformance::{Answer, Case, answer, hostile, responses::outcome},
+    find,
 };
+
+fn cases() -> Vec<Case> {
+    Case::of(find("slack").expect("it is in the table"))
+}
 
 /// All texts of a message of one event, one after another.
 fn texts_of(data: &Value) -> Vec<String> {
     let delivery = hostile::delivery(hostile::event("execution.failed", data), 1);
-    let fixture = fixtures().swap_remove(0);
-    let request = first_request(&*fixture.target(), &delivery);
+    let case = cases().swap_remove(0);
+    let request = case.requests(&*case.target(), &delivery).swap_remove(0);
     let body = message(&request, &delivery, Marks::Ours);
     let mut texts = vec![body["text"].as_str().unwrap_or_default().to_owned()];
     for block in body["blocks"].as_array().into_iter().flatten() {
@@ -32,7 +35,7 @@ fn unescaped(text: &str) -> String {
 
 #[test]
 fn what_is_gone_suspends_at_once_and_other_refusals_only_when_repeated() {
-    for fixture in fixtures() {
+    for case in cases() {
         for (status, body, expected) in [
             (410, "channel_is_archived", true),
             (410, "", true),
@@ -40,7 +43,7 @@ fn what_is_gone_suspends_at_once_and_other_refusals_only_when_repeated() {
             (404, "no_service", false),
             (200, r#"{"ok":false,"error":"is_archived"}"#, false),
         ] {
-            match outcome(&fixture, &answer(status, body, OutcomeKind::Suspend)) {
+            match outcome(&case, &answer(status, body, OutcomeKind::Suspend)) {
                 Outcome::Suspend { at_once, .. } => assert_eq!(at_once, expected, "{status} {body}"),
                 other => panic!("{status} {body}: {other:?}"),
             }
@@ -50,7 +53,7 @@ fn what_is_gone_suspends_at_once_and_other_refusals_only_when_repeated() {
 
 #[test]
 fn a_limit_that_is_told_inside_a_200_is_waited_for_too() {
-    for fixture in fixtures() {
+    for case in cases() {
         for (status, body) in [
             (200, r#"{"ok":false,"error":"ratelimited"}"#),
             (429, r#"{"ok":false,"error":"ratelimited"}"#),
@@ -61,7 +64,7 @@ fn a_limit_that_is_told_inside_a_200_is_waited_for_too() {
                 headers: &[("retry-after", "37")],
                 ..answer(status, body, OutcomeKind::Retry)
             };
-            match outcome(&fixture, &answer) {
+            match outcome(&case, &answer) {
                 Outcome::Retry { after, .. } => assert_eq!(after.map(|after| after.as_secs()), Some(37), "{body}"),
                 other => panic!("{status} {body}: {other:?}"),
             }
@@ -135,8 +138,8 @@ fn a_cut_leaves_whole_signs_and_whole_escapes() {
 fn much_text_keeps_to_what_a_message_may_hold() {
     for sign in ["x", "𝕳", "<"] {
         let check = |delivery: &Delivery| {
-            for fixture in fixtures() {
-                (fixture.accepts)(&first_request(&*fixture.target(), delivery), delivery);
+            for case in cases() {
+                (case.sample.accepts)(&case.requests(&*case.target(), delivery).swap_remove(0), delivery);
             }
         };
         let fields = (0..60).map(|n| (format!("field_{n}"), Value::from(sign.repeat(800))));
@@ -166,8 +169,8 @@ fn a_title_of_any_length_stands_in_the_header() {
             tone: None,
         });
         let delivery = hostile::delivery(own, 1);
-        for fixture in fixtures() {
-            (fixture.accepts)(&first_request(&*fixture.target(), &delivery), &delivery);
+        for case in cases() {
+            (case.sample.accepts)(&case.requests(&*case.target(), &delivery).swap_remove(0), &delivery);
         }
     }
 }
@@ -179,14 +182,14 @@ fn a_link_of_any_length_in_a_template_keeps_to_the_limits() {
         100, 480, 950, 1_000, 2_900, 2_960, 2_970, 2_980, 2_990, 3_000, 3_050, 3_080, 9_000,
     ] {
         let body = "<https://example.com/{{ event.data.path }}|the run> ".to_owned() + &"and more ".repeat(900);
-        let mut fixture = fixtures().swap_remove(2);
-        fixture.template = Some(Template {
+        let mut case = cases().swap_remove(2);
+        case.sample.template = Some(Template {
             title: Some("<https://example.com/{{ event.data.path|truncate(950, true) }}|run>".to_owned()),
             body: Some(body),
         });
         let data = json!({ "path": "a".repeat(length) });
         let delivery = hostile::delivery(hostile::event("execution.failed", &data), 1);
-        accepts_template(&first_request(&*fixture.target(), &delivery), &delivery);
+        accepts_template(&case.requests(&*case.target(), &delivery).swap_remove(0), &delivery);
     }
 }
 
@@ -204,7 +207,8 @@ fn no_event_of_a_digest_writes_into_the_lines_of_others() {
     for _ in 0..3 {
         delivery.events.push(delivery.event().clone());
     }
-    let request = first_request(&*fixtures().swap_remove(0).target(), &delivery);
+    let case = cases().swap_remove(0);
+    let request = case.requests(&*case.target(), &delivery).swap_remove(0);
     let body = message(&request, &delivery, Marks::Ours);
     let lines = body["blocks"][2]["text"]["text"].as_str().expect("the lines");
     assert_eq!(lines.lines().count(), 4, "one line for each event: {lines:?}");
@@ -213,7 +217,7 @@ fn no_event_of_a_digest_writes_into_the_lines_of_others() {
 
 #[test]
 fn no_value_in_a_template_calls_anybody() {
-    let fixture = fixtures().swap_remove(2);
+    let case = cases().swap_remove(2);
     for written in [
         "!channel",
         "!here|x",
@@ -231,12 +235,12 @@ fn no_value_in_a_template_calls_anybody() {
     ] {
         let data = json!({ "title": written, "message": written, "error": written, "reason": written });
         let delivery = hostile::delivery(hostile::event("alert.resolved", &data), 1);
-        let request = first_request(&*fixture.target(), &delivery);
+        let request = case.requests(&*case.target(), &delivery).swap_remove(0);
         accepts_template(&request, &delivery);
     }
     let data = json!({ "message": "!channel" });
     let delivery = hostile::delivery(hostile::event("alert.resolved", &data), 1);
-    let request = first_request(&*fixture.target(), &delivery);
+    let request = case.requests(&*case.target(), &delivery).swap_remove(0);
     let body = String::from_utf8_lossy(&request.body).into_owned();
     assert!(body.contains(&format!("<{JOINER}!channel>")), "{body}");
 }

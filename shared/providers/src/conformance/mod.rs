@@ -1,0 +1,152 @@
+//! What every provider must keep, whatever its vendor: one table of samples, one list of checks.
+//!
+//! A provider joins by [`Sampled`], in a file of its own folder: [`crate::Entry::of`] asks for it in tests, so that none
+//! can be left out. The checks read the requests that a provider makes and hold them to the vendor's limits with code that
+//! the provider does not use.
+
+pub(crate) mod contracts;
+pub(crate) mod hostile;
+mod requests;
+pub(crate) mod responses;
+mod schemas;
+
+use std::time::Duration;
+
+use serde_json::Value;
+use signalbox_proto::{Delivery, Timestamp, integration::Template, outcome::OutcomeKind};
+
+use self::contracts::Claim;
+use crate::{About, AnyTarget, Entry, Exchange, Provider, Request, Step, http, registry};
+
+/// The time of every attempt.
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+/// A provider that can be tried.
+pub(crate) trait Sampled: Provider {
+    /// The ways of setting it up that differ in what is sent; one at least.
+    fn samples() -> Vec<Sample>;
+}
+
+/// One way of setting a provider up, and what then holds.
+pub(crate) struct Sample {
+    /// Tells the samples of one provider apart in messages.
+    pub(crate) name: &'static str,
+    pub(crate) config: Value,
+    pub(crate) credentials: Value,
+    /// The owner's texts, where this way has any.
+    pub(crate) template: Option<Template>,
+    /// Texts of config and credentials that must be printed nowhere.
+    pub(crate) secrets: Vec<&'static str>,
+    /// Fails where a request is not what the vendor takes.
+    pub(crate) accepts: fn(&http::Request, &Delivery),
+    /// What the vendor's own published schema is to say of a request; nothing where there is none.
+    pub(crate) claims: fn(&http::Request) -> Vec<Claim>,
+    /// What the vendor answers where it takes a request.
+    pub(crate) yes: Answer,
+    /// Answers as the vendor documents them: status, headers, body, and what they mean.
+    pub(crate) answers: Vec<Answer>,
+}
+
+/// One documented answer.
+#[derive(Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: &'static [(&'static str, &'static str)],
+    pub(crate) body: &'static str,
+    pub(crate) means: OutcomeKind,
+}
+
+/// An answer without headers.
+pub(crate) const fn answer(status: u16, body: &'static str, means: OutcomeKind) -> Answer {
+    Answer {
+        status,
+        headers: &[],
+        body,
+        means,
+    }
+}
+
+/// For vendors that publish no schema of their requests.
+pub(crate) fn no_claims(_: &http::Request) -> Vec<Claim> {
+    Vec::new()
+}
+
+impl Answer {
+    pub(crate) fn response(&self) -> http::Response {
+        let headers = self.headers.iter().map(|(name, value)| {
+            let name = name.parse::<::http::HeaderName>().expect("a header's name");
+            (name, value.parse::<::http::HeaderValue>().expect("a header's value"))
+        });
+        http::Response {
+            status: self.status,
+            headers: headers.collect(),
+            body: self.body.into(),
+            truncated: false,
+        }
+    }
+}
+
+/// A sample with its provider.
+pub(crate) struct Case {
+    pub(crate) entry: &'static Entry,
+    pub(crate) sample: Sample,
+}
+
+/// Every sample of every provider.
+fn all() -> Vec<Case> {
+    let cases: Vec<Case> = registry().iter().flat_map(Case::of).collect();
+    for entry in registry() {
+        let has_one = cases.iter().any(|case| case.entry.name == entry.name);
+        assert!(has_one, "{} has no sample", entry.name);
+    }
+    cases
+}
+
+impl Case {
+    /// The samples of one provider.
+    pub(crate) fn of(entry: &'static Entry) -> Vec<Self> {
+        let samples = (entry.samples)().into_iter();
+        samples.map(|sample| Self { entry, sample }).collect()
+    }
+
+    pub(crate) fn target(&self) -> Box<dyn AnyTarget> {
+        let Sample {
+            config,
+            credentials,
+            template,
+            ..
+        } = &self.sample;
+        let about = About {
+            integration: "0197c0de-0000-7000-8000-000000000001".to_owned(),
+            name: "conformance".parse().expect("a name"),
+            org: "acme".parse().expect("a name"),
+            brand: "Signalbox".into(),
+            timeout: Duration::from_secs(15),
+        };
+        self.entry
+            .open_with_template(config.clone(), credentials.clone(), about, template.as_ref())
+            .unwrap_or_else(|error| panic!("{}: {error}", self.title()))
+    }
+
+    pub(crate) fn title(&self) -> String {
+        format!("{} ({})", self.entry.name, self.sample.name)
+    }
+
+    /// The requests of a delivery whose vendor takes each of them.
+    pub(crate) fn requests(&self, target: &dyn AnyTarget, delivery: &Delivery) -> Vec<http::Request> {
+        let mut requests = Vec::new();
+        let mut so_far = Vec::new();
+        loop {
+            match target.next(delivery, &so_far, NOW) {
+                Step::Send(Request::Http(request)) => requests.push(request),
+                Step::Done(outcome) => {
+                    assert_eq!(outcome.kind(), OutcomeKind::Delivered, "{}: {outcome:?}", self.title());
+                    return requests;
+                }
+            }
+            so_far.push(Exchange {
+                response: self.sample.yes.response(),
+            });
+        }
+    }
+}

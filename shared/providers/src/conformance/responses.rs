@@ -1,0 +1,77 @@
+//! What answers mean: those that a vendor documents, and any other.
+
+use serde_json::json;
+use signalbox_proto::{Outcome, outcome::OutcomeKind};
+
+use super::{Answer, Case, NOW, all, answer, hostile};
+use crate::{Exchange, Step};
+
+/// What an answer to the first request means.
+pub(crate) fn outcome(case: &Case, answer: &Answer) -> Outcome {
+    let event = hostile::event("execution.failed", &json!({ "error": "disk full" }));
+    let exchange = Exchange {
+        response: answer.response(),
+    };
+    match case.target().next(&hostile::delivery(event, 1), &[exchange], NOW) {
+        Step::Done(outcome) => outcome,
+        Step::Send(request) => panic!("{}: another request {request:?}", case.title()),
+    }
+}
+
+#[test]
+fn every_documented_answer_means_what_the_vendor_says() {
+    for case in all() {
+        assert!(!case.sample.answers.is_empty(), "{} documents no answer", case.title());
+        for answer in &case.sample.answers {
+            let outcome = outcome(&case, answer);
+            assert_eq!(
+                outcome.kind(),
+                answer.means,
+                "{}: {} {:?} means {outcome:?}",
+                case.title(),
+                answer.status,
+                answer.body
+            );
+        }
+    }
+}
+
+#[test]
+fn every_status_has_a_meaning_and_no_reason_holds_a_secret_or_the_answer() {
+    const MARK: &str = "a-text-of-the-answer-4711";
+    for case in all() {
+        for status in 100..=599 {
+            let outcome = outcome(&case, &answer(status, MARK, OutcomeKind::Unknown));
+            let reason = format!("{outcome:?}");
+            assert!(!reason.contains(MARK), "{}: {reason}", case.title());
+            for secret in &case.sample.secrets {
+                assert!(!reason.contains(secret), "{}: {reason}", case.title());
+            }
+            let certain = match status {
+                429 | 500..=599 => Some(OutcomeKind::Retry),
+                401 => Some(OutcomeKind::Suspend),
+                413 => Some(OutcomeKind::Reject),
+                _ => None,
+            };
+            if let Some(kind) = certain {
+                assert_eq!(outcome.kind(), kind, "{}: {status}", case.title());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_target_that_asks_to_be_left_alone_is() {
+    for case in all() {
+        let answer = Answer {
+            status: 429,
+            headers: &[("retry-after", "37")],
+            body: "",
+            means: OutcomeKind::Retry,
+        };
+        match outcome(&case, &answer) {
+            Outcome::Retry { after: Some(after), .. } => assert_eq!(after.as_secs(), 37, "{}", case.title()),
+            other => panic!("{}: {other:?}", case.title()),
+        }
+    }
+}

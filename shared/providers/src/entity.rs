@@ -1,0 +1,135 @@
+//! What an event is about, for targets that keep one thing open until another event closes it: an incident, an alert.
+//!
+//! The key is the same for what opens and for what closes, and the same each time a delivery is tried again.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use signalbox_proto::{Accepted, Delivery, Event, hash, types::PAIRS};
+
+use crate::display::text::{self, Measure};
+
+/// What an event without a subject, a key and an agent is about.
+pub const SYSTEM: &str = "system";
+/// Requests that one digest becomes at most: one for each entity, the last for all that are left.
+pub const IN_TURN_MAX: usize = 20;
+
+/// What an event does to the thing that it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Something begins that another event will end.
+    Opens,
+    /// What such an event began is over.
+    Closes,
+    /// It belongs to no pair.
+    Alone,
+}
+
+/// The thing that an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entity<'a> {
+    family: &'a str,
+    /// Its own name: the subject, else `data.dedup_key`, else the agent, else [`SYSTEM`].
+    pub name: Cow<'a, str>,
+    /// What the event does to it.
+    pub part: Part,
+}
+
+/// What an event's data may say of itself.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow, default)]
+    dedup_key: Option<Cow<'a, str>>,
+}
+
+impl<'a> Entity<'a> {
+    /// What this event is about.
+    pub fn of(event: &'a Event) -> Self {
+        let event_type = event.event_type.as_str();
+        let part = match PAIRS
+            .iter()
+            .find(|(opens, closes)| [*opens, *closes].contains(&event_type))
+        {
+            Some((opens, _)) if *opens == event_type => Part::Opens,
+            Some(_) => Part::Closes,
+            None => Part::Alone,
+        };
+        let family = match part {
+            Part::Alone => event_type,
+            Part::Opens | Part::Closes => event_type.split('.').next().unwrap_or(event_type),
+        };
+        let given = |text: &'a Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(Cow::Borrowed);
+        let name = given(&event.subject)
+            .or_else(|| dedup_key(event))
+            .or_else(|| given(&event.agent_id))
+            .unwrap_or(Cow::Borrowed(SYSTEM));
+        Self { family, name, part }
+    }
+
+    /// `<integration>/<family>/<entity>`, at most so many bytes. A longer one keeps its beginning and ends in a hash of
+    /// the whole.
+    pub fn key(&self, integration: &str, bytes_max: usize) -> String {
+        let key = format!("{integration}/{}/{}", self.family, self.name);
+        if key.len() <= bytes_max {
+            return key;
+        }
+        let hash = hash::parts([key.as_bytes()]);
+        let kept = text::cut(&key, bytes_max.saturating_sub(hash.len() + 1), Measure::Bytes);
+        format!("{}~{hash}", kept.trim_end_matches('…'))
+    }
+}
+
+fn dedup_key(event: &Event) -> Option<Cow<'_, str>> {
+    let named: Named<'_> = serde_json::from_slice(event.data.as_bytes()).ok()?;
+    named.dedup_key.filter(|key| !key.is_empty())
+}
+
+/// One request of those that a delivery becomes.
+#[derive(Debug)]
+pub enum Turn<'a> {
+    /// The last that is known of one entity.
+    One(Entity<'a>, &'a Accepted),
+    /// What a digest holds beyond [`IN_TURN_MAX`] entities, in the order in which it came.
+    Rest(Vec<&'a Accepted>),
+}
+
+/// The `index`-th request of a delivery: an event is one; a digest becomes one for each entity, with the last event
+/// about it. What closes comes first, then the most serious.
+pub fn in_turn(delivery: &Delivery, index: usize) -> Option<Turn<'_>> {
+    if !delivery.is_digest() {
+        let accepted = delivery.event();
+        return (index == 0).then(|| Turn::One(Entity::of(&accepted.event), accepted));
+    }
+    let mut last: Vec<(Entity<'_>, &Accepted)> = Vec::new();
+    for accepted in &delivery.events {
+        let entity = Entity::of(&accepted.event);
+        let same =
+            |(known, _): &&mut (Entity<'_>, &Accepted)| known.family == entity.family && known.name == entity.name;
+        match last.iter_mut().find(same) {
+            Some(known) => *known = (entity, accepted),
+            None => last.push((entity, accepted)),
+        }
+    }
+    last.sort_by_key(|(entity, accepted)| {
+        (
+            entity.part != Part::Closes,
+            std::cmp::Reverse(accepted.event.severity),
+            accepted.seq,
+        )
+    });
+    let fits = if last.len() > IN_TURN_MAX {
+        IN_TURN_MAX - 1
+    } else {
+        last.len()
+    };
+    if index < fits {
+        let (entity, accepted) = last.swap_remove(index);
+        return Some(Turn::One(entity, accepted));
+    }
+    let mut rest: Vec<&Accepted> = last.into_iter().skip(fits).map(|(_, accepted)| accepted).collect();
+    rest.sort_by_key(|accepted| accepted.seq);
+    (index == fits && !rest.is_empty()).then_some(Turn::Rest(rest))
+}
+
+#[cfg(test)]
+mod tests;
