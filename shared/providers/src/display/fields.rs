@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use signalbox_proto::{Event, types};
-use url::Url;
+use url::{Position, Url};
 
 use super::{
     json::{self, Value},
@@ -601,6 +602,21 @@ fn joined(parts: &[Cow<'_, str>], more: usize) -> String {
     text
 }
 
+/// What may stand in no path, query or fragment (RFC 3986, appendix A).
+const NOT_IN_ADDRESSES: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'<')
+    .add(b'>')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
 /// An address that may be opened: of the web, and naming its host openly.
 fn address_of(text: &str) -> Option<String> {
     if text.len() > LINK_BYTES_MAX {
@@ -608,8 +624,13 @@ fn address_of(text: &str) -> Option<String> {
     }
     let url = Url::parse(text.trim()).ok()?;
     let open = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
-    // The parser writes out what has to be encoded, which is longer.
-    (open && url.host_str().is_some() && url.as_str().len() <= LINK_BYTES_MAX).then(|| url.into())
+    if !open || url.host_str().is_none() {
+        return None;
+    }
+    // The parser leaves signs as they are that targets refuse in an address.
+    let rest = utf8_percent_encode(&url[Position::BeforePath..], NOT_IN_ADDRESSES);
+    let address = format!("{}{rest}", &url[..Position::BeforePath]);
+    (address.len() <= LINK_BYTES_MAX).then_some(address)
 }
 
 /// A field's name in words: `exit_code`, `exitCode` and `exit-code` are "Exit Code".
