@@ -9,7 +9,10 @@ CARGO ?= cargo
 ON_POSTGRES = --package signalbox-tests --test e2e -- configuration:: deliveries:: drafts:: drift:: erasure:: history:: keys:: \
     master_key:: openapi:: secrets:: stats:: trace:: --skip generated::
 
-.PHONY: up test check bench soak fmt lint doc deny tools server compose
+# A provider's name, for live-test.
+PROVIDER ?=
+
+.PHONY: up test live-test check bench soak fmt lint doc deny tools server compose
 
 # A running system on this machine, with the integrations of FILE. Targets on this machine are
 # private addresses, which are refused unless they are allowed.
@@ -29,6 +32,13 @@ test: tools
 	else \
 	    $(CARGO) test --workspace --locked && SIGNALBOX_E2E_STORE=postgres $(CARGO) test --locked $(ON_POSTGRES); \
 	fi
+
+# The conformance events against a real vendor, never in CI: config and credentials as JSON in SIGNALBOX_LIVE_CONFIG and
+# SIGNALBOX_LIVE_CREDENTIALS.
+live-test:
+	@test -n "$(PROVIDER)" || { echo "usage: make live-test PROVIDER=slack"; exit 2; }
+	@SIGNALBOX_LIVE_PROVIDER="$(PROVIDER)" $(CARGO) test --locked --package signalbox-providers --lib -- \
+	    --ignored --nocapture conformance::live
 
 # What a change has to pass.
 check: lint doc deny test

@@ -2,6 +2,7 @@
 
 mod schedule;
 mod tokens;
+mod vendors;
 
 use std::{
     collections::BTreeMap,

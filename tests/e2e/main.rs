@@ -15,6 +15,7 @@ mod configuration;
 mod control;
 mod crashes;
 mod database;
+mod day_in_the_life;
 mod dead_letters;
 mod deliveries;
 mod demo;

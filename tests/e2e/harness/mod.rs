@@ -14,6 +14,7 @@ pub(crate) mod seed;
 pub(crate) mod server;
 pub(crate) mod target;
 pub(crate) mod up;
+pub(crate) mod vendors;
 pub(crate) mod wait;
 
 pub(crate) use client::{Client, Publish};

@@ -133,6 +133,8 @@ impl Received {
 struct Shared {
     /// The answers of a path in order; the last one stays. No script: 200.
     scripts: Mutex<HashMap<String, VecDeque<Answer>>>,
+    /// The answers of paths that begin so and have no script.
+    below: Mutex<BTreeMap<String, VecDeque<Answer>>>,
     /// The answer to an event, by its id, whatever the script says.
     of_events: Mutex<HashMap<String, Answer>>,
     received: Mutex<Vec<Received>>,
@@ -186,6 +188,11 @@ impl Target {
         lock(&self.shared.scripts).insert(path.to_owned(), answers.into_iter().collect());
     }
 
+    /// As [`Self::script`] for all paths that begin so, where none names the path itself.
+    pub(crate) fn script_below(&self, beginning: &str, answers: impl IntoIterator<Item = Answer>) {
+        lock(&self.shared.below).insert(beginning.to_owned(), answers.into_iter().collect());
+    }
+
     /// From now on an event gets this answer, on whatever path it comes; `None`: what the script says.
     pub(crate) fn answer_event(&self, event: &str, answer: Option<Answer>) {
         let mut answers = lock(&self.shared.of_events);
@@ -207,6 +214,13 @@ impl Target {
             .filter(|received| received.path == path)
             .cloned()
             .collect()
+    }
+
+    /// All requests so far to paths that begin so.
+    pub(crate) fn received_below(&self, beginning: &str) -> Vec<Received> {
+        let all = lock(&self.shared.received);
+        let below = all.iter().filter(|received| received.path.starts_with(beginning));
+        below.cloned().collect()
     }
 
     /// How many requests came to a path so far.
@@ -281,12 +295,20 @@ impl Shared {
         if let Some(answer) = lock(&self.of_events).get(event) {
             return answer.clone();
         }
-        let mut scripts = lock(&self.scripts);
-        match scripts.get_mut(path) {
-            Some(script) if script.len() > 1 => script.pop_front().expect("more than one"),
-            Some(script) => script.front().cloned().unwrap_or_else(|| Answer::status(200)),
-            None => Answer::status(200),
+        if let Some(script) = lock(&self.scripts).get_mut(path) {
+            return next(script);
         }
+        let mut below = lock(&self.below);
+        let script = below.iter_mut().find(|(beginning, _)| path.starts_with(*beginning));
+        script.map_or_else(|| Answer::status(200), |(_, script)| next(script))
+    }
+}
+
+/// The next answer of a script; its last one stays.
+fn next(script: &mut VecDeque<Answer>) -> Answer {
+    match script.len() {
+        0 | 1 => script.front().cloned().unwrap_or_else(|| Answer::status(200)),
+        _ => script.pop_front().expect("more than one"),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod contracts;
 pub(crate) mod hostile;
+mod live;
 mod requests;
 pub(crate) mod responses;
 mod schemas;

@@ -1,0 +1,197 @@
+//! What a target was sent, as a text that a person reads.
+
+use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
+
+use async_nats::jetstream;
+use serde_json::Value;
+
+use crate::harness::{Client, Target, target::Received};
+
+/// Headers that every client sends, or that differ with each run.
+const UNSAID: [&str; 6] = [
+    "accept",
+    "connection",
+    "content-length",
+    "host",
+    "user-agent",
+    "transfer-encoding",
+];
+/// How far from now a number is a time of this run, in seconds.
+const RUN_SECS: u64 = 3_600;
+
+/// Requests in their order.
+pub(super) struct Transcript {
+    pub(super) requests: Vec<Told>,
+}
+
+/// One request.
+pub(super) struct Told {
+    /// Method and address, or the subject.
+    pub(super) path: String,
+    headers: BTreeMap<String, String>,
+    /// The body, where it is JSON.
+    pub(super) body: Value,
+    text: String,
+}
+
+/// What is written instead of the ids of this run.
+pub(super) async fn names(client: &Client) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let integrations = client.get("/v1/integrations?limit=200").await;
+    for one in integrations["items"].as_array().expect("a list") {
+        names.insert(text(&one["id"]), format!("<id of {}>", text(&one["name"])));
+    }
+    let mut cursor = String::new();
+    loop {
+        let page = client.get(&format!("/v1/deliveries?limit=200{cursor}")).await;
+        for one in page["items"].as_array().expect("a list") {
+            names.insert(text(&one["id"]), "<delivery>".to_owned());
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return names,
+        }
+    }
+}
+
+impl Transcript {
+    pub(super) fn of_requests(requests: &[Received], target: &Target, names: &BTreeMap<String, String>) -> Self {
+        let tell = |request: &Received| {
+            let own = target.url("");
+            let clean = |text: &str| cleaned(&text.replace(own.trim_start_matches("http://"), "TARGET"), names);
+            let said = request
+                .headers
+                .iter()
+                .filter(|(name, _)| !UNSAID.contains(&name.as_str()));
+            Told {
+                path: clean(&format!("{} {}", request.method, request.path)),
+                headers: said
+                    .map(|(name, value)| (name.clone(), header(name, clean(value))))
+                    .collect(),
+                body: request.json(),
+                text: clean(&pretty(&request.body)),
+            }
+        };
+        Self {
+            requests: requests.iter().map(tell).collect(),
+        }
+    }
+
+    pub(super) async fn of_stream(
+        jetstream: &jetstream::Context,
+        name: &str,
+        names: &BTreeMap<String, String>,
+    ) -> Self {
+        let stream = jetstream.get_stream(name).await.expect("the stream is there");
+        let mut requests = Vec::new();
+        for seq in 1..=stream.cached_info().state.last_sequence {
+            let message = stream.get_raw_message(seq).await.expect("it is stored");
+            let headers = message.headers.iter().map(|(name, values)| {
+                let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+                (name.to_string(), cleaned(&values.join(", "), names))
+            });
+            requests.push(Told {
+                path: cleaned(&message.subject, names),
+                headers: headers.collect(),
+                body: serde_json::from_slice(&message.payload).unwrap_or_default(),
+                text: cleaned(&pretty(&message.payload), names),
+            });
+        }
+        Self { requests }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for request in &self.requests {
+            text.push_str(&format!("==== {}\n", request.path));
+            for (name, value) in &request.headers {
+                text.push_str(&format!("{name}: {value}\n"));
+            }
+            text.push_str(&format!("\n{}\n\n", request.text.trim_end()));
+        }
+        text
+    }
+
+    /// Compares it with its file, or writes that.
+    pub(super) fn check_that_it_is_known(&self, name: &str, wrong: &mut Vec<String>) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("e2e/day_in_the_life/{name}.txt"));
+        let text = self.text();
+        if std::env::var_os("SIGNALBOX_GOLDEN_UPDATE").is_some() {
+            fs::write(&path, &text).expect("the file can be written");
+        }
+        let known = fs::read_to_string(&path).unwrap_or_default();
+        if text != known {
+            let place = text.lines().zip(known.lines()).position(|(new, old)| new != old);
+            let line = |text: &str| {
+                text.lines()
+                    .nth(place.unwrap_or_default())
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            wrong.push(format!(
+                "{name}, line {:?}: {} instead of {}",
+                place,
+                line(&text),
+                line(&known)
+            ));
+        }
+    }
+}
+
+/// A signature is of this run.
+fn header(name: &str, value: String) -> String {
+    if name.ends_with("signature") {
+        "<signature>".to_owned()
+    } else {
+        value
+    }
+}
+
+/// JSON with one member a line, also where each line is a document of its own; any other text as it is.
+fn pretty(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let whole = serde_json::from_slice::<Value>(body).map(|value| vec![value]);
+    let documents = whole.or_else(|_| text.lines().map(serde_json::from_str).collect());
+    match documents {
+        Ok(documents) => documents.iter().map(|document| format!("{document:#}\n")).collect(),
+        Err(_) => text.into_owned(),
+    }
+}
+
+/// A text with names for what differs with each run: ids, and the times of requests.
+fn cleaned(text: &str, names: &BTreeMap<String, String>) -> String {
+    let mut text = text.to_owned();
+    for (id, name) in names {
+        text = text.replace(id, name);
+    }
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .expect("the clock is behind 1970")
+        .as_secs();
+    let is_part = |letter: char| letter.is_ascii_alphanumeric();
+    let mut out = String::new();
+    let mut word = String::new();
+    for letter in text.chars().chain(['\n']) {
+        if is_part(letter) {
+            word.push(letter);
+            continue;
+        }
+        let secs = word.get(..10).filter(|_| [10, 13, 16, 19].contains(&word.len()));
+        let secs = secs
+            .filter(|_| word.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|secs| secs.parse::<u64>().ok());
+        let is_hash = word.len() == 32
+            && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && word.bytes().any(|byte| byte.is_ascii_digit());
+        match secs {
+            Some(secs) if secs.abs_diff(now) < RUN_SECS => out.push_str("<now>"),
+            _ if is_hash => out.push_str("<hash>"),
+            _ => out.push_str(&word),
+        }
+        word.clear();
+        out.push(letter);
+    }
+    out.pop();
+    out
+}
