@@ -6,6 +6,7 @@
 
 pub(crate) mod contracts;
 pub(crate) mod hostile;
+pub(crate) mod readable;
 mod requests;
 pub(crate) mod responses;
 mod schemas;
