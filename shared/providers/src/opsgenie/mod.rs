@@ -33,7 +33,7 @@ const HOSTS: &[&str] = &["api.opsgenie.com", "api.eu.opsgenie.com", "api.atlassi
 /// What opens nothing: no entity has an alias of two parts.
 const PROBED: &str = "connection-test";
 /// The scheme of `Authorization`. Some copy it along with the key.
-const SCHEME: &str = "GenieKey ";
+const SCHEME: &str = "GenieKey";
 /// What an alias in an address is escaped but for (RFC 3986, section 2.3).
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Room for the body of most alerts.
@@ -261,11 +261,12 @@ fn alerts(base: &Url) -> Url {
 fn auth(api_key: &Secret) -> Result<Auth, FieldError> {
     const POINTER: &str = "credentials/api_key";
     let given = api_key.expose().trim();
-    let key = given.strip_prefix(SCHEME).unwrap_or(given).trim_start();
+    let key = given.strip_prefix(SCHEME).map_or(given, str::trim_start);
     if key.is_empty() {
         return Err(FieldError::new(POINTER, "is empty"));
     }
-    Auth::header(&format!("{SCHEME}{key}").as_str().into()).map_err(|error| FieldError::new(POINTER, error.to_string()))
+    Auth::header(&format!("{SCHEME} {key}").as_str().into())
+        .map_err(|error| FieldError::new(POINTER, error.to_string()))
 }
 
 #[cfg(test)]
