@@ -66,15 +66,19 @@ impl<'a> Entity<'a> {
         Self { family, name, part }
     }
 
-    /// `<integration>/<family>/<entity>`, at most so many bytes. A longer one keeps its beginning and ends in a hash of
-    /// the whole.
+    /// `<integration>/<family>/<entity>`, at most so many bytes, on one line and without characters that nobody sees. One
+    /// that has to be changed for that keeps its beginning and ends in a hash of the whole.
     pub fn key(&self, integration: &str, bytes_max: usize) -> String {
         let key = format!("{integration}/{}/{}", self.family, self.name);
-        if key.len() <= bytes_max {
+        // Targets trim what stands at an end, and some take no control characters, in addresses least of all.
+        let is_odd = |c: char| !text::is_shown(c) || c.is_whitespace() && c != ' ';
+        let is_plain = !key.contains(is_odd) && key.trim() == key;
+        if is_plain && key.len() <= bytes_max {
             return key;
         }
         let hash = hash::parts([key.as_bytes()]);
-        let kept = text::cut(&key, bytes_max.saturating_sub(hash.len() + 1), Measure::Bytes);
+        let line = text::line(&key, bytes_max);
+        let kept = text::cut(&line, bytes_max.saturating_sub(hash.len() + 1), Measure::Bytes);
         format!("{}~{hash}", kept.trim_end_matches('…'))
     }
 }

@@ -26,6 +26,8 @@ pub mod display;
 pub mod entity;
 pub mod fields;
 pub mod http;
+pub mod opsgenie;
+pub mod pagerduty;
 pub mod planned;
 pub mod preview;
 pub mod redact;
@@ -40,8 +42,14 @@ pub use http::Egress;
 pub use provider::{About, Exchange, Installation, Kind, Limits, Provider, Request, Step, Target, Text};
 pub use secret::{MASK, SECRET_MARK, Secret};
 
-static REGISTRY: LazyLock<Vec<Entry>> =
-    LazyLock::new(|| vec![Entry::of::<slack::Slack>(), Entry::of::<webhook::Webhook>()]);
+static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    vec![
+        Entry::of::<opsgenie::Opsgenie>(),
+        Entry::of::<pagerduty::Pagerduty>(),
+        Entry::of::<slack::Slack>(),
+        Entry::of::<webhook::Webhook>(),
+    ]
+});
 
 /// All providers, by name.
 pub fn registry() -> &'static [Entry] {

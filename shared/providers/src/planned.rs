@@ -25,8 +25,6 @@ const PROVIDERS: &[Planned] = &[
     of("discord", Kind::Notification, "0.5.0"),
     of("nats", Kind::Webhook, "0.5.0"),
     of("new_relic", Kind::Observability, "0.5.0"),
-    of("opsgenie", Kind::Notification, "0.5.0"),
-    of("pagerduty", Kind::Notification, "0.5.0"),
     of("prometheus", Kind::Observability, "0.5.0"),
     of("sentry", Kind::Observability, "0.5.0"),
     of("teams", Kind::Notification, "0.5.0"),

@@ -7,6 +7,7 @@
 pub(crate) mod contracts;
 pub(crate) mod hostile;
 mod live;
+pub(crate) mod readable;
 mod requests;
 pub(crate) mod responses;
 mod schemas;

@@ -82,7 +82,8 @@ impl<'a> Display<'a> {
     /// What a delivery shows: its event, or the digest of its events.
     pub fn of(delivery: &'a Delivery, about: &'a About) -> Self {
         if delivery.is_digest() {
-            Self::digest(delivery, about)
+            let events: Vec<&Accepted> = delivery.events.iter().collect();
+            Self::listed(&events, about)
         } else {
             Self::single(delivery.event(), about)
         }
@@ -113,8 +114,8 @@ impl<'a> Display<'a> {
         }
     }
 
-    fn digest(delivery: &'a Delivery, about: &'a About) -> Self {
-        let events = &delivery.events;
+    /// What several events show together, as a digest does.
+    pub fn listed(events: &[&'a Accepted], about: &'a About) -> Self {
         let known = types::built_in(digest::EVENT_TYPE);
         Self {
             title: match events.len() {
@@ -132,9 +133,21 @@ impl<'a> Display<'a> {
             entries: most_serious(events).into_iter().map(Entry::of).collect(),
             entries_more: events.len().saturating_sub(ENTRIES_MAX),
             event_type: digest::EVENT_TYPE,
-            time: events.iter().map(Accepted::time).max().unwrap_or(delivery.since),
+            time: events.iter().map(|one| one.time()).max().unwrap_or_default(),
             brand: &about.brand,
         }
+    }
+
+    /// What happened, on one line and without an emoji: `Execution Failed: Nightly build: no space left`. For targets that
+    /// read it aloud or send it as a short message.
+    pub fn line(&self) -> String {
+        let mut line = text::isolated(&self.title).into_owned();
+        if let Some(headline) = &self.headline {
+            line.push_str(": ");
+            line.push_str(&text::isolated(headline));
+        }
+        line.push_str(&self.message_behind_title());
+        line.replace(['\n', '\t'], " ")
     }
 
     /// Whether the message is more than the title again.
@@ -160,6 +173,16 @@ fn behind<'a>(title: &str, message: &'a str) -> Option<&'a str> {
 }
 
 impl<'a> Entry<'a> {
+    /// All of it on one line, without the emoji: `2026-01-01T09:30:00Z · Execution Failed · disk full`.
+    pub fn line(&self) -> String {
+        let mut line = format!("{} · {}", self.time, text::isolated(&self.title));
+        if let Some(said) = &self.text {
+            line.push_str(" · ");
+            line.push_str(&text::isolated(said));
+        }
+        line
+    }
+
     fn of(accepted: &'a Accepted) -> Self {
         let Look { title, emoji, .. } = Look::of(accepted);
         let (headline, message) = fields::gist(&accepted.event, data(accepted));
@@ -220,7 +243,7 @@ fn data(accepted: &Accepted) -> &str {
     std::str::from_utf8(accepted.event.data.as_bytes()).unwrap_or_default()
 }
 
-fn worst(events: &[Accepted]) -> Tone {
+fn worst(events: &[&Accepted]) -> Tone {
     let mut worst = Tone::Good;
     for accepted in events {
         match (Look::of(accepted).tone, worst) {
@@ -233,18 +256,18 @@ fn worst(events: &[Accepted]) -> Tone {
 }
 
 /// The events to show, in their order: where they are too many, the most serious.
-fn most_serious(events: &[Accepted]) -> Vec<&Accepted> {
+fn most_serious<'a>(events: &[&'a Accepted]) -> Vec<&'a Accepted> {
     let mut chosen: Vec<usize> = (0..events.len()).collect();
     if events.len() > ENTRIES_MAX {
         chosen.sort_by_key(|index| std::cmp::Reverse(events[*index].event.severity));
         chosen.truncate(ENTRIES_MAX);
         chosen.sort_unstable();
     }
-    chosen.into_iter().map(|index| &events[index]).collect()
+    chosen.into_iter().map(|index| events[index]).collect()
 }
 
 /// How many there are of each kind, the most frequent first.
-fn counts(events: &[Accepted]) -> String {
+fn counts(events: &[&Accepted]) -> String {
     let mut kinds: Vec<(usize, Look<'_>)> = Vec::new();
     for accepted in events {
         let look = Look::of(accepted);

@@ -56,6 +56,50 @@ fn a_type_looks_as_it_is_built_in_as_it_was_registered_or_like_itself() {
 }
 
 #[test]
+fn a_line_says_all_that_is_new_once() {
+    let about = about();
+    let line = |event_type: &str, data: Value| Display::single(&accepted(event_type, &data), &about).line();
+    assert_eq!(line("alert.created", json!({})), "Alert Created");
+    assert_eq!(
+        line(
+            "alert.created",
+            json!({ "title": "Latency", "message": "p99 is\nabove 1 s" })
+        ),
+        "Alert Created: Latency: p99 is above 1 s"
+    );
+    assert_eq!(
+        line("execution.failed", json!({ "title": "Nightly", "error": "disk full" })),
+        "Execution Failed: Nightly: disk full"
+    );
+    assert_eq!(
+        line("system.recovered", json!({ "title": "db-1" })),
+        "System Recovered: db-1: System has recovered to healthy state"
+    );
+}
+
+#[test]
+fn a_list_of_events_is_shown_as_their_digest_is() {
+    let about = about();
+    let events: Vec<Accepted> = (0..3)
+        .map(|_| accepted("execution.failed", &json!({ "error": "disk full" })))
+        .collect();
+    let listed = events.iter().collect::<Vec<_>>();
+    let shown = Display::listed(&listed, &about);
+    assert_eq!(
+        (&*shown.title, &*shown.message, shown.entries.len()),
+        ("3 events", "3 × Execution Failed", 3)
+    );
+    assert_eq!(
+        shown.entries[0].line(),
+        "2026-01-01T00:00:00Z · Execution Failed · disk full"
+    );
+    assert_eq!(
+        format!("{shown:?}"),
+        format!("{:?}", Display::of(&digest(events.clone()), &about))
+    );
+}
+
+#[test]
 fn a_message_is_the_events_the_types_or_the_title() {
     let about = about();
     let message = |event_type: &str, data: Value| {

@@ -49,6 +49,26 @@ fn a_long_key_is_cut_and_stays_one_of_a_kind() {
 }
 
 #[test]
+fn a_key_is_one_line_that_nobody_trims_and_stays_one_of_a_kind() {
+    let of = |subject: &str| {
+        let mut one = event("alert.created", json!({}));
+        one.subject = Some(subject.to_owned());
+        Entity::of(&one).key("i", 255)
+    };
+    assert_eq!(of("db 1"), "i/alert/db 1");
+    let odd = [of("db\n1"), of("db\u{0}1"), of("db 1 "), of("db\t1"), of("db\u{202e}1")];
+    for key in &odd {
+        assert!(
+            !key.contains(['\u{0}', '\n', '\t', '\u{202e}']) && key.trim() == key,
+            "{key:?}"
+        );
+        assert!(key.starts_with("i/alert/db"), "{key:?}");
+        assert_ne!(*key, of("db 1"));
+    }
+    assert_eq!(odd.iter().collect::<std::collections::BTreeSet<_>>().len(), odd.len());
+}
+
+#[test]
 fn a_digest_says_the_last_of_each_entity_what_closes_first_and_leaves_none_out() {
     let mut delivery = hostile::delivery(event("alert.created", json!({})), 1);
     delivery.digest = true;

@@ -219,7 +219,7 @@ const BLOCKS: &[Block] = &[
         provider: "pagerduty",
         subscription: "alert_on",
         events: &[],
-        config: &["base_url", "severity"],
+        config: &["base_url", "region", "severity"],
         credentials: &["routing_key"],
         needs: &[need(
             "credentials/routing_key",
