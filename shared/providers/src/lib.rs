@@ -22,6 +22,7 @@ mod secret;
 pub mod classify;
 #[cfg(test)]
 mod conformance;
+pub mod discord;
 pub mod display;
 pub mod entity;
 pub mod fields;
@@ -30,6 +31,7 @@ pub mod planned;
 pub mod preview;
 pub mod redact;
 pub mod slack;
+pub mod teams;
 pub mod template;
 pub mod webhook;
 pub mod wording;
@@ -40,8 +42,14 @@ pub use http::Egress;
 pub use provider::{About, Exchange, Installation, Kind, Limits, Provider, Request, Step, Target, Text};
 pub use secret::{MASK, SECRET_MARK, Secret};
 
-static REGISTRY: LazyLock<Vec<Entry>> =
-    LazyLock::new(|| vec![Entry::of::<slack::Slack>(), Entry::of::<webhook::Webhook>()]);
+static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    vec![
+        Entry::of::<discord::Discord>(),
+        Entry::of::<slack::Slack>(),
+        Entry::of::<teams::Teams>(),
+        Entry::of::<webhook::Webhook>(),
+    ]
+});
 
 /// All providers, by name.
 pub fn registry() -> &'static [Entry] {
