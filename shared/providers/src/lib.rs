@@ -22,6 +22,7 @@ mod secret;
 pub mod classify;
 #[cfg(test)]
 mod conformance;
+pub mod discord;
 pub mod display;
 pub mod entity;
 pub mod fields;
@@ -32,6 +33,7 @@ pub mod planned;
 pub mod preview;
 pub mod redact;
 pub mod slack;
+pub mod teams;
 pub mod template;
 pub mod webhook;
 pub mod wording;
@@ -44,9 +46,11 @@ pub use secret::{MASK, SECRET_MARK, Secret};
 
 static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
+        Entry::of::<discord::Discord>(),
         Entry::of::<opsgenie::Opsgenie>(),
         Entry::of::<pagerduty::Pagerduty>(),
         Entry::of::<slack::Slack>(),
+        Entry::of::<teams::Teams>(),
         Entry::of::<webhook::Webhook>(),
     ]
 });

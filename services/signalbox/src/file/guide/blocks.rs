@@ -99,7 +99,7 @@ const BLOCKS: &[Block] = &[
         provider: "discord",
         subscription: "notify_on",
         events: &[],
-        config: &["avatar_url", "base_url", "username", "webhook_url"],
+        config: &["avatar_url", "username", "webhook_url"],
         credentials: &[],
         needs: &[need(
             "config/webhook_url",

@@ -1,0 +1,178 @@
+//! What Discord's answers mean: its statuses, and the codes that it puts into their bodies.
+
+use std::time::Duration;
+
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+use signalbox_proto::{Outcome, Timestamp};
+
+use crate::{
+    classify::{self, RETRY_AFTER_MAX},
+    http::Response,
+};
+
+/// How long to wait where a 429 does not say: Discord has shut out our address, for up to an hour, and each request
+/// meanwhile counts against it.
+const SHUT_OUT: Duration = Duration::from_secs(60);
+/// Seconds with a fraction until the limit is over.
+const RESET_AFTER: &str = "x-ratelimit-reset-after";
+/// A form that is not taken.
+const INVALID_FORM: u64 = 50_035;
+
+/// What a code of Discord means.
+#[derive(Clone, Copy)]
+enum Meaning {
+    /// It passes by itself.
+    Retry,
+    /// This message will never be taken.
+    Reject,
+    /// Somebody has to do something first: the text says what.
+    Suspend(&'static str),
+    /// The webhook is gone for good.
+    Gone,
+}
+
+use Meaning::{Gone, Reject, Retry, Suspend};
+
+const NEW_WEBHOOK: &str = "make a new webhook and set webhook_url";
+const THREAD: &str = "add ?thread_id= with the id of a thread to webhook_url, or choose a text channel";
+const RIGHTS: &str = "let the webhook post to the channel";
+
+/// The documented codes that a webhook may meet, with the vendor's words for them.
+const CODES: &[(u64, &str, Meaning)] = &[
+    (10_003, "unknown channel", Suspend(NEW_WEBHOOK)),
+    (10_004, "unknown server", Suspend(NEW_WEBHOOK)),
+    (10_015, "unknown webhook", Gone),
+    (20_009, "explicit content", Reject),
+    (40_005, "request entity too large", Reject),
+    (40_333, "internal network error", Retry),
+    (50_001, "missing access", Suspend(RIGHTS)),
+    (50_006, "empty message", Reject),
+    (50_013, "missing permissions", Suspend(RIGHTS)),
+    (50_027, "invalid webhook token", Gone),
+    (INVALID_FORM, "invalid form body", Reject),
+    (
+        50_083,
+        "archived thread",
+        Suspend("open the thread again or choose another"),
+    ),
+    (50_109, "invalid JSON", Reject),
+    (130_000, "API overloaded", Retry),
+    (160_005, "locked thread", Suspend("unlock the thread or choose another")),
+    (200_000, "blocked by automatic moderation", Reject),
+    (220_001, "a forum needs a thread", Suspend(THREAD)),
+    (
+        220_002,
+        "a forum takes one of thread name and thread id",
+        Suspend(THREAD),
+    ),
+    (220_003, "threads are made in forums alone", Suspend(THREAD)),
+];
+
+/// What a body says, as far as it matters.
+#[derive(Default, Deserialize)]
+struct Said<'a> {
+    #[serde(default)]
+    code: Option<u64>,
+    /// Seconds.
+    #[serde(default)]
+    retry_after: Option<f64>,
+    /// What is wrong with a form, by its fields.
+    #[serde(borrow, default)]
+    errors: Option<&'a RawValue>,
+}
+
+/// The fields of a form that a config fills.
+#[derive(Default, Deserialize)]
+struct Errors {
+    #[serde(default)]
+    username: Option<IgnoredAny>,
+    #[serde(default)]
+    avatar_url: Option<IgnoredAny>,
+}
+
+impl<'a> Said<'a> {
+    /// What is no JSON of Discord's says nothing.
+    fn of(body: &'a [u8]) -> Self {
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    /// The field of the config that a form was refused for.
+    fn field(&self) -> Option<&'static str> {
+        let errors: Errors = serde_json::from_str(self.errors?.get()).unwrap_or_default();
+        match (errors.username, errors.avatar_url) {
+            (Some(_), _) => Some("username"),
+            (None, Some(_)) => Some("avatar_url"),
+            (None, None) => None,
+        }
+    }
+}
+
+/// What an answer means. `now` is when it came.
+pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
+    match response.status {
+        429 => Outcome::Retry {
+            reason: "Discord answered 429: its rate limit is reached".to_owned(),
+            after: Some(wait(response, now)),
+        },
+        408 | 425 | 500.. => classify::by_status(response, now),
+        200..=299 => taken(response),
+        _ => by_code(response, now),
+    }
+}
+
+/// The body's fraction is exact, the header's whole seconds are rounded up.
+fn wait(response: &Response, now: Timestamp) -> Duration {
+    let secs = |secs: f64| Duration::try_from_secs_f64(secs).ok();
+    let reset = || {
+        let text = response.headers.get(RESET_AFTER)?.to_str().ok()?;
+        secs(text.trim().parse().ok()?)
+    };
+    let told = Said::of(&response.body).retry_after.and_then(secs);
+    told.or_else(|| classify::after(response, now))
+        .or_else(reset)
+        .unwrap_or(SHUT_OUT)
+        .min(RETRY_AFTER_MAX)
+}
+
+/// The message as it was saved, or nothing. The page of a proxy or of a sign-in is neither: Discord itself has not
+/// answered, and a message that comes twice does less harm than one that never comes.
+fn taken(response: &Response) -> Outcome {
+    match response.body.trim_ascii().first() {
+        None | Some(b'{') => Outcome::Delivered,
+        Some(_) => Outcome::Retry {
+            reason: "the answer is not Discord's: no message".to_owned(),
+            after: None,
+        },
+    }
+}
+
+fn by_code(response: &Response, now: Timestamp) -> Outcome {
+    let said = Said::of(&response.body);
+    let Some((code, words, meaning)) = CODES.iter().find(|(code, ..)| Some(*code) == said.code) else {
+        return classify::by_status(response, now);
+    };
+    let reason = format!("Discord answered {code}, {words}");
+    // The same name and picture are refused with every message.
+    if let Some(field) = said.field().filter(|_| *code == INVALID_FORM) {
+        return Outcome::Suspend {
+            reason: format!("{reason}: it does not take config.{field}, change it"),
+            at_once: false,
+        };
+    }
+    match meaning {
+        Retry => Outcome::Retry {
+            reason,
+            after: classify::after(response, now),
+        },
+        Reject => Outcome::Reject { reason },
+        Suspend(remedy) => Outcome::Suspend {
+            reason: format!("{reason}: {remedy}"),
+            at_once: false,
+        },
+        Gone => Outcome::Suspend {
+            reason: format!("{reason}: {NEW_WEBHOOK}"),
+            at_once: true,
+        },
+    }
+}
