@@ -58,8 +58,9 @@ fn template() -> Template {
     Template {
         title: Some("<b>{{ event.title }}</b> <{{ event.data.title|truncate(40) }}>".to_owned()),
         body: Some(
-            "<a href=\"{{ event.data.logs_url }}\">run</a> <b><i>{{ event.data.message|truncate(60) }}</b>\n<pre>\
-             {{ event.data.reason|truncate(900) }}\n{{ event.data|tojson|truncate(9000) }} & <p> <a href='{{ event.data.title }}"
+            "<a href=\"{{ event.data.logs_url|truncate(300) }}\">run</a> <b><i>{{ event.data.message|truncate(60) }}</b>\n\
+             <pre>{{ event.data.reason|truncate(900) }}\n{{ event.data|tojson|truncate(9000) }} & <p>\n\
+             <a href='{{ event.data.title|truncate(200) }}"
                 .to_owned(),
         ),
     }

@@ -78,6 +78,8 @@ fn a_value_of_a_template_stays_inside_its_quotes_and_mentions_nobody() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_text_is_shown_whole_or_its_beginning(text in "(?s)[&<>@a /:\u{1f468}\u{200d}\u{5d0}\u{301}]{0,200}", max in 1_usize..300) {
         let html = pushed(&text, max);
@@ -85,6 +87,6 @@ proptest! {
         let said = html.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
         let said = said.replace("%40", "@").replace(JOINER, "");
         prop_assert!(said == text || text.starts_with(said.strip_suffix('…').expect("an ellipsis")));
-        prop_assert!(!said.ends_with("\u{200d}…"));
+        prop_assert!(!said.ends_with("\u{200d}…"), "{:?}", said);
     }
 }
