@@ -34,6 +34,7 @@ pub mod preview;
 pub mod redact;
 pub mod slack;
 pub mod teams;
+pub mod telegram;
 pub mod template;
 pub mod webhook;
 pub mod wording;
@@ -51,6 +52,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<pagerduty::Pagerduty>(),
         Entry::of::<slack::Slack>(),
         Entry::of::<teams::Teams>(),
+        Entry::of::<telegram::Telegram>(),
         Entry::of::<webhook::Webhook>(),
     ]
 });

@@ -26,7 +26,6 @@ const PROVIDERS: &[Planned] = &[
     of("new_relic", Kind::Observability, "0.5.0"),
     of("prometheus", Kind::Observability, "0.5.0"),
     of("sentry", Kind::Observability, "0.5.0"),
-    of("telegram", Kind::Notification, "0.5.0"),
     of("azure_devops", Kind::Ticketing, "0.6.0"),
     of("email", Kind::Notification, "0.6.0"),
     of("gcs", Kind::Storage, "0.6.0"),

@@ -13,7 +13,7 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
 use signalbox_proto::types::BUILT_IN;
 
-use super::{Case, all, hostile};
+use super::{Case, all, bot_api, hostile};
 
 /// Hostile events for each sample.
 const HOSTILE: usize = 1_000;
@@ -80,6 +80,9 @@ fn validator(mut document: Value, pointer: &str) -> Result<Validator, String> {
     document
         .pointer(pointer)
         .ok_or_else(|| format!("has nothing at {pointer}"))?;
+    if bot_api::is(&document) {
+        document = bot_api::schemas(&document);
+    }
     // OpenAPI 3.0 writes its schemas nearly as draft 4 does, 3.1 as 2020-12.
     let version = document["openapi"].as_str().or(document["swagger"].as_str());
     let draft = match version {

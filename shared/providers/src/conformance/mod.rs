@@ -4,6 +4,7 @@
 //! can be left out. The checks read the requests that a provider makes and hold them to the vendor's limits with code that
 //! the provider does not use.
 
+mod bot_api;
 pub(crate) mod contracts;
 pub(crate) mod hostile;
 mod live;
