@@ -22,10 +22,12 @@ mod secret;
 pub mod classify;
 #[cfg(test)]
 mod conformance;
+pub mod datadog;
 pub mod display;
 pub mod entity;
 pub mod fields;
 pub mod http;
+pub mod new_relic;
 pub mod planned;
 pub mod preview;
 pub mod redact;
@@ -40,8 +42,14 @@ pub use http::Egress;
 pub use provider::{About, Exchange, Installation, Kind, Limits, Provider, Request, Step, Target, Text};
 pub use secret::{MASK, SECRET_MARK, Secret};
 
-static REGISTRY: LazyLock<Vec<Entry>> =
-    LazyLock::new(|| vec![Entry::of::<slack::Slack>(), Entry::of::<webhook::Webhook>()]);
+static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    vec![
+        Entry::of::<datadog::Datadog>(),
+        Entry::of::<new_relic::NewRelic>(),
+        Entry::of::<slack::Slack>(),
+        Entry::of::<webhook::Webhook>(),
+    ]
+});
 
 /// All providers, by name.
 pub fn registry() -> &'static [Entry] {
