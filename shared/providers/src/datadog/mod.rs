@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 mod answers;
+mod duration;
 mod event;
 mod metric;
 mod site;
@@ -40,7 +41,7 @@ pub struct Datadog;
 pub struct Config {
     /// The site of the account, as its address in the browser shows it without app. Default: datadoghq.com.
     #[serde(default)]
-    #[schemars(extend("enum" = site::SITES), example = "datadoghq.eu")]
+    #[schemars(extend("enum" = site::SITES), example = &"datadoghq.eu")]
     site: Option<String>,
     /// What each event becomes: an event of the stream, or metrics. Default: event.
     #[serde(default)]
@@ -48,11 +49,11 @@ pub struct Config {
     action: Option<Action>,
     /// The one count that all events go to, with action: metric. Either this or metric_prefix.
     #[serde(default)]
-    #[schemars(example = "platform.event")]
+    #[schemars(example = &"platform.event")]
     metric_name: Option<String>,
     /// What stands before .processed, .success, .failure and .duration, with action: metric. Default: signalbox.
     #[serde(default)]
-    #[schemars(example = "spec_ingestion")]
+    #[schemars(example = &"spec_ingestion")]
     metric_prefix: Option<String>,
     /// Tags of all that is sent: key:value.
     #[serde(default)]
@@ -72,7 +73,7 @@ pub struct Config {
     send_metrics: Option<bool>,
     /// Where the API is, for proxies and tests. Default: api. before the site.
     #[serde(default)]
-    #[schemars(example = "https://api.datadoghq.eu")]
+    #[schemars(example = &"https://api.datadoghq.eu")]
     base_url: Option<String>,
 }
 

@@ -41,7 +41,7 @@ pub struct NewRelic;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// The number of the account: in New Relic under Administration, Access management, Accounts.
-    #[schemars(with = "String", regex(pattern = "^[0-9]{1,20}$"), example = "1234567")]
+    #[schemars(with = "String", regex(pattern = "^[0-9]{1,20}$"), example = &"1234567")]
     account_id: Account,
     /// Where the account's data is: us or eu. Default: us.
     #[serde(default)]
@@ -52,12 +52,12 @@ pub struct Config {
     #[schemars(
         regex(pattern = "^[A-Za-z][A-Za-z0-9_:]*$"),
         length(max = 255),
-        example = "SpecIngestion"
+        example = &"SpecIngestion"
     )]
     event_type: Option<String>,
     /// Where the Event API is, for proxies and tests, without /v1. Default: the collector of the region.
     #[serde(default)]
-    #[schemars(example = "https://insights-collector.newrelic.com")]
+    #[schemars(example = &"https://insights-collector.newrelic.com")]
     base_url: Option<String>,
 }
 
