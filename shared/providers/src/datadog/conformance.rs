@@ -30,8 +30,8 @@ impl Sampled for Datadog {
             answers: answers(),
         };
         let template = Template {
-            title: Some("{{ event.title }}: {{ event.data.message }}".to_owned()),
-            body: Some("## {{ event.type }}\n> {{ event.data }}\n```\n{{ event.data.error }}".to_owned()),
+            title: Some("{{ event.title }}: {{ event.data.message|truncate(60) }}".to_owned()),
+            body: Some("## {{ event.type }}\n> {{ event.data|tojson|truncate(9000) }}\n```\n{{ event.data.error|truncate(900) }}".to_owned()),
         };
         let events = json!({ "site": "datadoghq.eu", "tags": ["env:production"], "event_tags": ["team:platform"] });
         let metrics = json!({ "site": "datadoghq.eu", "action": "metric", "tags": ["env:production"] });
@@ -152,7 +152,7 @@ fn markup(text: &str) {
             continue;
         }
         // Our own marks: an item, bold around a label or a title, links in a line of their own.
-        let line = line.strip_prefix("- ").unwrap_or(line);
+        let line = line.strip_prefix("    - ").or(line.strip_prefix("- ")).unwrap_or(line);
         if line.starts_with("[View ") {
             for link in line.split(" · ") {
                 let url = link.split_once("](").and_then(|(_, url)| url.strip_suffix(')'));

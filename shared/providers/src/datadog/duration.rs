@@ -7,23 +7,28 @@ use serde::{
 
 /// Longest duration that is believed, in seconds: thirty years.
 const DURATION_SECS_MAX: f64 = 1e9;
-/// How long something took, by the event's data.
-pub(super) fn secs(data: &[u8]) -> Option<f64> {
+/// How long something took, by the event's data. Of an invocation the latency is that; of others it may be what an alert
+/// is about.
+pub(super) fn secs(event_type: &str, data: &[u8]) -> Option<f64> {
     // Most data says nothing of it, and is then not read.
     let text = std::str::from_utf8(data).ok()?;
     if !text.contains("duration") && !text.contains("latency_ms") {
         return None;
     }
     let Durations(found) = serde_json::from_str(text).ok()?;
+    let fields = FIELDS.len() - usize::from(!event_type.starts_with(INVOCATION));
     let (name, value) = FIELDS
         .iter()
         .zip(found)
+        .take(fields)
         .find_map(|(field, value)| Some((field, value?)))?;
     let secs = if name.ends_with("_ms") { value / 1_000.0 } else { value };
     (0.0..=DURATION_SECS_MAX).contains(&secs).then_some(secs)
 }
 
-/// Fields of the data that say how long something took, the first that is a number counts.
+/// How the types of invocations begin.
+const INVOCATION: &str = "invocation.";
+/// Fields of the data that say how long something took; the first that is a number counts, the last of invocations alone.
 const FIELDS: [&str; 6] = [
     "duration",
     "duration_seconds",

@@ -7,7 +7,7 @@ use signalbox_proto::{Accepted, Delivery, Severity, Timestamp, types::Tone};
 
 use super::{
     tags,
-    text::{address, code, escape, given, quiet, unescaped},
+    text::{address, code, escape, escape_behind, given, quiet, unescaped},
 };
 use crate::{
     About, Text,
@@ -214,7 +214,7 @@ struct Page {
 impl Page {
     fn event(&mut self, shown: &Display<'_>) {
         if let Some(headline) = &shown.headline {
-            let headline = escape(&isolated(headline), self.left().saturating_sub(4));
+            let headline = escape_behind(&isolated(headline), self.left().saturating_sub(4));
             self.paragraph(&format!("**{headline}**"));
         }
         if shown.says_more() {
@@ -228,20 +228,26 @@ impl Page {
     /// Writes the fields, and says how many of them found no room.
     fn fields(&mut self, fields: &[Field<'_>]) -> usize {
         for (index, field) in fields.iter().enumerate() {
-            let label = escape(&field.label, 2 * display::LABEL_CHARS_MAX);
+            let label = escape_behind(&field.label, 2 * display::LABEL_CHARS_MAX);
             let room = self.left().saturating_sub(label.chars().count() + 10);
             // Less than this would show next to nothing of it.
             if room < 2 * display::SHORT_CHARS_MAX && room < 2 * field.value.len() {
                 return fields.len() - index;
             }
             let fits = match field.kind {
-                FieldKind::Short => self.item(&format!("- **{label}:** {}", escape(&isolated(&field.value), room))),
+                FieldKind::Short => self.item(&format!(
+                    "- **{label}:** {}",
+                    escape_behind(&isolated(&field.value), room)
+                )),
                 FieldKind::Long => self.paragraph(&format!("**{label}**\n\n{}", escape(&field.value, room))),
                 FieldKind::Code => self.paragraph(&format!("**{label}**\n\n{}", code(&field.value, room))),
                 FieldKind::List => {
-                    self.paragraph(&format!("**{label}**"));
+                    if !self.item(&format!("- **{label}:**")) {
+                        return fields.len() - index;
+                    }
                     for item in field.value.lines() {
-                        if !self.item(&format!("- {}", escape(&isolated(item), 2 * display::ITEM_CHARS_MAX))) {
+                        let item = escape(&isolated(item), 2 * display::ITEM_CHARS_MAX);
+                        if !self.item(&format!("    - {item}")) {
                             return fields.len() - index;
                         }
                     }
@@ -316,11 +322,11 @@ fn line(entry: &Entry<'_>) -> String {
     let mut line = format!(
         "- {} **{}** · {}",
         escape(&entry.emoji, 64),
-        escape(&isolated(&entry.title), LINE_CHARS_MAX),
+        escape_behind(&isolated(&entry.title), LINE_CHARS_MAX),
         entry.time
     );
     if let Some(text) = &entry.text {
-        write!(line, " · {}", escape(&isolated(text), LINE_CHARS_MAX)).expect("a string takes all");
+        write!(line, " · {}", escape_behind(&isolated(text), LINE_CHARS_MAX)).expect("a string takes all");
     }
     line
 }

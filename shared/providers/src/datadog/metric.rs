@@ -101,7 +101,7 @@ impl Tally {
             Tone::Bad => self.failure += 1,
             Tone::Neutral => {}
         }
-        if let Some(secs) = duration::secs(accepted.event.data.as_bytes()) {
+        if let Some(secs) = duration::secs(accepted.event.event_type.as_str(), accepted.event.data.as_bytes()) {
             self.durations += 1;
             self.duration_secs += secs;
         }

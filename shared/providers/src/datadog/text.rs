@@ -24,29 +24,38 @@ fn weigh(c: char) -> usize {
 /// A value of an event inside a template's text. The text has a bound of its own.
 pub(super) fn value(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len() + 8);
-    push_escaped(&mut escaped, value);
+    push_escaped(&mut escaped, value, true);
     escaped
 }
 
-/// A plain text escaped and, with that, cut to at most `chars_max`.
+/// A plain text that begins a line, escaped and, with that, cut to at most `chars_max`.
 pub(super) fn escape(text: &str, chars_max: usize) -> String {
+    escape_at(text, chars_max, true)
+}
+
+/// As [`escape`], of a text behind another in its line, where fewer marks mean something.
+pub(super) fn escape_behind(text: &str, chars_max: usize) -> String {
+    escape_at(text, chars_max, false)
+}
+
+fn escape_at(text: &str, chars_max: usize, begins_line: bool) -> String {
     let mut escaped = String::with_capacity(text.len().min(chars_max) + 8);
     // No character of it can weigh more than three.
     if text.len() * 3 <= chars_max {
-        push_escaped(&mut escaped, text);
+        push_escaped(&mut escaped, text, begins_line);
         return escaped;
     }
     let (kept, end) = fit(text, chars_max, weigh);
-    push_escaped(&mut escaped, kept);
+    push_escaped(&mut escaped, kept, begins_line);
     escaped.push_str(&end.unwrap_or_default());
     escaped
 }
 
 /// Writes a text so that it shows as it is: no mark of it means anything, line ends stay, and it calls nobody.
-fn push_escaped(out: &mut String, text: &str) {
+fn push_escaped(out: &mut String, text: &str, begins_line: bool) {
     let mut before = None;
     // Nothing but digits so far in this line: with a point they would number a list.
-    let mut begin = true;
+    let mut begin = begins_line;
     let mut digits = false;
     for (at, c) in text.char_indices() {
         let rest = || text.get(at + c.len_utf8()..).unwrap_or_default();

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn a_duration_is_in_seconds_and_anything_else_is_none() {
-    let duration = |data: &str| secs(data.as_bytes());
+    let duration = |data: &str| secs("invocation.completed", data.as_bytes());
     for (data, expected) in [
         (r#"{"duration": 2.5}"#, Some(2.5)),
         (r#"{"duration_seconds": 90}"#, Some(90.0)),
@@ -24,4 +24,15 @@ fn a_duration_is_in_seconds_and_anything_else_is_none() {
     ] {
         assert_eq!(duration(data), expected, "{data}");
     }
+}
+
+#[test]
+fn a_latency_is_a_duration_of_invocations_alone() {
+    let data = br#"{"latency_ms": 840}"#;
+    assert_eq!(secs("invocation.failed", data), Some(0.84));
+    assert_eq!(secs("alert.created", data), None);
+    assert_eq!(
+        secs("alert.created", br#"{"latency_ms": 840, "duration_s": 2}"#),
+        Some(2.0)
+    );
 }

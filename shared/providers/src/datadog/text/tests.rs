@@ -27,6 +27,12 @@ fn a_text_shows_as_it_is() {
 }
 
 #[test]
+fn behind_other_text_fewer_marks_mean_something() {
+    assert_eq!(escape_behind("1.4.2 #42 *x*\n- y", 1_000), "1.4.2 #42 \\*x\\*  \n\\- y");
+    assert_eq!(escape_behind("# x", 1_000), "# x");
+}
+
+#[test]
 fn a_cut_parts_no_escape() {
     for length in 1..60 {
         let escaped = escape("**** @@@@ %%%% 👩‍👩‍👧‍👦 <<<<\n\n____", length);
