@@ -22,11 +22,13 @@ mod secret;
 pub mod classify;
 #[cfg(test)]
 mod conformance;
+pub mod datadog;
 pub mod discord;
 pub mod display;
 pub mod entity;
 pub mod fields;
 pub mod http;
+pub mod new_relic;
 pub mod opsgenie;
 pub mod pagerduty;
 pub mod planned;
@@ -47,7 +49,9 @@ pub use secret::{MASK, SECRET_MARK, Secret};
 
 static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
+        Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
+        Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),
         Entry::of::<pagerduty::Pagerduty>(),
         Entry::of::<slack::Slack>(),

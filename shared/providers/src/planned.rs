@@ -21,9 +21,7 @@ const fn of(name: &'static str, kind: Kind, version: &'static str) -> Planned {
 
 /// Providers to come, the next version first, then by name.
 const PROVIDERS: &[Planned] = &[
-    of("datadog", Kind::Observability, "0.5.0"),
     of("nats", Kind::Webhook, "0.5.0"),
-    of("new_relic", Kind::Observability, "0.5.0"),
     of("prometheus", Kind::Observability, "0.5.0"),
     of("sentry", Kind::Observability, "0.5.0"),
     of("azure_devops", Kind::Ticketing, "0.6.0"),

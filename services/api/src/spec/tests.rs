@@ -150,16 +150,16 @@ fn the_provider_checks_its_own_fields_and_the_address() {
             "jira",
             "\"jira\" is not a provider of this version: 0.6.0 will have it; there are ",
         ),
-        (
-            "newrelic",
-            "\"newrelic\" is not a provider of this version: 0.5.0 will have it; there are ",
-        ),
         ("pigeon", "\"pigeon\" is not a provider of this version: there are "),
     ] {
         let complaint = complaints(json!({ "provider": name })).remove(0);
         assert!(complaint.contains(part), "{complaint}");
     }
     assert_eq!(valid(json!({ "provider": "webhooks" })).provider.as_str(), "webhook");
+    let new_relic = json!({
+        "provider": "newrelic", "config": { "account_id": "7" }, "credentials": { "api_key": "licence" },
+    });
+    assert_eq!(valid(new_relic).provider.as_str(), "new_relic");
     assert!(complaints(json!({ "provider": null }))[0].starts_with("provider: is missing: there are "));
 }
 
