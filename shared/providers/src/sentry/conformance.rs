@@ -58,8 +58,8 @@ fn samples() -> Vec<Sample> {
 
 fn template() -> Template {
     Template {
-        title: Some("{{ event.title }} {{ event.data.title }}".to_owned()),
-        body: Some("{{ event.data.message }}\n{{ event.data|tojson|truncate(20000) }}".to_owned()),
+        title: Some("{{ event.title }} {{ event.data.title|truncate(200) }}".to_owned()),
+        body: Some("{{ event.data.message|truncate(6000) }}\n{{ event.data|tojson|truncate(9000) }}".to_owned()),
     }
 }
 

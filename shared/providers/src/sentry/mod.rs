@@ -38,7 +38,7 @@ pub struct Config {
     /// The environment that events are filed under, such as production: one word of at most 64 characters, without
     /// slashes. Default: none.
     #[serde(default)]
-    #[schemars(example = "production", length(min = 1, max = 64))]
+    #[schemars(example = &"production", length(min = 1, max = 64))]
     environment: Option<String>,
 }
 
@@ -47,7 +47,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// The DSN of the project: in its settings under Client Keys (DSN). Whoever knows it can send events.
-    #[schemars(example = "https://0f1e2d3c4b5a69788796a5b4c3d2e1f0@o42.ingest.sentry.io/4711")]
+    #[schemars(example = &"https://0f1e2d3c4b5a69788796a5b4c3d2e1f0@o42.ingest.sentry.io/4711")]
     dsn: Secret,
 }
 
