@@ -68,6 +68,13 @@ impl<'a> Entity<'a> {
 
     /// `<integration>/<family>/<entity>`, at most so many bytes, on one line and without characters that nobody sees. One
     /// that has to be changed for that keeps its beginning and ends in a hash of the whole.
+    /// Whether two events are about the same thing.
+    pub fn is_same(&self, other: &Entity<'_>) -> bool {
+        self.family == other.family && self.name == other.name
+    }
+
+    /// `<integration>/<family>/<entity>`, at most so many bytes. A longer one keeps its beginning and ends in a hash of
+    /// the whole.
     pub fn key(&self, integration: &str, bytes_max: usize) -> String {
         let key = format!("{integration}/{}/{}", self.family, self.name);
         // Targets trim what stands at an end, and some take no control characters, in addresses least of all.
@@ -107,9 +114,7 @@ pub fn in_turn(delivery: &Delivery, index: usize) -> Option<Turn<'_>> {
     let mut last: Vec<(Entity<'_>, &Accepted)> = Vec::new();
     for accepted in &delivery.events {
         let entity = Entity::of(&accepted.event);
-        let same =
-            |(known, _): &&mut (Entity<'_>, &Accepted)| known.family == entity.family && known.name == entity.name;
-        match last.iter_mut().find(same) {
+        match last.iter_mut().find(|(known, _)| known.is_same(&entity)) {
             Some(known) => *known = (entity, accepted),
             None => last.push((entity, accepted)),
         }

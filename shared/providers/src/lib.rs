@@ -34,6 +34,7 @@ pub mod pagerduty;
 pub mod planned;
 pub mod preview;
 pub mod redact;
+pub mod sentry;
 pub mod slack;
 pub mod teams;
 pub mod telegram;
@@ -54,6 +55,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),
         Entry::of::<pagerduty::Pagerduty>(),
+        Entry::of::<sentry::Sentry>(),
         Entry::of::<slack::Slack>(),
         Entry::of::<teams::Teams>(),
         Entry::of::<telegram::Telegram>(),

@@ -2,8 +2,8 @@
 //! what was sent to them.
 //!
 //! A secret is found as it is, in the spellings that addresses and JSON give it, and in base64; of an address that is a secret also
-//! its path, its query and each long part of them, as a redirection names no more than that; of HTTP Basic also what it
-//! makes of user and password. A text that was cut in the midst of a secret loses the part that is left of it.
+//! its user and password, its path, its query and each long part of these two, as a redirection names no more than that; of
+//! HTTP Basic also what it makes of user and password. A text that was cut in the midst of a secret loses the part that is left of it.
 //! Secrets shorter than [`SECRET_BYTES_MIN`] would be found in any text and are left to who knows where they stand.
 
 use std::{borrow::Cow, cmp::Reverse};
@@ -224,8 +224,12 @@ fn in_base64(secret: &str, all: &mut Vec<Spelling>) {
     }
 }
 
-/// What may stand alone of an address that is a secret: its path, its query, and what is long in them.
+/// What may stand alone of an address that is a secret: its user and password, its path, its query, and what is long in
+/// these.
 fn address_parts(url: &Url, all: &mut Vec<Spelling>) {
+    for part in [url.username(), url.password().unwrap_or_default()] {
+        spellings("", part, all);
+    }
     let query = url.query().unwrap_or_default();
     spellings("", url.path().trim_end_matches('/'), all);
     spellings("", query, all);

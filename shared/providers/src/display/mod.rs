@@ -172,6 +172,60 @@ fn behind<'a>(title: &str, message: &'a str) -> Option<&'a str> {
     (ends && head.eq_ignore_ascii_case(title)).then_some(rest)
 }
 
+/// What an event says in a few words, for targets that take its data as it is. Much less work than a [`Display`].
+#[derive(Clone, Debug)]
+pub struct Gist<'a> {
+    /// As in [`Display`].
+    pub title: Cow<'a, str>,
+    /// As in [`Display`].
+    pub tone: Tone,
+    /// As in [`Display`].
+    pub headline: Option<Cow<'a, str>>,
+    /// What there is to say; where the event has no message its error, its reason, or the spec that it concerns.
+    pub message: Option<Cow<'a, str>>,
+}
+
+impl<'a> Gist<'a> {
+    /// What one event says.
+    pub fn of(accepted: &'a Accepted, about: &About) -> Self {
+        let event = &accepted.event;
+        let Look { title, tone, .. } = Look::of(accepted);
+        let (headline, message) = fields::gist(event, data(accepted));
+        let test = || (event.event_type.as_str() == TEST).then(|| test_message(about).into());
+        Self {
+            title,
+            tone,
+            headline,
+            message: message.or_else(test),
+        }
+    }
+
+    /// The title and the headline, or the title and the message where there is no headline, and the message below.
+    pub fn text(&self) -> String {
+        let mut text = text::isolated(&self.title).into_owned();
+        let message = self.message.as_deref().unwrap_or_default();
+        match &self.headline {
+            Some(headline) => {
+                text.push_str(": ");
+                text.push_str(&text::isolated(headline));
+                if !message.is_empty() {
+                    text.push('\n');
+                    text.push_str(message);
+                }
+            }
+            None => match behind(&self.title, message) {
+                Some(rest) => text.push_str(rest),
+                None if message.is_empty() => {}
+                None => {
+                    text.push_str(": ");
+                    text.push_str(message);
+                }
+            },
+        }
+        text
+    }
+}
+
 impl<'a> Entry<'a> {
     /// All of it on one line, without the emoji: `2026-01-01T09:30:00Z · Execution Failed · disk full`.
     pub fn line(&self) -> String {

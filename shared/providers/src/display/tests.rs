@@ -327,6 +327,55 @@ fn a_long_digest_shows_the_most_serious_in_their_order() {
     assert_eq!(shown.entries[ENTRIES_MAX - 1].text.as_deref(), Some("a99"));
 }
 
+#[test]
+fn a_gist_says_the_title_once_and_what_tells_most() {
+    let about = about();
+    let said = |event_type: &str, data: Value| {
+        let accepted = accepted(event_type, &data);
+        let gist = Gist::of(&accepted, &about);
+        (gist.text(), gist.tone)
+    };
+    for (event_type, data, text, tone) in [
+        (
+            "alert.created",
+            json!({ "title": "Latency rises", "message": "p99 is 840 ms\nsince 10:30" }),
+            "Alert Created: Latency rises\np99 is 840 ms\nsince 10:30",
+            Tone::Bad,
+        ),
+        (
+            "execution.failed",
+            json!({ "error": "disk full" }),
+            "Execution Failed: disk full",
+            Tone::Bad,
+        ),
+        ("alert.resolved", json!({}), "Alert Resolved", Tone::Good),
+        (
+            "alert.resolved",
+            json!({ "title": "Latency rises" }),
+            "Alert Resolved: Latency rises",
+            Tone::Good,
+        ),
+        (
+            "shop.order-paid",
+            json!({ "message": "7 was paid" }),
+            "shop.order-paid: 7 was paid",
+            Tone::Neutral,
+        ),
+        (
+            "implementation.failed",
+            json!({ "error": "no schema" }),
+            "Implementation Failed: no schema",
+            Tone::Bad,
+        ),
+    ] {
+        assert_eq!(said(event_type, data), (text.to_owned(), tone));
+    }
+    let (test, _) = said("integration.test", json!({}));
+    assert!(test.starts_with("Test: This is a test from Signalbox"), "{test}");
+    let (turned, _) = said("alert.created", json!({ "title": "שלום" }));
+    assert_eq!(turned, "Alert Created: \u{2068}שלום\u{2069}");
+}
+
 /// A guard against work that grows with the square of the data: the worst shapes that fit in an event.
 #[test]
 fn the_largest_event_is_read_in_bounded_time() {

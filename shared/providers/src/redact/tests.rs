@@ -40,6 +40,19 @@ fn a_secret_is_found_in_base64_wherever_it_stands() {
 }
 
 #[test]
+fn user_and_password_of_an_address_that_is_a_secret_are_found_alone() {
+    let redactor = redactor(&["https://0f1e2d3c4b5a:s3cret-part@o1.ingest.example.com/42"]);
+    for said in ["no project for key 0f1e2d3c4b5a", "bad s3cret-part", "key 0f1e2d3c…"] {
+        let shown = redactor.text(said).into_owned();
+        assert!(
+            shown.contains(MASK) && !shown.contains("0f1e2d") && !shown.contains("s3cret"),
+            "{shown}"
+        );
+    }
+    assert_eq!(redactor.text("o1.ingest.example.com"), "o1.ingest.example.com");
+}
+
+#[test]
 fn an_address_that_is_a_secret_is_found_by_its_path_its_query_and_their_long_parts() {
     let redactor = redactor(&["https://example.com/hooks/T0123456789abcdef?key=0123456789abcdefgh"]);
     for said in [

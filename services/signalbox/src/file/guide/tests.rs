@@ -358,14 +358,14 @@ fn all_missing_variables_are_told_together_and_what_they_are_for() {
 
 #[test]
 fn what_this_version_does_not_have_is_refused_by_name_and_version_or_left_out_where_asked() {
-    let text = "integrations:\n  slack: { enabled: true, notify_on: [tick] }\n  discord: { enabled: true, notify_on: \
-                [tick] }\n  linear: { enabled: true }\n  sentry: { enabled: false }\nnotifications:\n  rate_limit:\n    \
+    let text = "integrations:\n  slack: { enabled: true, notify_on: [tick] }\n  jira: { enabled: true, notify_on: \
+                [tick] }\n  linear: { enabled: true }\n  azure_devops: { enabled: false }\nnotifications:\n  rate_limit:\n    \
                 max_per_hour: 30\n    max_per_day: 100\n";
     let error = read_without("LINEAR_API_KEY", text, false, NOW).expect_err("refused");
     assert_eq!(
         error.lines().collect::<Vec<_>>(),
         [
-            "i.yaml:3: integrations.discord: the provider discord comes with version 0.5.0",
+            "i.yaml:3: integrations.jira: the provider jira comes with version 0.6.0",
             "i.yaml:4: integrations.linear: the provider linear comes with version 0.6.0",
             "i.yaml:4: integrations.linear: needs LINEAR_API_KEY, which is not set: the API key; set it, or write \
              `api_key` here",
@@ -386,9 +386,9 @@ fn what_this_version_does_not_have_is_refused_by_name_and_version_or_left_out_wh
     assert_eq!(
         file.remarks(),
         [
-            "left out: integrations.discord: the provider discord comes with version 0.5.0",
+            "left out: integrations.jira: the provider jira comes with version 0.6.0",
             "left out: integrations.linear: the provider linear comes with version 0.6.0",
-            "left out: integrations.sentry: it is disabled, and the provider sentry comes with version 0.5.0",
+            "left out: integrations.azure_devops: it is disabled, and the provider azure_devops comes with version 0.6.0",
         ]
     );
 }
