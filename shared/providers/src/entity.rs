@@ -66,15 +66,13 @@ impl<'a> Entity<'a> {
         Self { family, name, part }
     }
 
-    /// `<integration>/<family>/<entity>`, at most so many bytes, on one line and without characters that nobody sees. One
-    /// that has to be changed for that keeps its beginning and ends in a hash of the whole.
     /// Whether two events are about the same thing.
     pub fn is_same(&self, other: &Entity<'_>) -> bool {
         self.family == other.family && self.name == other.name
     }
 
-    /// `<integration>/<family>/<entity>`, at most so many bytes. A longer one keeps its beginning and ends in a hash of
-    /// the whole.
+    /// `<integration>/<family>/<entity>`, at most so many bytes, on one line and without characters that nobody sees. One
+    /// that has to be changed for that keeps its beginning and ends in a hash of the whole.
     pub fn key(&self, integration: &str, bytes_max: usize) -> String {
         let key = format!("{integration}/{}/{}", self.family, self.name);
         // Targets trim what stands at an end, and some take no control characters, in addresses least of all.
