@@ -23,7 +23,6 @@ const fn of(name: &'static str, kind: Kind, version: &'static str) -> Planned {
 const PROVIDERS: &[Planned] = &[
     of("datadog", Kind::Observability, "0.5.0"),
     of("discord", Kind::Notification, "0.5.0"),
-    of("nats", Kind::Webhook, "0.5.0"),
     of("new_relic", Kind::Observability, "0.5.0"),
     of("opsgenie", Kind::Notification, "0.5.0"),
     of("pagerduty", Kind::Notification, "0.5.0"),
