@@ -24,6 +24,11 @@ pub fn hops(event: &Event) -> u8 {
     count.unwrap_or(HOPS_MAX).min(HOPS_MAX)
 }
 
+/// Whether a count says that an event came in once more than it may: over something that sends on, past the limit.
+pub fn is_over(count: &str) -> bool {
+    count.parse::<u8>().is_ok_and(|count| count > HOPS_MAX)
+}
+
 /// How many hops the events of a delivery have behind them: the most of any of them.
 pub fn hops_of(delivery: &Delivery) -> u8 {
     let each = delivery.events.iter().map(|accepted| hops(&accepted.event));

@@ -148,7 +148,7 @@ async fn an_event_that_an_org_sends_to_itself_goes_round_three_times_and_ends_as
     })
     .await;
     let message = dead["message"].as_str().unwrap_or_default();
-    assert!(message.contains("3 times before"), "{dead}");
+    assert!(message.contains("3 times already"), "{dead}");
     assert_eq!(
         (&dead["stage"], &dead["provider"]),
         (&json!("delivery"), &json!("nats")),

@@ -67,3 +67,17 @@ fn of_a_digest_the_event_that_came_farthest_counts() {
     delivery.events.push(accepted(Some("1")));
     assert_eq!(hops_of(&delivery), 2);
 }
+
+#[test]
+fn a_count_over_the_limit_is_told_from_the_limit_and_from_none() {
+    for (text, expected) in [
+        ("0", false),
+        ("3", false),
+        ("x", false),
+        ("", false),
+        ("4", true),
+        ("99", true),
+    ] {
+        assert_eq!(is_over(text), expected, "{text}");
+    }
+}

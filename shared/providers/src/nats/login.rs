@@ -9,7 +9,7 @@ use super::server::Server;
 use crate::{FieldError, Secret};
 
 /// Longest credential, in bytes: JWTs are the longest.
-pub const CREDENTIAL_BYTES_MAX: usize = 64 * 1024;
+const CREDENTIAL_BYTES_MAX: usize = 64 * 1024;
 
 /// What is sent to a server to be let in.
 pub enum Login {

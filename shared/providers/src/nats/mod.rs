@@ -191,7 +191,7 @@ impl Provider for Nats {
             Some(exchange) => Step::Done(Self::classify(&exchange.response, now)),
             None if target.prepared.subject.is_input() && relay::hops_of(delivery) >= relay::HOPS_MAX => {
                 let reason = format!(
-                    "the event came in by the target nats {} times before: it would go round for ever",
+                    "the event came round {} times already: it would go on for ever",
                     relay::HOPS_MAX
                 );
                 Step::Done(Outcome::Reject { reason })

@@ -8,7 +8,7 @@ use url::Url;
 use crate::{FieldError, fields};
 
 /// Most servers of one integration.
-pub const SERVERS_MAX: usize = 8;
+const SERVERS_MAX: usize = 8;
 /// Where servers listen unless somebody says otherwise.
 const PORT: u16 = 4_222;
 
@@ -104,7 +104,7 @@ fn server(text: &str) -> Result<Server, String> {
     let port = match digits.filter(|digits| !digits.ends_with(']')) {
         None => PORT,
         Some(digits) => digits
-            .parse()
+            .parse::<u16>()
             .ok()
             .filter(|port| *port != 0)
             .ok_or("has a port that is none")?,

@@ -5,7 +5,7 @@ use signalbox_proto::{EventType, Name, subjects};
 use crate::{FieldError, payload::Message};
 
 /// Longest subject as it is written, in bytes. Filled in it is at most some hundred longer.
-pub const SUBJECT_BYTES_MAX: usize = 256;
+const SUBJECT_BYTES_MAX: usize = 256;
 /// Most tokens of a subject as it is written.
 const TOKENS_MAX: usize = 16;
 /// The first token of all that Signalbox itself keeps in NATS.
@@ -59,7 +59,7 @@ impl Subject {
                 place.push('.');
             }
             place.push_str(match token {
-                Token::Text(text) => text,
+                Token::Text(text) => text.as_str(),
                 Token::Type => message.event_type,
                 Token::Org => message.org,
                 Token::Severity => message.severity.as_str(),

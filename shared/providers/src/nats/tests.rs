@@ -185,10 +185,7 @@ fn the_third_hop_into_the_own_input_is_the_last() {
         let Step::Done(Outcome::Reject { reason }) = next(&own, None, &hopped(had)) else {
             panic!("{had:?} goes on")
         };
-        assert_eq!(
-            reason,
-            "the event came in by the target nats 3 times before: it would go round for ever"
-        );
+        assert_eq!(reason, "the event came round 3 times already: it would go on for ever");
         // To others it goes all the same.
         let elsewhere = config("events.all", "standard");
         assert!(matches!(next(&elsewhere, None, &hopped(had)), Step::Send(_)), "{had}");

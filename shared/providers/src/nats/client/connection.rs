@@ -1,6 +1,9 @@
 //! One connection: getting in, and one message after another.
 
-use std::{io::Write as _, sync::Arc};
+use std::{
+    io::{self, Write as _},
+    sync::Arc,
+};
 
 use ::http::HeaderMap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -221,7 +224,7 @@ impl Connection {
     async fn inbox(&mut self) -> Result<&str, Error> {
         if self.inbox.is_none() {
             let mut random = [0; INBOX_BYTES];
-            getrandom::fill(&mut random).map_err(|error| Error::Io(error.into()))?;
+            getrandom::fill(&mut random).map_err(|error| Error::Io(io::Error::other(error.to_string())))?;
             let inbox = format!("_INBOX.{}.", URL_SAFE_NO_PAD.encode(random));
             self.write(format!("SUB {inbox}* 1\r\nPING\r\n").as_bytes()).await?;
             self.answered("", None).await?;

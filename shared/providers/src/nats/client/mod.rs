@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// Connections of one login at the same time; further messages wait for one of them.
-pub const CONNECTIONS_MAX: usize = 16;
+const CONNECTIONS_MAX: usize = 16;
 /// Idle connections of all logins together.
 const IDLE_MAX: usize = 1_024;
 /// The longest time to a connection that an integration may name.
@@ -101,7 +101,7 @@ struct Shared {
 struct Pool {
     lines: HashMap<[u8; 32], Arc<Line>>,
     idle: usize,
-    /// Whether somebody looks after what is idle.
+    /// Whether somebody looks after them.
     swept: bool,
 }
 
@@ -150,7 +150,7 @@ impl Client {
     }
 
     async fn exchange(&self, request: &Request) -> Result<Response, Error> {
-        let line = self.shared.line(request.identity.key());
+        let line = Shared::line(&self.shared, request.identity.key());
         let _place = line.places.acquire().await.expect("the places are never closed");
         if let Some(mut kept) = self.shared.take(&line) {
             match kept.exchange(request.publish.as_ref()).await {
@@ -192,7 +192,7 @@ impl Client {
         result: Result<Response, Error>,
     ) -> Result<Response, Error> {
         if connection.is_good() {
-            Shared::keep(&self.shared, line, connection);
+            self.shared.keep(line, connection);
         }
         result
     }
@@ -211,8 +211,12 @@ impl Shared {
         self.pool.lock().expect("no holder of the lock panics")
     }
 
-    fn line(&self, key: &[u8; 32]) -> Arc<Line> {
-        let mut pool = self.pool();
+    fn line(shared: &Arc<Self>, key: &[u8; 32]) -> Arc<Line> {
+        let mut pool = shared.pool();
+        if !pool.swept {
+            pool.swept = true;
+            tokio::spawn(sweep(Arc::downgrade(shared)));
+        }
         let line = pool.lines.entry(*key).or_insert_with(|| {
             Arc::new(Line {
                 places: Semaphore::new(CONNECTIONS_MAX),
@@ -230,8 +234,8 @@ impl Shared {
         (taken.since.elapsed() < IDLE_TIMEOUT).then_some(taken.connection)
     }
 
-    fn keep(shared: &Arc<Self>, line: &Line, connection: Connection) {
-        let mut pool = shared.pool();
+    fn keep(&self, line: &Line, connection: Connection) {
+        let mut pool = self.pool();
         if pool.idle >= IDLE_MAX {
             return;
         }
@@ -240,10 +244,6 @@ impl Shared {
             connection,
             since: Instant::now(),
         });
-        if !pool.swept {
-            pool.swept = true;
-            tokio::spawn(sweep(Arc::downgrade(shared)));
-        }
     }
 
     /// Closes what has been idle for too long; false where nothing is left to look after.
@@ -269,7 +269,7 @@ impl Line {
     }
 }
 
-/// Looks after idle connections for as long as there are any and the client is there.
+/// Looks after connections for as long as there are logins with any and the client is there.
 async fn sweep(shared: Weak<Shared>) {
     loop {
         sleep(IDLE_TIMEOUT / 2).await;

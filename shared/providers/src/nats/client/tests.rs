@@ -109,7 +109,7 @@ async fn without_a_stream_nothing_is_delivered_and_the_remedy_is_named() {
 }
 
 #[tokio::test]
-async fn somebody_who_answers_and_is_no_stream_is_not_taken_for_one() {
+async fn somebody_who_listens_and_is_no_stream_is_not_taken_for_one() {
     let server = Server::start("").await;
     let mut other = Other::connect(&server, "{}").await;
     other.subscribe("events.>").await;
@@ -201,8 +201,8 @@ async fn a_server_that_went_down_is_an_outcome_and_back_it_is_found_again() {
     // One that was kept from before is replaced without an outcome.
     server.kill().await;
     server.restart().await;
-    let request = request(&url, Login::Anonymous, Some(core("d-3", "{}")));
-    client.send(&request, LONG).await.expect("a new connection");
+    let probe = request(&url, Login::Anonymous, None);
+    client.send(&probe, LONG).await.expect("a new connection");
     let mut other = Other::connect(&server, "{}").await;
     assert_eq!(other.stored().await, 2, "nothing came later that nobody waited for");
 }
@@ -257,7 +257,7 @@ async fn what_is_idle_for_too_long_is_closed_and_forgotten() {
     let client = client();
     let asked = request(&server.url(), Login::Anonymous, None);
     client.send(&asked, LONG).await.expect("a server");
-    let line = client.shared.line(asked.identity.key());
+    let line = Shared::line(&client.shared, asked.identity.key());
     assert!(client.shared.close_idle());
     assert_eq!(idle(&client), 1, "it is young");
     for kept in line.idle().iter_mut() {

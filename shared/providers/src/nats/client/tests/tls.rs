@@ -15,7 +15,7 @@ struct Authority {
 impl Authority {
     fn new() -> Self {
         let key = CertificateKey::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("a certificate");
         let mut roots = RootCertStore::empty();
