@@ -60,7 +60,7 @@ pub struct Config {
     jetstream: bool,
     /// The form of the body.
     #[serde(default)]
-    #[schemars(example = "cloudevents_binary")]
+    #[schemars(example = &"cloudevents_binary")]
     payload: Payload,
     /// That the server asks for no credentials. Without them and without this an integration is refused.
     #[serde(default)]
@@ -74,7 +74,7 @@ pub struct Config {
 pub struct Credentials {
     /// A user, with `password`.
     #[serde(default)]
-    #[schemars(example = "signalbox")]
+    #[schemars(example = &"signalbox")]
     user: Option<String>,
     /// The user's password.
     #[serde(default)]
@@ -82,7 +82,7 @@ pub struct Credentials {
     password: Option<Secret>,
     /// A token that stands for a user.
     #[serde(default)]
-    #[schemars(example = "s3cr3t")]
+    #[schemars(example = &"s3cr3t")]
     token: Option<Secret>,
     /// The seed of a user's nkey: it begins with `SU` and signs what the server asks; it is never sent.
     #[serde(default)]

@@ -183,7 +183,8 @@ impl Connection {
         let subject = publish.subject.as_str();
         let reply = if publish.jetstream {
             self.count += 1;
-            Some(format!("{}{}", self.inbox().await?, self.count))
+            let count = self.count;
+            Some(format!("{}{count}", self.inbox().await?))
         } else {
             None
         };

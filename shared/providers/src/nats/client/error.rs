@@ -5,7 +5,7 @@ use std::io;
 use crate::http;
 
 /// A message without an acknowledgement. The texts are fit for the integration's owner: none quotes what a server said. What
-/// each means for a delivery is decided by [`super::super::by_error`].
+/// each means for a delivery is decided by [`crate::nats::by_error`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No way to the server, or no time left.

@@ -95,7 +95,7 @@ async fn a_users_jwt_lets_in_with_its_key_alone_and_until_it_expires() {
         Secret::from(jwt(&claims, &account).as_str())
     };
     let port_config = format!(
-        "operator: {of_operator}\nresolver: MEMORY\nresolver_preload: {{ {}: {of_account} }}",
+        "operator: {of_operator}\nresolver: MEMORY\nsystem_account: {0}\nresolver_preload: {{ {0}: {of_account} }}",
         account.public_key()
     );
     let server = Server::start(&port_config).await;
