@@ -1,7 +1,7 @@
 //! A NATS server with JetStream, as its documents describe it.
 
 use serde_json::{Value, json};
-use signalbox_proto::{Delivery, outcome::OutcomeKind};
+use signalbox_proto::{Delivery, outcome::OutcomeKind, subjects};
 
 use super::{Nats, Publish, Request, header_name};
 use crate::{
@@ -47,6 +47,7 @@ fn samples() -> Vec<Sample> {
         answers: answers(),
     };
     let url = "tls://nats.example.com:4222";
+    let own = format!("{}{{org}}.{{type}}", subjects::INPUT_PREFIX);
     let user = json!({ "user": "signalbox", "password": "password-secret-4711" });
     vec![
         of("user", json!({ "url": url, "subject": "events.{type}" }), user.clone()),
@@ -62,7 +63,7 @@ fn samples() -> Vec<Sample> {
         ),
         of(
             "the own input",
-            json!({ "url": url, "subject": "signalbox.in.acme.{type}", "payload": "cloudevents_binary" }),
+            json!({ "url": url, "subject": own, "payload": "cloudevents_binary" }),
             user,
         ),
     ]

@@ -45,7 +45,8 @@ impl Subject {
     pub(super) fn check_org(&self, own: &Name) -> Result<(), String> {
         match &self.input {
             Some(Token::Text(org)) if org != own.as_str() => Err(format!(
-                "is the input of another org: an integration may publish to signalbox.in.{own} alone"
+                "is the input of another org: an integration may publish to {}{own} alone",
+                subjects::INPUT_PREFIX
             )),
             _ => Ok(()),
         }
@@ -122,9 +123,11 @@ fn token(text: &str) -> Result<Token, String> {
 /// The org of a subject that begins as ours do. All but the input of an org is refused.
 fn input(tokens: &[Token]) -> Result<Token, String> {
     let refused = || {
-        "is one of Signalbox's own: only its input may be published to, signalbox.in.{org}.{type} or a type of your own \
-         in the place of {type}"
-            .to_owned()
+        let input = subjects::INPUT_PREFIX;
+        format!(
+            "is one of Signalbox's own: only its input may be published to, {input}{{org}}.{{type}}, or a type of your \
+             own in the place of {{type}}"
+        )
     };
     let [Token::Text(ours), Token::Text(within), org, rest @ ..] = tokens else {
         return Err(refused());

@@ -25,8 +25,8 @@ pub(super) struct Info {
     pub(super) ldm: bool,
 }
 
-/// What we say of ourselves.
-#[derive(Debug, Default, Serialize)]
+/// What we say of ourselves, secrets among it: it is not printed.
+#[derive(Default, Serialize)]
 pub(super) struct Connect<'a> {
     pub(super) verbose: bool,
     pub(super) pedantic: bool,
