@@ -24,6 +24,7 @@ pub mod org;
 pub mod outcome;
 pub mod pattern;
 pub mod refused;
+pub mod relay;
 pub mod severity;
 pub mod state;
 pub mod subjects;

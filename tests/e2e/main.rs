@@ -43,6 +43,7 @@ mod isolation;
 mod keys;
 mod limits;
 mod master_key;
+mod nats_target;
 mod newcomer;
 mod openapi;
 mod order;

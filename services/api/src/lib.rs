@@ -49,7 +49,7 @@ use std::sync::Arc;
 use axum::{Router, extract::State};
 use signalbox_access::Access;
 use signalbox_broker::Broker;
-use signalbox_providers::{Installation, http::Client};
+use signalbox_providers::{Client, Installation};
 use signalbox_runtime::{Keyring, Process};
 use signalbox_store::Store;
 

@@ -15,7 +15,7 @@ use signalbox_proto::{
     Accepted, Delivery, Event, EventType, Name, RawJson, Severity, Timestamp, names::check_event_id, types,
 };
 use signalbox_providers::{
-    Exchange, Request, Step,
+    Exchange, Step,
     http::Response,
     preview::{self, Shown},
 };
@@ -156,7 +156,7 @@ pub(crate) async fn preview(
     );
     let target = opened.target.as_ref();
     let (requests, error) = match target.next(&delivery, &[], now) {
-        Step::Send(Request::Http(request)) => (vec![sent(preview::show(&request, redactor))], None),
+        Step::Send(request) => (vec![sent(preview::of(&request, redactor))], None),
         Step::Done(outcome) => (Vec::new(), outcome.reason().map(Value::from)),
     };
     // A provider is a pure function of the answers: what it would do after a plain yes can be asked of it.

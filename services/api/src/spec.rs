@@ -164,7 +164,7 @@ pub(crate) fn check(
         });
         reader.unmask("config", &mut config, &known.config);
         reader.unmask("credentials", &mut credentials, &known.credentials);
-        if let Err(found) = entry.check(&config, &credentials, egress) {
+        if let Err(found) = entry.check_in(org, &config, &credentials, egress) {
             reader.errors.extend(found);
         } else if flow.health_check_secs.is_some()
             && let Some(refusal) = health::refusal(entry, org, name, &config, &credentials)

@@ -20,10 +20,7 @@ use signalbox_proto::{
     state::{Cause, PROBE_FIRST_SECS},
     types,
 };
-use signalbox_providers::{
-    AnyTarget, Exchange, Request, Step, classify,
-    http::{Client, Response},
-};
+use signalbox_providers::{AnyTarget, Client, Exchange, Step, http::Response};
 use signalbox_runtime::Problem;
 use signalbox_store::outbox::Kind;
 use tokio::sync::Semaphore;
@@ -142,13 +139,13 @@ fn message(tested: &Tested) -> String {
 async fn prove(client: &Client, target: &dyn AnyTarget, integration: &Integration) -> Tested {
     let timeout = target.about().timeout;
     let client = &client.connecting_within(integration.connect_timeout());
-    if let Some(Request::Http(request)) = target.probe(Timestamp::now()) {
+    if let Some(request) = target.probe(Timestamp::now()) {
         return match client.send(request, timeout).await {
-            Ok(response) => Tested {
+            Ok(Exchange { response }) => Tested {
                 outcome: target.classify(&response, Timestamp::now()),
                 response_code: Some(response.status),
             },
-            Err(error) => failed(classify::by_error(&error), &[]),
+            Err(outcome) => failed(outcome, &[]),
         };
     }
     let delivery = match delivery(integration, Timestamp::now()) {
@@ -166,9 +163,9 @@ async fn prove(client: &Client, target: &dyn AnyTarget, integration: &Integratio
                 let reason = format!("more than {STEPS_MAX} requests for one event");
                 return failed(Outcome::Reject { reason }, &exchanges);
             }
-            Step::Send(Request::Http(request)) => match client.send(request, timeout).await {
-                Ok(response) => exchanges.push(Exchange { response }),
-                Err(error) => return failed(classify::by_error(&error), &exchanges),
+            Step::Send(request) => match client.send(request, timeout).await {
+                Ok(exchange) => exchanges.push(exchange),
+                Err(outcome) => return failed(outcome, &exchanges),
             },
         }
     }

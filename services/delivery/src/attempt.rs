@@ -7,7 +7,7 @@ use signalbox_proto::{
     delivery::StepDone,
     outcome::{self, RESPONSE_BODY_BYTES_MAX},
 };
-use signalbox_providers::{AnyTarget, Exchange, Request, Step, classify, entity, http::Client, redact::Redactor};
+use signalbox_providers::{AnyTarget, Client, Exchange, Step, entity, redact::Redactor};
 
 /// Most requests of one attempt: those of a digest at a target that takes events one at a time, and some.
 pub(crate) const STEPS_MAX: usize = entity::IN_TURN_MAX + 12;
@@ -40,11 +40,11 @@ pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery:
                     reason: format!("more than {STEPS_MAX} requests for one delivery"),
                 };
             }
-            Step::Send(Request::Http(request)) => {
+            Step::Send(request) => {
                 asked = true;
                 match client.send(request, target.about().timeout).await {
-                    Ok(response) => exchanges.push(Exchange { response }),
-                    Err(error) => break classify::by_error(&error),
+                    Ok(exchange) => exchanges.push(exchange),
+                    Err(outcome) => break outcome,
                 }
             }
         }

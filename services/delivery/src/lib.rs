@@ -20,7 +20,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use signalbox_broker::{Broker, directory, patience::patiently};
 use signalbox_proto::Name;
-use signalbox_providers::{Installation, http::Client};
+use signalbox_providers::{Client, Installation};
 use signalbox_runtime::{Keyring, Process};
 use tokio::task::JoinSet;
 

@@ -27,7 +27,7 @@ use signalbox_proto::{
     DeadLetter, DeadReason, Delivery, Lane, Name, Outcome, Stage, Timestamp, dead::Input,
     integration::EXPIRE_AFTER_SECS, subjects, wire,
 };
-use signalbox_providers::http::Client;
+use signalbox_providers::Client;
 use signalbox_runtime::{Process, metrics::Counter};
 use tokio::time::Instant;
 

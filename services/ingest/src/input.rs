@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use signalbox_proto::{Event, EventType, Name, RawJson, Severity, Timestamp, names, time::InvalidTime, types};
+use signalbox_proto::{Event, EventType, Name, RawJson, Severity, Timestamp, names, relay, time::InvalidTime, types};
 
 use crate::{
     batch, cloudevents,
@@ -292,11 +292,18 @@ impl Draft {
         let mut metadata = self.metadata;
         // Trace context is for those who trace, and often added on the way: whatever is in it, it refuses no event.
         metadata.retain(|name, value| !TRACE_HEADERS.contains(&name.as_str()) || is_text(value));
-        let of_trace = TRACE_HEADERS
-            .iter()
-            .filter(|name| metadata.contains_key(**name))
-            .count();
-        if metadata.len() - of_trace > METADATA_MAX {
+        if metadata.get(relay::HOPS).is_some_and(|count| relay::is_over(count)) {
+            return Err(Rejection::invalid(
+                relay::HOPS,
+                format!(
+                    "the event came round more than {} times: it would go on for ever",
+                    relay::HOPS_MAX
+                ),
+            ));
+        }
+        // What is added on the way takes nobody's place.
+        let is_own = |name: &str| !TRACE_HEADERS.contains(&name) && name != relay::HOPS;
+        if metadata.keys().filter(|name| is_own(name)).count() > METADATA_MAX {
             return Err(Rejection::invalid(
                 "metadata",
                 format!("more than {METADATA_MAX} attributes"),

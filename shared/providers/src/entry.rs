@@ -5,7 +5,7 @@ use std::{fmt, sync::OnceLock};
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use signalbox_proto::{Delivery, Outcome, Timestamp, integration::Template, outcome};
+use signalbox_proto::{Delivery, Name, Outcome, Timestamp, integration::Template, outcome};
 use url::Url;
 
 use crate::{
@@ -34,7 +34,7 @@ pub struct Entry {
     pub template: Takes,
     schemas: OnceLock<Schemas>,
     make_schemas: fn() -> Schemas,
-    check: fn(&Schemas, Value, Value, &Egress) -> Checked<()>,
+    check: fn(&Schemas, Value, Value, Option<&Name>, &Egress) -> Checked<()>,
     warnings: fn(&Schemas, Value, Value) -> Vec<FieldError>,
     open: fn(&Schemas, Value, Value, About, Option<Texts>) -> Checked<AnyBox>,
     retry_count: fn(&Value) -> Option<u32>,
@@ -140,7 +140,18 @@ impl Entry {
     /// Checks what an owner wrote, whole: field names and types, what the provider asks of them,
     /// and whether egress rules let it go there. `null` counts as an empty object.
     pub fn check(&self, config: &Value, credentials: &Value, egress: &Egress) -> Result<(), Vec<FieldError>> {
-        (self.check)(self.schemas(), config.clone(), credentials.clone(), egress)
+        (self.check)(self.schemas(), config.clone(), credentials.clone(), None, egress)
+    }
+
+    /// As [`Entry::check`], and whether it is right for an integration of this org.
+    pub fn check_in(
+        &self,
+        org: &Name,
+        config: &Value,
+        credentials: &Value,
+        egress: &Egress,
+    ) -> Result<(), Vec<FieldError>> {
+        (self.check)(self.schemas(), config.clone(), credentials.clone(), Some(org), egress)
     }
 
     /// What an owner should be told of a configuration that passes [`Entry::check`]: fields without an effect and
@@ -238,16 +249,24 @@ fn make_schemas<P: Provider>() -> Schemas {
     }
 }
 
-fn check<P: Provider>(schemas: &Schemas, config: Value, credentials: Value, egress: &Egress) -> Checked<()> {
+fn check<P: Provider>(
+    schemas: &Schemas,
+    config: Value,
+    credentials: Value,
+    org: Option<&Name>,
+    egress: &Egress,
+) -> Checked<()> {
     let prepared = prepare::<P>(schemas, config, credentials)?;
-    let errors: Vec<FieldError> = P::urls(&prepared)
-        .into_iter()
-        .filter_map(|(pointer, url)| {
-            let refused = egress.check_url(url).map_err(|refusal| refusal.to_string());
-            let message = refused.and_then(|()| on_hosts(P::hosts(pointer), url, egress)).err()?;
-            Some(FieldError::new(pointer, message))
-        })
-        .collect();
+    let misplaced = org.map(|org| P::misplaced(&prepared, org)).unwrap_or_default();
+    let refused = P::urls(&prepared).into_iter().filter_map(|(pointer, url)| {
+        let refused = egress.check_url(url).map_err(|refusal| refusal.to_string());
+        let message = refused.and_then(|()| on_hosts(P::hosts(pointer), url, egress)).err()?;
+        Some(FieldError::new(pointer, message))
+    });
+    none_of(misplaced.into_iter().chain(refused).collect())
+}
+
+fn none_of(errors: Vec<FieldError>) -> Checked<()> {
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
@@ -287,6 +306,7 @@ fn open<P: Provider>(
 ) -> Checked<AnyBox> {
     let secrets = secrets(schemas, &config, &credentials);
     let prepared = prepare::<P>(schemas, config, credentials)?;
+    none_of(P::misplaced(&prepared, &about.org))?;
     let redactor = Redactor::with_auth(&secrets, P::auth(&prepared));
     Ok(Box::new(Target::<P> {
         about,

@@ -1,8 +1,8 @@
 //! The kinds of targets that Signalbox delivers to: one folder per provider, the table that names
-//! them, and the guarded HTTP client that sends their requests.
+//! them, and the guarded client that sends their requests.
 //!
 //! A provider does no I/O. It turns a delivery into the next request and an answer into an outcome
-//! ([`Provider`]); the delivery worker sends the request through [`http::Client`], which checks
+//! ([`Provider`]); the delivery worker sends the request through [`Client`], which checks
 //! addresses, bounds time and size, and follows no redirect. [`classify`] holds what an answer or a
 //! failed request means where a provider's vendor says nothing else.
 //!
@@ -14,8 +14,10 @@
 
 use std::sync::LazyLock;
 
+mod client;
 mod entry;
 mod error;
+mod payload;
 mod provider;
 mod secret;
 
@@ -28,6 +30,7 @@ pub mod display;
 pub mod entity;
 pub mod fields;
 pub mod http;
+pub mod nats;
 pub mod new_relic;
 pub mod opsgenie;
 pub mod pagerduty;
@@ -42,6 +45,7 @@ pub mod template;
 pub mod webhook;
 pub mod wording;
 
+pub use client::Client;
 pub use entry::{AnyTarget, Entry};
 pub use error::{Error, FieldError};
 pub use http::Egress;
@@ -52,6 +56,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
+        Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),
         Entry::of::<pagerduty::Pagerduty>(),

@@ -11,8 +11,9 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::{
-    MASK,
+    MASK, Request,
     http::{self, Auth},
+    nats,
     redact::Redactor,
 };
 
@@ -24,17 +25,49 @@ const SCHEMES: [&str; 3] = ["Basic", "Bearer", "Token"];
 /// A request, secrets masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// The method.
+    /// The method; `PUB` for what is published over NATS.
     pub method: String,
-    /// The address.
+    /// The address; over NATS the servers and, as its path, the subject.
     pub url: String,
-    /// The headers by name, in lower case; those of the connection are left out.
+    /// The headers by name, those of HTTP in lower case; those of the connection are left out.
     pub headers: BTreeMap<String, String>,
     /// The body.
     pub body: Bytes,
 }
 
-/// Shows a request, with the redactor of its integration.
+/// Shows a request of any transport, with the redactor of its integration.
+pub fn of(request: &Request, redactor: &Redactor) -> Shown {
+    match request {
+        Request::Http(request) => show(request, redactor),
+        Request::Nats(request) => published(request, redactor),
+    }
+}
+
+/// Shows a request over NATS. What proves who we are is sent to the server before, and no part of it.
+fn published(request: &nats::Request, redactor: &Redactor) -> Shown {
+    let servers: Vec<String> = request.servers.iter().map(ToString::to_string).collect();
+    let servers = servers.join(",");
+    let Some(publish) = &request.publish else {
+        return Shown {
+            method: "PING".to_owned(),
+            url: servers,
+            headers: BTreeMap::new(),
+            body: Bytes::new(),
+        };
+    };
+    let headers = publish.headers.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        (nats::header_name(name).to_owned(), redactor.text(&value).into_owned())
+    });
+    Shown {
+        method: "PUB".to_owned(),
+        url: redactor.text(&format!("{servers}/{}", publish.subject)).into_owned(),
+        headers: headers.collect(),
+        body: body(&publish.body, redactor),
+    }
+}
+
+/// Shows a request over HTTP, with the redactor of its integration.
 pub fn show(request: &http::Request, redactor: &Redactor) -> Shown {
     let mut headers = BTreeMap::new();
     headers.insert(USER_AGENT.to_string(), http::USER_AGENT.to_owned());

@@ -8,7 +8,7 @@ use signalbox_proto::{Delivery, Name, Outcome, Timestamp};
 use url::Url;
 
 use crate::{
-    FieldError, classify, http,
+    FieldError, classify, http, nats,
     redact::Redactor,
     template::{Takes, Texts},
 };
@@ -55,6 +55,11 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// user and password: a target may repeat it, and then it is redacted as they are.
     fn auth(_prepared: &Self::Prepared) -> &http::Auth {
         &http::Auth::None
+    }
+
+    /// What is wrong with it in this org, where that depends on the org.
+    fn misplaced(_prepared: &Self::Prepared, _org: &Name) -> Vec<FieldError> {
+        Vec::new()
     }
 
     /// What is no error and still not as its owner may think, such as a field without an effect.
@@ -140,7 +145,7 @@ pub struct Installation {
 /// A request that was answered.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// The answer.
+    /// The answer; that of a NATS server in the form that [`nats::Client`] describes.
     pub response: http::Response,
 }
 
@@ -149,6 +154,8 @@ pub struct Exchange {
 pub enum Request {
     /// Through [`http::Client`].
     Http(http::Request),
+    /// Through [`nats::Client`].
+    Nats(nats::Request),
 }
 
 /// What comes next in a delivery.

@@ -24,13 +24,18 @@ pub(crate) struct Server {
 impl Server {
     /// One that is not started yet: [`Self::restart`] starts it.
     pub(crate) fn prepare(folder: &std::path::Path) -> Self {
+        Self::prepare_with(folder, "")
+    }
+
+    /// As [`Self::prepare`], with more in its config.
+    pub(crate) fn prepare_with(folder: &std::path::Path, more: &str) -> Self {
         let port = free_port();
         let config = folder.join("nats-server.conf");
         // The streams' bounds are reserved, not used: a disk that has less free than they add up to is no reason to
         // refuse them.
         let text = format!(
             "host: 127.0.0.1\nport: {port}\nmax_payload: 1048576\n\
-             jetstream {{ store_dir: {:?}, max_file_store: 1TB }}\n",
+             jetstream {{ store_dir: {:?}, max_file_store: 1TB }}\n{more}\n",
             folder.join("nats")
         );
         fs::write(&config, text).expect("the server's config can be written");

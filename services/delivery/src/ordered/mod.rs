@@ -36,7 +36,7 @@ use signalbox_broker::{
     patience::patiently,
 };
 use signalbox_proto::{Delivery, Integration, Lane, Name, Phase, State, Timestamp, integration::Status};
-use signalbox_providers::http::Client;
+use signalbox_providers::Client;
 use signalbox_runtime::{Process, metrics::Gauge};
 use tokio::{
     sync::{mpsc, watch},

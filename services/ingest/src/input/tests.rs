@@ -414,3 +414,30 @@ fn a_rejection_quotes_only_the_beginning_of_what_was_sent() {
     assert!(subject.message.len() < 300, "{subject}");
     assert!(subject.message.contains("execution.failed"), "{subject}");
 }
+
+#[test]
+fn the_count_of_hops_is_kept_and_what_went_round_too_often_is_no_event() {
+    let hops = |count| take(SUBJECT, vec![("ce-signalboxhops", count)], "{}");
+    for count in ["0", "3", "what"] {
+        let event = hops(count).unwrap();
+        assert_eq!(event.metadata.get(relay::HOPS).map(String::as_str), Some(count));
+    }
+    for count in ["4", "255"] {
+        let rejection = hops(count).unwrap_err();
+        assert_eq!(rejection.field.as_deref(), Some("signalboxhops"));
+        assert!(rejection.message.contains("more than 3 times"), "{rejection}");
+    }
+}
+
+#[test]
+fn the_count_of_hops_takes_no_place_of_a_producers_own_attributes() {
+    let names: Vec<String> = (0..METADATA_MAX).map(|index| format!("ce-own{index}")).collect();
+    let mut headers: Vec<(&'static str, &'static str)> = names.into_iter().map(|name| (&*name.leak(), "x")).collect();
+    headers.push(("ce-signalboxhops", "1"));
+    assert_eq!(
+        take(SUBJECT, headers.clone(), "{}").unwrap().metadata.len(),
+        METADATA_MAX + 1
+    );
+    headers.push(("ce-more", "x"));
+    take(SUBJECT, headers, "{}").unwrap_err();
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 use signalbox_proto::{Integration, Outcome, Timestamp, integration::Secrets, outcome};
-use signalbox_providers::{About, AnyTarget, Installation, Request, classify, http::Client};
+use signalbox_providers::{About, AnyTarget, Client, Exchange, Installation};
 use signalbox_runtime::Keyring;
 use tokio::sync::OnceCell;
 
@@ -66,7 +66,7 @@ impl Targets {
             Ok(target) => target,
             Err(why) => return Proved::unasked(&why),
         };
-        let Some(Request::Http(request)) = target.probe(Timestamp::now()) else {
+        let Some(request) = target.probe(Timestamp::now()) else {
             return Proved::unasked("its provider has no connection test that leaves nothing behind");
         };
         let egress = self.installation.egress.clone();
@@ -75,11 +75,11 @@ impl Targets {
             Err(error) => return Proved::unasked(&error.to_string()),
         };
         match client.send(request, target.about().timeout).await {
-            Ok(response) => Proved {
+            Ok(Exchange { response }) => Proved {
                 outcome: target.classify(&response, Timestamp::now()),
                 response_code: Some(response.status),
             },
-            Err(error) => Proved::of(classify::by_error(&error)),
+            Err(outcome) => Proved::of(outcome),
         }
     }
 

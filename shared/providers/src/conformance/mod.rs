@@ -19,7 +19,7 @@ use serde_json::Value;
 use signalbox_proto::{Delivery, Timestamp, integration::Template, outcome::OutcomeKind};
 
 use self::contracts::Claim;
-use crate::{About, AnyTarget, Entry, Exchange, Provider, Request, Step, http, registry};
+use crate::{About, AnyTarget, Entry, Exchange, Provider, Request, Step, http, nats, registry};
 
 /// The time of every attempt.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -89,6 +89,14 @@ impl Answer {
     }
 }
 
+/// A request of any transport as one over HTTP: with headers and a body, and an address that says where it goes.
+pub(crate) fn as_http(request: Request) -> http::Request {
+    match request {
+        Request::Http(request) => request,
+        Request::Nats(request) => nats::as_http(&request),
+    }
+}
+
 /// A sample with its provider.
 pub(crate) struct Case {
     pub(crate) entry: &'static Entry,
@@ -141,7 +149,13 @@ impl Case {
         let mut so_far = Vec::new();
         loop {
             match target.next(delivery, &so_far, NOW) {
-                Step::Send(Request::Http(request)) => requests.push(request),
+                Step::Send(request) => {
+                    let printed = format!("{request:?}");
+                    for secret in &self.sample.secrets {
+                        assert!(!printed.contains(secret), "{}: {printed} holds a secret", self.title());
+                    }
+                    requests.push(as_http(request));
+                }
                 Step::Done(outcome) => {
                     assert_eq!(outcome.kind(), OutcomeKind::Delivered, "{}: {outcome:?}", self.title());
                     return requests;

@@ -2,7 +2,8 @@
 //!
 //! Rules for addresses stand in [`Egress::check_address`] alone. They are asked three times: for a
 //! configuration ([`Egress::check_url`]), for an address written in a URL (each request), and for
-//! each address that a name resolves to, which is then the address that is connected to.
+//! each address that a name resolves to, which is then the address that is connected to. Transports other than HTTP
+//! name an address with TLS as `https` here, one without as `http`, and ask [`Egress::addresses`].
 
 use std::{
     fmt, io,
@@ -37,7 +38,7 @@ pub enum Refusal {
         class: Class,
     },
     /// Without TLS only allowed ranges are called.
-    #[error("{host} must be called by https: plain http is for addresses in egress.allow")]
+    #[error("{host} must be called by https (over NATS by tls): without TLS only addresses in egress.allow are")]
     Plain {
         /// The host as the URL names it.
         host: String,
@@ -188,6 +189,31 @@ impl Egress {
         class.map_or(Verdict::Public, Verdict::Refused)
     }
 
+    /// The addresses that the host of a URL has now and that may be connected to, at least one.
+    pub(crate) async fn addresses(self: &Arc<Self>, url: &Url, port: u16) -> Result<Vec<SocketAddr>, super::Error> {
+        self.check_literal(url).map_err(super::Error::Egress)?;
+        let name = match url.host() {
+            Some(Host::Ipv4(address)) => return Ok(vec![(address, port).into()]),
+            Some(Host::Ipv6(address)) => return Ok(vec![(address, port).into()]),
+            Some(Host::Domain(name)) => name,
+            None => return Err(super::Error::Egress(Refusal::NoHost)),
+        };
+        let resolver = match url.scheme() {
+            "https" => Resolver::secure(self),
+            _ => Resolver::plain(self),
+        };
+        let unresolved = |source| super::Error::Dns {
+            host: name.to_owned(),
+            source,
+        };
+        let found = tokio::net::lookup_host((name, port)).await.map_err(unresolved)?;
+        let found: Vec<SocketAddr> = found.collect();
+        if found.is_empty() {
+            return Err(unresolved(no_address()));
+        }
+        resolver.pick(name, &found).map_err(super::Error::Egress)
+    }
+
     fn allows(&self, address: IpAddr) -> bool {
         // ::ffff:10.0.0.1 is 10.0.0.1 to the system that connects.
         let canonical = address.to_canonical();
@@ -328,11 +354,15 @@ impl Resolve for Resolver {
             };
             let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await.map_err(unresolved)?.collect();
             if found.is_empty() {
-                return Err(unresolved(io::Error::new(io::ErrorKind::NotFound, "the name has no address")).into());
+                return Err(unresolved(no_address()).into());
             }
             Ok(Box::new(this.pick(host, &found)?.into_iter()) as Addrs)
         })
     }
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the name has no address")
 }
 
 /// Reads CIDR ranges and single addresses.

@@ -200,6 +200,11 @@ impl Client {
         &self.parts.egress
     }
 
+    /// What connections with TLS trust, for other transports: they read the system's certificates no second time.
+    pub(crate) fn tls(&self) -> &ClientConfig {
+        &self.parts.tls
+    }
+
     /// Sends a request and reads the answer, all within `timeout`. Dropping the future ends the
     /// request and its connection.
     pub async fn send(&self, request: Request, timeout: Duration) -> Result<Response, Error> {

@@ -1,6 +1,5 @@
 #![doc = include_str!("README.md")]
 
-mod payload;
 mod signature;
 
 use std::collections::BTreeMap;
@@ -14,13 +13,11 @@ use serde::Deserialize;
 use signalbox_proto::{Delivery, Timestamp, integration::SCHEDULE_STEPS_MAX};
 use url::Url;
 
-use self::{
-    payload::{Message, Payload},
-    signature::{Signature, Signer},
-};
+use self::signature::{Signature, Signer};
 use crate::{
     FieldError, Kind, Limits, Provider, Request, Secret, Target, Text,
     http::{self, Auth},
+    payload::{self, Message, Payload, TRACE},
     template::{Markup, Takes},
 };
 
@@ -241,8 +238,6 @@ impl Provider for Webhook {
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-/// Trace context: metadata in the event, headers in the request.
-const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 /// Names that a config may not set: those that we set, and those of the connection.
 const RESERVED: [&str; 14] = [
     "connection",

@@ -1,4 +1,6 @@
-//! The bodies: one event, or a digest of several, in the form that a receiver asks for.
+//! The forms in which machines get events: one event, or a digest of several, as a receiver asks for it.
+//!
+//! What people read is [`crate::display`]. The forms are described in the README of [`crate::webhook`].
 //!
 //! The event's data is copied as the bytes it was published in; only `flat`, which takes it apart,
 //! and binary CloudEvents of other content types read it.
@@ -17,8 +19,8 @@ use serde_json::value::RawValue;
 use signalbox_proto::{Accepted, Delivery, Event, Severity, Timestamp, digest};
 use url::Url;
 
-use super::TRACE;
-
+/// Trace context: metadata in the event, headers in the request.
+pub(crate) const TRACE: [&str; 2] = ["traceparent", "tracestate"];
 const JSON: &str = "application/json";
 /// Longest name of an attribute of a CloudEvent, in characters.
 const ATTRIBUTE_CHARS_MAX: usize = 20;
@@ -44,7 +46,7 @@ const CE_VALUE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 /// The form of the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Payload {
+pub(crate) enum Payload {
     /// `{id, type, timestamp, data, metadata}`.
     #[default]
     Standard,
@@ -59,25 +61,25 @@ pub(super) enum Payload {
 }
 
 /// One event or a digest, as the forms see it.
-pub(super) struct Message<'a> {
-    id: &'a str,
-    org: &'a str,
-    event_type: &'a str,
+pub(crate) struct Message<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) org: &'a str,
+    pub(crate) event_type: &'a str,
     source: Cow<'a, str>,
     subject: Option<&'a str>,
     time: Timestamp,
     agent_id: Option<&'a str>,
     execution_id: Option<&'a str>,
-    severity: Severity,
+    pub(crate) severity: Severity,
     data: Cow<'a, [u8]>,
     /// The content type of data that is not JSON.
     datacontenttype: Option<&'a str>,
     data_base64: bool,
-    pub(super) metadata: Cow<'a, BTreeMap<String, String>>,
+    pub(crate) metadata: Cow<'a, BTreeMap<String, String>>,
 }
 
 impl<'a> Message<'a> {
-    pub(super) fn of(delivery: &'a Delivery) -> Self {
+    pub(crate) fn of(delivery: &'a Delivery) -> Self {
         if delivery.is_digest() {
             Self::digest(delivery)
         } else {
@@ -179,7 +181,7 @@ impl<'a> Message<'a> {
 
 impl Payload {
     /// What `Content-Type` says; `None` where it depends on the event.
-    pub(super) const fn content_type(self) -> Option<&'static str> {
+    pub(crate) const fn content_type(self) -> Option<&'static str> {
         match self {
             Self::Standard | Self::Envelope | Self::Flat => Some(JSON),
             Self::Cloudevents => Some("application/cloudevents+json; charset=utf-8"),
@@ -188,7 +190,7 @@ impl Payload {
     }
 
     /// Writes the body; binary CloudEvents write their attributes into the headers.
-    pub(super) fn write(self, message: &Message<'_>, headers: &mut HeaderMap) -> Vec<u8> {
+    pub(crate) fn write(self, message: &Message<'_>, headers: &mut HeaderMap) -> Vec<u8> {
         match self {
             Self::Standard => standard(message),
             Self::Envelope => envelope(message),
@@ -327,7 +329,7 @@ fn ce_value(text: &str) -> HeaderValue {
 }
 
 /// A header's value of any text: percent-encoded where it cannot be sent as it is.
-pub(super) fn header_value(text: &str) -> HeaderValue {
+pub(crate) fn header_value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or_else(|_| ce_value(text))
 }
 
