@@ -30,7 +30,6 @@ const PROVIDERS: &[Planned] = &[
     of("prometheus", Kind::Observability, "0.5.0"),
     of("sentry", Kind::Observability, "0.5.0"),
     of("teams", Kind::Notification, "0.5.0"),
-    of("telegram", Kind::Notification, "0.5.0"),
     of("azure_devops", Kind::Ticketing, "0.6.0"),
     of("email", Kind::Notification, "0.6.0"),
     of("gcs", Kind::Storage, "0.6.0"),
