@@ -96,6 +96,10 @@ fn own_message(request: &http::Request, delivery: &Delivery) -> Value {
     let event_type = match delivery.is_digest() {
         true => "signalbox.digest",
         false => delivery.event().event.event_type.as_str(),
+    let event_type = if delivery.is_digest() {
+        "signalbox.digest"
+    } else {
+        delivery.event().event.event_type.as_str()
     };
     assert!(
         ["🔴", "🟠", "🟢", "🔵"].iter().any(|dot| last.starts_with(dot)),

@@ -114,6 +114,10 @@ impl Writer {
         let text = match text.split_once(ELLIPSIS) {
             Some(_) => Cow::Owned(unjoined(text)),
             None => Cow::Borrowed(text),
+        let text = if text.contains(ELLIPSIS) {
+            Cow::Owned(unjoined(text))
+        } else {
+            Cow::Borrowed(text)
         };
         if text.len() <= self.room() {
             self.push(&text);
