@@ -50,7 +50,9 @@ pub(super) fn body(delivery: &Delivery, event_type: &str, now: Timestamp, index:
 fn write(out: &mut Vec<u8>, delivery: &Delivery, accepted: &Accepted, event_type: &str, now: Timestamp) {
     let event = &accepted.event;
     let time = accepted.time();
-    let agent = event.agent_id.as_deref().filter(|id| !id.is_empty());
+    // Of an id that nobody could read nothing would be left.
+    let is_read = |c: char| !c.is_control() && !c.is_whitespace();
+    let agent = event.agent_id.as_deref().filter(|id| id.contains(is_read));
     let execution = event.execution_id.as_deref().filter(|id| !id.is_empty());
     let severity = event.severity.as_str();
     let repeated = [

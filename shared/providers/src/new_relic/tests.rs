@@ -173,6 +173,19 @@ fn data_is_flattened_so_that_a_query_finds_it() {
 }
 
 #[test]
+fn an_agent_that_nobody_could_read_is_the_system() {
+    for agent in ["", " ", "\u{7}\u{1b}", "\n"] {
+        let mut event = hostile::event("execution.failed", &json!({}));
+        event.agent_id = Some(agent.to_owned());
+        assert_eq!(
+            events(&hostile::delivery(event, 1))[0]["agent_id"],
+            "system",
+            "{agent:?}"
+        );
+    }
+}
+
+#[test]
 fn what_is_no_object_is_called_data() {
     assert_eq!(one(&json!("a text"))["data"], "a text");
     assert_eq!(one(&json!(4.5))["data"], 4.5);
