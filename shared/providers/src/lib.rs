@@ -29,6 +29,7 @@ pub mod http;
 pub mod planned;
 pub mod preview;
 pub mod redact;
+pub mod sentry;
 pub mod slack;
 pub mod template;
 pub mod webhook;
@@ -40,8 +41,13 @@ pub use http::Egress;
 pub use provider::{About, Exchange, Installation, Kind, Limits, Provider, Request, Step, Target, Text};
 pub use secret::{MASK, SECRET_MARK, Secret};
 
-static REGISTRY: LazyLock<Vec<Entry>> =
-    LazyLock::new(|| vec![Entry::of::<slack::Slack>(), Entry::of::<webhook::Webhook>()]);
+static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    vec![
+        Entry::of::<sentry::Sentry>(),
+        Entry::of::<slack::Slack>(),
+        Entry::of::<webhook::Webhook>(),
+    ]
+});
 
 /// All providers, by name.
 pub fn registry() -> &'static [Entry] {

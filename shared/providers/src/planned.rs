@@ -28,7 +28,6 @@ const PROVIDERS: &[Planned] = &[
     of("opsgenie", Kind::Notification, "0.5.0"),
     of("pagerduty", Kind::Notification, "0.5.0"),
     of("prometheus", Kind::Observability, "0.5.0"),
-    of("sentry", Kind::Observability, "0.5.0"),
     of("teams", Kind::Notification, "0.5.0"),
     of("telegram", Kind::Notification, "0.5.0"),
     of("azure_devops", Kind::Ticketing, "0.6.0"),

@@ -1,0 +1,81 @@
+//! What Sentry's answers mean.
+
+use std::time::Duration;
+
+use ::http::{HeaderMap, HeaderName};
+use signalbox_proto::{Outcome, Timestamp};
+
+use crate::{
+    classify::{self, RETRY_AFTER_MAX},
+    http::Response,
+};
+
+/// Lists the limits that are reached: `<seconds>:<category;…>:<scope>:…`, parted by commas.
+const RATE_LIMITS: HeaderName = HeaderName::from_static("x-sentry-rate-limits");
+/// Categories that our events are counted in; older servers count events without an exception as `default`.
+const OURS: [&str; 2] = ["error", "default"];
+/// How long a 429 lasts that does not say.
+const LIMITED: Duration = Duration::from_secs(60);
+
+/// What an answer means. `now` is when it came.
+pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
+    let limited = limited(&response.headers);
+    match (response.status, limited) {
+        (429, limited) => Outcome::Retry {
+            reason: "Sentry answered 429: a rate limit or the quota of the project is reached".to_owned(),
+            after: limited.or_else(|| classify::after(response, now)).or(Some(LIMITED)),
+        },
+        // Sentry drops events also behind a 200 while a limit holds. What comes again has the same event_id: if it was
+        // taken, the second is discarded.
+        (200..=299, Some(after)) => Outcome::Retry {
+            reason: "Sentry answered that a limit is reached for events, which it then drops".to_owned(),
+            after: Some(after),
+        },
+        (200..=299, None) if is_sentrys(&response.body) => Outcome::Delivered,
+        // A page of a proxy or a sign-in: Sentry itself has neither taken nor refused it.
+        (200..=299, None) => Outcome::Retry {
+            reason: "the answer is not Sentry's: no JSON".to_owned(),
+            after: classify::after(response, now),
+        },
+        (status @ (401 | 403), _) => Outcome::Suspend {
+            reason: format!(
+                "Sentry answered {status}: the key of the DSN is unknown, disabled or of another project: set \
+                 credentials.dsn anew"
+            ),
+            at_once: false,
+        },
+        (404, _) => Outcome::Suspend {
+            reason: "Sentry answered 404: there is no such project where the DSN points: set credentials.dsn anew"
+                .to_owned(),
+            at_once: false,
+        },
+        _ => classify::by_status(response, now),
+    }
+}
+
+/// Sentry answers `{"id":"…"}` or nothing.
+fn is_sentrys(body: &[u8]) -> bool {
+    matches!(body.trim_ascii().first(), None | Some(b'{'))
+}
+
+/// The longest of the limits that hold for our events; `None` where there is none.
+fn limited(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all(RATE_LIMITS).iter();
+    let limits = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    limits.filter_map(limit).max()
+}
+
+/// One limit, if it is ours. What a later version adds behind the categories says nothing here.
+fn limit(text: &str) -> Option<Duration> {
+    let mut parts = text.split(':');
+    let seconds: f64 = parts.next()?.trim().parse().ok()?;
+    let categories = parts.next()?.trim();
+    let ours = categories.is_empty() || categories.split(';').any(|category| OURS.contains(&category.trim()));
+    let holds = ours && seconds > 0.0;
+    holds.then(|| Duration::from_secs_f64(seconds.ceil().min(RETRY_AFTER_MAX.as_secs_f64())))
+}
+
+#[cfg(test)]
+mod tests;
