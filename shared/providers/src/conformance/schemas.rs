@@ -59,6 +59,29 @@ fn every_readme_says_what_arrives_how_to_set_it_up_and_what_answers_mean() {
 }
 
 #[test]
+fn every_provider_stands_in_the_table_of_the_documents_with_what_it_requires() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/integrations.md");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    for entry in registry() {
+        let name = entry.name;
+        let begins = format!("| [`{name}`](../shared/providers/src/{name}/README.md) | ");
+        let row = text.lines().find(|line| line.starts_with(&begins));
+        let row = row.unwrap_or_else(|| panic!("{} has no row for {name}", path.display()));
+        assert!(row.contains(&format!(" | {} | ", entry.kind.as_str())), "{row}");
+        let required = row.rsplit(" | ").next().unwrap_or_default();
+        for schema in [entry.config_schema(), entry.credentials_schema()] {
+            for field in schema["required"].as_array().into_iter().flatten() {
+                let field = field.as_str().expect("a name");
+                assert!(
+                    required.contains(&format!("`{field}`")),
+                    "{name} requires {field}: {row}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_config_is_told_without_its_secrets() {
     for case in all() {
         let allow: Egress = serde_json::from_value(serde_json::json!({ "allow": [] })).expect("no ranges");
