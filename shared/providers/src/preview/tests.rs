@@ -3,7 +3,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
 
 use super::*;
-use crate::Secret;
+use crate::{Secret, redact::SECRET_BYTES_MIN};
 
 fn request(url: &str, headers: &[(&'static str, &str)], body: &str, auth: Auth) -> http::Request {
     let mut map = HeaderMap::new();
@@ -116,6 +116,8 @@ fn a_secret_is_masked_wherever_it_stands() {
 proptest! {
     #[test]
     fn no_secret_of_some_length_is_ever_shown(secret in "[a-zA-Z0-9:/?&=+\"\\\\ é<>-]{6,24}", around in "[a-z/]{0,8}") {
+        // Space around it is no part of a secret.
+        prop_assume!(secret.trim().len() >= SECRET_BYTES_MIN);
         let quoted = serde_json::to_string(&format!("{around}{secret}{around}")).expect("a text");
         let encoded = utf8_percent_encode(&secret, NON_ALPHANUMERIC).to_string();
         let mut sent = request(&format!("https://example.com/{encoded}"), &[], &format!("{quoted}{secret}"), Auth::None);
