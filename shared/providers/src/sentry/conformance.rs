@@ -79,6 +79,18 @@ fn accepts_own(request: &http::Request, delivery: &Delivery) {
 
 /// Takes an envelope apart by its lengths: its header, and its items with their payloads.
 pub(super) fn envelope(body: &[u8]) -> (Value, Vec<(Value, Value)>) {
+/// An envelope's header, and its items with their payloads.
+pub(super) fn envelope(body: &[u8]) -> (Value, Vec<(Value, Value)>) {
+    let (header, items) = parts(body);
+    let items = items.into_iter().map(|(item, payload)| {
+        let payload = serde_json::from_slice(payload).expect("a payload of JSON");
+        (item, payload)
+    });
+    (header, items.collect())
+}
+
+/// Takes an envelope apart by the lengths that it names.
+fn parts(body: &[u8]) -> (Value, Vec<(Value, &[u8])>) {
     assert!(body.len() <= ENVELOPE_BYTES_MAX, "an envelope of {} bytes", body.len());
     let mut rest = body;
     let header = json_line(&mut rest);
@@ -89,6 +101,7 @@ pub(super) fn envelope(body: &[u8]) -> (Value, Vec<(Value, Value)>) {
         let (payload, behind) = rest.split_at(length.expect("an item says its length"));
         rest = behind.strip_prefix(b"\n").expect("a line end follows a payload");
         items.push((item, serde_json::from_slice(payload).expect("a payload of JSON")));
+        items.push((item, payload));
     }
     (header, items)
 }
@@ -265,6 +278,11 @@ fn claims(request: &http::Request) -> Vec<Claim> {
         document,
     });
     events.collect()
+    let (_, items) = parts(&request.body);
+    let events = items.into_iter().map(|(_, payload)| payload);
+    events
+        .flat_map(|event| Claim::of_body("sentry-event.schema.json", "", event))
+        .collect()
 }
 
 fn answers() -> Vec<Answer> {
