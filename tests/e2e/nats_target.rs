@@ -11,7 +11,7 @@ use crate::harness::{
     server::Server,
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(120);
 const USERS: &str = r#"authorization { users: [
     { user: admin, password: "admin-of-the-target" }
     { user: signalbox, password: "hush-right"
