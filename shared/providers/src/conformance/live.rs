@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use signalbox_proto::{Delivery, Outcome, Timestamp, types::BUILT_IN};
 
 use super::hostile;
-use crate::{About, AnyTarget, Egress, Exchange, Request, Step, find, http::Client};
+use crate::{About, AnyTarget, Client, Egress, Exchange, Step, find};
 
 /// Hostile events that are sent.
 const HOSTILE: usize = 20;
@@ -31,9 +31,9 @@ async fn send(client: &Client, target: &dyn AnyTarget, delivery: &Delivery) -> O
     loop {
         match target.next(delivery, &so_far, Timestamp::now()) {
             Step::Done(outcome) => return outcome,
-            Step::Send(Request::Http(request)) => match client.send(request, target.about().timeout).await {
-                Ok(response) => so_far.push(Exchange { response }),
-                Err(error) => return crate::classify::by_error(&error),
+            Step::Send(request) => match client.send(request, target.about().timeout).await {
+                Ok(exchange) => so_far.push(exchange),
+                Err(outcome) => return outcome,
             },
         }
     }
@@ -80,11 +80,14 @@ async fn the_real_vendor_takes_every_event() {
     }
     let target = entry.open(config, credentials, about).expect("it was checked");
     let client = Client::new(egress).expect("a client can be made");
-    if let Some(Request::Http(probe)) = target.probe(Timestamp::now()) {
+    if let Some(probe) = target.probe(Timestamp::now()) {
         let answer = client.send(probe, target.about().timeout).await;
-        let proved = answer.map(|answer| target.classify(&answer, Timestamp::now()));
+        let proved = match answer {
+            Ok(Exchange { response }) => target.classify(&response, Timestamp::now()),
+            Err(outcome) => outcome,
+        };
         eprintln!("connection test: {proved:?}");
-        assert!(matches!(proved, Ok(Outcome::Delivered)), "the connection test fails");
+        assert_eq!(proved, Outcome::Delivered, "the connection test");
     }
     let data = json!({
         "title": "A live test of Signalbox", "message": "It happened", "agent_name": "builder", "success_rate": 0.925,

@@ -8,7 +8,7 @@ use signalbox_proto::{Event, Severity, integration::Template, types::Tone};
 use super::*;
 use crate::{
     About, AnyTarget, Egress,
-    conformance::{NOW, hostile},
+    conformance::{NOW, as_http, hostile},
     find,
 };
 
@@ -29,7 +29,7 @@ fn open(config: Value, template: Option<&Template>) -> Box<dyn AnyTarget> {
 
 fn request_of(target: &dyn AnyTarget, delivery: &Delivery) -> http::Request {
     match target.next(delivery, &[], NOW) {
-        Step::Send(Request::Http(request)) => request,
+        Step::Send(request) => as_http(request),
         Step::Done(outcome) => panic!("no request: {outcome:?}"),
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use signalbox_proto::{Accepted, Delivery, Name, integration::Template};
 
 use super::*;
-use crate::{About, Egress, Step, find};
+use crate::{About, Egress, Step, conformance::as_http, find};
 
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600); // 2026-01-01T00:00:00Z
 const WEBHOOK: &str = "https://discord.com/api/webhooks/1234567890/s3cret-token-of-a-webhook";
@@ -48,7 +48,7 @@ fn send(config: Value, template: Option<&Template>, delivery: &Delivery) -> http
         .open_with_template(config, json!({}), about(), template)
         .expect("a target");
     match target.next(delivery, &[], NOW) {
-        Step::Send(Request::Http(request)) => request,
+        Step::Send(request) => as_http(request),
         Step::Done(outcome) => panic!("no request: {outcome:?}"),
     }
 }

@@ -8,7 +8,7 @@ use signalbox_proto::RawJson;
 use super::*;
 use crate::{
     About, Egress,
-    conformance::{NOW, hostile},
+    conformance::{NOW, as_http, hostile},
     find,
 };
 
@@ -36,7 +36,7 @@ fn requests(delivery: &Delivery) -> Vec<http::Request> {
     let (mut requests, mut so_far) = (Vec::new(), Vec::new());
     loop {
         match target.next(delivery, &so_far, NOW) {
-            Step::Send(Request::Http(request)) => requests.push(request),
+            Step::Send(request) => requests.push(as_http(request)),
             Step::Done(outcome) => {
                 assert_eq!(outcome, Outcome::Delivered);
                 return requests;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use signalbox_proto::{Accepted, Name, integration::Template, outcome::OutcomeKind};
 
 use super::*;
-use crate::{About, AnyTarget, Egress, find};
+use crate::{About, AnyTarget, Egress, conformance::as_http, find};
 
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600); // 2026-01-01T00:00:00Z
 const KEY: &str = "s3cretbb-faa2-4ba2-a551-1afdf565c889";
@@ -73,7 +73,7 @@ fn requests(target: &dyn AnyTarget, delivery: &Delivery) -> Vec<http::Request> {
     let mut requests = Vec::new();
     loop {
         match target.next(delivery, &so_far, NOW) {
-            Step::Send(Request::Http(request)) => requests.push(request),
+            Step::Send(request) => requests.push(as_http(request)),
             Step::Done(outcome) => {
                 assert_eq!(outcome, Outcome::Delivered);
                 return requests;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use signalbox_proto::{Accepted, Severity, integration::Template, types::Tone};
 
 use super::{conformance::envelope, event::Level, *};
-use crate::{About, AnyTarget, Egress, find};
+use crate::{About, AnyTarget, Egress, conformance::as_http, find};
 
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600); // 2026-01-01T00:00:00Z
 const DSN: &str = "https://0f1e2d3c4b5a69788796a5b4c3d2e1f0@o42.ingest.sentry.io/4711";
@@ -62,7 +62,7 @@ fn requests(target: &dyn AnyTarget, delivery: &Delivery) -> Vec<http::Request> {
     let mut so_far = Vec::new();
     loop {
         match target.next(delivery, &so_far, NOW) {
-            Step::Send(Request::Http(request)) => requests.push(request),
+            Step::Send(request) => requests.push(as_http(request)),
             Step::Done(outcome) => {
                 assert_eq!(outcome, Outcome::Delivered);
                 return requests;

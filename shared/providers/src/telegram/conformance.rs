@@ -93,9 +93,6 @@ fn own_message(request: &http::Request, delivery: &Delivery) -> Value {
     let first = read.text.lines().next().unwrap_or_default();
     assert!(first.ends_with(titles[0]), "{first:?} is the title {:?}", titles[0]);
     let last = read.text.lines().last().unwrap_or_default();
-    let event_type = match delivery.is_digest() {
-        true => "signalbox.digest",
-        false => delivery.event().event.event_type.as_str(),
     let event_type = if delivery.is_digest() {
         "signalbox.digest"
     } else {

@@ -111,9 +111,6 @@ impl Writer {
     fn text(&mut self, text: &str) -> Result<(), Full> {
         // A joiner that joins nothing is dropped, wherever a sign behind it might be an ellipsis.
         let text = text.trim_end_matches(ZERO_WIDTH_JOINER);
-        let text = match text.split_once(ELLIPSIS) {
-            Some(_) => Cow::Owned(unjoined(text)),
-            None => Cow::Borrowed(text),
         let text = if text.contains(ELLIPSIS) {
             Cow::Owned(unjoined(text))
         } else {

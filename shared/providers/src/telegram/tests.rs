@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use signalbox_proto::{Accepted, Delivery, Name, integration::Template, outcome::OutcomeKind, types};
 
 use super::*;
-use crate::{About, find};
+use crate::{About, conformance::as_http, find};
 
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600); // 2026-01-01T00:00:00Z
 const TOKEN: &str = "987654321:AAs3cret_of-the-bot_0123456789abcde";
@@ -81,7 +81,7 @@ fn after(
         })
         .collect();
     match target.next(delivery, &so_far, NOW) {
-        Step::Send(Request::Http(request)) => Ok(request),
+        Step::Send(request) => Ok(as_http(request)),
         Step::Done(outcome) => Err(outcome),
     }
 }
