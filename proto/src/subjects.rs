@@ -28,7 +28,7 @@ pub const OUTCOMES: &str = "OUTCOMES";
 pub const CONFIG: &str = "SIGNALBOX_CONFIG";
 /// The bucket of states, acts, markers of suspects.
 pub const STATE: &str = "SIGNALBOX_STATE";
-/// The bucket of leases.
+/// The bucket of leases, and of what is shared for a while.
 pub const LEASE: &str = "SIGNALBOX_LEASE";
 /// The bucket of idempotency keys and of what was answered to them.
 pub const IDEMPOTENCY: &str = "SIGNALBOX_IDEMPOTENCY";
@@ -368,6 +368,16 @@ pub fn ordered_leases(provider: &Name) -> [String; 2] {
         format!("$KV.{LEASE}.orderedworker.{provider}.*"),
         format!("$KV.{LEASE}.ordered.{provider}.*"),
     ]
+}
+
+/// The key in LEASE of a token of OAuth 2.0 that all workers share, sealed. Its name is a hash.
+pub fn token_key(name: &str) -> String {
+    format!("token.{name}")
+}
+
+/// The key in LEASE of the worker that fetches that token.
+pub fn token_lease(name: &str) -> String {
+    format!("tokenlease.{name}")
 }
 
 /// The key in LEASE of what a process tells of its sealing keys. `*` is any.

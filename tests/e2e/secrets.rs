@@ -153,6 +153,9 @@ fn given(marks: &mut Marks, target: &Target) -> Vec<Value> {
         marks.new_for("auth header"),
     );
     let (slack, bot) = (marks.new_for("slack url"), marks.new_for("slack token"));
+    let (client, token) = (marks.new_for("client secret"), marks.new_for("access token"));
+    let granted = json!({ "access_token": token, "token_type": "Bearer", "expires_in": 300 });
+    target.script("/token", [Answer::status(200).body(&granted.to_string())]);
     vec![
         hook("by-path", json!({ "url": url(&format!("/hook/{path}")) }), json!({})),
         hook(
@@ -189,6 +192,11 @@ fn given(marks: &mut Marks, target: &Target) -> Vec<Value> {
             "by-whole",
             json!({ "url": url("/whole") }),
             json!({ "auth_header": format!("Token {whole}") }),
+        ),
+        hook(
+            "by-oauth2",
+            json!({ "url": url("/oauth2") }),
+            json!({ "oauth2": { "token_url": url("/token"), "client_id": "ada", "client_secret": client, "auth_method": "post" } }),
         ),
         json!({ "name": "slack", "provider": "slack", "events": ["tick"], "config": { "webhook_url": url(&format!("/slack/{slack}")) } }),
         json!({ "name": "bot", "provider": "slack", "events": ["tick"], "enabled": false, "config": { "channel": "#a" },
@@ -250,6 +258,18 @@ fn wrong(marks: &mut Marks, target: &Target) -> Vec<Value> {
         of(
             json!({ "url": url }),
             json!({ "bearer": mark("one of two"), "auth_header": mark("two of two") }),
+        ),
+        of(
+            json!({ "url": url }),
+            json!({ "oauth2": { "token_url": mark("token url that is none"), "client_id": "", "client_secret": [mark("client secret that is a list")] } }),
+        ),
+        of(
+            json!({ "url": url }),
+            json!({ "oauth2": { "token_url": url, "client_id": "\n", "client_secret": mark("client secret beside what is wrong") } }),
+        ),
+        of(
+            json!({ "url": "https://example.com/" }),
+            json!({ "client_certificate": { "certificate": mark("certificate that is none"), "key": mark("key that is none") } }),
         ),
         json!({ "name": "wrong", "provider": "slack", "events": ["tick"], "config": { "webhook_url": mark("slack url that is none") } }),
         json!({ "name": "wrong", "provider": "slack", "events": ["tick"], "config": { "channel": "#a" }, "credentials": { "bot_token": [mark("slack token that is a list")] } }),

@@ -14,6 +14,7 @@ mod report;
 mod shares;
 mod streak;
 mod targets;
+mod vault;
 mod worker;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -84,7 +85,8 @@ pub async fn run(
     let health = process.health.component("delivery");
     health.not_ready("reading the integrations");
     patiently("the list of streams", || broker.ensure_streams()).await?;
-    let client = Client::new(installation.egress)?;
+    let tokens = vault::Tokens::new(broker.clone(), keyring.clone(), process.instance.clone());
+    let client = Client::sharing_tokens(installation.egress, Arc::new(tokens))?;
     let config = Arc::new(config);
     let process = Process {
         tracer: process.tracer.for_role("delivery"),

@@ -51,7 +51,7 @@ pub fn by_status(response: &Response, now: Timestamp) -> Outcome {
 }
 
 /// The meaning of a request without a complete answer: what may pass by itself is `retry`, an
-/// address that we will not call is `suspend`.
+/// address that we will not call and a token that is refused to us are `suspend`.
 pub fn by_error(error: &Error) -> Outcome {
     let reason = signalbox_proto::outcome::reason(&error.to_string());
     match error {
@@ -63,7 +63,11 @@ pub fn by_error(error: &Error) -> Outcome {
         | Error::Tls { .. }
         | Error::Connect { .. }
         | Error::Answer { .. } => Outcome::Retry { reason, after: None },
-        Error::Egress(_) => Outcome::Suspend { reason, at_once: false },
+        Error::Token(failure) if !failure.is_refusal() => Outcome::Retry {
+            reason,
+            after: failure.after(),
+        },
+        Error::Egress(_) | Error::Token(_) => Outcome::Suspend { reason, at_once: false },
     }
 }
 

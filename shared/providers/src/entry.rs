@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::{
     About, Egress, Error, Exchange, FieldError, Kind, Limits, Provider, Request, Step, Target, Text,
-    http::Response,
+    http::{self, Auth, Response},
     redact::Redactor,
     secret,
     template::{Takes, Texts},
@@ -86,16 +86,30 @@ impl<P: Provider> AnyTarget for Target<P> {
         };
         match P::next(self, delivery, &text, so_far, now) {
             Step::Done(outcome) => Step::Done(self.redactor.outcome(outcome)),
-            send @ Step::Send(_) => send,
+            Step::Send(request) => Step::Send(self.owning(request)),
         }
     }
 
     fn probe(&self, now: Timestamp) -> Option<Request> {
-        P::probe(self, now)
+        P::probe(self, now).map(|request| self.owning(request))
     }
 
     fn classify(&self, response: &Response, now: Timestamp) -> Outcome {
         self.redactor.outcome(P::classify(response, now))
+    }
+}
+
+impl<P: Provider> Target<P> {
+    /// Says whose token a request asks for: a provider does not know that yet when it reads its credentials.
+    fn owning(&self, request: Request) -> Request {
+        if let Request::Http(http::Request {
+            auth: Auth::OAuth2(grant),
+            ..
+        }) = &request
+        {
+            grant.belongs_to(&self.about.integration);
+        }
+        request
     }
 }
 

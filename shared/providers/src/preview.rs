@@ -82,9 +82,13 @@ pub fn show(request: &http::Request, redactor: &Redactor) -> Shown {
         });
         headers.insert(name.to_string(), values.collect::<Vec<_>>().join(", "));
     }
-    if let Auth::Authorization(value) = &request.auth {
-        headers.insert(AUTHORIZATION.to_string(), scheme(value.to_str().unwrap_or_default()));
-    }
+    let authorization = match &request.auth {
+        Auth::Authorization(value) => Some(scheme(value.to_str().unwrap_or_default())),
+        // No token is fetched to be shown as this.
+        Auth::OAuth2(_) => Some(scheme("Bearer")),
+        Auth::None => None,
+    };
+    headers.extend(authorization.map(|value| (AUTHORIZATION.to_string(), value)));
     Shown {
         method: request.method.to_string(),
         url: address(&request.url, redactor),

@@ -71,11 +71,15 @@ impl Redactor {
                 }
             }
         }
-        if let Auth::Authorization(value) = auth
-            && let Ok(value) = value.to_str()
-        {
-            let proof = value.split_once(' ').map_or(value, |(_, proof)| proof);
-            spellings("", proof, &mut all);
+        match auth {
+            Auth::Authorization(value) => {
+                let value = value.to_str().unwrap_or_default();
+                let proof = value.split_once(' ').map_or(value, |(_, proof)| proof);
+                spellings("", proof, &mut all);
+            }
+            // Tokens come and go: the client takes them out of answers.
+            Auth::OAuth2(grant) => spellings("", &grant.basic(), &mut all),
+            Auth::None => {}
         }
         all.sort_by(|a, b| (Reverse(a.text.len()), a).cmp(&(Reverse(b.text.len()), b)));
         all.dedup();

@@ -466,7 +466,7 @@ impl Ordered {
         let Some(validity) = validity.filter(|validity| validity.holds(Instant::now())) else {
             return self.put_back(at, &turn, Some(OWN_RETRY));
         };
-        let client = self.client.clone();
+        let client = self.client.connecting_within(job.known.integration.connect_timeout());
         let delivery = job.delivery.clone();
         let sending = async move {
             let sending = attempt::send(&client, &target, &delivery);

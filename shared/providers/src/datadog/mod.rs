@@ -215,6 +215,7 @@ impl Provider for Datadog {
             headers: HeaderMap::from_iter([(KEY, prepared.key.clone())]),
             body: Bytes::new(),
             auth: Auth::None,
+            identity: None,
         }))
     }
 }
@@ -229,6 +230,7 @@ fn post(prepared: &Prepared, body: Vec<u8>) -> Request {
         headers: HeaderMap::from_iter([(CONTENT_TYPE, json), (KEY, prepared.key.clone())]),
         body: body.into(),
         auth: Auth::None,
+        identity: None,
     })
 }
 

@@ -130,6 +130,7 @@ impl Provider for Discord {
             headers: HeaderMap::from_iter([JSON, AGENT]),
             body: body.into(),
             auth: Auth::None,
+            identity: None,
         })
     }
 
@@ -147,6 +148,7 @@ impl Provider for Discord {
             headers: HeaderMap::from_iter([AGENT]),
             body: Bytes::new(),
             auth: Auth::None,
+            identity: None,
         }))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io, time::Duration};
 
-use super::{Refusal, egress::Unresolved};
+use super::{Refusal, egress::Unresolved, oauth2};
 
 /// A request without a complete answer. What each case means for a delivery is decided by
 /// [`crate::classify::by_error`]. The messages are fit for the integration's owner: they name at
@@ -53,6 +53,9 @@ pub enum Error {
     /// Egress rules forbid the address.
     #[error(transparent)]
     Egress(Refusal),
+    /// There is no token, so that the target was not asked, or not again.
+    #[error(transparent)]
+    Token(oauth2::Failure),
 }
 
 impl Error {

@@ -6,13 +6,18 @@
 //! error holds a query, a header's value or a body.
 //!
 //! Plain `http` has its own connection pool, whose connections go to allowed ranges alone, so that
-//! a name that answers with a public address is never called without TLS.
+//! a name that answers with a public address is never called without TLS. What is called with an [`Identity`] has
+//! connections of its own, too. Tokens are fetched here: see [`oauth2`].
 
 mod egress;
 mod error;
+pub mod identity;
+mod kept;
+pub mod oauth2;
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     fmt,
     sync::{Arc, Mutex},
     time::Duration,
@@ -26,7 +31,12 @@ use url::Url;
 
 pub use egress::{Class, Egress, Refusal};
 pub use error::Error;
+pub use identity::Identity;
 
+use self::{
+    kept::Kept,
+    oauth2::{Tokens, Vault},
+};
 use crate::Secret;
 
 /// Time to resolve a name, connect and agree on TLS, where an integration names none.
@@ -40,6 +50,8 @@ pub const IDLE_PER_HOST_MAX: usize = 1_024;
 /// How long an idle connection is kept: shorter than most servers keep theirs, so that a request
 /// seldom meets one that is being closed.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most identities whose connections are kept; of more, those that were used longest ago are made anew.
+pub const IDENTITIES_MAX: usize = 256;
 /// What we call ourselves, unless a request says otherwise.
 pub const USER_AGENT: &str = concat!("Signalbox/", env!("CARGO_PKG_VERSION"));
 
@@ -56,6 +68,9 @@ pub struct Request {
     pub body: Bytes,
     /// What proves who we are.
     pub auth: Auth,
+    /// What the connection is made with, where that is not what all are made with: a certificate of ours, authorities of
+    /// the target's own. Plain `http` knows neither.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// What a request proves itself with. Data, so that the client can do what a scheme asks for.
@@ -66,6 +81,8 @@ pub enum Auth {
     None,
     /// A ready value of `Authorization`.
     Authorization(HeaderValue),
+    /// A token that the client fetches, shares and renews: see [`oauth2`].
+    OAuth2(Arc<oauth2::Grant>),
 }
 
 /// A text that cannot be the value of a header.
@@ -129,6 +146,10 @@ pub struct Client {
 struct Parts {
     egress: Arc<Egress>,
     tls: ClientConfig,
+    roots: Arc<RootCertStore>,
+    tokens: Tokens,
+    /// By identity and whole seconds to a connection. Connections of one identity are never another's.
+    by_identity: Mutex<Kept<([u8; 16], u64), reqwest::Client>>,
     /// By whole seconds to a connection, which the transport keeps for a pool and not for a request.
     by_connect_secs: Mutex<BTreeMap<u64, Arc<Pools>>>,
 }
@@ -157,14 +178,27 @@ impl Client {
     /// Makes a client that trusts the system's certificate authorities (`SSL_CERT_FILE` and
     /// `SSL_CERT_DIR` are honoured). Without any, `https` fails at each request.
     pub fn new(egress: Egress) -> Result<Self, crate::Error> {
+        Self::with_tokens(egress, Tokens::new(None))
+    }
+
+    /// The same, which shares tokens with all processes that use this vault. Others keep them in memory.
+    pub fn sharing_tokens(egress: Egress, vault: Arc<dyn Vault>) -> Result<Self, crate::Error> {
+        Self::with_tokens(egress, Tokens::new(Some(vault)))
+    }
+
+    fn with_tokens(egress: Egress, tokens: Tokens) -> Result<Self, crate::Error> {
         let egress = Arc::new(egress);
-        let tls = tls_config()?;
+        let roots = Arc::new(system_roots());
+        let tls = tls_config(None, &roots)?;
         let pools = Arc::new(Pools::new(&egress, &tls, CONNECT_TIMEOUT)?);
         let known = BTreeMap::from([(CONNECT_TIMEOUT.as_secs(), pools.clone())]);
         Ok(Self {
             parts: Arc::new(Parts {
                 egress,
                 tls,
+                roots,
+                tokens,
+                by_identity: Mutex::new(Kept::at_most(IDENTITIES_MAX)),
                 by_connect_secs: Mutex::new(known),
             }),
             pools,
@@ -183,6 +217,7 @@ impl Client {
             egress,
             tls,
             by_connect_secs,
+            ..
         } = &*self.parts;
         let mut known = by_connect_secs.lock().expect("no holder of the lock panics");
         let pools = known.entry(secs).or_insert_with(|| {
@@ -205,12 +240,20 @@ impl Client {
         &self.parts.tls
     }
 
-    /// Sends a request and reads the answer, all within `timeout`. Dropping the future ends the
-    /// request and its connection.
+    /// Sends a request and reads the answer, all within `timeout`, what it takes to get a token too. Dropping the future
+    /// ends the request and its connection.
     pub async fn send(&self, request: Request, timeout: Duration) -> Result<Response, Error> {
         // The connector asks no resolver about an address in the URL.
         self.parts.egress.check_literal(&request.url).map_err(Error::Egress)?;
-        match tokio::time::timeout(timeout, self.exchange(request)).await {
+        let sending = async {
+            if let Auth::OAuth2(grant) = &request.auth {
+                let grant = grant.clone();
+                // Few requests need it, and all would be as large as this.
+                return Box::pin(self.send_with_token(&grant, request)).await;
+            }
+            self.exchange(request).await
+        };
+        match tokio::time::timeout(timeout, sending).await {
             Ok(result) => result,
             Err(_) => Err(Error::Timeout(timeout)),
         }
@@ -223,14 +266,15 @@ impl Client {
             mut headers,
             body,
             auth,
+            identity,
         } = request;
         if let Auth::Authorization(value) = auth {
             headers.insert(AUTHORIZATION, value);
         }
-        let client = if url.scheme() == "https" {
-            &self.pools.secure
-        } else {
-            &self.pools.plain
+        let client = match (url.scheme(), identity) {
+            ("https", Some(identity)) => self.identified(&identity),
+            ("https", None) => self.pools.secure.clone(),
+            _ => self.pools.plain.clone(),
         };
         let mut outgoing = reqwest::Request::new(method, url);
         *outgoing.headers_mut() = headers;
@@ -246,6 +290,21 @@ impl Client {
             body,
             truncated,
         })
+    }
+
+    /// The connections of an identity.
+    fn identified(&self, identity: &Identity) -> reqwest::Client {
+        let connect_timeout = self.pools.connect_timeout;
+        let mut known = self.parts.by_identity.lock().expect("no holder of the lock panics");
+        let made = known.get_or_try((identity.digest(), connect_timeout.as_secs()), || {
+            let tls = tls_config(Some(identity), &self.parts.roots);
+            let client =
+                tls.and_then(|tls| transport(egress::Resolver::secure(&self.parts.egress), tls, connect_timeout));
+            Ok::<_, Infallible>(client.expect("the same parts made a client before, and the identity was read whole"))
+        });
+        match made {
+            Ok(client) => client,
+        }
     }
 
     fn error(&self, error: reqwest::Error) -> Error {
@@ -301,9 +360,8 @@ fn transport(
         .map_err(crate::Error::Client)
 }
 
-/// TLS 1.2 and 1.3 with ring, named here so that nothing depends on which provider the process
-/// installed as its default.
-fn tls_config() -> Result<ClientConfig, crate::Error> {
+/// The certificate authorities of the system.
+fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::warn!(error = %error, "cannot load a certificate authority of this system");
@@ -316,11 +374,21 @@ fn tls_config() -> Result<ClientConfig, crate::Error> {
              ca-certificates or set SSL_CERT_FILE"
         );
     }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    roots
+}
+
+/// TLS 1.2 and 1.3 with ring, named here so that nothing depends on which provider the process
+/// installed as its default.
+fn tls_config(identity: Option<&Identity>, known: &Arc<RootCertStore>) -> Result<ClientConfig, crate::Error> {
+    let roots = identity.map_or_else(|| known.clone(), |identity| identity.roots(known));
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(crate::Error::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        Some(identity) => identity.tls(config),
+        None => config.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -333,6 +401,7 @@ impl fmt::Debug for Request {
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
             .field("body_bytes", &self.body.len())
             .field("auth", &self.auth)
+            .field("identity", &self.identity)
             .finish_non_exhaustive()
     }
 }
@@ -353,6 +422,7 @@ impl fmt::Debug for Auth {
         f.write_str(match self {
             Self::None => "None",
             Self::Authorization(_) => "Authorization",
+            Self::OAuth2(_) => "OAuth2",
         })
     }
 }

@@ -148,6 +148,7 @@ fn post(url: &str) -> Request {
         )]),
         body: Bytes::from_static(b"{\"hush\":1}"),
         auth: Auth::bearer(&"hush".into()).expect("a token"),
+        identity: None,
     }
 }
 

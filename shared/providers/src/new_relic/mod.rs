@@ -184,6 +184,7 @@ fn post(prepared: &Prepared, body: Bytes) -> Request {
         headers: HeaderMap::from_iter([(CONTENT_TYPE, json), (KEY, prepared.key.clone())]),
         body,
         auth: Auth::None,
+        identity: None,
     })
 }
 

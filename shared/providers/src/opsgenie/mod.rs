@@ -233,6 +233,7 @@ fn post(target: &Target<Opsgenie>, url: Url, message: &impl Serialize) -> Reques
         headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]),
         body: body.into(),
         auth: target.prepared.auth.clone(),
+        identity: None,
     })
 }
 

@@ -185,6 +185,7 @@ fn post(target: &Target<Pagerduty>, message: &Message<'_>) -> Request {
         headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]),
         body: Bytes::from(body),
         auth: Auth::None,
+        identity: None,
     })
 }
 

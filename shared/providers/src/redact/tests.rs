@@ -129,3 +129,14 @@ proptest! {
         prop_assert_eq!(shown, format!("{before}{MASK}{end}"));
     }
 }
+
+#[test]
+fn what_a_token_is_asked_for_with_is_found_as_http_basic_writes_it() {
+    let credentials: crate::http::oauth2::ClientCredentials = serde_json::from_value(json!({
+        "token_url": "https://login.example.com/token", "client_id": "ada", "client_secret": "hush",
+    }))
+    .expect("credentials");
+    let grant = credentials.read("credentials/oauth2").expect("they are right");
+    let redactor = Redactor::with_auth(&[], &Auth::OAuth2(grant.into()));
+    assert_eq!(redactor.text("you sent YWRhOmh1c2g="), "you sent ***");
+}

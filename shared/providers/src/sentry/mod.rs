@@ -140,6 +140,7 @@ fn post(dsn: &Dsn, envelope: Vec<u8>) -> Request {
         headers: HeaderMap::from_iter([ENVELOPE, (AUTH, dsn.auth.clone())]),
         body: envelope.into(),
         auth: Auth::None,
+        identity: None,
     })
 }
 

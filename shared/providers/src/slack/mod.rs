@@ -234,6 +234,7 @@ fn post(url: Url, auth: Auth, body: Bytes) -> http::Request {
         headers: HeaderMap::from_iter([JSON]),
         body,
         auth,
+        identity: None,
     }
 }
 

@@ -149,6 +149,7 @@ impl Provider for Teams {
             headers: HeaderMap::from_iter([JSON]),
             body: body.into(),
             auth: Auth::None,
+            identity: None,
         })
     }
 

@@ -214,6 +214,7 @@ fn post(url: &Url, body: &impl Serialize) -> Request {
         headers: HeaderMap::from_iter([JSON]),
         body: bytes.into(),
         auth: Auth::None,
+        identity: None,
     })
 }
 

@@ -30,6 +30,7 @@ fn samples() -> Vec<Sample> {
             "header-secret-4711",
             "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
             "bearer-secret-4711",
+            "client-secret-4711",
         ],
         accepts,
         claims: no_claims,
@@ -37,11 +38,15 @@ fn samples() -> Vec<Sample> {
         answers: answers(),
     };
     let signed = json!({ "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "bearer": "bearer-secret-4711" });
+    let oauth2 = json!({ "oauth2": {
+        "token_url": "https://login.example.com/token", "client_id": "signalbox", "client_secret": "client-secret-4711",
+    } });
     vec![
         of("standard", "standard", signed.clone()),
         of("envelope", "envelope", json!({})),
         of("flat", "flat", signed.clone()),
         of("cloudevents", "cloudevents", signed),
+        of("oauth2", "standard", oauth2),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 mod signature;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ::http::{
     HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, Uri,
@@ -15,8 +15,8 @@ use url::Url;
 
 use self::signature::{Signature, Signer};
 use crate::{
-    FieldError, Kind, Limits, Provider, Request, Secret, Target, Text,
-    http::{self, Auth},
+    FieldError, Kind, Limits, Provider, Request, Secret, Target, Text, fields,
+    http::{self, Auth, Identity, identity::ClientCertificate, oauth2::ClientCredentials},
     payload::{self, Message, Payload, TRACE},
     template::{Markup, Takes},
 };
@@ -55,6 +55,11 @@ pub struct Config {
     /// How requests are signed; by default what the secret's prefix says, none without a secret.
     #[serde(default)]
     signature: Option<Signature>,
+    /// Certificates in PEM of authorities that the target is known by, where they are none of the system's. They are
+    /// trusted beside those.
+    #[serde(default)]
+    #[schemars(example = "-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----")]
+    ca_certificate: Option<String>,
     /// How many steps of the retry schedule to keep.
     #[serde(default)]
     #[schemars(range(min = 1, max = 20))]
@@ -93,10 +98,12 @@ pub struct Credentials {
     /// A token for `Authorization: Bearer`.
     #[serde(default)]
     bearer: Option<Secret>,
-    /// Named so that it can be refused with the reason.
+    /// Client credentials of OAuth 2.0: a token for `Authorization: Bearer` is fetched with them, and renewed.
     #[serde(default)]
-    #[schemars(skip)]
-    oauth2: Option<serde::de::IgnoredAny>,
+    oauth2: Option<ClientCredentials>,
+    /// A certificate for targets that ask for one (mutual TLS). It goes with any of the others.
+    #[serde(default)]
+    client_certificate: Option<ClientCertificate>,
 }
 
 /// HTTP Basic.
@@ -116,6 +123,7 @@ pub struct Prepared {
     method: HttpMethod,
     headers: HeaderMap,
     auth: Auth,
+    identity: Option<Arc<Identity>>,
     payload: Payload,
     signer: Signer,
 }
@@ -164,16 +172,33 @@ impl Provider for Webhook {
                 format!("is outside 1 to {SCHEDULE_STEPS_MAX}"),
             ));
         }
-        if credentials.oauth2.is_some() {
-            let message = "is not supported by this version: use bearer, basic or auth_header";
-            errors.push(FieldError::new("credentials/oauth2", message));
+        let client = credentials.client_certificate.as_ref();
+        let identity = fields::keep_all(
+            Identity::read(
+                client.map(|given| (CLIENT_CERTIFICATE, given)),
+                config.ca_certificate.as_deref().map(|text| (CA_CERTIFICATE, text)),
+            ),
+            &mut errors,
+        );
+        if let Some(url) = &url
+            && url.scheme() != "https"
+        {
+            // Without TLS it would prove nothing, and its owner would not know.
+            let of = [
+                (CLIENT_CERTIFICATE, client.is_some()),
+                (CA_CERTIFICATE, config.ca_certificate.is_some()),
+            ];
+            let without_use = of.into_iter().filter(|(_, given)| *given);
+            errors
+                .extend(without_use.map(|(pointer, _)| FieldError::new(pointer, "needs a url that begins with https")));
         }
-        match url {
-            Some(url) if errors.is_empty() => Ok(Prepared {
+        match (url, identity) {
+            (Some(url), Some(identity)) if errors.is_empty() => Ok(Prepared {
                 url,
                 method: config.method.into(),
                 headers,
                 auth,
+                identity,
                 payload: config.payload,
                 signer,
             }),
@@ -182,7 +207,22 @@ impl Provider for Webhook {
     }
 
     fn urls(prepared: &Prepared) -> Vec<(&'static str, &Url)> {
-        vec![("config/url", &prepared.url)]
+        let mut urls = vec![("config/url", &prepared.url)];
+        if let Auth::OAuth2(grant) = &prepared.auth {
+            urls.push(("credentials/oauth2/token_url", grant.token_url()));
+        }
+        urls
+    }
+
+    fn warnings(prepared: &Prepared) -> Vec<FieldError> {
+        let identity = prepared.identity.as_ref();
+        // What is warned of depends on the day; no request does.
+        let warning = identity.and_then(|identity| identity.warning(Timestamp::now()));
+        let pointer = format!("{CLIENT_CERTIFICATE}/certificate");
+        warning
+            .map(|message| FieldError::new(pointer, message))
+            .into_iter()
+            .collect()
     }
 
     fn auth(prepared: &Prepared) -> &Auth {
@@ -199,6 +239,7 @@ impl Provider for Webhook {
             method,
             headers,
             auth,
+            identity,
             payload,
             signer,
         } = &target.prepared;
@@ -228,6 +269,7 @@ impl Provider for Webhook {
             headers,
             body: body.into(),
             auth: auth.clone(),
+            identity: identity.clone(),
         })
     }
 
@@ -236,6 +278,8 @@ impl Provider for Webhook {
     }
 }
 
+const CLIENT_CERTIFICATE: &str = "credentials/client_certificate";
+const CA_CERTIFICATE: &str = "config/ca_certificate";
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 /// Names that a config may not set: those that we set, and those of the connection.
@@ -351,31 +395,41 @@ fn auth(credentials: &Credentials, in_headers: bool, errors: &mut Vec<FieldError
         auth_header,
         basic,
         bearer,
+        oauth2,
         ..
     } = credentials;
-    let mut given = Vec::new();
+    let wrong = |pointer, error: http::InvalidHeader| vec![FieldError::new(pointer, error.to_string())];
+    let mut given: Vec<(&str, Result<Auth, Vec<FieldError>>)> = Vec::new();
     if let Some(value) = auth_header {
-        given.push(("credentials/auth_header", Auth::header(value)));
+        let pointer = "credentials/auth_header";
+        given.push((pointer, Auth::header(value).map_err(|error| wrong(pointer, error))));
     }
     if let Some(Basic { username, password }) = basic {
         if username.contains(':') {
             errors.push(FieldError::new("credentials/basic/username", "must not hold a colon"));
         }
-        given.push(("credentials/basic", Auth::basic(username, password)));
+        let pointer = "credentials/basic";
+        given.push((
+            pointer,
+            Auth::basic(username, password).map_err(|error| wrong(pointer, error)),
+        ));
     }
     if let Some(token) = bearer {
-        given.push(("credentials/bearer", Auth::bearer(token)));
+        let pointer = "credentials/bearer";
+        given.push((pointer, Auth::bearer(token).map_err(|error| wrong(pointer, error))));
+    }
+    if let Some(credentials) = oauth2 {
+        let grant = credentials.read("credentials/oauth2");
+        given.push(("credentials/oauth2", grant.map(|grant| Auth::OAuth2(Arc::new(grant)))));
     }
     if let Some((pointer, _)) = given.get(usize::from(!in_headers)) {
-        let message = "is one Authorization too many: give one of auth_header, basic, bearer and headers.Authorization";
+        let message =
+            "is one Authorization too many: give one of auth_header, basic, bearer, oauth2 and headers.Authorization";
         errors.push(FieldError::new(*pointer, message));
     }
     let mut auth = Auth::None;
-    for (pointer, value) in given {
-        match value {
-            Ok(value) => auth = value,
-            Err(error) => errors.push(FieldError::new(pointer, error.to_string())),
-        }
+    for (_, value) in given {
+        auth = fields::keep_all(value, errors).unwrap_or(auth);
     }
     auth
 }
