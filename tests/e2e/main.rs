@@ -45,6 +45,7 @@ mod master_key;
 mod newcomer;
 mod openapi;
 mod order;
+mod prometheus;
 mod quota;
 mod refusing;
 mod requests;

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use signalbox_matching::{Schema, Verdict, explain};
 use signalbox_proto::{
-    Accepted, Delivery, Event, EventType, Name, RawJson, Severity, Timestamp, names::check_event_id, types,
+    Accepted, Delivery, Event, EventType, Name, RawJson, Severity, Timestamp,
+    names::check_event_id,
+    totals::{Mark, Totals},
+    types,
 };
 use signalbox_providers::{
     Exchange, Request, Step,
@@ -157,6 +160,13 @@ pub(crate) async fn preview(
     let target = opened.target.as_ref();
     let (requests, error) = match target.next(&delivery, &[], now) {
         Step::Send(Request::Http(request)) => (vec![sent(preview::show(&request, redactor))], None),
+        // As if it were the first that is counted: what was counted before comes on top.
+        Step::Send(Request::Count(count)) => {
+            let mut totals = Totals::default();
+            totals.count(Mark::of(&delivery), &count.events, now);
+            let push = count.push.request(&totals);
+            (vec![sent(preview::show(&push, redactor))], None)
+        }
         Step::Done(outcome) => (Vec::new(), outcome.reason().map(Value::from)),
     };
     // A provider is a pure function of the answers: what it would do after a plain yes can be asked of it.

@@ -170,6 +170,11 @@ async fn prove(client: &Client, target: &dyn AnyTarget, integration: &Integratio
                 Ok(response) => exchanges.push(Exchange { response }),
                 Err(error) => return failed(classify::by_error(&error), &exchanges),
             },
+            // Totals would hold it for ever: a provider that counts has a probe.
+            Step::Send(Request::Count(_)) => {
+                let reason = "a test does not count, and its provider has no other connection test".to_owned();
+                return failed(Outcome::Reject { reason }, &exchanges);
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod limits;
 mod memory;
 mod notices;
 mod ordered;
+mod pushers;
 mod report;
 mod shares;
 mod streak;
@@ -26,6 +27,7 @@ use tokio::task::JoinSet;
 
 pub use config::Config;
 
+use pushers::Pushers;
 use targets::Targets;
 
 /// The section's defaults, one comment a setting.
@@ -85,6 +87,7 @@ pub async fn run(
     health.not_ready("reading the integrations");
     patiently("the list of streams", || broker.ensure_streams()).await?;
     let client = Client::new(installation.egress)?;
+    let pushers = Pushers::new(broker.clone(), &process.instance);
     let config = Arc::new(config);
     let process = Process {
         tracer: process.tracer.for_role("delivery"),
@@ -111,6 +114,7 @@ pub async fn run(
                 process.clone(),
                 config.clone(),
                 client.clone(),
+                pushers.clone(),
                 provider.clone(),
                 targets(),
             );
@@ -120,6 +124,7 @@ pub async fn run(
                 process.clone(),
                 config.clone(),
                 client.clone(),
+                pushers.clone(),
                 provider.clone(),
                 targets(),
             ));

@@ -22,12 +22,14 @@ mod secret;
 pub mod classify;
 #[cfg(test)]
 mod conformance;
+pub mod count;
 pub mod display;
 pub mod entity;
 pub mod fields;
 pub mod http;
 pub mod planned;
 pub mod preview;
+pub mod prometheus;
 pub mod redact;
 pub mod slack;
 pub mod template;
@@ -40,8 +42,13 @@ pub use http::Egress;
 pub use provider::{About, Exchange, Installation, Kind, Limits, Provider, Request, Step, Target, Text};
 pub use secret::{MASK, SECRET_MARK, Secret};
 
-static REGISTRY: LazyLock<Vec<Entry>> =
-    LazyLock::new(|| vec![Entry::of::<slack::Slack>(), Entry::of::<webhook::Webhook>()]);
+static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    vec![
+        Entry::of::<prometheus::Prometheus>(),
+        Entry::of::<slack::Slack>(),
+        Entry::of::<webhook::Webhook>(),
+    ]
+});
 
 /// All providers, by name.
 pub fn registry() -> &'static [Entry] {

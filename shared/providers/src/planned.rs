@@ -27,7 +27,6 @@ const PROVIDERS: &[Planned] = &[
     of("new_relic", Kind::Observability, "0.5.0"),
     of("opsgenie", Kind::Notification, "0.5.0"),
     of("pagerduty", Kind::Notification, "0.5.0"),
-    of("prometheus", Kind::Observability, "0.5.0"),
     of("sentry", Kind::Observability, "0.5.0"),
     of("teams", Kind::Notification, "0.5.0"),
     of("telegram", Kind::Notification, "0.5.0"),

@@ -8,7 +8,9 @@ use signalbox_proto::{Delivery, Name, Outcome, Timestamp};
 use url::Url;
 
 use crate::{
-    FieldError, classify, http,
+    FieldError, classify,
+    count::Count,
+    http,
     redact::Redactor,
     template::{Takes, Texts},
 };
@@ -149,6 +151,8 @@ pub struct Exchange {
 pub enum Request {
     /// Through [`http::Client`].
     Http(http::Request),
+    /// To be counted; then the totals go through [`http::Client`]. Its answer is that of the push.
+    Count(Count),
 }
 
 /// What comes next in a delivery.

@@ -466,10 +466,10 @@ impl Ordered {
         let Some(validity) = validity.filter(|validity| validity.holds(Instant::now())) else {
             return self.put_back(at, &turn, Some(OWN_RETRY));
         };
-        let client = self.client.clone();
+        let (client, pushers) = (self.client.clone(), self.pushers.clone());
         let delivery = job.delivery.clone();
         let sending = async move {
-            let sending = attempt::send(&client, &target, &delivery);
+            let sending = attempt::send(&client, &pushers, &target, &delivery);
             poison::guarded(validity.bound(sending)).await
         };
         let (sending, handle) = futures::future::abortable(sending);

@@ -13,7 +13,12 @@ mod schemas;
 use std::time::Duration;
 
 use serde_json::Value;
-use signalbox_proto::{Delivery, Timestamp, integration::Template, outcome::OutcomeKind};
+use signalbox_proto::{
+    Delivery, Timestamp,
+    integration::Template,
+    outcome::OutcomeKind,
+    totals::{Mark, Totals},
+};
 
 use self::contracts::Claim;
 use crate::{About, AnyTarget, Entry, Exchange, Provider, Request, Step, http, registry};
@@ -139,6 +144,12 @@ impl Case {
         loop {
             match target.next(delivery, &so_far, NOW) {
                 Step::Send(Request::Http(request)) => requests.push(request),
+                // What a first count leads to.
+                Step::Send(Request::Count(count)) => {
+                    let mut totals = Totals::default();
+                    totals.count(Mark::of(delivery), &count.events, NOW);
+                    requests.push(count.push.request(&totals));
+                }
                 Step::Done(outcome) => {
                     assert_eq!(outcome.kind(), OutcomeKind::Delivered, "{}: {outcome:?}", self.title());
                     return requests;

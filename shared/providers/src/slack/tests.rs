@@ -63,8 +63,10 @@ fn target() -> Target<Slack> {
 }
 
 fn build(target: &Target<Slack>, delivery: &Delivery, text: &Text) -> http::Request {
-    let Request::Http(request) = Slack::request(target, delivery, text, NOW);
-    request
+    match Slack::request(target, delivery, text, NOW) {
+        Request::Http(request) => request,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn body_of(delivery: &Delivery) -> Value {
@@ -79,7 +81,7 @@ fn send(config: Value, credentials: Value, template: Option<&Template>, delivery
         .expect("a target");
     match target.next(delivery, &[], NOW) {
         Step::Send(Request::Http(request)) => request,
-        Step::Done(outcome) => panic!("no request: {outcome:?}"),
+        other => panic!("no request: {other:?}"),
     }
 }
 
