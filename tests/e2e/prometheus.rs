@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Cluster, Load, Publish, Pushgateway, Target, Up, eventually, pause, pushgateway::Sample};
@@ -9,6 +10,8 @@ use crate::harness::{Client, Cluster, Load, Publish, Pushgateway, Target, Up, ev
 const SOON: Duration = Duration::from_secs(30);
 /// A killed worker's deliveries come again after 20 seconds, a failed push after 5 and more.
 const LATER: Duration = Duration::from_secs(120);
+/// Longer than a lease of totals lasts, shorter than a message may be held without a sign.
+const FROZEN: Duration = Duration::from_secs(11);
 /// The bucket of totals.
 const STATE: &str = "SIGNALBOX_STATE";
 
@@ -53,8 +56,8 @@ async fn says(gateway: &Pushgateway, id: &str, expected: &[((String, String), u6
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_workers_one_of_them_killed_count_each_event_once_and_no_counter_falls() {
-    const TICKS: usize = 1_500;
+async fn two_workers_one_killed_and_one_frozen_count_each_event_once_and_no_counter_falls() {
+    const TICKS: usize = 4_000;
     let mut cluster = Cluster::start().await;
     let (mut killed, _) = cluster.further("delivery", &[]).await;
     let (mut other, _) = cluster.further("delivery", &[]).await;
@@ -77,7 +80,7 @@ async fn two_workers_one_of_them_killed_count_each_event_once_and_no_counter_fal
     }
     let watching = async {
         let mut before: BTreeMap<(String, String), u64> = BTreeMap::new();
-        for _ in 0..20 {
+        for _ in 0..70 {
             let now = totals(&gateway.scrape().await, &all);
             for (key, total) in &before {
                 assert!(now.get(key) >= Some(total), "{key:?} fell from {total}: {now:?}");
@@ -86,13 +89,18 @@ async fn two_workers_one_of_them_killed_count_each_event_once_and_no_counter_fal
             pause(Duration::from_millis(200)).await;
         }
     };
-    let killing = async {
+    let breaking = async {
         pause(Duration::from_secs(2)).await;
         killed.kill().await;
         pause(Duration::from_secs(1)).await;
         killed.restart().await;
+        // It wakes with a lease that another has had meanwhile, perhaps just before a push.
+        let frozen = other.pid().expect("it runs");
+        signal(frozen, Signal::STOP);
+        pause(FROZEN).await;
+        signal(frozen, Signal::CONT);
     };
-    tokio::join!(watching, killing);
+    tokio::join!(watching, breaking);
     let accepted = load.finish().await;
     assert_eq!(accepted.len(), TICKS);
     let ledger = client.settled(LATER).await;

@@ -48,15 +48,15 @@ pub struct Prometheus;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where the Pushgateway is, with its route prefix if it has one, and without /metrics.
-    #[schemars(example = "https://pushgateway.example.com")]
+    #[schemars(example = &"https://pushgateway.example.com")]
     pushgateway_url: String,
     /// The label job of all metrics. Default: signalbox.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 100), example = "signalbox")]
+    #[schemars(length(min = 1, max = 100), example = &"signalbox")]
     job: Option<String>,
     /// What the names of all counters begin with: letters, digits and _. Default: signalbox.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 64), example = "signalbox")]
+    #[schemars(length(min = 1, max = 64), example = &"signalbox")]
     metric_prefix: Option<String>,
 }
 
@@ -69,7 +69,7 @@ pub struct Credentials {
     basic: Option<Basic>,
     /// A token for Authorization: Bearer. Either this or basic.
     #[serde(default)]
-    #[schemars(example = "a-token-of-the-proxy")]
+    #[schemars(example = &"a-token-of-the-proxy")]
     bearer: Option<Secret>,
 }
 
@@ -78,10 +78,10 @@ pub struct Credentials {
 #[serde(deny_unknown_fields)]
 struct Basic {
     /// Without a colon.
-    #[schemars(example = "signalbox")]
+    #[schemars(example = &"signalbox")]
     username: String,
     /// The password.
-    #[schemars(example = "a-long-password")]
+    #[schemars(example = &"a-long-password")]
     password: Secret,
 }
 

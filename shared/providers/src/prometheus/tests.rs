@@ -245,10 +245,9 @@ fn no_secret_is_printed() {
     assert!(printed.contains("push.example.com"), "{printed}");
     let config: Config = serde_json::from_value(plain()).expect("a config");
     let given: Credentials = serde_json::from_value(credentials).expect("credentials");
-    let printed = format!(
-        "{printed} {given:?} {:?}",
-        Prometheus::prepare(config, given).map_err(|_| "refused")
-    );
+    let mut printed = format!("{printed} {given:?}");
+    let prepared = Prometheus::prepare(config, given).map_err(|_| "refused");
+    printed += &format!("{prepared:?}");
     let coded = "c2lnbmFsYm94OnMzY3JldC1wYXNzd29yZA";
     assert!(!printed.contains(PASSWORD) && !printed.contains(coded), "{printed}");
 }

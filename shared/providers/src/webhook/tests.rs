@@ -44,7 +44,7 @@ fn next(config: Value, credentials: Value, delivery: &Delivery, so_far: &[Exchan
 fn request(config: Value, credentials: Value, delivery: &Delivery, now: Timestamp) -> http::Request {
     match next(config, credentials, delivery, &[], now) {
         Step::Send(Request::Http(request)) => request,
-        Step::Done(outcome) => panic!("no request: {outcome:?}"),
+        other => panic!("no request: {other:?}"),
     }
 }
 
