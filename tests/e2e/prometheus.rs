@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Cluster, Load, Publish, Pushgateway, Target, Up, eventually, pause, pushgateway::Sample};
+use crate::harness::{
+    Client, Cluster, Load, Publish, Pushgateway, Target, Up, eventually, pause, process::signal, pushgateway::Sample,
+};
 
 const SOON: Duration = Duration::from_secs(30);
 /// A killed worker's deliveries come again after 20 seconds, a failed push after 5 and more.
