@@ -30,6 +30,7 @@ pub mod state;
 pub mod subjects;
 pub mod time;
 pub mod told;
+pub mod totals;
 pub mod types;
 pub mod wire;
 

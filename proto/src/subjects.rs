@@ -526,6 +526,16 @@ pub fn health_key(integration: &str) -> String {
     format!("health.{integration}")
 }
 
+/// The key in STATE of what an integration has counted.
+pub fn totals_key(integration: &str) -> String {
+    format!("totals.{integration}")
+}
+
+/// The key in LEASE of who tells the target of an integration what was counted.
+pub fn totals_lease(integration: &str) -> String {
+    format!("totals.{integration}")
+}
+
 /// The key of an act in STATE.
 pub fn act_key(act: &str) -> String {
     format!("act.{act}")

@@ -49,6 +49,7 @@ mod newcomer;
 mod oauth2;
 mod openapi;
 mod order;
+mod prometheus;
 mod quota;
 mod refusing;
 mod requests;

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use signalbox_broker::{Error as BrokerError, callers, holding::Drain, revisions::Put};
+use signalbox_broker::{Error as BrokerError, callers, erase::Mode, holding::Drain, revisions::Put};
 use signalbox_proto::{Phase, Timestamp, integration::Status, subjects, subjects::CONFIG};
 use signalbox_store::{
     Error as StoreError,
@@ -99,6 +99,12 @@ impl Shared {
         if integration.status == Status::Deleted {
             // What waits in PARKED is taken out by a keeper, the rest is met by workers; both end it as discarded.
             self.broker.resume(id, Drain::default(), Timestamp::now()).await?;
+            for (bucket, key) in [
+                (subjects::STATE, subjects::totals_key(id)),
+                (subjects::LEASE, subjects::totals_lease(id)),
+            ] {
+                self.broker.erase_keys(bucket, &key, Mode::Erase).await?;
+            }
         }
         if is_there {
             self.directory.put(integration);

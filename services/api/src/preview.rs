@@ -12,10 +12,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use signalbox_matching::{Schema, Verdict, explain};
 use signalbox_proto::{
-    Accepted, Delivery, Event, EventType, Name, RawJson, Severity, Timestamp, names::check_event_id, types,
+    Accepted, Delivery, Event, EventType, Name, RawJson, Severity, Timestamp,
+    names::check_event_id,
+    totals::{Mark, Totals},
+    types,
 };
 use signalbox_providers::{
-    Exchange, Step,
+    Exchange, Request, Step,
     http::Response,
     preview::{self, Shown},
 };
@@ -156,6 +159,13 @@ pub(crate) async fn preview(
     );
     let target = opened.target.as_ref();
     let (requests, error) = match target.next(&delivery, &[], now) {
+        // As if it were the first that is counted: what was counted before comes on top.
+        Step::Send(Request::Count(count)) => {
+            let mut totals = Totals::default();
+            totals.count(Mark::of(&delivery), &count.events, now);
+            let push = count.push.request(&totals);
+            (vec![sent(preview::show(&push, redactor))], None)
+        }
         Step::Send(request) => (vec![sent(preview::of(&request, redactor))], None),
         Step::Done(outcome) => (Vec::new(), outcome.reason().map(Value::from)),
     };

@@ -9,6 +9,8 @@ use signalbox_proto::{
 };
 use signalbox_providers::{AnyTarget, Client, Exchange, Step, entity, redact::Redactor};
 
+use crate::pushers::{self, Counting};
+
 /// Most requests of one attempt: those of a digest at a target that takes events one at a time, and some.
 pub(crate) const STEPS_MAX: usize = entity::IN_TURN_MAX + 12;
 
@@ -27,11 +29,17 @@ pub(crate) struct Attempted {
 }
 
 /// Sends what a delivery asks for. An answer that is no answer (timeout, reset) is an outcome too.
-pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery: &Delivery) -> Attempted {
+pub(crate) async fn send(
+    client: &Client,
+    counting: &impl Counting,
+    target: &Arc<dyn AnyTarget>,
+    delivery: &Delivery,
+) -> Attempted {
     let started = Timestamp::now();
     let clock = tokio::time::Instant::now();
     let mut exchanges: Vec<Exchange> = Vec::new();
     let mut asked = false;
+    let mut counted = pushers::is_counted(delivery);
     let outcome = loop {
         match target.next(delivery, &exchanges, Timestamp::now()) {
             Step::Done(outcome) => break outcome,
@@ -39,6 +47,15 @@ pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery:
                 break Outcome::Reject {
                     reason: format!("more than {STEPS_MAX} requests for one delivery"),
                 };
+            }
+            Step::Send(Request::Count(count)) => {
+                let pushed = counting.push(client, &**target, delivery, count).await;
+                asked |= pushed.asked;
+                counted |= pushed.counted;
+                match pushed.answer {
+                    Ok(response) => exchanges.push(Exchange { response }),
+                    Err(outcome) => break outcome,
+                }
             }
             Step::Send(request) => {
                 asked = true;
@@ -59,7 +76,8 @@ pub(crate) async fn send(client: &Client, target: &Arc<dyn AnyTarget>, delivery:
         started,
         took,
         asked,
-        steps: Vec::new(),
+        // What was counted is not counted again by the next attempt.
+        steps: counted.then(pushers::counted_step).into_iter().collect(),
     }
 }
 

@@ -10,6 +10,7 @@ mod limits;
 mod memory;
 mod notices;
 mod ordered;
+mod pushers;
 mod report;
 mod shares;
 mod streak;
@@ -27,6 +28,7 @@ use tokio::task::JoinSet;
 
 pub use config::Config;
 
+use pushers::Pushers;
 use targets::Targets;
 
 /// The section's defaults, one comment a setting.
@@ -87,6 +89,7 @@ pub async fn run(
     patiently("the list of streams", || broker.ensure_streams()).await?;
     let tokens = vault::Tokens::new(broker.clone(), keyring.clone(), process.instance.clone());
     let client = Client::sharing_tokens(installation.egress, Arc::new(tokens))?;
+    let pushers = Pushers::new(broker.clone(), &process.instance);
     let config = Arc::new(config);
     let process = Process {
         tracer: process.tracer.for_role("delivery"),
@@ -113,6 +116,7 @@ pub async fn run(
                 process.clone(),
                 config.clone(),
                 client.clone(),
+                pushers.clone(),
                 provider.clone(),
                 targets(),
             );
@@ -122,6 +126,7 @@ pub async fn run(
                 process.clone(),
                 config.clone(),
                 client.clone(),
+                pushers.clone(),
                 provider.clone(),
                 targets(),
             ));

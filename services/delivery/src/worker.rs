@@ -39,6 +39,7 @@ use crate::{
     judge::Judge,
     memory::{HopDigest, Known as KnownHop, Memory},
     notices,
+    pushers::Pushers,
     report::Attempts,
     shares::{Place, Shares},
     targets::Targets,
@@ -90,6 +91,7 @@ pub(crate) struct Worker {
     process: Process,
     config: Arc<Config>,
     client: Client,
+    pushers: Pushers,
     provider: Name,
     stream: String,
     targets: Targets,
@@ -123,6 +125,7 @@ impl Worker {
         process: Process,
         config: Arc<Config>,
         client: Client,
+        pushers: Pushers,
         provider: Name,
         targets: Targets,
     ) -> Self {
@@ -156,6 +159,7 @@ impl Worker {
             process,
             config,
             client,
+            pushers,
             provider,
             jobs: HashMap::new(),
             judge,
@@ -439,9 +443,10 @@ impl Worker {
     fn send(&mut self, key: u64, job: Job) {
         self.tokens.uses(key);
         let client = self.client.connecting_within(job.known.integration.connect_timeout());
+        let pushers = self.pushers.clone();
         self.requests.push(Box::pin(async move {
             let attempted = match &job.known.target {
-                Ok(target) => attempt::send(&client, target, &job.delivery).await,
+                Ok(target) => attempt::send(&client, &pushers, target, &job.delivery).await,
                 Err(reason) => Attempted {
                     outcome: Outcome::Suspend {
                         reason: reason.clone(),
@@ -452,7 +457,7 @@ impl Worker {
                     started: Timestamp::now(),
                     took: Duration::ZERO,
                     asked: false,
-                    steps: Vec::new(),
+                    steps: job.delivery.steps.clone(),
                 },
             };
             Answered { key, job, attempted }

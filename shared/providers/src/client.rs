@@ -1,6 +1,6 @@
 //! The guarded client of all transports: what a worker, a test and a health check send requests with.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use signalbox_proto::Outcome;
 
@@ -16,9 +16,17 @@ pub struct Client {
 impl Client {
     /// Makes a client that trusts the system's certificate authorities and calls what `egress` lets it call.
     pub fn new(egress: Egress) -> Result<Self, Error> {
-        let http = http::Client::new(egress)?;
+        Ok(Self::of(http::Client::new(egress)?))
+    }
+
+    /// As [`Self::new`], for a process that shares the tokens of targets with others.
+    pub fn sharing_tokens(egress: Egress, vault: Arc<dyn http::oauth2::Vault>) -> Result<Self, Error> {
+        Ok(Self::of(http::Client::sharing_tokens(egress, vault)?))
+    }
+
+    fn of(http: http::Client) -> Self {
         let nats = nats::Client::new(http.egress().clone(), http.tls().clone());
-        Ok(Self { http, nats })
+        Self { http, nats }
     }
 
     /// The same client with another time to a connection, in whole seconds from 1 to 60.
@@ -41,6 +49,11 @@ impl Client {
             Request::Nats(request) => {
                 let sent = self.nats.send(&request, timeout).await;
                 sent.map_err(|error| nats::by_error(&error))
+            }
+            // Totals would hold it for ever: workers count, and a provider that counts has a connection test.
+            Request::Count(_) => {
+                let reason = "only a delivery is counted, and its provider has another connection test".to_owned();
+                return Err(Outcome::Reject { reason });
             }
         };
         sent.map(|response| Exchange { response })

@@ -24,6 +24,7 @@ mod secret;
 pub mod classify;
 #[cfg(test)]
 mod conformance;
+pub mod count;
 pub mod datadog;
 pub mod discord;
 pub mod display;
@@ -36,6 +37,7 @@ pub mod opsgenie;
 pub mod pagerduty;
 pub mod planned;
 pub mod preview;
+pub mod prometheus;
 pub mod redact;
 pub mod sentry;
 pub mod slack;
@@ -60,6 +62,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),
         Entry::of::<pagerduty::Pagerduty>(),
+        Entry::of::<prometheus::Prometheus>(),
         Entry::of::<sentry::Sentry>(),
         Entry::of::<slack::Slack>(),
         Entry::of::<teams::Teams>(),

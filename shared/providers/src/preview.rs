@@ -8,6 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use ::http::header::{AUTHORIZATION, USER_AGENT};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
+use signalbox_proto::totals::Totals;
 use url::Url;
 
 use crate::{
@@ -40,6 +41,7 @@ pub fn of(request: &Request, redactor: &Redactor) -> Shown {
     match request {
         Request::Http(request) => show(request, redactor),
         Request::Nats(request) => published(request, redactor),
+        Request::Count(count) => show(&count.push.request(&Totals::default()), redactor),
     }
 }
 

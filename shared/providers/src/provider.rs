@@ -8,7 +8,9 @@ use signalbox_proto::{Delivery, Name, Outcome, Timestamp};
 use url::Url;
 
 use crate::{
-    FieldError, classify, http, nats,
+    FieldError, classify,
+    count::Count,
+    http, nats,
     redact::Redactor,
     template::{Takes, Texts},
 };
@@ -156,6 +158,8 @@ pub enum Request {
     Http(http::Request),
     /// Through [`nats::Client`].
     Nats(nats::Request),
+    /// To be counted; then the totals go through [`http::Client`]. Its answer is that of the push.
+    Count(Count),
 }
 
 /// What comes next in a delivery.

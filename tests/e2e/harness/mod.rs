@@ -8,6 +8,7 @@ pub(crate) mod messages;
 #[path = "../../../shared/store/tests/it/postgres/process.rs"]
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod pushgateway;
 pub(crate) mod raw_nats;
 pub(crate) mod role;
 pub(crate) mod seed;
@@ -19,6 +20,7 @@ pub(crate) mod wait;
 
 pub(crate) use client::{Client, Publish};
 pub(crate) use load::Load;
+pub(crate) use pushgateway::Pushgateway;
 pub(crate) use role::{Cluster, ROLES};
 pub(crate) use seed::Seed;
 pub(crate) use target::{Answer, Target};

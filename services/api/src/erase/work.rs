@@ -182,9 +182,13 @@ async fn entries(shared: &Shared, erasure: &Erasure, mode: Mode) -> Result<u64, 
             subjects::manifest_key(&id),
             subjects::drain_key(&id),
             subjects::health_key(&id),
+            subjects::totals_key(&id),
         ] {
             erased += broker.erase_keys(subjects::STATE, &key, mode).await?;
         }
+        erased += broker
+            .erase_keys(subjects::LEASE, &subjects::totals_lease(&id), mode)
+            .await?;
         if mode == Mode::Erase {
             erased += broker
                 .erase_former(subjects::CONFIG, &subjects::integration_key(&id))

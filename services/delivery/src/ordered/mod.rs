@@ -19,7 +19,7 @@ mod reading;
 mod records;
 mod sending;
 mod tokens;
-mod validity;
+pub(crate) mod validity;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -43,7 +43,9 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{Config, Error, attempt::Attempted, filing::Job, judge::Judge, report::Attempts, targets::Targets};
+use crate::{
+    Config, Error, attempt::Attempted, filing::Job, judge::Judge, pushers::Pushers, report::Attempts, targets::Targets,
+};
 use effects::{Done, Finished};
 use keys::{Rules, Turn};
 use partition::{At, Floors, Partition};
@@ -109,6 +111,7 @@ pub(crate) struct Ordered {
     process: Process,
     config: Arc<Config>,
     client: Client,
+    pushers: Pushers,
     provider: Name,
     targets: Targets,
     /// Integrations of this provider that ask for an order.
@@ -159,6 +162,7 @@ impl Ordered {
         process: Process,
         config: Arc<Config>,
         client: Client,
+        pushers: Pushers,
         provider: Name,
         targets: Targets,
     ) -> Result<(), Error> {
@@ -222,6 +226,7 @@ impl Ordered {
             process,
             config,
             client,
+            pushers,
             provider,
             targets,
         };

@@ -467,9 +467,10 @@ impl Ordered {
             return self.put_back(at, &turn, Some(OWN_RETRY));
         };
         let client = self.client.connecting_within(job.known.integration.connect_timeout());
+        let pushers = self.pushers.clone();
         let delivery = job.delivery.clone();
         let sending = async move {
-            let sending = attempt::send(&client, &target, &delivery);
+            let sending = attempt::send(&client, &pushers, &target, &delivery);
             poison::guarded(validity.bound(sending)).await
         };
         let (sending, handle) = futures::future::abortable(sending);

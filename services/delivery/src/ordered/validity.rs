@@ -1,4 +1,4 @@
-//! How long a lease of a partition holds for who has it.
+//! How long a lease of 9 seconds holds for who has it: that of a partition, or of totals.
 
 use std::{
     pin::pin,
@@ -23,14 +23,14 @@ pub(crate) struct Validity {
 }
 
 impl Validity {
-    pub(super) fn new(renewed: Instant) -> Self {
+    pub(crate) fn new(renewed: Instant) -> Self {
         Self {
             base: renewed,
             renewed: Arc::new(AtomicU64::new(0)),
         }
     }
 
-    pub(super) fn renew(&self, at: Instant) {
+    pub(crate) fn renew(&self, at: Instant) {
         let millis = u64::try_from(at.duration_since(self.base).as_millis()).unwrap_or(u64::MAX);
         self.renewed.store(millis, Ordering::Release);
     }

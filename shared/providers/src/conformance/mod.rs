@@ -16,7 +16,12 @@ mod schemas;
 use std::time::Duration;
 
 use serde_json::Value;
-use signalbox_proto::{Delivery, Timestamp, integration::Template, outcome::OutcomeKind};
+use signalbox_proto::{
+    Delivery, Timestamp,
+    integration::Template,
+    outcome::OutcomeKind,
+    totals::{Mark, Totals},
+};
 
 use self::contracts::Claim;
 use crate::{About, AnyTarget, Entry, Exchange, Provider, Request, Step, http, nats, registry};
@@ -94,6 +99,7 @@ pub(crate) fn as_http(request: Request) -> http::Request {
     match request {
         Request::Http(request) => request,
         Request::Nats(request) => nats::as_http(&request),
+        Request::Count(count) => count.push.request(&Totals::default()),
     }
 }
 
@@ -154,7 +160,15 @@ impl Case {
                     for secret in &self.sample.secrets {
                         assert!(!printed.contains(secret), "{}: {printed} holds a secret", self.title());
                     }
-                    requests.push(as_http(request));
+                    requests.push(match request {
+                        // What a first count leads to.
+                        Request::Count(count) => {
+                            let mut totals = Totals::default();
+                            totals.count(Mark::of(delivery), &count.events, NOW);
+                            count.push.request(&totals)
+                        }
+                        request => as_http(request),
+                    });
                 }
                 Step::Done(outcome) => {
                     assert_eq!(outcome.kind(), OutcomeKind::Delivered, "{}: {outcome:?}", self.title());

@@ -31,6 +31,7 @@ pub(crate) fn as_http(request: &Request) -> http::Request {
         headers: publish.map(|publish| publish.headers.clone()).unwrap_or_default(),
         body: publish.map(|publish| publish.body.clone()).unwrap_or_default(),
         auth: Auth::None,
+        identity: None,
     }
 }
 

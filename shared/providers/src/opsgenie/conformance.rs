@@ -109,7 +109,7 @@ fn alert(request: &http::Request, delivery: &Delivery) -> Value {
             assert_eq!(value.to_str().expect("ASCII"), format!("GenieKey {API_KEY}"));
             assert!(value.is_sensitive());
         }
-        Auth::None => panic!("no key is sent"),
+        Auth::None | Auth::OAuth2(_) => panic!("no key is sent"),
     }
     let body: Value = serde_json::from_slice(&request.body).expect("JSON");
     let path = request.url.path();

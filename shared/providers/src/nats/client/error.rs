@@ -80,7 +80,8 @@ impl Error {
                 | http::Error::Tls { .. }
                 | http::Error::Connect { .. }
                 | http::Error::Answer { .. }
-                | http::Error::Egress(_) => false,
+                | http::Error::Egress(_)
+                | http::Error::Token(_) => false,
             },
             Self::Protocol(_)
             | Self::Login

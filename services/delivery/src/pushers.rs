@@ -1,0 +1,278 @@
+//! Counting for targets that take totals, and telling them what it comes to.
+//!
+//! Totals are one value of KV STATE for each integration, and one process at a time has the lease to change and to push
+//! them. It takes all deliveries of the integration that wait in it, counts them, pushes, and lets the lease go. What comes
+//! meanwhile waits for the next push, so that many events need few.
+//!
+//! **Invariant:** what is pushed was stored before, under the lease, on condition that nothing was stored in between; and the
+//! push goes on only while the lease holds. So pushes go out in the order of their totals, and no counter falls.
+//!
+//! A crash after counting leaves the delivery known to the totals (`signalbox_proto::totals`): it comes again, is not
+//! counted again, and is pushed with the rest. A push that fails is an outcome of each delivery that waited for it, and each
+//! carries on that it was counted. Where the holder of the lease dies, others go on once the lease is over.
+
+mod lease;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use signalbox_broker::{Broker, Error};
+use signalbox_proto::{
+    Delivery, Outcome, Timestamp,
+    delivery::StepDone,
+    subjects,
+    totals::{Counted, Mark, Totals},
+};
+use signalbox_providers::{
+    AnyTarget, Client, Request,
+    count::{Count, Push},
+    http::Response,
+};
+use tokio::{sync::oneshot, time::Instant};
+
+use lease::Lease;
+
+/// The least time between the beginnings of two pushes of one process for one integration.
+const PUSH_EVERY: Duration = Duration::from_millis(100);
+/// How often a change is tried that another one came before. Under the lease nobody else changes totals, but for one who
+/// has just lost it.
+const TRIES_MAX: usize = 20;
+/// The pause between two tries.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+/// What a delivery carries that was counted and whose push has not succeeded.
+const COUNTED: &[u8] = b"counted";
+
+/// What counts deliveries, and tells their targets.
+pub(crate) trait Counting: Sync {
+    /// Counts a delivery and waits for a push that holds it. Dropping the future does not take the count back.
+    fn push(
+        &self,
+        client: &Client,
+        target: &dyn AnyTarget,
+        delivery: &Delivery,
+        count: Count,
+    ) -> impl Future<Output = Pushed> + Send;
+}
+
+/// Counts and pushes for all integrations of a process. Clones share the work.
+#[derive(Clone)]
+pub(crate) struct Pushers {
+    broker: Broker,
+    instance: Arc<str>,
+    /// By integration; there is an entry as long as a task is at work for it.
+    waiting: Arc<Mutex<HashMap<String, Vec<Waiting>>>>,
+}
+
+/// A delivery that waits for a push.
+struct Waiting {
+    mark: Mark,
+    /// Those of its events that are to be counted; none where they were in an attempt before.
+    events: Vec<Counted>,
+    push: Arc<Push>,
+    client: Client,
+    timeout: Duration,
+    tell: oneshot::Sender<Pushed>,
+}
+
+/// What came of a delivery.
+#[derive(Clone, Debug)]
+pub(crate) struct Pushed {
+    /// Whether the totals hold it.
+    pub(crate) counted: bool,
+    /// Whether a push was sent.
+    pub(crate) asked: bool,
+    /// The answer, or what it means that there is none.
+    pub(crate) answer: Result<Response, Outcome>,
+}
+
+impl Pushed {
+    /// For a reason of ours.
+    fn hindered(counted: bool, asked: bool, why: &str) -> Self {
+        let reason = format!("its totals could not be pushed: {why}");
+        Self {
+            counted,
+            asked,
+            answer: Err(Outcome::Retry { reason, after: None }),
+        }
+    }
+}
+
+/// Whether a delivery was counted in an attempt before this one.
+pub(crate) fn is_counted(delivery: &Delivery) -> bool {
+    delivery.steps.iter().any(|step| step.body == COUNTED)
+}
+
+/// What a delivery carries to its next attempt where it was counted.
+pub(crate) fn counted_step() -> StepDone {
+    StepDone {
+        status: 0,
+        body: COUNTED.to_vec(),
+    }
+}
+
+impl Pushers {
+    pub(crate) fn new(broker: Broker, instance: &str) -> Self {
+        Self {
+            broker,
+            instance: instance.into(),
+            waiting: Arc::default(),
+        }
+    }
+
+    /// Lets a delivery wait for the next push, and begins with pushing where nobody has.
+    fn wait(&self, integration: &str, waiting: Waiting) {
+        let mut all = self.waiting();
+        if let Some(others) = all.get_mut(integration) {
+            return others.push(waiting);
+        }
+        all.insert(integration.to_owned(), vec![waiting]);
+        drop(all);
+        let duty = Duty {
+            pushers: self.clone(),
+            integration: integration.to_owned(),
+        };
+        tokio::spawn(duty.run());
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<String, Vec<Waiting>>> {
+        self.waiting.lock().expect("no holder of the lock panics")
+    }
+}
+
+impl Counting for Pushers {
+    async fn push(&self, client: &Client, target: &dyn AnyTarget, delivery: &Delivery, count: Count) -> Pushed {
+        let (tell, told) = oneshot::channel();
+        let waiting = Waiting {
+            mark: Mark::of(delivery),
+            events: if is_counted(delivery) { Vec::new() } else { count.events },
+            push: count.push,
+            client: client.clone(),
+            timeout: target.about().timeout,
+            tell,
+        };
+        self.wait(&delivery.integration, waiting);
+        let given_up = |_| Pushed::hindered(false, false, "the push was given up");
+        told.await.unwrap_or_else(given_up)
+    }
+}
+
+/// Pushing for one integration, for as long as something waits.
+struct Duty {
+    pushers: Pushers,
+    integration: String,
+}
+
+impl Duty {
+    async fn run(self) {
+        loop {
+            let began = Instant::now();
+            let Some(batch) = self.next() else { return };
+            let pushed = self.push(&batch).await;
+            let size = batch.len();
+            for waiting in batch {
+                // Who waited may have given up.
+                drop(waiting.tell.send(pushed.clone()));
+            }
+            let took_ms = began.elapsed().as_millis() as u64;
+            tracing::debug!(
+                integration.id = self.integration,
+                size,
+                took_ms,
+                "totals pushed, or not"
+            );
+            tokio::time::sleep_until(began + PUSH_EVERY).await;
+        }
+    }
+
+    /// What waits now; where nothing does, the duty is over.
+    fn next(&self) -> Option<Vec<Waiting>> {
+        let mut all = self.pushers.waiting();
+        let waiting = all.get_mut(&self.integration).map(std::mem::take).unwrap_or_default();
+        if waiting.is_empty() {
+            all.remove(&self.integration);
+            return None;
+        }
+        Some(waiting)
+    }
+
+    async fn push(&self, batch: &[Waiting]) -> Pushed {
+        let broker = &self.pushers.broker;
+        let key = subjects::totals_lease(&self.integration);
+        let mut lease = match Lease::take(broker, &key, &self.pushers.instance).await {
+            Ok(lease) => lease,
+            Err(why) => return Pushed::hindered(false, false, &why),
+        };
+        let (counted, asked) = (AtomicBool::new(false), AtomicBool::new(false));
+        let pushing = self.count_and_push(batch, &counted, &asked);
+        let pushed = lease.bound(pushing).await.unwrap_or_else(|| {
+            let known = |it: &AtomicBool| it.load(Ordering::Relaxed);
+            Pushed::hindered(known(&counted), known(&asked), "the lease of its totals was lost")
+        });
+        lease.release().await;
+        pushed
+    }
+
+    async fn count_and_push(&self, batch: &[Waiting], counted: &AtomicBool, asked: &AtomicBool) -> Pushed {
+        let totals = match self.count(batch).await {
+            Ok(Some(totals)) => totals,
+            Ok(None) => return Pushed::hindered(false, false, "they were removed, or another worker changes them"),
+            Err(error) => return Pushed::hindered(false, false, &error.to_string()),
+        };
+        counted.store(true, Ordering::Relaxed);
+        // The newest knows the newest settings.
+        let Some(newest) = batch.last() else {
+            return Pushed::hindered(true, false, "nothing waits");
+        };
+        asked.store(true, Ordering::Relaxed);
+        let answer = newest
+            .client
+            .send(Request::Http(newest.push.request(&totals)), newest.timeout)
+            .await;
+        Pushed {
+            counted: true,
+            asked: true,
+            answer: answer.map(|exchange| exchange.response),
+        }
+    }
+
+    /// Stores totals that hold all of these; `None` where somebody else is at them. Stored also where nothing is new: what
+    /// was read may be older than what another has pushed, and the condition of the write shows it.
+    async fn count(&self, batch: &[Waiting]) -> Result<Option<Totals>, Error> {
+        let (broker, key) = (&self.pushers.broker, subjects::totals_key(&self.integration));
+        let mut were_there = false;
+        for _ in 0..TRIES_MAX {
+            let (mut totals, revision) = match broker.get::<Totals>(subjects::STATE, &key).await? {
+                Some(entry) => (entry.value, entry.revision),
+                // The integration is gone, and its totals with it: they do not come back.
+                None if were_there => return Ok(None),
+                None => (Totals::default(), 0),
+            };
+            were_there = revision > 0;
+            let now = Timestamp::now();
+            for waiting in batch.iter().filter(|waiting| !waiting.events.is_empty()) {
+                totals.count(waiting.mark, &waiting.events, now);
+            }
+            match broker.update(subjects::STATE, &key, &totals, revision).await {
+                Ok(_) => return Ok(Some(totals)),
+                Err(Error::Conflict { .. }) => tokio::time::sleep(TRY_AGAIN).await,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for Duty {
+    /// However it ends, the next delivery begins anew. In the ordinary way nothing waits any more.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.pushers.waiting().remove(&self.integration);
+        }
+    }
+}
