@@ -59,7 +59,8 @@ const OTHERS: [(&str, &[&str]); 18] = [
     ("cel", &[MATCHING]),
     ("regex", &[MATCHING]),
     ("chrono", &[MATCHING]),
-    ("jsonschema", &[MATCHING]),
+    // Providers hold their requests to the vendors' schemas with it, in tests alone.
+    ("jsonschema", &[MATCHING, PROVIDERS]),
     // The binary is a client of our own API, and measures.
     ("reqwest", &[PROVIDERS, BINARY]),
     // The keys with which the provider `nats` proves itself.

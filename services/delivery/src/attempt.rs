@@ -7,7 +7,7 @@ use signalbox_proto::{
     delivery::StepDone,
     outcome::{self, RESPONSE_BODY_BYTES_MAX},
 };
-use signalbox_providers::{AnyTarget, Client, Exchange, Step, entity, redact::Redactor};
+use signalbox_providers::{AnyTarget, Client, Exchange, Request, Step, entity, redact::Redactor};
 
 use crate::pushers::{self, Counting};
 

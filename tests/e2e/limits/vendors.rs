@@ -12,16 +12,17 @@ const SOON: Duration = Duration::from_secs(90);
 /// How long a worker may take to hear what another one was told.
 const HEARD_WITHIN: Duration = Duration::from_secs(1);
 const EVENTS: usize = 300;
-const PER_SECOND: usize = 20;
+const PER_SECOND: u64 = 20;
 
 /// When the vendor said that it has too many.
 async fn told_at(target: &Target, door: &Door) -> Instant {
-    let refused = eventually(SOON, &format!("{} refuses one", door.name), async || {
+    eventually(SOON, &format!("{} refuses one", door.name), async || {
         let all = target.received_below(&door.path());
         let refused = all.into_iter().find(|request| !request.taken);
         refused.ok_or_else(|| "none".to_owned())
-    });
-    refused.await.at
+    })
+    .await
+    .at
 }
 
 /// How many deliveries to a provider a worker has done.

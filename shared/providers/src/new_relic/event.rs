@@ -31,7 +31,7 @@ pub(super) fn body(delivery: &Delivery, event_type: &str, now: Timestamp, index:
             body.push(b',');
         }
         write(&mut body, delivery, accepted, event_type, now);
-        if body.len() + 1 <= BODY_BYTES_MAX || is_first {
+        if body.len() < BODY_BYTES_MAX || is_first {
             continue;
         }
         if at == index {

@@ -132,7 +132,7 @@ fn what_is_no_plain_subject_is_refused() {
         "a.x{type}",
         "a.{type",
         "a.{}",
-        &"a.".repeat(20).trim_end_matches('.').to_owned(),
+        "a.".repeat(20).trim_end_matches('.'),
         &"a".repeat(257),
     ] {
         Subject::read("config/subject", written).expect_err(written);
