@@ -87,7 +87,7 @@ async fn live(client: &Client) {
             .id(&format!("day-{number}"))
             .header("ce-subject", "checkout")
             .header("ce-source", "/acme/shop")
-            .header("ce-time", &format!("2026-11-20T09:{number}0:00Z"));
+            .header("ce-time", &format!("2026-11-20T{:02}:00:00Z", 9 + number));
         client.publish(event).await;
         let ledger = client.settled(SOON).await;
         let count = ledger["delivered"].as_u64().expect("a count");
