@@ -12,6 +12,9 @@ ON_POSTGRES = --package signalbox-tests --test e2e -- configuration:: deliveries
 # A provider's name, for live-test.
 PROVIDER ?=
 
+# The runner of the tests, with two threads for each processor.
+NEXTEST = nextest run --locked --profile shared --test-threads $$((2 * $$(getconf _NPROCESSORS_ONLN)))
+
 .PHONY: up test live-test check bench soak fmt lint doc deny tools server compose
 
 # A running system on this machine, with the integrations of FILE. Targets on this machine are
@@ -26,8 +29,8 @@ test: tools
 	@# Programs and tests at once: alone, the programs would be built with other features of their dependencies.
 	$(CARGO) build --workspace --bins --tests --locked
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-	    $(CARGO) nextest run --workspace --locked && \
-	    SIGNALBOX_E2E_STORE=postgres $(CARGO) nextest run --locked $(ON_POSTGRES) && \
+	    $(CARGO) $(NEXTEST) --workspace && \
+	    SIGNALBOX_E2E_STORE=postgres $(CARGO) $(NEXTEST) $(ON_POSTGRES) && \
 	    $(CARGO) test --workspace --doc --locked; \
 	else \
 	    $(CARGO) test --workspace --locked && SIGNALBOX_E2E_STORE=postgres $(CARGO) test --locked $(ON_POSTGRES); \

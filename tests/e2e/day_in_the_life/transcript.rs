@@ -69,7 +69,7 @@ impl Transcript {
                 headers: said
                     .map(|(name, value)| (name.clone(), header(name, clean(value))))
                     .collect(),
-                body: request.json(),
+                body: serde_json::from_str(&clean(&String::from_utf8_lossy(&request.body))).unwrap_or_default(),
                 text: clean(&pretty(&request.body)),
             }
         };
@@ -94,7 +94,7 @@ impl Transcript {
             requests.push(Told {
                 path: cleaned(&message.subject, names),
                 headers: headers.collect(),
-                body: serde_json::from_slice(&message.payload).unwrap_or_default(),
+                body: Value::Null,
                 text: cleaned(&pretty(&message.payload), names),
             });
         }
