@@ -51,7 +51,7 @@ pub fn line(pointer: &str, text: &str, chars_max: usize) -> Result<String, Field
     Err(FieldError::new(pointer, wrong))
 }
 
-/// As [`line`], for a field that may be left out.
+/// As [`line()`], for a field that may be left out.
 pub fn optional(pointer: &str, text: Option<&str>, chars_max: usize) -> Result<Option<String>, FieldError> {
     text.map(|text| line(pointer, text, chars_max)).transpose()
 }
@@ -64,7 +64,7 @@ pub fn key(pointer: &str, secret: &Secret) -> Result<HeaderValue, FieldError> {
     }
 }
 
-/// A list of texts, each as [`line`] takes it; at most so many.
+/// A list of texts, each as [`line()`] takes it; at most so many.
 pub fn lines(
     pointer: &str,
     texts: &[String],

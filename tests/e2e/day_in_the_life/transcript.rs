@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
 
 use async_nats::jetstream;
 use serde_json::Value;
+use signalbox_proto::Timestamp;
 
 use crate::harness::{Client, Target, target::Received};
 
@@ -159,16 +160,28 @@ fn pretty(body: &[u8]) -> String {
     }
 }
 
+/// Seconds since 1970.
+fn seconds() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.expect("the clock is behind 1970").as_secs()
+}
+
 /// A text with names for what differs with each run: ids, and the times of requests.
 fn cleaned(text: &str, names: &BTreeMap<String, String>) -> String {
     let mut text = text.to_owned();
     for (id, name) in names {
         text = text.replace(id, name);
     }
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .expect("the clock is behind 1970")
-        .as_secs();
+    let is_now = |text: &str| {
+        let time = text
+            .parse::<Timestamp>()
+            .ok()
+            .and_then(|time| u64::try_from(time.secs()).ok());
+        time.is_some_and(|secs| secs.abs_diff(seconds()) < RUN_SECS)
+    };
+    let quoted = text.split('"').map(|part| if is_now(part) { "<now>" } else { part });
+    let text = quoted.collect::<Vec<_>>().join("\"");
+    let now = seconds();
     let is_part = |letter: char| letter.is_ascii_alphanumeric();
     let mut out = String::new();
     let mut word = String::new();
