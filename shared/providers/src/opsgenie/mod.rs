@@ -151,21 +151,24 @@ impl Provider for Opsgenie {
         &prepared.auth
     }
 
-    /// One alert after another: the API takes no two in a request.
+    /// One alert after another: the API takes no two in a request. One that it will never take does not hold back those
+    /// behind it, and is what becomes of the delivery.
     fn next(target: &Target<Self>, delivery: &Delivery, text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
-        if let Some(last) = so_far.last() {
-            let asked = match entity::in_turn(delivery, so_far.len() - 1) {
+        let mut end = Outcome::Delivered;
+        for (index, exchange) in so_far.iter().enumerate() {
+            let asked = match entity::in_turn(delivery, index) {
                 Some(Turn::One(entity, _)) if entity.part == Part::Closes => Asked::Close,
                 _ => Asked::Create,
             };
-            let outcome = answers::outcome(&last.response, asked, now);
-            if outcome != Outcome::Delivered {
-                return Step::Done(outcome);
+            match answers::outcome(&exchange.response, asked, now) {
+                Outcome::Delivered => {}
+                refused @ Outcome::Reject { .. } => end = refused,
+                hindered @ (Outcome::Retry { .. } | Outcome::Suspend { .. }) => return Step::Done(hindered),
             }
         }
         match turn(target, delivery, text, so_far.len()) {
             Some(request) => Step::Send(request),
-            None => Step::Done(Outcome::Delivered),
+            None => Step::Done(end),
         }
     }
 

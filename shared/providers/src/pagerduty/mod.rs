@@ -121,17 +121,20 @@ impl Provider for Pagerduty {
         HOSTS
     }
 
-    /// One event after another: the API takes no two in a request.
+    /// One event after another: the API takes no two in a request. One that it will never take does not hold back those
+    /// behind it, and is what becomes of the delivery.
     fn next(target: &Target<Self>, delivery: &Delivery, text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
-        if let Some(last) = so_far.last() {
-            let outcome = Self::classify(&last.response, now);
-            if outcome != Outcome::Delivered {
-                return Step::Done(outcome);
+        let mut end = Outcome::Delivered;
+        for exchange in so_far {
+            match Self::classify(&exchange.response, now) {
+                Outcome::Delivered => {}
+                refused @ Outcome::Reject { .. } => end = refused,
+                hindered @ (Outcome::Retry { .. } | Outcome::Suspend { .. }) => return Step::Done(hindered),
             }
         }
         match turn(target, delivery, text, so_far.len()) {
             Some(request) => Step::Send(request),
-            None => Step::Done(Outcome::Delivered),
+            None => Step::Done(end),
         }
     }
 

@@ -273,19 +273,25 @@ fn what_is_left_of_a_long_digest_is_one_event_that_lists_it_as_recorded() {
 }
 
 #[test]
-fn an_answer_that_is_no_success_ends_a_digest() {
+fn what_hinders_a_request_ends_a_digest_and_what_refuses_it_does_not() {
     let events = (0..3).map(|n| about_entity(event("build.failed", &json!({})), &format!("shop-{n}"), n + 1));
     let delivery = delivery(events.collect());
     let target = open(json!({}), None);
     for (status, kind) in [
         (429, OutcomeKind::Retry),
-        (400, OutcomeKind::Reject),
+        (403, OutcomeKind::Suspend),
         (500, OutcomeKind::Retry),
     ] {
         match target.next(&delivery, &[answered(202), answered(status)], NOW) {
             Step::Done(outcome) => assert_eq!(outcome.kind(), kind),
             Step::Send(request) => panic!("another request {request:?}"),
         }
+    }
+    let refused = [answered(202), answered(400), answered(202)];
+    assert!(matches!(target.next(&delivery, &refused[..2], NOW), Step::Send(_)));
+    match target.next(&delivery, &refused, NOW) {
+        Step::Done(outcome) => assert_eq!(outcome.kind(), OutcomeKind::Reject),
+        Step::Send(request) => panic!("another request {request:?}"),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderName};
+use serde::Deserialize;
 use signalbox_proto::{Outcome, Timestamp};
 
 use crate::{
@@ -44,6 +45,10 @@ pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
             ),
             at_once: false,
         },
+        (400, _) if is_of_dsn(&response.body) => Outcome::Suspend {
+            reason: "Sentry answered 400: the DSN holds no valid key or project: set credentials.dsn anew".to_owned(),
+            at_once: false,
+        },
         (404, _) => Outcome::Suspend {
             reason: "Sentry answered 404: there is no such project where the DSN points: set credentials.dsn anew"
                 .to_owned(),
@@ -51,6 +56,20 @@ pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
         },
         _ => classify::by_status(response, now),
     }
+}
+
+/// What Relay says of a key or a project that cannot be one (`relay-server`, `endpoints/common.rs`).
+const OF_DSN: [&str; 2] = ["bad sentry DSN public key", "bad project path parameter"];
+
+/// Whether a 400 is about the DSN and not about the event.
+fn is_of_dsn(body: &[u8]) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Said {
+        detail: String,
+    }
+    let said: Said = serde_json::from_slice(body).unwrap_or_default();
+    OF_DSN.iter().any(|known| said.detail.starts_with(known))
 }
 
 /// Sentry answers `{"id":"…"}` or nothing.

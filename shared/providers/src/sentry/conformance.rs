@@ -305,6 +305,8 @@ fn answers() -> Vec<Answer> {
         ),
         answer(404, "", Suspend),
         answer(408, "", Retry),
+        answer(400, r#"{"detail":"bad sentry DSN public key"}"#, Suspend),
+        answer(400, r#"{"detail":"bad project path parameter"}"#, Suspend),
         answer(413, "", Reject),
         answer(415, "", Reject),
         answer(429, "", Retry),

@@ -151,13 +151,14 @@ fn granted(secret: &Secret, body: &Body) -> Result<Granted, Failure> {
     })
 }
 
-/// Seconds, which some servers write as a text. What is neither says nothing.
+/// Seconds, which some servers write as a text. What is neither says nothing, nor does a token that has ended already: some mean
+/// that it never does, and asking for one at each delivery would be answered the same.
 fn life(expires_in: &Value) -> Option<Duration> {
     let secs = match expires_in {
         Value::String(text) => text.trim().parse().ok()?,
         number => number.as_f64()?,
     };
-    (secs.is_finite()).then(|| Duration::from_secs_f64(secs.clamp(0.0, LIFE_MAX.as_secs_f64())))
+    (secs.is_finite() && secs > 0.0).then(|| Duration::from_secs_f64(secs.min(LIFE_MAX.as_secs_f64())))
 }
 
 #[cfg(test)]

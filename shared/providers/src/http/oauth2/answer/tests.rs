@@ -29,8 +29,8 @@ fn a_token_is_read_with_its_life() {
         ),
         (r#"{"access_token":"t","expires_in":null}"#, 3_600),
         (r#"{"access_token":"t","expires_in":"soon"}"#, 3_600),
-        (r#"{"access_token":"t","expires_in":0}"#, 0),
-        (r#"{"access_token":"t","expires_in":-5}"#, 0),
+        (r#"{"access_token":"t","expires_in":0}"#, 3_600),
+        (r#"{"access_token":"t","expires_in":-5}"#, 3_600),
         (r#"{"access_token":"t","expires_in":1e300}"#, 86_400),
     ] {
         let granted = read(&answer(200, body), NOW).expect(body);
