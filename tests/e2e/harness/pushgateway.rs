@@ -17,6 +17,10 @@ const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// As Debian calls it, and as its authors do.
 const NAMES: [&str; 2] = ["prometheus-pushgateway", "pushgateway"];
 
+/// What forbids to go on without it.
+const REQUIRE: &str = "SIGNALBOX_REQUIRE_PUSHGATEWAY";
+const MISSING: &str = "there is no Pushgateway on PATH: install it with `apt-get install prometheus-pushgateway`";
+
 /// A running gateway; it can be killed and started again, and has forgotten everything then.
 pub(crate) struct Pushgateway {
     program: Program,
@@ -43,12 +47,18 @@ impl Sample {
 }
 
 impl Pushgateway {
-    pub(crate) async fn start() -> Self {
+    /// `None`, said aloud, where it is not installed and `SIGNALBOX_REQUIRE_PUSHGATEWAY` is not set.
+    pub(crate) async fn start() -> Option<Self> {
+        if program().is_none() {
+            assert!(env::var_os(REQUIRE).is_none(), "{MISSING}");
+            eprintln!("SKIPPED: {MISSING}");
+            return None;
+        }
         let (folder, port) = (Folder::new(), free_port());
         let program = launch(&folder, port);
         let gateway = Self { program, port, folder };
         gateway.ready().await;
-        gateway
+        Some(gateway)
     }
 
     pub(crate) fn url(&self) -> String {
@@ -91,7 +101,7 @@ impl Pushgateway {
 }
 
 /// The program, from PATH.
-fn program() -> PathBuf {
+fn program() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
     folders.push("/usr/bin".into());
@@ -99,9 +109,7 @@ fn program() -> PathBuf {
         .iter()
         .flat_map(|folder| NAMES.map(|name| folder.join(name)))
         .filter(|program| program.is_file());
-    programs
-        .next()
-        .expect("there is no Pushgateway on PATH: install it with `apt-get install prometheus-pushgateway`")
+    programs.next()
 }
 
 fn launch(folder: &Folder, port: u16) -> Program {
@@ -109,5 +117,6 @@ fn launch(folder: &Folder, port: u16) -> Program {
     fs::create_dir_all(folder.path()).expect("the folder can be made");
     let listen = format!("--web.listen-address=127.0.0.1:{port}");
     let arguments = [&*listen, "--persistence.file=", "--log.level=warn"];
-    Program::start("pushgateway", &program(), &arguments, &Settings::new(), &log, false)
+    let program = program().expect(MISSING);
+    Program::start("pushgateway", &program, &arguments, &Settings::new(), &log, false)
 }

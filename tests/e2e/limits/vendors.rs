@@ -9,8 +9,8 @@ use crate::harness::{
 };
 
 const SOON: Duration = Duration::from_secs(90);
-/// How long a worker may take to hear what another one was told.
-const HEARD_WITHIN: Duration = Duration::from_secs(1);
+/// How long a worker may take to hear what another one was told, on a busy machine.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
 const EVENTS: usize = 300;
 const PER_SECOND: u64 = 20;
 
