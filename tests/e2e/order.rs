@@ -134,7 +134,7 @@ async fn waits_in_order(client: &Client, messages: u64) {
 
 async fn ordered_holds(client: &Client, messages: u64, deadline: Duration) {
     eventually(deadline, &format!("ORDERED holds {messages}"), async || {
-        match client.messages("ORDERED").await? {
+        match client.waiting_in_order().await? {
             there if there == messages => Ok(()),
             other => Err(format!("{other}")),
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, jetstream};
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -369,6 +370,19 @@ impl Client {
             .await
             .map_err(|error| error.to_string())?;
         Ok(stream.cached_info().state.messages)
+    }
+
+    /// How many deliveries that go in order wait, and states of their keys. The marks of partitions, which lie among them
+    /// for a moment now and then, do not count.
+    pub(crate) async fn waiting_in_order(&self) -> Result<u64, String> {
+        let stream = self.jetstream.get_stream_no_info("ORDERED").await;
+        let stream = stream.map_err(|error| error.to_string())?;
+        let subjects = stream.info_with_subjects(">").await;
+        let subjects = subjects.map_err(|error| error.to_string())?;
+        let held = subjects
+            .map_err(|error| error.to_string())
+            .try_filter(|(subject, _)| std::future::ready(!subject.starts_with("signalbox.orderedmark.")));
+        held.try_fold(0, async |sum, (_, count)| Ok(sum + count as u64)).await
     }
 
     /// Runs a command of the program against this installation: exit code and standard output.

@@ -161,7 +161,8 @@ async fn the_first_of_a_key_can_be_tried_now_and_those_behind_it_cannot() {
     nothing_left(client, SOON).await;
     target.script(PATH, [Answer::status(500), Answer::status(500), Answer::status(200)]);
     publish(client, 2, 2..4).await;
-    waits_in_order(client, 6).await;
+    client.delivery("k0-2", "retrying", SOON).await;
+    client.delivery("k1-2", "retrying", SOON).await;
     let act = client
         .act(
             "/v1/deliveries/retry",
