@@ -83,9 +83,9 @@ pub struct Delivery {
     /// Of one that holds its key: the sequence in DEAD of its dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub letter: Option<u64>,
-    /// Finished steps of a provider that sends several requests.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<StepDone>,
+    /// How far the attempts before have come, where the next one is not to begin from the first request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     /// The replay that sent it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<String>,
@@ -128,12 +128,26 @@ pub struct Unfiled {
     pub dead: Option<(crate::DeadReason, String)>,
 }
 
+/// How far the attempts of a delivery have come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The revision of the integration that [`Self::steps`] were taken for. For another one they may mean something else.
+    #[serde(default)]
+    pub revision: u64,
+    /// The finished steps, in their order, of a provider that sends several requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepDone>,
+    /// Whether its events are in the totals of a provider that counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub counted: bool,
+}
+
 /// A finished step: what the target answered, so that a later attempt goes on behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepDone {
     /// The status of the answer.
     pub status: u16,
-    /// The first bytes of the answer.
+    /// The first bytes of the answer, without secrets.
     #[serde(with = "serde_bytes", default)]
     pub body: Vec<u8>,
 }
@@ -190,7 +204,7 @@ impl Delivery {
             filed: None,
             held: false,
             letter: None,
-            steps: Vec::new(),
+            progress: None,
             replay: None,
             replay_of: None,
         }

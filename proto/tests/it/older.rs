@@ -38,6 +38,8 @@ fn encoded(attempt: Attempt) -> ByteBuf {
 fn delivery() -> Delivery {
     let mut delivery = samples::delivery();
     delivery.filed.as_mut().expect("a verdict").record = encoded(attempt());
+    // That version's field for finished steps was never filled in: none of its providers sent several requests.
+    delivery.progress = None;
     delivery
 }
 

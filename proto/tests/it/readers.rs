@@ -107,7 +107,7 @@ fn a_delivery_of_an_older_version_is_read() {
         (delivery.lane, delivery.matched, delivery.probe),
         (Lane::Live, 0, false)
     );
-    assert!(delivery.notes.is_empty() && delivery.steps.is_empty() && delivery.filed.is_none());
+    assert!(delivery.notes.is_empty() && delivery.progress.is_none() && delivery.filed.is_none());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use signalbox_proto::{
     Record, Scope, Severity, Stage, State, Timestamp,
     act::{Act, ActStatus, Ahead, DeadFilter, Did, EventFilter, Kind, Mark, Wait, WaitingFilter},
     dead::Input,
-    delivery::{Note, StepDone, Suspends, Unfiled},
+    delivery::{Note, Progress, StepDone, Suspends, Unfiled},
     digest::Manifest,
     idempotency,
     integration::{self, Filter, Flow, OrderOnDead, RateLimit, Sealed, Status, Subscription},
@@ -218,10 +218,14 @@ pub(crate) fn delivery() -> Delivery {
             record: ByteBuf::from(wire::encode(&Record::Attempt(attempt())).expect("bytes")),
             dead: Some((DeadReason::Rejected, "HTTP 400".to_owned())),
         }),
-        steps: vec![StepDone {
-            status: 201,
-            body: b"{}".to_vec(),
-        }],
+        progress: Some(Progress {
+            revision: 4,
+            steps: vec![StepDone {
+                status: 201,
+                body: b"{}".to_vec(),
+            }],
+            counted: true,
+        }),
         replay: Some("0199c0de-0000-7000-8000-0000000000ac".to_owned()),
         replay_of: Some(77),
     }

@@ -1,13 +1,17 @@
 //! One attempt: the requests of a delivery, one after another, and what the last answer means.
+//!
+//! A step is finished when its provider has looked at the answer and asks for another request. The next attempt goes on
+//! behind the finished ones. What a worker that dies has finished in its attempt is not known to the next one: providers
+//! whose requests must not be repeated need more than this.
 
 use std::{sync::Arc, time::Duration};
 
 use signalbox_proto::{
     Delivery, Outcome, Timestamp,
-    delivery::StepDone,
+    delivery::{Progress, StepDone},
     outcome::{self, RESPONSE_BODY_BYTES_MAX},
 };
-use signalbox_providers::{AnyTarget, Client, Exchange, Request, Step, entity, redact::Redactor};
+use signalbox_providers::{AnyTarget, Client, Exchange, Request, Step, entity, http::Response, redact::Redactor};
 
 use crate::pushers::{self, Counting};
 
@@ -24,24 +28,32 @@ pub(crate) struct Attempted {
     pub(crate) took: Duration,
     /// Whether a request was sent. Without one the outcome says nothing about the target.
     pub(crate) asked: bool,
-    /// Steps that are finished and need not be repeated.
-    pub(crate) steps: Vec<StepDone>,
+    /// What the next attempt goes on from.
+    pub(crate) progress: Option<Progress>,
 }
 
-/// Sends what a delivery asks for. An answer that is no answer (timeout, reset) is an outcome too.
+/// Sends what a delivery asks for, from the first step that is not finished for this revision of its integration. An
+/// answer that is no answer (timeout, reset) is an outcome too.
 pub(crate) async fn send(
     client: &Client,
     counting: &impl Counting,
     target: &Arc<dyn AnyTarget>,
     delivery: &Delivery,
+    revision: u64,
 ) -> Attempted {
     let started = Timestamp::now();
     let clock = tokio::time::Instant::now();
-    let mut exchanges: Vec<Exchange> = Vec::new();
+    let mut exchanges = finished_before(delivery, revision);
+    let before = exchanges.len();
+    let mut finished = before;
     let mut asked = false;
     let mut counted = pushers::is_counted(delivery);
     let outcome = loop {
-        match target.next(delivery, &exchanges, Timestamp::now()) {
+        let step = target.next(delivery, &exchanges, Timestamp::now());
+        if let Step::Send(_) = &step {
+            finished = exchanges.len();
+        }
+        match step {
             Step::Done(outcome) => break outcome,
             Step::Send(_) if exchanges.len() >= STEPS_MAX => {
                 break Outcome::Reject {
@@ -67,8 +79,17 @@ pub(crate) async fn send(
         }
     };
     let took = clock.elapsed();
-    let last = exchanges.last();
+    let last = exchanges[before..].last();
     let answer = |exchange: &Exchange| text(&exchange.response.body, target.redactor());
+    let step = |exchange: &Exchange| StepDone {
+        status: exchange.response.status,
+        body: answer(exchange).into_bytes(),
+    };
+    let progress = Progress {
+        revision,
+        steps: exchanges[..finished].iter().map(step).collect(),
+        counted,
+    };
     Attempted {
         response_code: last.map(|exchange| exchange.response.status),
         response_body: last.map(answer).unwrap_or_default(),
@@ -76,9 +97,24 @@ pub(crate) async fn send(
         started,
         took,
         asked,
-        // What was counted is not counted again by the next attempt.
-        steps: counted.then(pushers::counted_step).into_iter().collect(),
+        progress: (counted || finished > 0).then_some(progress),
     }
+}
+
+/// The steps that attempts before this one have finished.
+fn finished_before(delivery: &Delivery, revision: u64) -> Vec<Exchange> {
+    let progress = delivery.progress.as_ref();
+    let valid = progress.filter(|progress| progress.revision == revision);
+    let steps = valid.map_or(&[][..], |progress| &progress.steps);
+    let exchange = |step: &StepDone| Exchange {
+        response: Response {
+            status: step.status,
+            headers: Default::default(),
+            body: step.body.clone().into(),
+            truncated: false,
+        },
+    };
+    steps.iter().map(exchange).collect()
 }
 
 /// The first bytes of an answer as text. It may repeat our secrets, which nobody is to see.

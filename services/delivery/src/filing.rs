@@ -67,7 +67,7 @@ impl Job {
         let mut next = self.delivery.next_hop();
         next.attempt += 1;
         next.probe = false;
-        next.steps.clone_from(&attempted.steps);
+        next.progress.clone_from(&attempted.progress);
         next.note(Note {
             at: attempted.started,
             outcome: attempted.outcome.kind(),

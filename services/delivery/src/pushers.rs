@@ -24,9 +24,7 @@ use std::{
 
 use signalbox_broker::{Broker, Error};
 use signalbox_proto::{
-    Delivery, Outcome, Timestamp,
-    delivery::StepDone,
-    subjects,
+    Delivery, Outcome, Timestamp, subjects,
     totals::{Counted, Mark, Totals},
 };
 use signalbox_providers::{
@@ -45,8 +43,6 @@ const PUSH_EVERY: Duration = Duration::from_millis(100);
 const TRIES_MAX: usize = 20;
 /// The pause between two tries.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
-/// What a delivery carries that was counted and whose push has not succeeded.
-const COUNTED: &[u8] = b"counted";
 
 /// What counts deliveries, and tells their targets.
 pub(crate) trait Counting: Sync {
@@ -105,15 +101,7 @@ impl Pushed {
 
 /// Whether a delivery was counted in an attempt before this one.
 pub(crate) fn is_counted(delivery: &Delivery) -> bool {
-    delivery.steps.iter().any(|step| step.body == COUNTED)
-}
-
-/// What a delivery carries to its next attempt where it was counted.
-pub(crate) fn counted_step() -> StepDone {
-    StepDone {
-        status: 0,
-        body: COUNTED.to_vec(),
-    }
+    delivery.progress.as_ref().is_some_and(|progress| progress.counted)
 }
 
 impl Pushers {

@@ -446,7 +446,10 @@ impl Worker {
         let pushers = self.pushers.clone();
         self.requests.push(Box::pin(async move {
             let attempted = match &job.known.target {
-                Ok(target) => attempt::send(&client, &pushers, target, &job.delivery).await,
+                Ok(target) => {
+                    let revision = job.known.integration.revision;
+                    attempt::send(&client, &pushers, target, &job.delivery, revision).await
+                }
                 Err(reason) => Attempted {
                     outcome: Outcome::Suspend {
                         reason: reason.clone(),
@@ -457,7 +460,7 @@ impl Worker {
                     started: Timestamp::now(),
                     took: Duration::ZERO,
                     asked: false,
-                    steps: job.delivery.steps.clone(),
+                    progress: job.delivery.progress.clone(),
                 },
             };
             Answered { key, job, attempted }

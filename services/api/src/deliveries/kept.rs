@@ -366,7 +366,7 @@ fn light(mut delivery: Delivery) -> Delivery {
         accepted.event.data = RawJson::default();
         accepted.event.metadata.clear();
     }
-    delivery.steps.clear();
+    delivery.progress = None;
     delivery
 }
 

@@ -1,8 +1,11 @@
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Mutex,
+};
 
 use serde_json::json;
 use signalbox_proto::{Accepted, Event, Name, RawJson, integration::Template, outcome::OutcomeKind, types};
-use signalbox_providers::{About, Egress, count::Count, find, http::Response};
+use signalbox_providers::{About, Egress, count::Count, find};
 
 use super::*;
 use crate::pushers::Pushed;
@@ -17,13 +20,16 @@ impl Counting for Says {
     }
 }
 
-fn says(counted: bool, answer: Result<u16, Outcome>) -> Says {
-    let response = |status| Response {
+fn response(status: u16) -> Response {
+    Response {
         status,
         headers: Default::default(),
         body: "said".into(),
         truncated: false,
-    };
+    }
+}
+
+fn says(counted: bool, answer: Result<u16, Outcome>) -> Says {
     Says(Pushed {
         counted,
         asked: answer.is_ok(),
@@ -84,7 +90,114 @@ async fn attempt(body: &str) -> Attempted {
         .expect("a target");
     let client = Client::new(Egress::default()).expect("a client");
     let nothing = says(false, Err(Outcome::Delivered));
-    send(&client, &nothing, &Arc::from(target), &delivery()).await
+    send(&client, &nothing, &Arc::from(target), &delivery(), 1).await
+}
+
+/// A target that takes three requests for each delivery.
+struct InThree(Box<dyn AnyTarget>);
+
+impl AnyTarget for InThree {
+    fn about(&self) -> &About {
+        self.0.about()
+    }
+
+    fn redactor(&self) -> &Redactor {
+        self.0.redactor()
+    }
+
+    fn next(&self, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step {
+        match so_far.last().map(|exchange| exchange.response.status) {
+            Some(503) => Step::Done(Outcome::Retry {
+                reason: "away".to_owned(),
+                after: None,
+            }),
+            Some(_) if so_far.len() == 3 => Step::Done(Outcome::Delivered),
+            _ => self.0.next(delivery, &[], now),
+        }
+    }
+
+    fn probe(&self, _: Timestamp) -> Option<Request> {
+        None
+    }
+
+    fn classify(&self, _: &Response, _: Timestamp) -> Outcome {
+        Outcome::Delivered
+    }
+}
+
+/// Answers one request after another with these statuses, each in a body of its own.
+struct Answers(Mutex<VecDeque<u16>>);
+
+impl Counting for Answers {
+    async fn push(&self, _: &Client, _: &dyn AnyTarget, _: &Delivery, _: Count) -> Pushed {
+        let status = self.0.lock().expect("nobody panicked").pop_front();
+        let status = status.expect("an answer is left");
+        let answer = Response {
+            body: format!("it is {status}").into(),
+            ..response(status)
+        };
+        Pushed {
+            counted: false,
+            asked: true,
+            answer: Ok(answer),
+        }
+    }
+}
+
+async fn in_three(answers: &[u16], delivery: &Delivery, revision: u64) -> Attempted {
+    let config = json!({ "pushgateway_url": "https://push.example.com" });
+    let counts = find("prometheus").expect("built in");
+    let counts = counts.open(config, json!({}), about()).expect("a target");
+    let target: Arc<dyn AnyTarget> = Arc::new(InThree(counts));
+    let client = Client::new(Egress::default()).expect("a client");
+    let answers = Answers(Mutex::new(answers.iter().copied().collect()));
+    let attempted = send(&client, &answers, &target, delivery, revision).await;
+    let left = answers.0.into_inner().expect("nobody panicked");
+    assert!(left.is_empty(), "requests that were not sent: {left:?}");
+    attempted
+}
+
+#[tokio::test]
+async fn an_attempt_goes_on_behind_the_last_step_that_is_finished() {
+    let mut delivery = delivery();
+    // The first step is finished once there is a second; the second is not.
+    let attempted = in_three(&[201, 503], &delivery, 4).await;
+    assert_eq!(attempted.outcome.kind(), OutcomeKind::Retry);
+    assert_eq!(attempted.response_code, Some(503));
+    let progress = attempted.progress.expect("it has come somewhere");
+    let step = StepDone {
+        status: 201,
+        body: b"it is 201".to_vec(),
+    };
+    assert_eq!((progress.revision, &*progress.steps), (4, &[step.clone()][..]));
+    delivery.progress = Some(progress);
+    // An attempt that brings nothing new keeps what there is.
+    let attempted = in_three(&[503], &delivery, 4).await;
+    assert_eq!(attempted.progress, delivery.progress);
+    // For another revision the steps may mean something else.
+    let attempted = in_three(&[503], &delivery, 5).await;
+    assert_eq!(attempted.progress, None);
+    let attempted = in_three(&[202, 200], &delivery, 4).await;
+    assert_eq!(attempted.outcome, Outcome::Delivered);
+    let steps = attempted.progress.expect("two are finished").steps;
+    assert_eq!(steps.iter().map(|step| step.status).collect::<Vec<_>>(), [201, 202]);
+}
+
+#[tokio::test]
+async fn an_attempt_that_sends_nothing_tells_no_answer_of_one_before() {
+    let mut delivery = delivery();
+    let away = StepDone {
+        status: 503,
+        body: b"it was away".to_vec(),
+    };
+    delivery.progress = Some(Progress {
+        revision: 4,
+        steps: vec![away],
+        counted: false,
+    });
+    let attempted = in_three(&[], &delivery, 4).await;
+    assert_eq!((attempted.asked, attempted.response_code), (false, None));
+    assert_eq!(attempted.response_body, "");
 }
 
 /// An attempt of a delivery that is counted.
@@ -95,7 +208,7 @@ async fn count(says: &Says, delivery: &Delivery) -> Attempted {
         .open(config, json!({}), about())
         .expect("a target");
     let client = Client::new(Egress::default()).expect("a client");
-    send(&client, says, &Arc::from(target), delivery).await
+    send(&client, says, &Arc::from(target), delivery, 1).await
 }
 
 #[tokio::test]
@@ -108,7 +221,7 @@ async fn what_was_counted_and_not_pushed_is_carried_on_to_the_attempt_in_which_i
     // Not even counted.
     let attempted = count(&says(false, Err(away.clone())), &delivery).await;
     assert_eq!((attempted.outcome.kind(), attempted.asked), (OutcomeKind::Retry, false));
-    assert_eq!(attempted.steps, []);
+    assert_eq!(attempted.progress, None);
     // Counted, and not pushed: because of the gateway, then of ours.
     let attempted = count(&says(true, Ok(503)), &delivery).await;
     assert_eq!((attempted.outcome.kind(), attempted.asked), (OutcomeKind::Retry, true));
@@ -116,10 +229,10 @@ async fn what_was_counted_and_not_pushed_is_carried_on_to_the_attempt_in_which_i
         (attempted.response_code, &*attempted.response_body),
         (Some(503), "said")
     );
-    delivery.steps = attempted.steps;
+    delivery.progress = attempted.progress;
     assert!(pushers::is_counted(&delivery));
     let attempted = count(&says(false, Err(away)), &delivery).await;
-    delivery.steps = attempted.steps;
+    delivery.progress = attempted.progress;
     assert!(pushers::is_counted(&delivery), "it stays counted");
     let attempted = count(&says(true, Ok(200)), &delivery).await;
     assert_eq!(attempted.outcome, Outcome::Delivered);

@@ -160,7 +160,7 @@ fn a_limit_a_refusal_and_what_was_not_sent_are_no_failures() {
             started: at(0),
             took: Duration::ZERO,
             asked,
-            steps: Vec::new(),
+            progress: None,
         })
     };
     let retry = |after: Option<u64>| Outcome::Retry {

@@ -468,9 +468,9 @@ impl Ordered {
         };
         let client = self.client.connecting_within(job.known.integration.connect_timeout());
         let pushers = self.pushers.clone();
-        let delivery = job.delivery.clone();
+        let (delivery, revision) = (job.delivery.clone(), job.known.integration.revision);
         let sending = async move {
-            let sending = attempt::send(&client, &pushers, &target, &delivery);
+            let sending = attempt::send(&client, &pushers, &target, &delivery, revision);
             poison::guarded(validity.bound(sending)).await
         };
         let (sending, handle) = futures::future::abortable(sending);

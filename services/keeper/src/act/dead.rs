@@ -490,7 +490,7 @@ fn again(dead: &Delivery, integration: &Integration, act: (&str, u32), seq: u64,
         probe: false,
         filed: None,
         held: false,
-        steps: if own { dead.steps.clone() } else { Vec::new() },
+        progress: dead.progress.clone().filter(|_| own),
         replay: Some(act.0.to_owned()),
         replay_of: Some(seq),
         ..dead.clone()
