@@ -59,6 +59,7 @@ mod secrets;
 mod shares;
 mod starting;
 mod stats;
+mod steps;
 mod tail;
 mod templates;
 mod tls;
