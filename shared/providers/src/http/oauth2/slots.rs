@@ -1,7 +1,6 @@
 //! What this process knows of each grant: its token, or why there is none, and who is fetching one.
 
 use std::{
-    convert::Infallible,
     fmt,
     hash::{BuildHasher as _, RandomState},
     sync::{Arc, Mutex, MutexGuard},
@@ -38,10 +37,7 @@ impl Tokens {
 
     pub(super) fn slot(&self, grant: &Grant) -> Arc<Slot> {
         let mut slots = self.slots.lock().expect("no holder of the lock panics");
-        let slot = slots.get_or_try(grant.place().digest, || Ok::<_, Infallible>(Arc::default()));
-        match slot {
-            Ok(slot) => slot,
-        }
+        slots.get_or(grant.place().digest, Arc::default)
     }
 }
 
