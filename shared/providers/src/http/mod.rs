@@ -237,8 +237,8 @@ impl Client {
         &self.parts.tls
     }
 
-    /// Sends a request and reads the answer, all within `timeout`, what it takes to get a token too. Dropping the future
-    /// ends the request and its connection.
+    /// Sends a request and reads the answer, all within `timeout`, the wait for a token too. Dropping the future ends the
+    /// request and its connection; the fetch of a token goes on for whoever needs it next.
     pub async fn send(&self, request: Request, timeout: Duration) -> Result<Response, Error> {
         // The connector asks no resolver about an address in the URL.
         self.parts.egress.check_literal(&request.url).map_err(Error::Egress)?;

@@ -132,7 +132,11 @@ impl Client {
         let until = Instant::now() + within;
         match timeout(within, self.exchange(request, place, until)).await {
             Ok(result) => result,
-            Err(_) => Err(Error::Connection(http::Error::Timeout(within))),
+            Err(_) => {
+                // A server that is cut off says nothing on any of them, and each would take a request's whole time to show it.
+                self.pool.close(&key);
+                Err(Error::Connection(http::Error::Timeout(within)))
+            }
         }
     }
 
@@ -166,8 +170,11 @@ impl Client {
             let connected = timeout(share, connecting).await;
             match connected.unwrap_or(Err(Error::Connection(http::Error::ConnectTimeout(share)))) {
                 Ok(connection) => return Ok(connection),
-                // The others of a cluster have the same users.
-                Err(error @ Error::Login) => return Err(error),
+                // The others of a cluster have the same users. Where they have not, this one is not always asked first.
+                Err(error @ Error::Login) => {
+                    place.tries(at + 1);
+                    return Err(error);
+                }
                 // What may pass at one server may pass for all, in whatever order they were tried.
                 Err(error) => {
                     if !failed.as_ref().is_some_and(may_pass) {

@@ -1,7 +1,7 @@
 //! Who may have a connection, and the connections that wait for their next use.
 //!
 //! A connection that is used holds a place; one that is idle holds none, and is closed where a place is needed that it
-//! stands in the way of. Pure but for its lock, so that it is tried without a server.
+//! stands in the way of. Whatever a connection is, it does nothing with it but drop it: so it is tried without a server.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -121,6 +121,19 @@ impl<C> Pool<C> {
         for (call, place) in called {
             // One that has just given up leaves it to the next as it is dropped.
             call.send(place).ok();
+        }
+    }
+
+    /// Closes the idle connections of an integration.
+    pub(super) fn close(&self, key: &Key) {
+        let mut state = self.state();
+        let State { lines, idle, .. } = &mut *state;
+        if let Some(line) = lines.get_mut(key) {
+            *idle -= line.idle.len();
+            line.idle.clear();
+            if line.is_over() {
+                lines.remove(key);
+            }
         }
     }
 

@@ -258,15 +258,20 @@ async fn connections_are_used_again_and_never_more_than_their_bound() {
 }
 
 #[tokio::test]
-async fn whoever_gives_up_leaves_no_connection_with_an_old_answer() {
+async fn whoever_gives_up_leaves_no_connection_with_an_old_answer_nor_one_that_may_be_as_dead() {
     let server = Server::start("").await;
     let mut other = Other::connect(&server, "{}").await;
     other.subscribe("events.>").await;
     let client = client();
-    let asked = request(&server.url(), Login::Anonymous, Some(message("d-1", "{}")));
+    let asked = |publish| request(&server.url(), Login::Anonymous, publish);
+    // Two at once leave two connections.
+    let probe = asked(None);
+    let (first, second) = tokio::join!(client.send(&probe, LONG), client.send(&probe, LONG));
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(idle(&client), 2);
     client
-        .send(&asked, Duration::from_millis(300))
+        .send(&asked(Some(message("d-1", "{}"))), Duration::from_millis(300))
         .await
         .expect_err("no acknowledgement");
-    assert_eq!(idle(&client), 0);
+    assert_eq!((idle(&client), client.pool.used()), (0, 0));
 }

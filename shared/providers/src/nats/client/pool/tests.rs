@@ -172,6 +172,24 @@ async fn what_is_idle_for_too_long_is_closed_and_forgotten() {
 }
 
 #[tokio::test]
+async fn those_of_one_integration_can_be_closed_alone() {
+    let pool = Pool::new();
+    let used = pool.place(&key("a")).await;
+    for (integration, number) in [("a", 1), ("b", 2)] {
+        pool.place(&key(integration)).await.keep(number);
+    }
+    pool.close(&key("a"));
+    pool.close(&key("c"));
+    assert_eq!((pool.used(), pool.idle()), (1, 1));
+    assert_eq!(pool.place(&key("a")).await.take(), None);
+    assert_eq!(pool.place(&key("b")).await.take(), Some(2));
+    drop(used);
+    pool.place(&key("a")).await.keep(3);
+    pool.close(&key("a"));
+    assert!(pool.state().lines.is_empty());
+}
+
+#[tokio::test]
 async fn the_server_that_was_tried_last_is_remembered_without_a_connection() {
     let pool: Numbers = Pool::new();
     let place = pool.place(&key("a")).await;

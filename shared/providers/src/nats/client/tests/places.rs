@@ -67,6 +67,17 @@ async fn an_attempt_whose_time_ends_early_goes_on_the_next_time_where_it_stopped
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_the_login_is_not_asked_first_for_ever() {
+    let refusing = Server::start(r#"authorization { user: a, password: "hush-other" }"#).await;
+    let server = Server::start(r#"authorization { user: a, password: "hush" }"#).await;
+    let client = client();
+    let asked = request(&format!("{},{}", refusing.url(), server.url()), user("a", "hush"), None);
+    let error = client.send(&asked, LONG).await.expect_err("the first");
+    assert!(matches!(error, Error::Login), "{error:?}");
+    client.send(&asked, LONG).await.expect("the second");
+}
+
+#[tokio::test]
 async fn what_may_pass_at_one_server_is_tried_again_whatever_the_others_say() {
     let refusing = Fake::start(&["INFO {\"max_payload\":1048576}\r\n"]).await;
     let leaving = Fake::start(&["-ERR 'Server Shutdown'\r\n"]).await;
