@@ -108,10 +108,10 @@ pub(super) struct Granted {
 
 /// Reads an answer that came at `now`.
 ///
-/// RFC 6749 (section 5.1) has an authorization server answer with an object of JSON. What is none of that did not come from one, but
-/// from a proxy, a portal or a page for maintenance on the way, and says nothing of the credentials: a success without it may
-/// pass. An object without `access_token` is another matter: a server that knows the protocol has answered, and will answer the
-/// same again until its address or what we ask for is changed.
+/// RFC 6749 (section 5.1) has an authorization server answer with an object of JSON. What is none of that did not come from
+/// one, but from a proxy, a portal or a page for maintenance on the way, and says nothing of the credentials: a success
+/// without it may pass. An object without `access_token` is another matter: a server that knows the protocol has answered,
+/// and will answer the same again until its address or what we ask for is changed.
 pub(super) fn read(response: &Response, now: Timestamp) -> Result<Granted, Failure> {
     let body = serde_json::from_slice::<Map<String, Value>>(&response.body).ok();
     let given = |name: &str| body.as_ref()?.get(name).filter(|value| !value.is_null());

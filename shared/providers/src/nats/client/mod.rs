@@ -1,17 +1,18 @@
 //! The guarded NATS client: the only way from this system to a server that is not its own.
 //!
 //! It calls only addresses that [`Egress`] lets it call, checked after DNS on the addresses that are then connected to;
-//! what a cluster tells of its other servers is not heard, as nobody has checked those. It bounds the time to connect, the time in
-//! all, what a server may send, and the connections of an integration and of the process. Nothing is buffered for a server that is away: a
-//! message is acknowledged within its time, or it is an error.
+//! what a cluster tells of its other servers is not heard, as nobody has checked those. It bounds the time to connect, the
+//! time in all, what a server may send, and the connections of an integration and of the process. Nothing is buffered for a
+//! server that is away: a message is acknowledged within its time, or it is an error.
 //!
 //! The client of the broker's crate is not used here. It connects again by itself to addresses that it looks up by itself,
 //! reads as much as a server likes to send, and tells of a refused publish by the way and not to who published it: right
 //! for a server that one trusts, and wrong for one that a tenant names.
 //!
 //! A connection carries one message at a time and is then kept for the next one of the same integration with the same login
-//! and servers: no tenant waits for another's, nor learns of it. The answer has the form of one over HTTP, as JetStream's own answers have its codes: the status is 200 where the
-//! server or the stream took the message, else the code that JetStream gives; the body is what the stream said.
+//! and servers: no tenant waits for another's, nor learns of it. The answer has the form of one over HTTP, as JetStream's
+//! own answers have its codes: the status is 200 where the server or the stream took the message, else the code that
+//! JetStream gives; the body is what the stream said.
 
 mod connection;
 mod error;
