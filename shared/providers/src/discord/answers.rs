@@ -1,6 +1,6 @@
 //! What Discord's answers mean: its statuses, and the codes that it puts into their bodies.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
@@ -82,6 +82,13 @@ struct Said<'a> {
     errors: Option<&'a RawValue>,
 }
 
+/// A message that was saved.
+#[derive(Deserialize)]
+struct Saved<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+}
+
 /// The fields of a form that a config fills.
 #[derive(Default, Deserialize)]
 struct Errors {
@@ -116,7 +123,7 @@ pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
             after: Some(wait(response, now)),
         },
         408 | 425 | 500.. => classify::by_status(response, now),
-        200..=299 => taken(response),
+        200..=299 => taken(response, now),
         _ => by_code(response, now),
     }
 }
@@ -135,15 +142,22 @@ fn wait(response: &Response, now: Timestamp) -> Duration {
         .min(RETRY_AFTER_MAX)
 }
 
-/// The message as it was saved, or nothing. The page of a proxy or of a sign-in is neither: Discord itself has not
-/// answered, and a message that comes twice does less harm than one that never comes.
-fn taken(response: &Response) -> Outcome {
-    match response.body.trim_ascii().first() {
-        None | Some(b'{') => Outcome::Delivered,
-        Some(_) => Outcome::Retry {
-            reason: "the answer is not Discord's: no message".to_owned(),
-            after: None,
-        },
+/// The message as it was saved, which has an id, as we ask to wait for it. Where something on the way dropped that wish,
+/// Discord answers 204 with nothing. What is neither, such as the page of a proxy or its JSON, is not Discord's: a message
+/// that comes twice does less harm than one that never comes.
+fn taken(response: &Response, now: Timestamp) -> Outcome {
+    let saved: Option<Saved<'_>> = classify::object(&response.body);
+    let is_saved = saved.is_some_and(|saved| !saved.id.is_empty());
+    let is_nothing = response.status == 204 && response.body.trim_ascii().is_empty();
+    if is_saved || is_nothing || classify::is_cut_and_holds(response, "embeds") {
+        return Outcome::Delivered;
+    }
+    Outcome::Retry {
+        reason: format!(
+            "the answer {} is not Discord's: it holds no message, so a proxy may have answered",
+            response.status
+        ),
+        after: classify::after(response, now),
     }
 }
 

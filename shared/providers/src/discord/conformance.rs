@@ -258,7 +258,12 @@ fn answers() -> Vec<Answer> {
     vec![
         answer(200, SAVED, Delivered),
         answer(204, "", Delivered),
-        answer(200, "", Delivered),
+        answer(200, "", Retry),
+        answer(200, "{}", Retry),
+        answer(200, r#"{"id":1}"#, Retry),
+        answer(200, r#"{"status":"ok"}"#, Retry),
+        answer(200, r#"["id"]"#, Retry),
+        answer(204, "{}", Retry),
         answer(200, "<html>sign in</html>", Retry),
         answer(429, limited, Retry),
         answer(429, r#"{"message":"You are being blocked","code":0}"#, Retry),

@@ -360,6 +360,24 @@ fn a_limit_is_waited_for_as_exactly_as_it_is_told() {
 }
 
 #[test]
+fn a_message_that_is_longer_than_what_is_read_of_an_answer_was_saved() {
+    let cut = |body: &'static str, truncated| {
+        let response = Response {
+            status: 200,
+            headers: HeaderMap::new(),
+            body: body.into(),
+            truncated,
+        };
+        Discord::classify(&response, NOW)
+    };
+    let message = r#"{"type":0,"content":"","embeds":[{"description":"aaa"#;
+    assert_eq!(cut(message, true), Outcome::Delivered);
+    for (body, truncated) in [(message, false), (r#"{"page":"aaa"#, true), (r#"<html>"embeds"#, true)] {
+        assert!(matches!(cut(body, truncated), Outcome::Retry { .. }), "{body}");
+    }
+}
+
+#[test]
 fn what_is_gone_suspends_at_once_and_reasons_say_what_to_do() {
     for (status, body, at_once, says) in [
         (
