@@ -290,6 +290,23 @@ fn answers() -> Vec<Answer> {
             r#"{"code":50109,"message":"The request body contains invalid JSON."}"#,
             Reject,
         ),
+        answer(
+            400,
+            r#"{"code":50035,"errors":{"thread_id":{"_errors":[{"code":"NUMBER_TYPE_COERCE","message":"Value \"x\" is not snowflake."}]}},"message":"Invalid Form Body"}"#,
+            Suspend,
+        ),
+        answer(
+            400,
+            r#"{"code":50035,"errors":{"webhook_id":{"_errors":[{"code":"NUMBER_TYPE_COERCE","message":"x"}]}},"message":"Invalid Form Body"}"#,
+            Suspend,
+        ),
+        answer(404, r#"{"code":10016,"message":"Unknown Webhook Service"}"#, Suspend),
+        answer(400, r#"{"code":10003,"message":"Unknown Channel"}"#, Suspend),
+        answer(
+            400,
+            r#"{"code":50024,"message":"Cannot execute action on this channel type"}"#,
+            Suspend,
+        ),
         answer(400, r#"{"code":220001,"message":"forum"}"#, Suspend),
         answer(400, r#"{"code":220002,"message":"forum"}"#, Suspend),
         answer(400, r#"{"code":220003,"message":"forum"}"#, Suspend),

@@ -226,6 +226,34 @@ fn what_does_not_fit_is_refused_by_name() {
             "config/webhook_url",
         ),
         (
+            json!({ "webhook_url": "https://discord.com/api/webhooks/my-webhook/t" }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": "https://discord.com/api/v10/webhooks/123456789012345678901/t" }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": "https://discord.com/api/webhooks/١٢/t" }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": format!("{WEBHOOK}?thread_id=general") }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": format!("{WEBHOOK}?thread_id=") }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": format!("{WEBHOOK}?thread_id=1&thread_id=x") }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": format!("{WEBHOOK}?thread_id=123456789012345678901") }),
+            "config/webhook_url",
+        ),
+        (
             json!({ "webhook_url": "https://discord.com.evil.example/api/webhooks/1/t" }),
             "config/webhook_url",
         ),
@@ -277,6 +305,22 @@ fn what_does_not_fit_is_refused_by_name() {
             .check(&config(), &json!({}), &Egress::default()),
         Ok(())
     );
+}
+
+#[test]
+fn an_id_that_is_no_number_is_named_and_not_repeated() {
+    for (url, says) in [
+        ("https://discord.com/api/webhooks/s3cret/t", "id of a webhook"),
+        ("https://discord.com/api/webhooks/1/t?thread_id=s3cret", "thread_id"),
+    ] {
+        let error = webhook(&url.into()).expect_err(url);
+        let said = format!("{error:?}");
+        assert!(said.contains(says) && !said.contains("s3cret"), "{said}");
+    }
+    for id in ["1", "1234567890123456789", "18446744073709551615"] {
+        let url = format!("https://discord.com/api/webhooks/{id}/t?thread_id={id}");
+        assert!(webhook(&url.as_str().into()).is_ok(), "{url}");
+    }
 }
 
 #[test]
@@ -399,6 +443,18 @@ fn what_is_gone_suspends_at_once_and_reasons_say_what_to_do() {
             r#"{"code":50035,"errors":{"username":{"_errors":[{"code":"X"}]}}}"#,
             false,
             "config.username",
+        ),
+        (
+            400,
+            r#"{"code":50035,"errors":{"thread_id":{"_errors":[{"code":"X"}]}}}"#,
+            false,
+            "config.webhook_url with this thread_id",
+        ),
+        (
+            404,
+            r#"{"message":"Unknown Channel","code":10003}"#,
+            false,
+            "make a new webhook",
         ),
     ] {
         match outcome(status, &[], body) {
