@@ -35,7 +35,8 @@ enum Meaning {
 use Meaning::{Gone, Reject, Retry, Suspend};
 
 const NEW_WEBHOOK: &str = "make a new webhook and set webhook_url";
-const CHANNEL: &str = "check the thread_id in webhook_url, or make a new webhook for another channel and set webhook_url";
+const CHANNEL: &str =
+    "check the thread_id in webhook_url, or make a new webhook for another channel and set webhook_url";
 const THREAD: &str = "add ?thread_id= with the id of a thread to webhook_url, or choose a text channel";
 const RIGHTS: &str = "let the webhook post to the channel";
 

@@ -454,7 +454,7 @@ fn what_is_gone_suspends_at_once_and_reasons_say_what_to_do() {
             404,
             r#"{"message":"Unknown Channel","code":10003}"#,
             false,
-            "make a new webhook",
+            "check the thread_id",
         ),
     ] {
         match outcome(status, &[], body) {
