@@ -87,6 +87,9 @@ struct Members<'a> {
     more: usize,
 }
 
+const VIEW_SPEC: &str = "View Spec";
+const VIEW_PR: &str = "View PR";
+const VIEW_DETAILS: &str = "View Details";
 /// A member that is not there.
 const NULL: &str = "null";
 /// Names with a place of their own.
@@ -165,6 +168,43 @@ pub(super) fn of<'a>(event: &'a Event, data: &'a str) -> Shown<'a> {
         _ => shown.value("Data".into(), data, 1),
     }
     shown
+}
+
+/// As [`of`], without the fields.
+pub(super) fn brief<'a>(event: &'a Event, data: &'a str) -> Shown<'a> {
+    let mut shown = Shown::default();
+    match Value::of(data) {
+        Value::Object(object) => {
+            let members = Members::of(object);
+            shown.headline = members.line("title", FILLING_CHARS_MAX);
+            shown.message = message(event, &members).0;
+            shown.links = links(&members);
+        }
+        Value::Text(text) if !event.data_base64 => shown.message = block(text, MESSAGE_CHARS_MAX),
+        _ => {}
+    }
+    shown
+}
+
+/// What a reader may open.
+fn links(members: &Members<'_>) -> Vec<Link> {
+    let inside = |name| match Value::of(members.get(name)?) {
+        Value::Object(object) => json::member(object, "url"),
+        _ => None,
+    };
+    let all = [
+        (VIEW_SPEC, inside("spec")),
+        (VIEW_PR, inside("pr")),
+        (VIEW_DETAILS, members.get("logs_url")),
+    ];
+    let link = |(label, json): (&'static str, Option<&str>)| match Value::of(json?) {
+        Value::Text(address) => Some(Link {
+            label,
+            url: address_of(&address)?,
+        }),
+        _ => None,
+    };
+    all.into_iter().filter_map(link).collect()
 }
 
 /// The headline and the message alone, for a line of a digest. Where there is no message, what tells most stands for it.
@@ -272,7 +312,7 @@ impl<'a> Shown<'a> {
             self.people("Reviewers", reviewers);
         }
         if let Some(url) = members.get("logs_url") {
-            self.link("View Details", "Logs URL", url);
+            self.link(VIEW_DETAILS, "Logs URL", url);
         }
         self.named("Acceptance Criteria", members.get("acceptance_criteria"));
         self.named("Status", members.get("status"));
@@ -350,7 +390,7 @@ impl<'a> Shown<'a> {
             self.named(label, json::member(spec, name));
         }
         if let Some(url) = json::member(spec, "url") {
-            self.link("View Spec", "Spec URL", url);
+            self.link(VIEW_SPEC, "Spec URL", url);
         }
         self.rest("Spec", spec, &["id", "title", "file", "status", "severity", "url"], 2);
     }
@@ -364,7 +404,7 @@ impl<'a> Shown<'a> {
                     self.push("PR", format!("#{number}"), FieldKind::Short);
                 }
                 if let Some(url) = json::member(pr, "url") {
-                    self.link("View PR", "PR URL", url);
+                    self.link(VIEW_PR, "PR URL", url);
                 }
                 self.rest("PR", pr, &["number", "url"], 2);
             }

@@ -91,9 +91,17 @@ impl<'a> Display<'a> {
 
     /// What one event shows.
     pub fn single(accepted: &'a Accepted, about: &'a About) -> Self {
+        Self::with(accepted, about, fields::of(&accepted.event, data(accepted)))
+    }
+
+    /// As [`Display::single`] without the fields, for targets that take the data as it is: much less work.
+    pub fn brief(accepted: &'a Accepted, about: &'a About) -> Self {
+        Self::with(accepted, about, fields::brief(&accepted.event, data(accepted)))
+    }
+
+    fn with(accepted: &'a Accepted, about: &'a About, shown: fields::Shown<'a>) -> Self {
         let event = &accepted.event;
         let Look { title, emoji, tone } = Look::of(accepted);
-        let shown = fields::of(event, data(accepted));
         let test = || (event.event_type.as_str() == TEST).then(|| test_message(about).into());
         let message = shown.message.or_else(test).unwrap_or_else(|| title.clone());
         Self {

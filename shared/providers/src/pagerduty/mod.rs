@@ -181,7 +181,7 @@ fn turn(target: &Target<Pagerduty>, delivery: &Delivery, text: &Text, index: usi
 
 fn post(target: &Target<Pagerduty>, message: &Message<'_>) -> Request {
     let mut body = Vec::with_capacity(BODY_BYTES + message.data_bytes());
-    serde_json::to_writer(&mut body, message).expect("texts and checked JSON are written to memory");
+    message.write(&mut body);
     Request::Http(http::Request {
         method: Method::POST,
         url: target.prepared.enqueue.clone(),
