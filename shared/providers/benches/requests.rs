@@ -2,9 +2,10 @@
 //!
 //! `cargo bench -p signalbox-providers --bench requests`; what comes out and how to read it: `docs/benchmarks.md`.
 
-use std::{cell::RefCell, fmt, hint::black_box, time::Duration, time::Instant};
+use std::{cell::RefCell, fmt, fs, hint::black_box, time::Duration, time::Instant};
 
 use criterion::{BenchmarkId, Criterion};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use signalbox_proto::{
     Delivery, Timestamp,
@@ -23,48 +24,32 @@ const RATIO_MAX: f64 = 1.5;
 /// The time of every attempt.
 const NOW: Timestamp = Timestamp::from_secs(1_795_338_000);
 
-/// How an ordinary owner sets a provider up: config and credentials, its defaults where there are any.
-fn ordinary(provider: &str, action: Option<&str>) -> (Value, Value) {
-    let key = |letter: &str, length| letter.repeat(length);
-    match (provider, action) {
-        ("datadog", Some(action)) => (json!({ "action": action }), json!({ "api_key": key("a", 32) })),
-        ("discord", None) => (
-            json!({ "webhook_url": "https://discord.com/api/webhooks/1234567890123456789/token-of-the-webhook" }),
-            json!({}),
-        ),
-        ("nats", None) => (
-            json!({ "url": "tls://nats.example.com:4222", "subject": "oncall.{type}" }),
-            json!({ "user": "signalbox", "password": "a-long-password" }),
-        ),
-        ("new_relic", None) => (json!({ "account_id": "1234567" }), json!({ "api_key": key("b", 40) })),
-        ("opsgenie", None) => (json!({}), json!({ "api_key": "00000000-0000-4000-8000-000000000000" })),
-        ("pagerduty", None) => (json!({}), json!({ "routing_key": key("c", 32) })),
-        ("prometheus", None) => (
-            json!({ "pushgateway_url": "https://pushgateway.example.com" }),
-            json!({}),
-        ),
-        ("sentry", None) => (
-            json!({}),
-            json!({ "dsn": format!("https://{}@o42.ingest.sentry.io/4711", key("d", 32)) }),
-        ),
-        ("slack", None) => (
-            json!({ "webhook_url": "https://hooks.slack.com/services/T00000000/B00000000/token" }),
-            json!({}),
-        ),
-        ("teams", None) => (
-            json!({ "webhook_url": "https://prod-01.westeurope.logic.azure.com/workflows/1/triggers/manual/paths/invoke?sig=x" }),
-            json!({}),
-        ),
-        ("telegram", None) => (
-            json!({ "chat_id": "-1001234567890" }),
-            json!({ "bot_token": "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1" }),
-        ),
-        // Signed, as it should be.
-        ("webhook", None) => (
-            json!({ "url": "https://hooks.example.com/signalbox" }),
-            json!({ "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" }),
-        ),
-        (provider, action) => panic!("say here how an ordinary owner sets up {provider}, action {action:?}"),
+/// How an ordinary owner sets a provider up, with its defaults where there are any: `ordinary.json` in its folder, one for
+/// each action.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ordinary {
+    #[serde(default)]
+    action: Option<String>,
+    #[serde(default)]
+    config: Value,
+    #[serde(default)]
+    credentials: Value,
+}
+
+impl Ordinary {
+    /// Those of a provider: none of its actions may be missing.
+    fn of(entry: &Entry) -> Vec<Self> {
+        let path = format!("{}/src/{}/ordinary.json", env!("CARGO_MANIFEST_DIR"), entry.name);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let all: Vec<Self> = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let given: Vec<Option<&str>> = all.iter().map(|one| one.action.as_deref()).collect();
+        let wanted: Vec<Option<&str>> = match entry.actions {
+            [] => vec![None],
+            actions => actions.iter().copied().map(Some).collect(),
+        };
+        assert_eq!(given, wanted, "{path}: one for each action, in their order");
+        all
     }
 }
 
@@ -100,13 +85,22 @@ fn alert() -> Delivery {
 /// One row of what is measured: a provider, and its action where it has several.
 struct Case {
     provider: &'static str,
-    action: Option<&'static str>,
+    action: Option<String>,
     target: Box<dyn AnyTarget>,
 }
 
 impl Case {
-    fn new(entry: &'static Entry, action: Option<&'static str>) -> Self {
-        let (config, credentials) = ordinary(entry.name, action);
+    /// All providers, each with all that it does.
+    fn all() -> Vec<Self> {
+        let of = |entry: &'static Entry| {
+            Ordinary::of(entry)
+                .into_iter()
+                .map(move |ordinary| Self::of(entry, ordinary))
+        };
+        registry().iter().flat_map(of).collect()
+    }
+
+    fn of(entry: &'static Entry, ordinary: Ordinary) -> Self {
         let about = About {
             integration: "0197c0de-0000-7000-8000-000000000001".to_owned(),
             name: "ordinary".parse().expect("a name"),
@@ -114,21 +108,12 @@ impl Case {
             brand: "Signalbox".into(),
             timeout: Duration::from_secs(15),
         };
-        let target = entry.open(config, credentials, about);
+        let target = entry.open(ordinary.config, ordinary.credentials, about);
         Self {
             provider: entry.name,
-            action,
+            action: ordinary.action,
             target: target.unwrap_or_else(|error| panic!("{error}")),
         }
-    }
-
-    /// All providers, each with all that it does.
-    fn all() -> Vec<Self> {
-        let of = |entry: &'static Entry| match entry.actions {
-            [] => vec![Self::new(entry, None)],
-            actions => actions.iter().map(|action| Self::new(entry, Some(action))).collect(),
-        };
-        registry().iter().flat_map(of).collect()
     }
 
     /// From the delivery to all that is sent.
@@ -172,7 +157,7 @@ impl Case {
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.action {
+        match &self.action {
             Some(action) => write!(f, "{} {action}", self.provider),
             None => f.write_str(self.provider),
         }
@@ -225,7 +210,7 @@ fn tell(rows: &[(&Case, f64)]) {
         println!(
             "{:<12} {:<8} {nanos:>10.0} {told:>12}",
             case.provider,
-            case.action.unwrap_or("-")
+            case.action.as_deref().unwrap_or("-")
         );
         if ratio.is_some_and(|ratio| ratio > RATIO_MAX) {
             above.push(case.to_string());

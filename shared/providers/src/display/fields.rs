@@ -320,7 +320,12 @@ impl<'a> Shown<'a> {
     fn success_rate(&mut self, json: &'a str) {
         let share = json.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
         match share {
-            Some(share) => self.push("Success Rate", format!("{:.1} %", share * 100.0), FieldKind::Short),
+            Some(share) => {
+                // By whole numbers: the exact writing of a fraction costs as much as all of the field.
+                let per_mille = (share * 1_000.0).round() as u32;
+                let value = format!("{}.{} %", per_mille / 10, per_mille % 10);
+                self.push("Success Rate", value, FieldKind::Short);
+            }
             None => self.value("Success Rate".into(), json, 1),
         }
     }
