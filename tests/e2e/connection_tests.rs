@@ -75,26 +75,30 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
             "401",
         ),
         BOT => (200, r#"{"ok":false,"error":"invalid_auth"}"#, "invalid_auth"),
-        "discord" => (401, r#"{"message":"Invalid Webhook Token","code":50027}"#, "webhook"),
+        "discord" => (
+            401,
+            r#"{"message":"Invalid Webhook Token","code":50027}"#,
+            "set webhook_url",
+        ),
         "telegram" => (
             401,
             r#"{"ok":false,"error_code":401,"description":"Unauthorized"}"#,
-            "token",
+            "bot_token",
         ),
         "pagerduty" => (
             400,
             r#"{"status":"invalid event","message":"Event object is invalid","errors":["'routing_key' is invalid: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]}"#,
-            "routing_key",
+            "Integration Key",
         ),
         "opsgenie" => (
             401,
             r#"{"message":"Could not authenticate 00000000-0000-4000-8000-000000000000","took":0.001,"requestId":"1"}"#,
-            "key",
+            "API key",
         ),
         "datadog-events" | "datadog-metrics" => (
             403,
             r#"{"status":"error","code":403,"errors":["Forbidden: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"]}"#,
-            "key",
+            "API key",
         ),
         "new_relic" => (
             403,
@@ -104,7 +108,7 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
         "sentry" => (
             403,
             r#"{"detail":"event submission rejected with_reason: ProjectId, dddddddddddddddddddddddddddddddd"}"#,
-            "403",
+            "credentials.dsn",
         ),
         "prometheus" => (401, "Unauthorized", "401"),
         "webhook" => (401, "no such signature: MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "401"),
