@@ -16,7 +16,7 @@ use crate::harness::{
 
 const SOON: Duration = Duration::from_secs(20);
 /// What a test says where it is an event that people read.
-const SAID: &str = "This is a test from Signalbox";
+const SAID: &str = "This is a test of the integration ";
 /// The name of the integration that posts as a bot of Slack.
 const BOT: &str = "slack-bot";
 /// Signs of a secret that no answer may hold: the beginnings of those that the doubles are set up with.
