@@ -82,7 +82,7 @@ pub(super) struct Shown<'a> {
 /// The data's members by name: the known ones, and the first of the others.
 #[derive(Default)]
 struct Members<'a> {
-    known: [Option<&'a str>; KNOWN.len()],
+    known: [Option<&'a str>; KNOWN],
     others: Vec<(Cow<'a, str>, &'a str)>,
     more: usize,
 }
@@ -93,35 +93,43 @@ const VIEW_DETAILS: &str = "View Details";
 /// A member that is not there.
 const NULL: &str = "null";
 /// Names with a place of their own.
-const KNOWN: [&str; 20] = [
-    "title",
-    "message",
-    "agent_name",
-    "severity",
-    "success_rate",
-    "error",
-    "reason",
-    "version",
-    "affected_agents",
-    "spec",
-    "branch",
-    "pr",
-    "repository",
-    "reviewers",
-    "logs_url",
-    "acceptance_criteria",
-    "status",
-    "latency_ms",
-    // Attributes of the event, often given in its data.
-    "agent_id",
-    "execution_id",
-];
+const KNOWN: usize = 20;
+
+/// The place of a known name. As a match it is a few comparisons of numbers, where a list is one of texts for each name.
+#[inline]
+fn place(name: &str) -> Option<usize> {
+    let place = match name {
+        "title" => 0,
+        "message" => 1,
+        "agent_name" => 2,
+        "severity" => 3,
+        "success_rate" => 4,
+        "error" => 5,
+        "reason" => 6,
+        "version" => 7,
+        "affected_agents" => 8,
+        "spec" => 9,
+        "branch" => 10,
+        "pr" => 11,
+        "repository" => 12,
+        "reviewers" => 13,
+        "logs_url" => 14,
+        "acceptance_criteria" => 15,
+        "status" => 16,
+        "latency_ms" => 17,
+        // Attributes of the event, often given in its data.
+        "agent_id" => 18,
+        "execution_id" => 19,
+        _ => return None,
+    };
+    Some(place)
+}
 
 impl<'a> Members<'a> {
     fn of(data: &'a str) -> Self {
         let mut this = Self::default();
         json::members(data, |name, value| {
-            if let Some(place) = KNOWN.iter().position(|known| *known == name) {
+            if let Some(place) = place(&name) {
                 this.known[place] = Some(value);
             } else if value == NULL {
                 // Says nothing, and is not worth a count.
@@ -135,8 +143,7 @@ impl<'a> Members<'a> {
     }
 
     fn get(&self, name: &str) -> Option<&'a str> {
-        let place = KNOWN.iter().position(|known| *known == name)?;
-        self.known[place]
+        self.known[place(name)?]
     }
 
     /// A known member that is a text, a number or a truth value, on one line.
@@ -360,7 +367,12 @@ impl<'a> Shown<'a> {
     fn success_rate(&mut self, json: &'a str) {
         let share = json.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
         match share {
-            Some(share) => self.push("Success Rate", format!("{:.1} %", share * 100.0), FieldKind::Short),
+            Some(share) => {
+                // By whole numbers: the exact writing of a fraction costs as much as all of the field.
+                let per_mille = (share * 1_000.0).round() as u32;
+                let value = format!("{}.{} %", per_mille / 10, per_mille % 10);
+                self.push("Success Rate", value, FieldKind::Short);
+            }
             None => self.value("Success Rate".into(), json, 1),
         }
     }
