@@ -28,6 +28,14 @@ pub(crate) struct Attempted {
     pub(crate) steps: Vec<StepDone>,
 }
 
+impl Attempted {
+    /// Whether it came to nothing before anything was sent, and is to be tried again: no attempt that its owner is told
+    /// of. One that ends there (its text could not be made) is one: its end has a number of its own.
+    pub(crate) fn is_none(&self) -> bool {
+        !self.asked && matches!(self.outcome, Outcome::Retry { .. })
+    }
+}
+
 /// Sends what a delivery asks for. An answer that is no answer (timeout, reset) is an outcome too.
 pub(crate) async fn send(
     client: &Client,
