@@ -11,6 +11,7 @@
 //! counted again, and is pushed with the rest. A push that fails is an outcome of each delivery that waited for it, and each
 //! carries on that it was counted. Where the holder of the lease dies, others go on once the lease is over.
 
+mod kept;
 mod lease;
 
 use std::{
@@ -36,15 +37,11 @@ use signalbox_providers::{
 };
 use tokio::{sync::oneshot, time::Instant};
 
+use kept::InState;
 use lease::Lease;
 
 /// The least time between the beginnings of two pushes of one process for one integration.
 const PUSH_EVERY: Duration = Duration::from_millis(100);
-/// How often a change is tried that another one came before. Under the lease nobody else changes totals, but for one who
-/// has just lost it.
-const TRIES_MAX: usize = 20;
-/// The pause between two tries.
-const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// What a delivery carries that was counted and whose push has not succeeded.
 const COUNTED: &[u8] = b"counted";
 
@@ -71,6 +68,8 @@ pub(crate) struct Pushers {
 
 /// A delivery that waits for a push.
 struct Waiting {
+    /// That of the integration whose settings it came with.
+    revision: u64,
     mark: Mark,
     /// Those of its events that are to be counted; none where they were in an attempt before.
     events: Vec<Counted>,
@@ -125,6 +124,14 @@ impl Pushers {
         }
     }
 
+    /// Counts for an integration with the settings of this revision.
+    pub(crate) fn at(&self, revision: u64) -> PushersAt {
+        PushersAt {
+            pushers: self.clone(),
+            revision,
+        }
+    }
+
     /// Lets a delivery wait for the next push, and begins with pushing where nobody has.
     fn wait(&self, integration: &str, waiting: Waiting) {
         let mut all = self.waiting();
@@ -145,10 +152,17 @@ impl Pushers {
     }
 }
 
-impl Counting for Pushers {
+/// [`Pushers`] for the settings of one revision of an integration.
+pub(crate) struct PushersAt {
+    pushers: Pushers,
+    revision: u64,
+}
+
+impl Counting for PushersAt {
     async fn push(&self, client: &Client, target: &dyn AnyTarget, delivery: &Delivery, count: Count) -> Pushed {
         let (tell, told) = oneshot::channel();
         let waiting = Waiting {
+            revision: self.revision,
             mark: Mark::of(delivery),
             events: if is_counted(delivery) { Vec::new() } else { count.events },
             push: count.push,
@@ -156,7 +170,7 @@ impl Counting for Pushers {
             timeout: target.about().timeout,
             tell,
         };
-        self.wait(&delivery.integration, waiting);
+        self.pushers.wait(&delivery.integration, waiting);
         let given_up = |_| Pushed::hindered(false, false, "the push was given up");
         told.await.unwrap_or_else(given_up)
     }
@@ -225,8 +239,7 @@ impl Duty {
             Err(error) => return Pushed::hindered(false, false, &error.to_string()),
         };
         counted.store(true, Ordering::Relaxed);
-        // The newest knows the newest settings.
-        let Some(newest) = batch.last() else {
+        let Some(newest) = newest(batch) else {
             return Pushed::hindered(true, false, "nothing waits");
         };
         asked.store(true, Ordering::Relaxed);
@@ -241,31 +254,25 @@ impl Duty {
         }
     }
 
-    /// Stores totals that hold all of these; `None` where somebody else is at them. Stored also where nothing is new: what
-    /// was read may be older than what another has pushed, and the condition of the write shows it.
+    /// Stores totals that hold all of these; `None` where somebody else is at them, or they are wanted no more.
     async fn count(&self, batch: &[Waiting]) -> Result<Option<Totals>, Error> {
-        let (broker, key) = (&self.pushers.broker, subjects::totals_key(&self.integration));
-        let mut were_there = false;
-        for _ in 0..TRIES_MAX {
-            let (mut totals, revision) = match broker.get::<Totals>(subjects::STATE, &key).await? {
-                Some(entry) => (entry.value, entry.revision),
-                // The integration is gone, and its totals with it: they do not come back.
-                None if were_there => return Ok(None),
-                None => (Totals::default(), 0),
-            };
-            were_there = revision > 0;
+        let kept = InState {
+            broker: &self.pushers.broker,
+            integration: &self.integration,
+        };
+        let add = |totals: &mut Totals| {
             let now = Timestamp::now();
             for waiting in batch.iter().filter(|waiting| !waiting.events.is_empty()) {
                 totals.count(waiting.mark, &waiting.events, now);
             }
-            match broker.update(subjects::STATE, &key, &totals, revision).await {
-                Ok(_) => return Ok(Some(totals)),
-                Err(Error::Conflict { .. }) => tokio::time::sleep(TRY_AGAIN).await,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
+        };
+        kept::count(&kept, add).await
     }
+}
+
+/// The one whose settings count: of the highest revision, and of equal ones the last that came.
+fn newest(batch: &[Waiting]) -> Option<&Waiting> {
+    batch.iter().max_by_key(|waiting| waiting.revision)
 }
 
 impl Drop for Duty {
@@ -276,3 +283,6 @@ impl Drop for Duty {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -443,7 +443,7 @@ impl Worker {
     fn send(&mut self, key: u64, job: Job) {
         self.tokens.uses(key);
         let client = self.client.connecting_within(job.known.integration.connect_timeout());
-        let pushers = self.pushers.clone();
+        let pushers = self.pushers.at(job.known.integration.revision);
         self.requests.push(Box::pin(async move {
             let attempted = match &job.known.target {
                 Ok(target) => attempt::send(&client, &pushers, target, &job.delivery).await,

@@ -467,7 +467,7 @@ impl Ordered {
             return self.put_back(at, &turn, Some(OWN_RETRY));
         };
         let client = self.client.connecting_within(job.known.integration.connect_timeout());
-        let pushers = self.pushers.clone();
+        let pushers = self.pushers.at(job.known.integration.revision);
         let delivery = job.delivery.clone();
         let sending = async move {
             let sending = attempt::send(&client, &pushers, &target, &delivery);
