@@ -7,7 +7,7 @@
 //! **Invariant:** what is pushed was stored before, under the lease, on condition that nothing was stored in between; and the
 //! push goes on only while the lease holds. So pushes go out in the order of their totals, and no counter falls.
 //!
-//! A crash after counting leaves the delivery known to the totals (`signalbox_proto::totals`): it comes again, is not
+//! A write without an answer is repeated under the same lease. A crash after counting leaves the delivery known to the totals (`signalbox_proto::totals`): it comes again, is not
 //! counted again, and is pushed with the rest. A push that fails is an outcome of each delivery that waited for it, and each
 //! carries on that it was counted. Where the holder of the lease dies, others go on once the lease is over.
 

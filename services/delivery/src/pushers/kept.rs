@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use signalbox_broker::{Broker, Error, erase::Mode, kv::Entry};
 use signalbox_proto::{integration::Status, subjects, totals::Totals};
+use tokio::time::Instant;
 
 /// How often a change is tried that another one came before. Under the lease nobody else changes totals, but for one who
 /// has just lost it.
@@ -12,6 +13,8 @@ const CONFLICTS_MAX: usize = 20;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
 /// The pause after KV has not answered, or not well.
 const SILENCE_PAUSE: Duration = Duration::from_millis(200);
+/// For so long it is asked again. The lease may hold for longer: it is in another bucket.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// Where totals are kept.
 pub(super) trait Kept: Sync {
@@ -59,12 +62,13 @@ impl Kept for InState<'_> {
 /// it.
 ///
 /// A write without an answer may have been done. It is repeated with what is there then: `add` knows what it has counted
-/// already. KV is asked again for as long as it is silent: the lease bounds that.
+/// already.
 pub(super) async fn count(kept: &impl Kept, add: impl Fn(&mut Totals)) -> Result<Option<Totals>, Error> {
+    let until = Instant::now() + SILENCE_MAX;
     let mut conflicts = 0;
     let (mut were_there, mut are_new) = (false, false);
     while conflicts < CONFLICTS_MAX {
-        let (mut totals, revision) = match answered(|| kept.read()).await? {
+        let (mut totals, revision) = match answered(until, || kept.read()).await? {
             Some(entry) => (entry.value, entry.revision),
             // The integration is gone, and its totals with it: they do not come back.
             None if were_there => return Ok(None),
@@ -77,34 +81,34 @@ pub(super) async fn count(kept: &impl Kept, add: impl Fn(&mut Totals)) -> Result
             Ok(_) if !are_new => return Ok(Some(totals)),
             // Whoever deletes an integration says so first and removes its totals then. So either these are removed with
             // it, or it is seen here.
-            Ok(_) if answered(|| kept.is_wanted()).await? => return Ok(Some(totals)),
+            Ok(_) if answered(until, || kept.is_wanted()).await? => return Ok(Some(totals)),
             Ok(_) => {
-                answered(|| kept.remove()).await?;
+                answered(until, || kept.remove()).await?;
                 return Ok(None);
             }
             Err(Error::Conflict { .. }) => {
                 conflicts += 1;
                 tokio::time::sleep(CONFLICT_PAUSE).await;
             }
-            Err(error) => silent(error).await?,
+            Err(error) => silent(until, error).await?,
         }
     }
     Ok(None)
 }
 
-/// Asks until there is an answer.
-async fn answered<T, F: Future<Output = Result<T, Error>>>(ask: impl Fn() -> F) -> Result<T, Error> {
+/// Asks until there is an answer, or until then.
+async fn answered<T, F: Future<Output = Result<T, Error>>>(until: Instant, ask: impl Fn() -> F) -> Result<T, Error> {
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),
-            Err(error) => silent(error).await?,
+            Err(error) => silent(until, error).await?,
         }
     }
 }
 
-/// Waits a moment after an error that passes by itself; another is returned.
-async fn silent(error: Error) -> Result<(), Error> {
-    if !error.is_transient() {
+/// Waits a moment after an error that passes by itself; another is returned, and one that has not passed by then.
+async fn silent(until: Instant, error: Error) -> Result<(), Error> {
+    if !error.is_transient() || Instant::now() >= until {
         return Err(error);
     }
     tracing::debug!(%error, "totals cannot be counted yet");

@@ -198,10 +198,14 @@ async fn totals_of_a_deleted_integration_do_not_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_always_finds_another_before_it_gives_up_and_what_cannot_be_read_is_an_error() {
+async fn who_always_finds_another_before_it_or_silence_gives_up_and_what_cannot_be_read_is_an_error() {
     let kept = Fake::new(None, &[Fault::Conflict; CONFLICTS_MAX]);
     assert_eq!(count(&kept, add).await.expect("no error of ours"), None);
     assert_eq!(kept.bucket().writes, CONFLICTS_MAX);
+    let kept = Fake::new(None, &[Fault::Read; 1_000]);
+    let began = Instant::now();
+    assert!(matches!(count(&kept, add).await, Err(Error::Kv { .. })));
+    assert!(began.elapsed() < 2 * SILENCE_MAX, "{:?}", began.elapsed());
     let kept = Fake::new(None, &[Fault::Unreadable]);
     assert!(matches!(count(&kept, add).await, Err(Error::Wire(_))));
 }
