@@ -74,8 +74,8 @@ pub trait Provider: Sized + Send + Sync + 'static {
         None
     }
 
-    /// The next request, or the end. Most providers send one request: they write `request` and
-    /// `classify`, and this default joins them.
+    /// The next request, or the end; `now` is when the attempt began, the same for all its requests. Most providers send
+    /// one request: they write `request` and `classify`, and this default joins them.
     fn next(target: &Target<Self>, delivery: &Delivery, text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
         match so_far.last() {
             None => Step::Send(Self::request(target, delivery, text, now)),
@@ -87,7 +87,7 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// time of this attempt.
     fn request(target: &Target<Self>, delivery: &Delivery, text: &Text, now: Timestamp) -> Request;
 
-    /// What the answer means. `now` is when it came.
+    /// What the answer means. `now` is when it came, or when its attempt began.
     fn classify(response: &http::Response, now: Timestamp) -> Outcome {
         classify::by_status(response, now)
     }
