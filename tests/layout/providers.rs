@@ -47,7 +47,6 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "the type, which is not the provider",
     ),
     ("Makefile", &["slack"], "an example of live-test"),
-    ("examples", &["webhook"], "the five minutes of the README"),
     (
         "shared/providers/src/conformance/live.rs",
         &["slack"],
