@@ -111,11 +111,6 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "other spellings, and what is to come",
     ),
     (
-        "proto/src/integration.rs",
-        &["nats", "prometheus", "webhook"],
-        "who has no default limit: routers cannot ask the table",
-    ),
-    (
         "services/api/src/spec/health.rs",
         &["slack"],
         "the remedy where its webhook has no connection test",

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
-use signalbox_proto::{Delivery, Name, Outcome, Timestamp};
+use signalbox_proto::{Delivery, Name, Outcome, Timestamp, integration::RateLimit};
 use url::Url;
 
 use crate::{
@@ -212,4 +212,14 @@ impl Kind {
 pub struct Limits {
     /// Requests a minute; `None` is unlimited.
     pub per_minute: Option<u32>,
+}
+
+impl Limits {
+    /// As an integration says it.
+    pub fn rate_limit(self) -> RateLimit {
+        RateLimit {
+            per_minute: self.per_minute,
+            ..RateLimit::default()
+        }
+    }
 }

@@ -89,7 +89,7 @@ impl Provider for Discord {
     const DOCS: &'static str = "https://discord.com/developers/docs/resources/webhook#execute-webhook";
     const KIND: Kind = Kind::Notification;
     // What one channel is known to take of all its webhooks; what Discord itself says is obeyed besides.
-    const LIMITS: Limits = Limits { per_minute: Some(30) };
+    const LIMITS: Limits = Limits { per_minute: Some(60) };
     const TEMPLATE: Takes = Takes::texts(Markup::Escaped(text::value));
 
     fn prepare(config: Config, _credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {

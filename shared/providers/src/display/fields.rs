@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use signalbox_proto::{Event, types};
-use url::{Position, Url};
 
 use super::{
     json::{self, Value},
+    link::{Link, address_of},
     text,
 };
 
@@ -33,8 +32,6 @@ const MEMBERS_MAX: usize = 4;
 pub const MESSAGE_CHARS_MAX: usize = 2_000;
 /// Characters of what a message is filled with.
 const FILLING_CHARS_MAX: usize = 200;
-/// Longest address of a link, in bytes: the least that a target takes.
-pub const LINK_BYTES_MAX: usize = 2_000;
 
 /// One field of an event's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,15 +55,6 @@ pub enum FieldKind {
     Code,
     /// One item a line.
     List,
-}
-
-/// An address that a reader may open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// What it shows.
-    pub label: &'static str,
-    /// Of `http` or `https`, without user and password, at most [`LINK_BYTES_MAX`].
-    pub url: String,
 }
 
 /// What there is to show of an event's data.
@@ -652,37 +640,6 @@ fn joined(parts: &[Cow<'_, str>], more: usize) -> String {
         text.push_str(&format!(" and {more} more"));
     }
     text
-}
-
-/// What may stand in no path, query or fragment (RFC 3986, appendix A).
-const NOT_IN_ADDRESSES: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'[')
-    .add(b'\\')
-    .add(b']')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
-
-/// An address that may be opened: of the web, and naming its host openly.
-fn address_of(text: &str) -> Option<String> {
-    if text.len() > LINK_BYTES_MAX {
-        return None;
-    }
-    let url = Url::parse(text.trim()).ok()?;
-    let open = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
-    if !open || url.host_str().is_none() {
-        return None;
-    }
-    // The parser leaves signs as they are that targets refuse in an address.
-    let rest = utf8_percent_encode(&url[Position::BeforePath..], NOT_IN_ADDRESSES);
-    let address = format!("{}{rest}", &url[..Position::BeforePath]);
-    (address.len() <= LINK_BYTES_MAX).then_some(address)
 }
 
 /// A field's name in words: `exit_code`, `exitCode` and `exit-code` are "Exit Code".

@@ -9,6 +9,7 @@
 
 mod fields;
 mod json;
+mod link;
 pub mod text;
 
 use std::borrow::Cow;
@@ -17,8 +18,9 @@ use signalbox_proto::{Accepted, Delivery, Severity, Timestamp, digest, types, ty
 
 pub use self::fields::{
     ERROR_CHARS_MAX, FIELDS_MAX, Field, FieldKind, ITEM_CHARS_MAX, ITEMS_MAX, LABEL_CHARS_MAX, LEVELS_MAX,
-    LINK_BYTES_MAX, Link, MESSAGE_CHARS_MAX, SHORT_CHARS_MAX, VALUE_CHARS_MAX,
+    MESSAGE_CHARS_MAX, SHORT_CHARS_MAX, VALUE_CHARS_MAX,
 };
+pub use self::link::{LINK_BYTES_MAX, Link};
 use crate::About;
 
 /// Characters of a title: that of a registered type, or a type's name.

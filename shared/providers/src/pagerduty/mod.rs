@@ -94,8 +94,7 @@ impl Provider for Pagerduty {
     const DESCRIPTION: &'static str = "Opens and resolves PagerDuty incidents";
     const DOCS: &'static str = "https://developer.pagerduty.com/docs/events-api-v2-overview";
     const KIND: Kind = Kind::Notification;
-    // PagerDuty takes about 120 a minute: the rest is for tests and for digests, which become several requests.
-    const LIMITS: Limits = Limits { per_minute: Some(100) };
+    const LIMITS: Limits = Limits { per_minute: Some(60) };
     const TEMPLATE: Takes = Takes::texts(Markup::Plain);
 
     fn prepare(config: Config, credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {

@@ -108,7 +108,7 @@ impl Provider for Telegram {
     const DOCS: &'static str = "https://core.telegram.org/bots/api#sendmessage";
     const KIND: Kind = Kind::Notification;
     // In a group; a chat with one person bears 60.
-    const LIMITS: Limits = Limits { per_minute: Some(20) };
+    const LIMITS: Limits = Limits { per_minute: Some(60) };
     const TEMPLATE: Takes = Takes::texts(Markup::Escaped(text::value));
 
     fn prepare(config: Config, credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {
