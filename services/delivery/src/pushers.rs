@@ -8,8 +8,8 @@
 //! push goes on only while the lease holds. So pushes go out in the order of their totals, and no counter falls.
 //!
 //! A write without an answer is repeated under the same lease. A crash after counting leaves the delivery known to the
-//! totals (`signalbox_proto::totals`): it comes again, is not counted again, and is pushed with the rest. A push that fails is an outcome of each delivery that waited for it, and each
-//! carries on that it was counted. Where the holder of the lease dies, others go on once the lease is over.
+//! totals (`signalbox_proto::totals`): it comes again, is not counted again, and is pushed with the rest. A push that fails
+//! is an outcome of each delivery that waited for it, and each carries on that it was counted. Where the holder of the lease dies, others go on once the lease is over.
 
 mod kept;
 mod lease;
