@@ -1,5 +1,7 @@
 //! What happened, as accepted.
 
+pub mod attributes;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;

@@ -180,19 +180,6 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// What a provider has where an integration names nothing: none for those whose targets are the
-    /// owner's own, 60 a minute for all others.
-    pub fn of_provider(provider: &str) -> Self {
-        let per_minute = match provider {
-            "webhook" | "nats" | "s3" | "gcs" | "prometheus" => None,
-            _ => Some(60),
-        };
-        Self {
-            per_minute,
-            ..Self::default()
-        }
-    }
-
     /// Whether nothing is limited.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
@@ -263,13 +250,6 @@ impl Integration {
     /// How long a delivery may wait.
     pub fn expire_after(&self) -> Duration {
         Duration::from_secs(self.expire_after_secs.unwrap_or(EXPIRE_AFTER_SECS).into())
-    }
-
-    /// Requests in a span of time.
-    pub fn rate_limit(&self) -> RateLimit {
-        self.flow
-            .rate_limit
-            .unwrap_or_else(|| RateLimit::of_provider(self.provider.as_str()))
     }
 
     /// How long a connection may take.

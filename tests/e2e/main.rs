@@ -12,6 +12,7 @@ mod breaker;
 mod bulk;
 mod changes;
 mod configuration;
+mod connection_tests;
 mod control;
 mod crashes;
 mod database;

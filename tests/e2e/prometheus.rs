@@ -16,6 +16,8 @@ const LATER: Duration = Duration::from_secs(120);
 const FROZEN: Duration = Duration::from_secs(11);
 /// The bucket of totals.
 const STATE: &str = "SIGNALBOX_STATE";
+/// The bucket of their leases.
+const LEASE: &str = "SIGNALBOX_LEASE";
 
 fn integration(name: &str, gateway: &str, events: &[&str]) -> Value {
     json!({
@@ -269,5 +271,40 @@ async fn a_push_that_the_gateway_refuses_waits_and_is_counted_once() {
         "{test}"
     );
     assert_eq!(target.count("/api/v1/status"), 1);
+    up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_the_lease_of_its_totals_uses_up_no_attempt() {
+    let up = Up::start().await;
+    let gateway = Target::start().await;
+    let client = up.client();
+    let mut metrics = integration("metrics", &gateway.url(""), &["tick"]);
+    metrics["retry_count"] = json!(1);
+    client.apply(json!([metrics])).await;
+    let id = id(client, "metrics").await;
+    let nats = async_nats::connect(client.nats_url()).await.expect("NATS is there");
+    let jetstream = async_nats::jetstream::new(nats);
+    let leases = jetstream.get_key_value(LEASE).await.expect("the bucket");
+    let key = format!("totals.{id}");
+    leases.put(&key, "another worker".into()).await.expect("a lease");
+    client.publish(Publish::of("tick", &json!({})).id("t-1")).await;
+    // With a step of the schedule for each, the second wait would be its end.
+    let mut seen = std::collections::BTreeSet::new();
+    eventually(LATER, "it has waited for the lease twice", async || {
+        let story = client.trace("t-1").await?;
+        let delivery = &story["deliveries"][0];
+        assert_eq!(delivery["attempts"], 0, "{delivery}");
+        seen.extend(delivery["next_attempt_at"].as_str().map(str::to_owned));
+        match seen.len() {
+            2.. => Ok(()),
+            _ => Err(delivery.to_string()),
+        }
+    })
+    .await;
+    leases.purge(&key).await.expect("it is given back");
+    let delivered = client.delivery("t-1", "delivered", LATER).await;
+    assert_eq!(delivered["attempts"], 1, "{delivered}");
+    assert_eq!(gateway.received_below("/metrics/").len(), 1);
     up.stop().await;
 }

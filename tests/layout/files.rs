@@ -27,7 +27,14 @@ fn a_provider_has_a_folder_with_everything_about_it() {
     let registered: Vec<&str> = signalbox_providers::registry().iter().map(|entry| entry.name).collect();
     let mut missing = Vec::new();
     for provider in &registered {
-        for part in ["README.md", "mod.rs", "tests.rs", "golden"] {
+        for part in [
+            "README.md",
+            "mod.rs",
+            "conformance.rs",
+            "ordinary.json",
+            "tests.rs",
+            "golden",
+        ] {
             let path = format!("shared/providers/src/{provider}/{part}");
             if !tree::root().join(&path).exists() {
                 missing.push(path);

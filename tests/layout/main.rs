@@ -4,6 +4,7 @@
 
 mod files;
 mod imports;
+mod providers;
 mod secrets;
 mod settings;
 mod subjects;

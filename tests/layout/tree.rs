@@ -51,6 +51,47 @@ pub(crate) fn sources() -> Vec<Source> {
         .collect()
 }
 
+/// What ships and how it is built, by path: sources, settings, scripts, the build. Documents, tests, benchmarks and what they
+/// compare with are none of it.
+pub(crate) fn shipped() -> Vec<Source> {
+    const FOLDERS: [&str; 7] = ["proto", "shared", "services", "examples", "scripts", ".ci", ".cargo"];
+    const FILES: [&str; 6] = [
+        "Cargo.toml",
+        "Dockerfile",
+        "Makefile",
+        "clippy.toml",
+        "deny.toml",
+        "docker-compose.yml",
+    ];
+    let mut paths: Vec<PathBuf> = FILES.iter().map(|file| root().join(file)).collect();
+    for folder in FOLDERS {
+        walk(&root().join(folder), &mut paths);
+    }
+    let mut shipped: Vec<Source> = paths
+        .iter()
+        .filter(|path| path.extension().is_none_or(|extension| extension != "md"))
+        .map(|path| (path, relative(path)))
+        .filter(|(_, path)| {
+            !["/golden/", "/tests/", "/proptest-regressions/"]
+                .iter()
+                .any(|part| path.contains(part))
+        })
+        .map(|(path, relative)| Source {
+            path: relative,
+            text: without_tests(&read(path)),
+        })
+        .filter(|source| !source.is_test())
+        .collect();
+    shipped.sort_by(|a, b| a.path.cmp(&b.path));
+    shipped
+}
+
+/// A source up to its tests, where they stand in the same file.
+fn without_tests(text: &str) -> String {
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    text.split_at(end).0.to_owned()
+}
+
 /// The folders directly inside a folder of the workspace, by name.
 pub(crate) fn folders(inside: &str) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(root().join(inside))

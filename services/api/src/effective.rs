@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use signalbox_proto::{
     Integration, Name, Timestamp,
     health::{self, Check},
-    integration::RateLimit,
     subjects,
 };
 use signalbox_runtime::{Problem, duration};
@@ -206,7 +205,7 @@ fn settings(integration: &Integration, limits: Limits) -> Settings {
 }
 
 fn rate_limit(integration: &Integration) -> Setting {
-    let limit: RateLimit = integration.rate_limit();
+    let limit = signalbox_providers::rate_limit_of(integration);
     Setting {
         value: view::rate_limit(limit),
         origin: match integration.flow.rate_limit {

@@ -13,9 +13,11 @@ use serde_json::{Value, value::RawValue};
 use signalbox_matching::{Schema, Verdict, explain};
 use signalbox_proto::{
     Accepted, Delivery, Event, EventType, Name, RawJson, Severity, Timestamp,
+    event::{BYTES_MAX, DEPTH_MAX, attributes::InvalidAttribute},
     names::check_event_id,
     totals::{Mark, Totals},
-    types,
+    types::{self, Registered},
+    wire,
 };
 use signalbox_providers::{
     Exchange, Request, Step,
@@ -38,6 +40,9 @@ use crate::{
     trace::one_source,
     view, why,
 };
+
+/// Characters that a problem shows of the name of an attribute.
+const NAME_CHARS_SHOWN: usize = 64;
 
 /// What an event is named by.
 #[derive(Deserialize, ToSchema)]
@@ -67,14 +72,19 @@ struct Plain {
     id: Option<String>,
     #[schema(value_type = Option<schema::Name>)]
     org: Option<Name>,
+    #[schema(value_type = Option<schema::Attribute>)]
     source: Option<String>,
+    #[schema(value_type = Option<schema::Attribute>)]
     subject: Option<String>,
     #[schema(value_type = Option<schema::Time>)]
     time: Option<Timestamp>,
+    #[schema(value_type = Option<schema::Attribute>)]
     agent_id: Option<String>,
+    #[schema(value_type = Option<schema::Attribute>)]
     execution_id: Option<String>,
     severity: Option<String>,
     #[serde(default)]
+    #[schema(value_type = schema::Metadata, required = false)]
     metadata: BTreeMap<String, String>,
 }
 
@@ -227,51 +237,86 @@ impl Shared {
         if given.org.as_ref().is_some_and(|given| given != org) {
             return Err(invalid("event/org", format!("is another org than {org}")));
         }
-        let id = given.id.unwrap_or_else(|| Uuid::now_v7().to_string());
-        check_event_id(&id).map_err(|error| invalid("event/id", error.to_string()))?;
-        let raw = given
-            .data
-            .map_or_else(|| "null".to_owned(), |data| data.get().to_owned());
-        let data: Value = serde_json::from_str(&raw).map_err(|error| invalid("event/data", error.to_string()))?;
         let registered = self
             .broker
             .event_type(org, &given.event_type)
             .await
             .map_err(problems::broker)?;
         let registered = registered.map(|entry| entry.value);
-        if let Some(schema) = registered.as_ref().and_then(|registered| registered.schema.as_ref())
-            && let Ok(schema) = Schema::compile(schema.as_bytes())
-        {
-            schema
-                .check(&data)
-                .map_err(|fault| invalid(&format!("event/data{}", fault.pointer), fault.message.to_string()))?;
-        }
-        let own = given
-            .severity
-            .or_else(|| said(&data, &["/severity", "/spec/severity", "/priority"]));
-        let read = own.as_deref().and_then(Severity::read);
-        let of_type = registered
-            .as_ref()
-            .and_then(|registered| registered.severity)
-            .unwrap_or_else(|| types::default_severity(given.event_type.as_str()));
-        let event = Event {
-            id,
-            org: org.clone(),
-            source: given.source.unwrap_or_else(|| Event::default_source(org)),
-            subject: given.subject,
-            time: given.time,
-            agent_id: given.agent_id.or_else(|| said(&data, &["/agent_id"])),
-            execution_id: given.execution_id.or_else(|| said(&data, &["/execution_id"])),
-            severity: read.unwrap_or(of_type),
-            severity_named: read.is_some(),
-            event_type: given.event_type,
-            data: RawJson::from_checked(raw.into()),
-            datacontenttype: None,
-            data_base64: false,
-            look: registered.and_then(|registered| registered.look()),
-            metadata: given.metadata,
-        };
+        let event = made_up(given, org, registered.as_ref())?;
         Ok(Accepted { event, seq: 0, at: now })
+    }
+}
+
+/// An event of what was given, under all the bounds that hold for one that is accepted: what providers make of it is made for no
+/// other.
+fn made_up(given: Plain, org: &Name, registered: Option<&Registered>) -> Result<Event, Problem> {
+    let id = given.id.unwrap_or_else(|| Uuid::now_v7().to_string());
+    check_event_id(&id).map_err(|error| invalid("event/id", error.to_string()))?;
+    let raw = given
+        .data
+        .map_or_else(|| "null".to_owned(), |data| data.get().to_owned());
+    let data: Value = serde_json::from_str(&raw).map_err(|error| invalid("event/data", error.to_string()))?;
+    if levels(&data) > DEPTH_MAX {
+        let message = format!("the data is nested deeper than {DEPTH_MAX} levels");
+        return Err(invalid("event/data", message));
+    }
+    if let Some(schema) = registered.and_then(|registered| registered.schema.as_ref())
+        && let Ok(schema) = Schema::compile(schema.as_bytes())
+    {
+        schema
+            .check(&data)
+            .map_err(|fault| invalid(&format!("event/data{}", fault.pointer), fault.message.to_string()))?;
+    }
+    let own = given
+        .severity
+        .or_else(|| said(&data, &["/severity", "/spec/severity", "/priority"]));
+    let read = own.as_deref().and_then(Severity::read);
+    let of_type = registered
+        .and_then(|registered| registered.severity)
+        .unwrap_or_else(|| types::default_severity(given.event_type.as_str()));
+    let mut event = Event {
+        id,
+        org: org.clone(),
+        source: given.source.unwrap_or_else(|| Event::default_source(org)),
+        subject: given.subject,
+        time: given.time,
+        agent_id: given.agent_id.or_else(|| said(&data, &["/agent_id"])),
+        execution_id: given.execution_id.or_else(|| said(&data, &["/execution_id"])),
+        severity: read.unwrap_or(of_type),
+        severity_named: read.is_some(),
+        event_type: given.event_type,
+        data: RawJson::from_checked(raw.into()),
+        datacontenttype: None,
+        data_base64: false,
+        look: registered.and_then(Registered::look),
+        metadata: given.metadata,
+    };
+    event.check_attributes().map_err(invalid_attribute)?;
+    let bytes = wire::encode(&event).map_err(|error| problems::internal(&error))?.len();
+    if bytes > BYTES_MAX {
+        let message = format!("the event has {bytes} bytes, more than {BYTES_MAX}");
+        return Err(invalid("event", message));
+    }
+    Ok(event)
+}
+
+/// The field at fault as a pointer into the request; of a name that is long, its beginning.
+fn invalid_attribute(wrong: InvalidAttribute) -> Problem {
+    let mut field = format!("event/{}", wrong.field);
+    if let Some(name) = &wrong.name {
+        field.push('/');
+        field.extend(name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_SHOWN));
+    }
+    invalid(&field, wrong.message)
+}
+
+/// How many levels of lists and objects lie one in the other.
+fn levels(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(levels).max().unwrap_or_default(),
+        Value::Object(fields) => 1 + fields.values().map(levels).max().unwrap_or_default(),
+        _ => 0,
     }
 }
 
@@ -283,3 +328,6 @@ fn said(data: &Value, pointers: &[&str]) -> Option<String> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 mod given;
 
 use serde_json::{Value, json};
+use signalbox_proto::event::attributes::{ATTRIBUTE_BYTES_MAX, METADATA_WITH_ADDED_MAX};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{Object, RefOr, Schema},
@@ -15,6 +16,8 @@ use utoipa::{
 pub(crate) const NAME: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
 /// The form of an event type.
 pub(crate) const EVENT_TYPE: &str = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){0,7}$";
+/// A text without control characters.
+const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// The form of the id of a dead letter.
 pub(crate) const DEAD_LETTER_ID: &str = "^dl_[0-9]+$";
 /// The form of the id of a delivery.
@@ -79,6 +82,18 @@ shapes! {
     EventTypeName => json!({
         "type": "string", "pattern": EVENT_TYPE, "maxLength": 128, "examples": ["execution.failed"],
         "description": "An event type: one to eight tokens with dots between",
+    });
+    /// A text that is an attribute of an event.
+    Attribute => json!({
+        "type": "string", "minLength": 1, "maxLength": ATTRIBUTE_BYTES_MAX, "pattern": NO_CONTROLS,
+        "description": "1 to 1,024 bytes of UTF-8 without control characters",
+    });
+    /// Further attributes of an event.
+    Metadata => json!({
+        "type": "object", "maxProperties": METADATA_WITH_ADDED_MAX,
+        "propertyNames": { "$ref": "#/components/schemas/Attribute" },
+        "additionalProperties": { "$ref": "#/components/schemas/Attribute" },
+        "description": "Up to 64 further attributes, beside `traceparent`, `tracestate` and `signalboxhops`",
     });
     /// The id of a dead letter.
     DeadLetterId => json!({

@@ -44,6 +44,14 @@ pub(crate) struct Means<C = Pushers, R = Things> {
     pub(crate) remembering: R,
 }
 
+impl Attempted {
+    /// Whether it came to nothing before anything was sent, and is to be tried again: no attempt that its owner is told
+    /// of. One that ends there (its text could not be made) is one: its end has a number of its own.
+    pub(crate) fn is_none(&self) -> bool {
+        !self.asked && matches!(self.outcome, Outcome::Retry { .. })
+    }
+}
+
 /// Sends what a delivery asks for, from the first step that is not finished for this revision of its integration. An
 /// answer that is no answer (timeout, reset) is an outcome too.
 pub(crate) async fn send(
@@ -64,7 +72,8 @@ pub(crate) async fn send(
     let mut asked = false;
     let mut counted = pushers::is_counted(delivery);
     let outcome = loop {
-        let step = target.next(delivery, &exchanges, Timestamp::now());
+        // All requests of an attempt are of one time, which its note tells the next attempt.
+        let step = target.next(delivery, &exchanges, started);
         if let Step::Send(_) = &step {
             finished = exchanges.len();
         }
@@ -76,7 +85,10 @@ pub(crate) async fn send(
                 };
             }
             Step::Send(Request::Count(count)) => {
-                let pushed = means.counting.push(client, &**target, delivery, count).await;
+                let pushed = means
+                    .counting
+                    .push(client, (&**target, revision), delivery, count)
+                    .await;
                 asked |= pushed.asked;
                 counted |= pushed.counted;
                 match pushed.answer {

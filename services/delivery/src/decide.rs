@@ -13,6 +13,8 @@ const JITTER_PER_MILLE: u64 = 200;
 /// The wait after a `suspend` answer that does not suspend the integration yet. Three such answers
 /// then span the minute that suspending asks for.
 const SUSPEND_WAIT: Duration = Duration::from_secs(30);
+/// The wait of what could not even be sent, for a reason of ours that passes by itself.
+const UNASKED_WAIT: Duration = Duration::from_secs(5);
 
 /// Whether a delivery may go to its target now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,10 +83,11 @@ pub(crate) enum Verdict {
         /// Whether a step of the schedule is used up.
         counted: bool,
     },
-    /// The probe of its suspended integration failed: it probes again, or it waits while another does.
+    /// The probe of its suspended integration failed, or could not be sent: it probes again, or it waits while another
+    /// does.
     ProbeAgain {
         /// The probe that it was.
-        failed: Probe,
+        was: Probe,
         /// The one that comes; of no delivery where another is to be chosen.
         next: Probe,
     },
@@ -107,6 +110,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) delivery: &'a Delivery,
     pub(crate) integration: &'a Integration,
     pub(crate) state: Option<&'a State>,
+    /// Whether a request was sent: see [`Attempted::asked`](crate::attempt::Attempted::asked).
+    pub(crate) asked: bool,
     /// Whether `suspend` answers have come often enough to suspend the integration.
     pub(crate) suspends: bool,
     /// Why the breaker opens at this failure, if it does.
@@ -122,6 +127,9 @@ pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
         now,
         ..
     } = *facts;
+    if let (Outcome::Retry { after, .. }, false) = (outcome, facts.asked) {
+        return once_more(*after, facts);
+    }
     let expiry = delivery.since + integration.expire_after();
     if let Some(probe) = probe_of(facts)
         && matches!(outcome, Outcome::Retry { .. } | Outcome::Suspend { .. })
@@ -134,7 +142,7 @@ pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
         let due = (now + Duration::from_secs(wait_secs.into()).max(asked)).min(expiry);
         let fails = facts.state.is_some_and(|state| state.cause == Cause::Failing);
         return Verdict::ProbeAgain {
-            failed: probe.clone(),
+            was: probe.clone(),
             next: probe.after_failure(fails, due),
         };
     }
@@ -175,6 +183,33 @@ pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
     }
 }
 
+/// What comes next after nothing was sent. The target had no part in it: no step of its schedule is used up, and the
+/// probe has not failed, so that neither its wait grows nor another takes its place. It is named anew all the same, for
+/// its new time: one that is long past would be taken for lost.
+fn once_more(after: Option<Duration>, facts: &Facts<'_>) -> Verdict {
+    let Facts {
+        delivery,
+        integration,
+        now,
+        ..
+    } = *facts;
+    let wait = jittered(UNASKED_WAIT, delivery).max(after.unwrap_or_default());
+    let at = (now + wait).min(delivery.since + integration.expire_after());
+    if let Some(probe) = probe_of(facts) {
+        return Verdict::ProbeAgain {
+            was: probe.clone(),
+            next: Probe {
+                due: at,
+                ..probe.clone()
+            },
+        };
+    }
+    match suspended(facts) {
+        Some(state) => Verdict::Park(state.clone()),
+        None => Verdict::Retry { at, counted: false },
+    }
+}
+
 /// The state of an integration that is suspended.
 fn suspended<'a>(facts: &Facts<'a>) -> Option<&'a State> {
     facts.state.filter(|state| state.phase == Phase::Suspended)
@@ -197,4 +232,4 @@ fn jittered(wait: Duration, delivery: &Delivery) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -62,12 +62,15 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// The next hop of a delivery whose request was answered.
+    /// The next hop of a delivery whose request was answered, or could not be sent.
     pub(crate) fn answered(&self, attempted: &Attempted) -> Delivery {
         let mut next = self.delivery.next_hop();
-        next.attempt += 1;
         next.probe = false;
         next.progress.clone_from(&attempted.progress);
+        if attempted.is_none() {
+            return next;
+        }
+        next.attempt += 1;
         next.note(Note {
             at: attempted.started,
             outcome: attempted.outcome.kind(),
@@ -117,7 +120,8 @@ pub(crate) fn arrived(job: &Job, attempted: &Attempted) -> Result<ByteBuf, Error
     Ok(outcomes::encode(&Record::Attempt(attempt))?)
 }
 
-/// Files any verdict but a plain arrival.
+/// Files any verdict but a plain arrival. Of what was no attempt ([`Attempted::is_none`]) nothing is recorded: it has no
+/// number, and under that of another it would take that one's place in the history.
 ///
 /// What fails here and passes by itself (KV) never leads to a second request: the delivery goes on by
 /// its schedule, and what the state should have said is said the next time, or by a keeper.
@@ -147,9 +151,11 @@ pub(crate) async fn file(
             schedule(&broker, next, at).await?;
             (Next::Retrying, Some(at))
         }
-        Verdict::ProbeAgain { failed, next: probe } => {
+        Verdict::ProbeAgain { was, next: probe } => {
             let (id, due) = (&job.delivery.integration, probe.due);
-            state = told(broker.set_probe(id, Some(&failed), probe, Some(&reason)).await);
+            // What its target does is known from the last probe that asked it.
+            let said = attempted.asked.then_some(&*reason);
+            state = told(broker.set_probe(id, Some(&was), probe, said).await);
             go_on_as_probe(&broker, next, state.as_ref(), due).await?
         }
         Verdict::Suspend { cause, reason } => {
@@ -195,6 +201,12 @@ pub(crate) async fn file(
         }
     };
     notices::tell(&broker, notices).await;
+    if attempted.is_none() {
+        return Ok(Done {
+            filed: Filed::Moved,
+            state,
+        });
+    }
     let attempt = record(&job.delivery, Some(&attempted), outcome, next_at, now);
     let record = outcomes::encode(&Record::Attempt(attempt))?;
     let filed = match outcome {
@@ -479,3 +491,6 @@ pub(crate) fn word(outcome: &Outcome) -> &'static str {
         Outcome::Suspend { .. } => "suspend",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,12 +45,13 @@ impl Judge {
         state: Option<&State>,
         now: Timestamp,
     ) -> (Verdict, Vec<Event>) {
-        let (suspends, enough) = self.count_suspends(job, &attempted.outcome, now);
+        let (suspends, enough) = self.count_suspends(job, attempted, now);
         let standing = self.count_failures(job, attempted, state, now);
         let facts = Facts {
             delivery: &job.delivery,
             integration: &job.known.integration,
             state,
+            asked: attempted.asked,
             suspends: enough,
             opens: breaker::reason(standing, attempted.outcome.reason().unwrap_or_default()),
             now,
@@ -76,14 +77,18 @@ impl Judge {
         self.notices.make(kind, &job.delivery, name, reason, now)
     }
 
-    /// What the delivery carries on of `suspend` answers in a row, and whether they are enough.
-    fn count_suspends(&mut self, job: &Job, outcome: &Outcome, now: Timestamp) -> (Option<Suspends>, bool) {
+    /// What the delivery carries on of `suspend` answers in a row, and whether they are enough. Without a request there
+    /// was no answer that could come in between.
+    fn count_suspends(&mut self, job: &Job, attempted: &Attempted, now: Timestamp) -> (Option<Suspends>, bool) {
         let integration = &job.delivery.integration;
-        match outcome {
+        match &attempted.outcome {
             Outcome::Suspend { at_once, .. } => {
                 let carried = job.delivery.suspends;
                 let (row, enough) = self.streaks.suspend(integration, carried, *at_once, now);
                 (Some(row), enough)
+            }
+            Outcome::Delivered | Outcome::Retry { .. } | Outcome::Reject { .. } if !attempted.asked => {
+                (job.delivery.suspends, false)
             }
             Outcome::Delivered | Outcome::Retry { .. } | Outcome::Reject { .. } => {
                 self.streaks.other(integration, now);
@@ -132,3 +137,6 @@ impl Judge {
         told.into_iter().chain(back).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

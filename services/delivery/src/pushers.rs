@@ -7,9 +7,11 @@
 //! **Invariant:** what is pushed was stored before, under the lease, on condition that nothing was stored in between; and the
 //! push goes on only while the lease holds. So pushes go out in the order of their totals, and no counter falls.
 //!
-//! A crash after counting leaves the delivery known to the totals (`signalbox_proto::totals`): it comes again, is not
-//! counted again, and is pushed with the rest. A push that fails is an outcome of each delivery that waited for it, and each
-//! carries on that it was counted. Where the holder of the lease dies, others go on once the lease is over.
+//! A write without an answer is repeated under the same lease. A crash after counting leaves the delivery known to the
+//! totals (`signalbox_proto::totals`): it comes again, is not counted again, and is pushed with the rest. A push that fails
+//! is an outcome of each delivery that waited for it, and each carries on that it was counted. Where the holder of the lease dies, others go on once the lease is over.
+
+mod kept;
 
 use std::{
     collections::HashMap,
@@ -33,24 +35,21 @@ use signalbox_providers::{
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::lease::Lease;
+use kept::InState;
 
 /// How long the lease is asked for: longer than one that was left behind lasts.
 const WAIT_MAX: Duration = Duration::from_secs(15);
 /// The least time between the beginnings of two pushes of one process for one integration.
 const PUSH_EVERY: Duration = Duration::from_millis(100);
-/// How often a change is tried that another one came before. Under the lease nobody else changes totals, but for one who
-/// has just lost it.
-const TRIES_MAX: usize = 20;
-/// The pause between two tries.
-const TRY_AGAIN: Duration = Duration::from_millis(50);
 
 /// What counts deliveries, and tells their targets.
 pub(crate) trait Counting: Sync {
-    /// Counts a delivery and waits for a push that holds it. Dropping the future does not take the count back.
+    /// Counts a delivery and waits for a push that holds it, with the settings of this revision or of a later one. Dropping
+    /// the future does not take the count back.
     fn push(
         &self,
         client: &Client,
-        target: &dyn AnyTarget,
+        target: (&dyn AnyTarget, u64),
         delivery: &Delivery,
         count: Count,
     ) -> impl Future<Output = Pushed> + Send;
@@ -67,6 +66,8 @@ pub(crate) struct Pushers {
 
 /// A delivery that waits for a push.
 struct Waiting {
+    /// That of the integration whose settings it came with.
+    revision: u64,
     mark: Mark,
     /// Those of its events that are to be counted; none where they were in an attempt before.
     events: Vec<Counted>,
@@ -134,9 +135,16 @@ impl Pushers {
 }
 
 impl Counting for Pushers {
-    async fn push(&self, client: &Client, target: &dyn AnyTarget, delivery: &Delivery, count: Count) -> Pushed {
+    async fn push(
+        &self,
+        client: &Client,
+        (target, revision): (&dyn AnyTarget, u64),
+        delivery: &Delivery,
+        count: Count,
+    ) -> Pushed {
         let (tell, told) = oneshot::channel();
         let waiting = Waiting {
+            revision,
             mark: Mark::of(delivery),
             events: if is_counted(delivery) { Vec::new() } else { count.events },
             push: count.push,
@@ -213,8 +221,7 @@ impl Duty {
             Err(error) => return Pushed::hindered(false, false, &error.to_string()),
         };
         counted.store(true, Ordering::Relaxed);
-        // The newest knows the newest settings.
-        let Some(newest) = batch.last() else {
+        let Some(newest) = newest(batch) else {
             return Pushed::hindered(true, false, "nothing waits");
         };
         asked.store(true, Ordering::Relaxed);
@@ -229,31 +236,25 @@ impl Duty {
         }
     }
 
-    /// Stores totals that hold all of these; `None` where somebody else is at them. Stored also where nothing is new: what
-    /// was read may be older than what another has pushed, and the condition of the write shows it.
+    /// Stores totals that hold all of these; `None` where somebody else is at them, or they are wanted no more.
     async fn count(&self, batch: &[Waiting]) -> Result<Option<Totals>, Error> {
-        let (broker, key) = (&self.pushers.broker, subjects::totals_key(&self.integration));
-        let mut were_there = false;
-        for _ in 0..TRIES_MAX {
-            let (mut totals, revision) = match broker.get::<Totals>(subjects::STATE, &key).await? {
-                Some(entry) => (entry.value, entry.revision),
-                // The integration is gone, and its totals with it: they do not come back.
-                None if were_there => return Ok(None),
-                None => (Totals::default(), 0),
-            };
-            were_there = revision > 0;
+        let kept = InState {
+            broker: &self.pushers.broker,
+            integration: &self.integration,
+        };
+        let add = |totals: &mut Totals| {
             let now = Timestamp::now();
             for waiting in batch.iter().filter(|waiting| !waiting.events.is_empty()) {
                 totals.count(waiting.mark, &waiting.events, now);
             }
-            match broker.update(subjects::STATE, &key, &totals, revision).await {
-                Ok(_) => return Ok(Some(totals)),
-                Err(Error::Conflict { .. }) => tokio::time::sleep(TRY_AGAIN).await,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(None)
+        };
+        kept::count(&kept, add).await
     }
+}
+
+/// The one whose settings count: of the highest revision, and of equal ones the last that came.
+fn newest(batch: &[Waiting]) -> Option<&Waiting> {
+    batch.iter().max_by_key(|waiting| waiting.revision)
 }
 
 impl Drop for Duty {
@@ -264,3 +265,6 @@ impl Drop for Duty {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,8 +50,19 @@ impl Attempts {
         }
     }
 
-    /// One line an attempt, its metrics, its span.
+    /// One line an attempt, its metrics, its span. Of what was no attempt the line alone.
     pub(crate) fn say(&self, job: &Job, attempted: &Attempted) {
+        if attempted.is_none() {
+            tracing::info!(
+                delivery.id = %job.delivery.id,
+                integration.id = %job.delivery.integration,
+                provider = %self.provider,
+                duration_ms = attempted.took.as_millis() as u64,
+                reason = attempted.outcome.reason().unwrap_or_default(),
+                "not sent yet"
+            );
+            return;
+        }
         let word = filing::word(&attempted.outcome);
         if let Some(counter) = self.counts.get(word) {
             counter.inc();

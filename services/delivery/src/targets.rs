@@ -85,7 +85,7 @@ impl Targets {
             self.locked.remove(&integration.id);
         }
         let known = Known {
-            limit: Some(integration.rate_limit()).filter(|limit| !limit.is_none()),
+            limit: Some(signalbox_providers::rate_limit_of(&integration)).filter(|limit| !limit.is_none()),
             integration: slim(integration),
             target,
         };

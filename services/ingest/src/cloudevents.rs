@@ -9,11 +9,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
-use signalbox_proto::event::BYTES_MAX;
+use signalbox_proto::event::{BYTES_MAX, attributes::TRACE};
 
 use crate::{
     facts,
-    input::{Draft, Headers, Rejection, TRACE_HEADERS, is_json, media_type, quoted},
+    input::{Draft, Headers, Rejection, is_json, media_type, quoted},
     msgpack::{self, is_msgpack},
 };
 
@@ -114,7 +114,7 @@ pub(crate) fn attributes_of_headers(draft: &mut Draft, headers: &dyn Headers) ->
             } else {
                 set(draft, attribute, text.into_owned())?;
             }
-        } else if TRACE_HEADERS.contains(&name.as_str()) {
+        } else if TRACE.contains(&name.as_str()) {
             draft.metadata.insert(name, value);
         }
     }

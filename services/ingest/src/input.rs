@@ -6,7 +6,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use signalbox_proto::{Event, EventType, Name, RawJson, Severity, Timestamp, names, relay, time::InvalidTime, types};
+use signalbox_proto::{
+    Event, EventType, Name, RawJson, Severity, Timestamp,
+    event::attributes::{InvalidAttribute, TRACE},
+    names, relay,
+    time::InvalidTime,
+    types,
+};
 
 use crate::{
     batch, cloudevents,
@@ -14,16 +20,10 @@ use crate::{
     msgpack::is_msgpack,
 };
 
-/// Longest text of an attribute other than the id, in bytes.
-pub const ATTRIBUTE_BYTES_MAX: usize = 1_024;
-/// Most attributes of a producer's own.
-pub const METADATA_MAX: usize = 64;
 /// Characters that are shown of what a producer wrote, when a rejection quotes it.
 const QUOTED_CHARS_MAX: usize = 64;
 /// Characters that are shown of the name of a field, which may be a way into the data.
 const FIELD_CHARS_MAX: usize = 256;
-/// Headers of W3C Trace Context, kept with an event.
-pub(crate) const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
 /// Why an input is no event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,7 +216,7 @@ pub fn read_element(headers: &dyn Headers, element: &Bytes) -> Result<Draft, Rej
 
 /// The event's own trace context.
 fn trace_of(draft: &Draft) -> Vec<(String, String)> {
-    TRACE_HEADERS
+    TRACE
         .iter()
         .filter_map(|name| draft.metadata.get_key_value(*name))
         .map(|(name, value)| (name.clone(), value.clone()))
@@ -280,48 +280,9 @@ impl Draft {
         };
         let agent_id = self.agent_id.or(facts.agent_id);
         let execution_id = self.execution_id.or(facts.execution_id);
-        for (field, value) in [
-            ("source", Some(&source)),
-            ("subject", self.subject.as_ref()),
-            ("agent_id", agent_id.as_ref()),
-            ("execution_id", execution_id.as_ref()),
-            ("datacontenttype", self.datacontenttype.as_ref()),
-        ] {
-            check_text(field, value)?;
-        }
-        let mut metadata = self.metadata;
-        // Trace context is for those who trace, and often added on the way: whatever is in it, it refuses no event.
-        metadata.retain(|name, value| !TRACE_HEADERS.contains(&name.as_str()) || is_text(value));
-        if metadata.get(relay::HOPS).is_some_and(|count| relay::is_over(count)) {
-            return Err(Rejection::invalid(
-                relay::HOPS,
-                format!(
-                    "the event came round more than {} times: it would go on for ever",
-                    relay::HOPS_MAX
-                ),
-            ));
-        }
-        // What is added on the way takes nobody's place.
-        let is_own = |name: &str| !TRACE_HEADERS.contains(&name) && name != relay::HOPS;
-        if metadata.keys().filter(|name| is_own(name)).count() > METADATA_MAX {
-            return Err(Rejection::invalid(
-                "metadata",
-                format!("more than {METADATA_MAX} attributes"),
-            ));
-        }
-        for (name, value) in &metadata {
-            check_text(&format!("metadata.{name}"), Some(value))?;
-            check_text("metadata", Some(name))?;
-        }
         let own = self.severity.or(facts.severity);
         let read = own.as_deref().and_then(Severity::read);
-        if let (Some(text), None) = (&own, read) {
-            metadata.insert(
-                "severity_given".into(),
-                text.chars().filter(|c| !c.is_control()).take(128).collect(),
-            );
-        }
-        Ok(Event {
+        let mut event = Event {
             look: None,
             id,
             org: org.clone(),
@@ -340,28 +301,29 @@ impl Draft {
             }),
             datacontenttype: self.datacontenttype,
             data_base64: self.data_base64,
-            metadata,
-        })
+            metadata: self.metadata,
+        };
+        event.check_attributes()?;
+        if let (Some(text), None) = (&own, read) {
+            event.metadata.insert(
+                "severity_given".into(),
+                text.chars().filter(|c| !c.is_control()).take(128).collect(),
+            );
+        }
+        Ok(event)
     }
 }
 
-fn check_text(field: &str, value: Option<&String>) -> Result<(), Rejection> {
-    let Some(value) = value.filter(|value| !is_text(value)) else {
-        return Ok(());
-    };
-    if value.is_empty() || value.len() > ATTRIBUTE_BYTES_MAX {
-        return Err(Rejection::invalid(
-            field,
-            format!("must have 1 to {ATTRIBUTE_BYTES_MAX} bytes, has {}", value.len()),
-        ));
+impl From<InvalidAttribute> for Rejection {
+    fn from(wrong: InvalidAttribute) -> Self {
+        let field = match wrong.name.as_deref() {
+            None => wrong.field.to_owned(),
+            // It came as a header of that name.
+            Some(relay::HOPS) => relay::HOPS.to_owned(),
+            Some(name) => format!("{}.{name}", wrong.field),
+        };
+        Self::invalid(&field, wrong.message)
     }
-    Err(Rejection::invalid(field, "must not contain control characters"))
-}
-
-/// Whether a value can be an attribute's.
-fn is_text(value: &str) -> bool {
-    // CloudEvents 1.0.2, type system: strings hold no control characters. They also end in headers.
-    (1..=ATTRIBUTE_BYTES_MAX).contains(&value.len()) && !value.chars().any(char::is_control)
 }
 
 /// The beginning of what a producer wrote, to be shown in a rejection.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ::http::header::{LOCATION, RETRY_AFTER};
 use reqwest::StatusCode;
+use serde::Deserialize;
 use signalbox_proto::{Outcome, Timestamp};
 use url::Url;
 
@@ -76,6 +77,20 @@ pub fn by_error(error: &Error) -> Outcome {
 pub fn after(response: &Response, now: Timestamp) -> Option<Duration> {
     let value = response.headers.get(RETRY_AFTER)?.to_str().ok()?;
     Some(retry_after::parse(value, now)?.min(RETRY_AFTER_MAX))
+}
+
+/// An answer's body, where it is an object of this form. A list is none, though its members could be read in their order.
+pub fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    is_object.then(|| serde_json::from_slice(body).ok()).flatten()
+}
+
+/// Whether an answer is an object that was cut and holds this member somewhere: what repeats a long message may be larger
+/// than is read, and is JSON no more. No proxy has so much to say in that form.
+pub fn is_cut_and_holds(response: &Response, member: &str) -> bool {
+    let quoted = format!("\"{member}\"");
+    let body = response.body.trim_ascii_start();
+    response.truncated && body.starts_with(b"{") && body.windows(quoted.len()).any(|window| window == quoted.as_bytes())
 }
 
 fn answered(status: u16) -> String {

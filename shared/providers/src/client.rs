@@ -38,7 +38,8 @@ impl Client {
         }
     }
 
-    /// Sends a request and waits for the answer, all within `timeout`. What has no answer is an outcome at once.
+    /// Sends a request and waits for the answer, all within `timeout`; over NATS it may wait for a connection before. What
+    /// has no answer is an outcome at once.
     /// Dropping the future ends the request and its connection.
     pub async fn send(&self, request: Request, timeout: Duration) -> Result<Exchange, Outcome> {
         let sent = match request {

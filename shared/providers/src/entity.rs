@@ -2,7 +2,13 @@
 //!
 //! The key is the same for what opens and for what closes, and the same each time a delivery is tried again.
 
-use std::borrow::Cow;
+use std::{
+    borrow::Cow,
+    collections::{
+        HashMap,
+        hash_map::Entry::{Occupied, Vacant},
+    },
+};
 
 use serde::Deserialize;
 use signalbox_proto::{Accepted, Delivery, Event, hash, types::PAIRS};
@@ -89,7 +95,12 @@ impl<'a> Entity<'a> {
 }
 
 fn dedup_key(event: &Event) -> Option<Cow<'_, str>> {
-    let named: Named<'_> = serde_json::from_slice(event.data.as_bytes()).ok()?;
+    let data = std::str::from_utf8(event.data.as_bytes()).ok()?;
+    // Data without the name, in letters or in escapes, need not be read.
+    if !data.contains("dedup_key") && !data.contains("\\u") {
+        return None;
+    }
+    let named: Named<'_> = serde_json::from_str(data).ok()?;
     named.dedup_key.filter(|key| !key.is_empty())
 }
 
@@ -102,40 +113,78 @@ pub enum Turn<'a> {
     Rest(Vec<&'a Accepted>),
 }
 
-/// The `index`-th request of a delivery: an event is one; a digest becomes one for each entity, with the last event
+/// All requests of a delivery in their order: an event is one; a digest becomes one for each entity, with the last event
 /// about it. What closes comes first, then the most serious.
-pub fn in_turn(delivery: &Delivery, index: usize) -> Option<Turn<'_>> {
-    if !delivery.is_digest() {
-        let accepted = delivery.event();
-        return (index == 0).then(|| Turn::One(Entity::of(&accepted.event), accepted));
-    }
-    let mut last: Vec<(Entity<'_>, &Accepted)> = Vec::new();
-    for accepted in &delivery.events {
-        let entity = Entity::of(&accepted.event);
-        match last.iter_mut().find(|(known, _)| known.is_same(&entity)) {
-            Some(known) => *known = (entity, accepted),
-            None => last.push((entity, accepted)),
+#[derive(Debug)]
+pub struct Turns<'a> {
+    /// One for each entity.
+    last: Vec<(Entity<'a>, &'a Accepted)>,
+    /// How many of them have a request of their own.
+    fits: usize,
+}
+
+impl<'a> Turns<'a> {
+    /// Those of a delivery; reads each of its events once.
+    pub fn of(delivery: &'a Delivery) -> Self {
+        if !delivery.is_digest() {
+            let accepted = delivery.event();
+            return Self {
+                last: vec![(Entity::of(&accepted.event), accepted)],
+                fits: 1,
+            };
         }
+        let mut last: Vec<(Entity<'_>, &Accepted)> = Vec::new();
+        let mut places: HashMap<(&str, Cow<'_, str>), usize> = HashMap::new();
+        for accepted in &delivery.events {
+            let entity = Entity::of(&accepted.event);
+            match places.entry((entity.family, entity.name.clone())) {
+                Occupied(place) => last[*place.get()] = (entity, accepted),
+                Vacant(place) => {
+                    place.insert(last.len());
+                    last.push((entity, accepted));
+                }
+            }
+        }
+        last.sort_by_key(|(entity, accepted)| {
+            (
+                entity.part != Part::Closes,
+                std::cmp::Reverse(accepted.event.severity),
+                accepted.seq,
+            )
+        });
+        let fits = if last.len() > IN_TURN_MAX {
+            IN_TURN_MAX - 1
+        } else {
+            last.len()
+        };
+        Self { last, fits }
     }
-    last.sort_by_key(|(entity, accepted)| {
-        (
-            entity.part != Part::Closes,
-            std::cmp::Reverse(accepted.event.severity),
-            accepted.seq,
-        )
-    });
-    let fits = if last.len() > IN_TURN_MAX {
-        IN_TURN_MAX - 1
-    } else {
-        last.len()
-    };
-    if index < fits {
-        let (entity, accepted) = last.swap_remove(index);
-        return Some(Turn::One(entity, accepted));
+
+    /// Whether the `index`-th closes what it is about.
+    pub fn closes(&self, index: usize) -> bool {
+        let one = self.last.get(index).filter(|_| index < self.fits);
+        one.is_some_and(|(entity, _)| entity.part == Part::Closes)
     }
-    let mut rest: Vec<&Accepted> = last.into_iter().skip(fits).map(|(_, accepted)| accepted).collect();
-    rest.sort_by_key(|accepted| accepted.seq);
-    (index == fits && !rest.is_empty()).then_some(Turn::Rest(rest))
+
+    /// The `index`-th.
+    pub fn into_nth(mut self, index: usize) -> Option<Turn<'a>> {
+        if index < self.fits {
+            let (entity, accepted) = self.last.swap_remove(index);
+            return Some(Turn::One(entity, accepted));
+        }
+        let rest = self.last.into_iter().skip(self.fits);
+        let mut rest: Vec<&Accepted> = rest.map(|(_, accepted)| accepted).collect();
+        rest.sort_by_key(|accepted| accepted.seq);
+        (index == self.fits && !rest.is_empty()).then_some(Turn::Rest(rest))
+    }
+}
+
+/// The `index`-th request of a delivery, see [`Turns`].
+pub fn in_turn(delivery: &Delivery, index: usize) -> Option<Turn<'_>> {
+    if index > 0 && !delivery.is_digest() {
+        return None;
+    }
+    Turns::of(delivery).into_nth(index)
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@
 
 use std::sync::LazyLock;
 
+use signalbox_proto::{Integration, integration::RateLimit};
+
 mod client;
 mod entry;
 mod error;
@@ -75,6 +77,13 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
 /// All providers, by name.
 pub fn registry() -> &'static [Entry] {
     &REGISTRY
+}
+
+/// How many requests an integration may get in a span of time: what it says, or what its provider bears.
+pub fn rate_limit_of(integration: &Integration) -> RateLimit {
+    let by_default = || find(integration.provider.as_str()).map(|entry| entry.limits.rate_limit());
+    let said = integration.flow.rate_limit;
+    said.or_else(by_default).unwrap_or_default()
 }
 
 /// The provider of this name.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
-use signalbox_proto::{Delivery, Name, Outcome, Timestamp};
+use signalbox_proto::{Delivery, Name, Outcome, Timestamp, integration::RateLimit};
 use url::Url;
 
 use crate::{
@@ -78,8 +78,8 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// How it delivers where its target keeps things: then nobody asks [`Self::next`] while delivering.
     const KEEPS: Option<Keeps<Self>> = None;
 
-    /// The next request, or the end. Most providers send one request: they write `request` and
-    /// `classify`, and this default joins them.
+    /// The next request, or the end; `now` is when the attempt began, the same for all its requests. Most providers send
+    /// one request: they write `request` and `classify`, and this default joins them.
     fn next(target: &Target<Self>, delivery: &Delivery, text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
         match so_far.last() {
             None => Step::Send(Self::request(target, delivery, text, now)),
@@ -91,7 +91,7 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// time of this attempt.
     fn request(target: &Target<Self>, delivery: &Delivery, text: &Text, now: Timestamp) -> Request;
 
-    /// What the answer means. `now` is when it came.
+    /// What the answer means. `now` is when it came, or when its attempt began.
     fn classify(response: &http::Response, now: Timestamp) -> Outcome {
         classify::by_status(response, now)
     }
@@ -216,4 +216,14 @@ impl Kind {
 pub struct Limits {
     /// Requests a minute; `None` is unlimited.
     pub per_minute: Option<u32>,
+}
+
+impl Limits {
+    /// As an integration says it.
+    pub fn rate_limit(self) -> RateLimit {
+        RateLimit {
+            per_minute: self.per_minute,
+            ..RateLimit::default()
+        }
+    }
 }

@@ -269,7 +269,7 @@ fn of_file() -> Vec<Field> {
 }
 
 fn plain_event() -> Value {
-    let text = || json!({ "type": "string" });
+    let text = || json!({ "$ref": "#/components/schemas/Attribute" });
     let fields = vec![
         ("type", json!({ "$ref": "#/components/schemas/EventTypeName" })),
         ("event_type", json!({ "$ref": "#/components/schemas/EventTypeName" })),
@@ -286,10 +286,7 @@ fn plain_event() -> Value {
             "severity",
             json!({ "description": "One that is not known is kept beside that of the type", "examples": ["high"] }),
         ),
-        (
-            "metadata",
-            json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-        ),
+        ("metadata", json!({ "$ref": "#/components/schemas/Metadata" })),
     ];
     let mut event = object(
         fields,

@@ -41,7 +41,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        let default = entry.map_or_else(RateLimit::default, |entry| RateLimit::of_provider(entry.name));
+        let default = entry.map_or_else(RateLimit::default, |entry| entry.limits.rate_limit());
         if let Some(value) = self.get("rate_limit_per_minute") {
             let per_minute = self.rate("rate_limit_per_minute", value)?;
             return Some(RateLimit { per_minute, ..default });

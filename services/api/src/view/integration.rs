@@ -201,7 +201,7 @@ pub(crate) fn integration(stored: &Stored, state: &State, keyring: &Keyring) -> 
         filter: integration.subscription.filter.clone(),
         config,
         credentials,
-        rate_limit: rate_limit(integration.rate_limit()),
+        rate_limit: rate_limit(signalbox_providers::rate_limit_of(integration)),
         batch: integration.flow.batch.map(batch),
         order_by: integration.flow.order_by.clone(),
         order_on_dead: integration.flow.order_on_dead,

@@ -39,7 +39,7 @@ fn means<C>(counting: C) -> Means<C, Nothing> {
 struct Says(Pushed);
 
 impl Counting for Says {
-    async fn push(&self, _: &Client, _: &dyn AnyTarget, _: &Delivery, count: Count) -> Pushed {
+    async fn push(&self, _: &Client, _: (&dyn AnyTarget, u64), _: &Delivery, count: Count) -> Pushed {
         assert_eq!(count.events.len(), 1);
         self.0.clone()
     }
@@ -162,7 +162,7 @@ impl AnyTarget for InThree {
 struct Answers(Mutex<VecDeque<u16>>);
 
 impl Counting for Answers {
-    async fn push(&self, _: &Client, _: &dyn AnyTarget, _: &Delivery, _: Count) -> Pushed {
+    async fn push(&self, _: &Client, _: (&dyn AnyTarget, u64), _: &Delivery, _: Count) -> Pushed {
         let status = self.0.lock().expect("nobody panicked").pop_front();
         let status = status.expect("an answer is left");
         let answer = Response {

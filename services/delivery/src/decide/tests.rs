@@ -3,11 +3,11 @@ use signalbox_proto::{Accepted, Event, Name, RawJson, Severity, integration::Sub
 
 use super::*;
 
-fn at(secs: i64) -> Timestamp {
+pub(crate) fn at(secs: i64) -> Timestamp {
     Timestamp::from_secs(1_700_000_000 + secs)
 }
 
-fn integration() -> Integration {
+pub(crate) fn integration() -> Integration {
     Integration {
         id: "i1".into(),
         org: Name::default_org(),
@@ -28,7 +28,7 @@ fn integration() -> Integration {
     }
 }
 
-fn delivery() -> Delivery {
+pub(crate) fn delivery() -> Delivery {
     let event = Event {
         id: "e1".into(),
         org: Name::default_org(),
@@ -66,6 +66,7 @@ fn after(outcome: &Outcome, delivery: &Delivery, state: Option<&State>, suspends
             delivery,
             integration: &integration(),
             state,
+            asked: true,
             suspends,
             opens: None,
             now,
@@ -78,11 +79,26 @@ fn after_opening(outcome: &Outcome, delivery: &Delivery, state: Option<&State>) 
         delivery,
         integration: &integration(),
         state,
+        asked: true,
         suspends: false,
         opens: Some("its target fails".into()),
         now: at(0),
     };
     decide(outcome, &facts)
+}
+
+/// After nothing was sent.
+fn after_nothing(wait: Option<u64>, delivery: &Delivery, state: Option<&State>, now: Timestamp) -> Verdict {
+    let facts = Facts {
+        delivery,
+        integration: &integration(),
+        state,
+        asked: false,
+        suspends: false,
+        opens: None,
+        now,
+    };
+    decide(&retry(wait), &facts)
 }
 
 fn retry(after: Option<u64>) -> Outcome {
@@ -159,6 +175,67 @@ fn no_try_is_later_than_the_expiry() {
     );
     let end = admit(&delivery(), &integration(), None, expiry);
     assert!(matches!(end, Admission::End(DeadReason::Expired, _)));
+}
+
+#[test]
+fn what_could_not_be_sent_goes_again_soon_and_uses_up_nothing() {
+    let spent = Delivery {
+        retries: 8,
+        ..delivery()
+    };
+    for delivery in [delivery(), spent] {
+        let Verdict::Retry {
+            at: due,
+            counted: false,
+        } = after_nothing(None, &delivery, None, at(0))
+        else {
+            panic!("{} retries", delivery.retries);
+        };
+        let waited = due.since(at(0)).as_secs_f64();
+        assert!((4.0..=6.0).contains(&waited), "{waited} s");
+        let later = Verdict::Retry {
+            at: at(60),
+            counted: false,
+        };
+        assert_eq!(after_nothing(Some(60), &delivery, None, at(0)), later);
+    }
+    let expiry = delivery().since + integration().expire_after();
+    let last = Verdict::Retry {
+        at: expiry,
+        counted: false,
+    };
+    let now = expiry - Duration::from_secs(1);
+    assert_eq!(after_nothing(None, &delivery(), None, now), last);
+}
+
+#[test]
+fn what_could_not_be_sent_parks_where_its_integration_is_suspended_and_is_no_failed_probe() {
+    let state = suspended("another");
+    assert_eq!(
+        after_nothing(None, &delivery(), Some(&state), at(0)),
+        Verdict::Park(state)
+    );
+    let delivery = Delivery {
+        probe: true,
+        ..delivery()
+    };
+    let mut state = State {
+        cause: Cause::Failing,
+        ..suspended(&delivery.id)
+    };
+    // One more failure, and another delivery would probe.
+    let probe = state.probe.as_mut().expect("a probe");
+    probe.failed = signalbox_proto::state::PROBE_FAILED_MAX - 1;
+    let Verdict::ProbeAgain { was, next } = after_nothing(None, &delivery, Some(&state), at(70)) else {
+        panic!("no probe any more");
+    };
+    assert_eq!(Some(&was), state.probe.as_ref(), "what the state has to name still");
+    assert!((4..=6).contains(&next.due.since(at(70)).as_secs()), "{next:?}");
+    assert_eq!(
+        next,
+        Probe { due: next.due, ..was },
+        "neither its wait nor its failures grow"
+    );
 }
 
 #[test]
@@ -297,10 +374,10 @@ fn the_probe_of_a_target_that_fails_passes_on_after_a_few_failures_and_the_wait_
     };
     let mut seen = Vec::new();
     for _ in 0..signalbox_proto::state::PROBE_FAILED_MAX {
-        let Verdict::ProbeAgain { failed, next } = after(&retry(None), &probe, Some(&state), false, at(0)) else {
+        let Verdict::ProbeAgain { was, next } = after(&retry(None), &probe, Some(&state), false, at(0)) else {
             panic!()
         };
-        assert_eq!(Some(failed), state.probe, "what the state has to name still");
+        assert_eq!(Some(was), state.probe, "what the state has to name still");
         seen.push((next.is_vacant(), next.wait_secs));
         state.probe = Some(next);
     }

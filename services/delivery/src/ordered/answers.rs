@@ -20,7 +20,11 @@ impl Ordered {
     /// A request ended: its outcome goes to a verdict, the verdict to its effects.
     pub(super) fn answered(&mut self, at: At, turn: Turn, job: Job, attempted: Option<Attempted>) {
         self.requests.remove(&(at, turn.key.clone()));
-        self.free_place(&turn, attempted.as_ref().map(|attempted| attempted.took));
+        match &attempted {
+            Some(attempted) if attempted.asked => self.free_place(&turn, Some(attempted.took)),
+            Some(_) => self.unsent(&turn),
+            None => self.free_place(&turn, None),
+        }
         let Some(attempted) = attempted else {
             // Given up with its lease. Who has the partition now asks again; where that is this process, it does.
             return self.let_go(at, &turn, |keys, now| keys.back(&turn.key, Some(now + OWN_RETRY), now));

@@ -100,6 +100,11 @@ pub(crate) async fn file(broker: Broker, answer: Answer, now: Timestamp) -> Resu
         }
     }
     let record = |next, next_at| encode(filing::record(&job.delivery, Some(&attempted), next, next_at, now));
+    // Of what was no attempt nothing is recorded: see `filing::file`.
+    let tried = |next, next_at| match attempted.is_none() {
+        true => Ok(None),
+        false => record(next, next_at).map(Some),
+    };
     let reason = attempted.outcome.reason().unwrap_or_default();
     let step = match verdict {
         Verdict::Delivered => Step::Ended {
@@ -113,9 +118,9 @@ pub(crate) async fn file(broker: Broker, answer: Answer, now: Timestamp) -> Resu
         }
         Verdict::Retry { at, counted } => {
             next.retries += u32::from(counted);
-            again(&broker, next, Some(at), last, Some(record(Next::Retrying, Some(at))?)).await?
+            again(&broker, next, Some(at), last, tried(Next::Retrying, Some(at))?).await?
         }
-        Verdict::ProbeAgain { failed, next: probe } => {
+        Verdict::ProbeAgain { was, next: probe } => {
             // The owner of a partition chooses the oldest that is due: this one is not, while another probes.
             let due = if probe.is_vacant() {
                 probe.due + PASSED_ON_WAIT
@@ -123,8 +128,10 @@ pub(crate) async fn file(broker: Broker, answer: Answer, now: Timestamp) -> Resu
                 probe.due
             };
             next.probe = true;
-            state = filing::told(broker.set_probe(&id, Some(&failed), probe, Some(reason)).await);
-            again(&broker, next, Some(due), last, Some(record(Next::Retrying, Some(due))?)).await?
+            // What its target does is known from the last probe that asked it.
+            let said = attempted.asked.then_some(reason);
+            state = filing::told(broker.set_probe(&id, Some(&was), probe, said).await);
+            again(&broker, next, Some(due), last, tried(Next::Retrying, Some(due))?).await?
         }
         Verdict::Suspend { cause, reason } => {
             let suspension = Suspension {
@@ -139,8 +146,8 @@ pub(crate) async fn file(broker: Broker, answer: Answer, now: Timestamp) -> Resu
         }
         // It goes when its integration does, and not at once where that is just let go.
         Verdict::Park(_) => {
-            let record = record(Next::Parked, None)?;
-            again(&broker, next, Some(now + UNFILED_WAIT), last, Some(record)).await?
+            let record = tried(Next::Parked, None)?;
+            again(&broker, next, Some(now + UNFILED_WAIT), last, record).await?
         }
     };
     let step = match step {
@@ -396,11 +403,13 @@ async fn store(broker: &Broker, next: &Delivery, last: u64) -> Result<Option<Hea
     let set = |last| patiently("the state of a delivery", move || broker.set_ordered_head(next, last));
     let mut seq = set(last).await?;
     if seq.is_none() {
-        // A person may have asked for this very attempt: what it has led to counts more.
+        // A person may have asked for this very attempt: what it has led to counts more. Asking leaves the hop as it
+        // is, and whoever else stores this delivery makes another hop of it.
         let found = patiently("the state of a delivery", || broker.ordered_head(next)).await?;
         let asked = |head: &Delivery| {
             let same = head.id == next.id && head.generation == next.generation;
-            same && head.attempt < next.attempt && head.filed.is_none() && !head.held
+            let before = head.hop < next.hop && (head.attempt < next.attempt || !next.held);
+            same && before && head.filed.is_none() && !head.held
         };
         if let Some((last, _)) = found.filter(|(_, head)| asked(head)) {
             seq = set(last).await?;

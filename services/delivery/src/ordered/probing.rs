@@ -49,7 +49,7 @@ impl Ordered {
             self.places.leave(integration, None, clock);
             return Look::Done;
         }
-        let paid = !known.integration.rate_limit().is_none();
+        let paid = known.limit.is_some();
         let taken = self.partition(at).and_then(|partition| {
             let turn = partition.keys.take(key, now)?;
             partition.in_hand += 1;

@@ -184,7 +184,7 @@ impl Ordered {
                 partition.in_hand += 1;
                 Some(turn)
             });
-            let paid = !known.integration.rate_limit().is_none();
+            let paid = known.limit.is_some();
             match taken {
                 Some(turn) => {
                     self.turn_of = Some(integration.clone());
@@ -213,10 +213,7 @@ impl Ordered {
 
     /// Whether a token of the rate limit is there; else it is asked for, or waited for.
     pub(super) fn token(&mut self, integration: &Arc<str>, known: &Known, now: Timestamp) -> bool {
-        let limit = known.integration.rate_limit();
-        if limit.is_none() {
-            return true;
-        }
+        let Some(limit) = known.limit else { return true };
         match self.tokens.take(integration, now) {
             Token::Yes => true,
             Token::At(at) => {

@@ -6,10 +6,11 @@ use std::borrow::Cow;
 
 use axum::http::HeaderMap;
 use bytes::Bytes;
+use signalbox_proto::event::attributes::TRACE;
 
 use crate::{
     batch, cloudevents,
-    input::{CONTENT_ENCODING, Draft, Headers, Rejection, TRACE_HEADERS, check_coding, is_json, media_type},
+    input::{CONTENT_ENCODING, Draft, Headers, Rejection, check_coding, is_json, media_type},
     msgpack::{self, is_msgpack},
     plain,
 };
@@ -159,7 +160,7 @@ fn binary(headers: &HeaderMap, body: Bytes) -> Result<Draft, Rejection> {
 
 /// The trace context of the request is that of its event; in a list, of those events that have none of their own.
 fn add_trace(headers: &HeaderMap, inputs: &mut Inputs) {
-    for name in TRACE_HEADERS {
+    for name in TRACE {
         let Some(value) = Headers::get(headers, name) else {
             continue;
         };

@@ -1,5 +1,7 @@
 use std::str::FromStr;
 
+use signalbox_proto::event::attributes::METADATA_MAX;
+
 use super::*;
 
 struct Map(Vec<(&'static str, &'static str)>);
@@ -364,7 +366,7 @@ fn whatever_is_in_a_trace_context_it_refuses_no_event() {
         metadata: (0..METADATA_MAX).map(|n| (n.to_string(), "x".to_owned())).collect(),
         ..Draft::default()
     };
-    for name in TRACE_HEADERS {
+    for name in TRACE {
         draft.metadata.insert(name.to_owned(), "x".to_owned());
     }
     let event_type = "a.b".parse().unwrap();

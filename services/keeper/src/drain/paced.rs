@@ -89,7 +89,9 @@ impl Terms {
         let limit = match integration.status {
             // Its deliveries end without a request.
             Status::Deleted => RateLimit::default(),
-            Status::Active | Status::Inactive | Status::PendingSetup | Status::Unknown => integration.rate_limit(),
+            Status::Active | Status::Inactive | Status::PendingSetup | Status::Unknown => {
+                signalbox_providers::rate_limit_of(integration)
+            }
         };
         let paced = !limit.is_none() || state.drain_per_second.is_some();
         paced.then_some(Self {

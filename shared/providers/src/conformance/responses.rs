@@ -4,7 +4,19 @@ use serde_json::json;
 use signalbox_proto::{Outcome, outcome::OutcomeKind};
 
 use super::{Answer, Case, NOW, all, answer, hostile};
-use crate::{Exchange, Step};
+use crate::{Exchange, Step, prometheus};
+
+/// A status that means something else to one provider than to all others.
+pub(crate) struct Differs {
+    pub(crate) provider: &'static str,
+    pub(crate) status: u16,
+    pub(crate) means: OutcomeKind,
+    /// Printed where it does not hold.
+    pub(crate) why: &'static str,
+}
+
+/// All of them, each stated by its provider.
+const DIFFERS: [Differs; 1] = [prometheus::conformance::TOO_LARGE];
 
 /// What an answer to the first request means.
 pub(crate) fn outcome(case: &Case, answer: &Answer) -> Outcome {
@@ -47,6 +59,13 @@ fn every_status_has_a_meaning_and_no_reason_holds_a_secret_or_the_answer() {
             for secret in &case.sample.secrets {
                 assert!(!reason.contains(secret), "{}: {reason}", case.title());
             }
+            let own = DIFFERS
+                .iter()
+                .find(|own| own.provider == case.entry.name && own.status == status);
+            if let Some(own) = own {
+                assert_eq!(outcome.kind(), own.means, "{}: {status}: {}", case.title(), own.why);
+                continue;
+            }
             let certain = match status {
                 429 | 500..=599 => Some(OutcomeKind::Retry),
                 401 => Some(OutcomeKind::Suspend),
@@ -56,6 +75,24 @@ fn every_status_has_a_meaning_and_no_reason_holds_a_secret_or_the_answer() {
             if let Some(kind) = certain {
                 assert_eq!(outcome.kind(), kind, "{}: {status}", case.title());
             }
+        }
+    }
+}
+
+#[test]
+fn who_differs_from_all_others_documents_it() {
+    for Differs {
+        provider,
+        status,
+        means,
+        ..
+    } in DIFFERS
+    {
+        let cases: Vec<Case> = all().into_iter().filter(|case| case.entry.name == provider).collect();
+        assert!(!cases.is_empty(), "there is no {provider}");
+        for case in cases {
+            let documents = |answer: &Answer| answer.status == status && answer.means == means;
+            assert!(case.sample.answers.iter().any(documents), "{}: {status}", case.title());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What Datadog's answers mean.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, de::IgnoredAny};
 use signalbox_proto::{Outcome, Timestamp};
@@ -15,24 +15,35 @@ const RESET: &str = "x-ratelimit-reset";
 /// Seconds of the window of a limit, told where the rest of it is not.
 const PERIOD: &str = "x-ratelimit-period";
 
+/// What was asked: each has its own yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// To take an event.
+    Event,
+    /// To take metrics.
+    Series,
+    /// Whether the key is good.
+    Key,
+}
+
 /// What an answer to a request with a 2xx says besides its status.
 #[derive(Default, Deserialize)]
 struct Said<'a> {
     /// Of a series: what it did not like.
     #[serde(default)]
-    errors: Vec<IgnoredAny>,
+    errors: Option<Vec<IgnoredAny>>,
     /// Of an event: `ok`.
     #[serde(default, borrow)]
-    status: Option<&'a str>,
+    status: Option<Cow<'a, str>>,
     /// Of a question about the key.
     #[serde(default)]
     valid: Option<bool>,
 }
 
 /// What an answer means. `now` is when it came.
-pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
+pub(super) fn outcome(response: &Response, asked: Asked, now: Timestamp) -> Outcome {
     match (response.status, classify::by_status(response, now)) {
-        (200..=299, Outcome::Delivered) => taken(response),
+        (200..=299, Outcome::Delivered) => taken(response, asked, now),
         (429, Outcome::Retry { reason, after }) => Outcome::Retry {
             reason,
             after: after.or_else(|| wait(response)),
@@ -46,24 +57,45 @@ pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
     }
 }
 
-/// What a 2xx means: taken, unless the body says otherwise.
-fn taken(response: &Response) -> Outcome {
+/// What a 2xx means: taken where the body says so in the words that Datadog has for what was asked. Another body is that of
+/// a proxy, and then Datadog has nothing of it.
+fn taken(response: &Response, asked: Asked, now: Timestamp) -> Outcome {
     let status = response.status;
-    if response.body.trim_ascii_start().starts_with(b"<") {
-        let reason = format!("the target answered {status} with a page that is not Datadog's");
-        return Outcome::Retry { reason, after: None };
-    }
-    // Another form says nothing against it.
-    let said: Said<'_> = serde_json::from_slice(&response.body).unwrap_or_default();
-    if said.valid == Some(false) {
-        let reason = format!("the target answered {status} and that the API key is not valid: check api_key and site");
-        return Outcome::Suspend { reason, at_once: false };
-    }
-    if !said.errors.is_empty() || said.status.is_some_and(|word| word != "ok") {
-        let reason = format!("the target answered {status} and that it did not take what was sent");
+    let said: Said<'_> = classify::object(&response.body).unwrap_or_default();
+    let has_errors = said.errors.as_ref().is_some_and(|errors| !errors.is_empty());
+    let refused = match asked {
+        Asked::Event => has_errors || said.status.as_ref().is_some_and(|word| word != "ok"),
+        Asked::Series => has_errors,
+        Asked::Key => false,
+    };
+    if refused {
+        let reason = format!("Datadog answered {status} and that it did not take what was sent");
         return Outcome::Reject { reason };
     }
-    Outcome::Delivered
+    if asked == Asked::Key && said.valid == Some(false) {
+        let reason = format!("Datadog answered {status} and that the API key is not valid: check api_key and site");
+        return Outcome::Suspend { reason, at_once: false };
+    }
+    let is_yes = match asked {
+        // It repeats the event.
+        Asked::Event => said.status.is_some() || classify::is_cut_and_holds(response, "event"),
+        Asked::Series => said.errors.is_some(),
+        Asked::Key => said.valid.is_some(),
+    };
+    if is_yes {
+        return Outcome::Delivered;
+    }
+    let missing = match asked {
+        Asked::Event => "status",
+        Asked::Series => "errors",
+        Asked::Key => "valid",
+    };
+    Outcome::Retry {
+        reason: format!(
+            "the answer {status} is not Datadog's: it does not say {missing}, so a proxy may have answered"
+        ),
+        after: classify::after(response, now),
+    }
 }
 
 /// How long a limit asks us to wait.

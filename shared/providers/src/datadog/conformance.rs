@@ -14,11 +14,15 @@ use crate::{
 };
 
 const KEY: &str = "s3cret-api-key-0123456789abcdef0";
+/// What the vendor answers where it takes an event.
+const TAKEN_EVENT: &str = r#"{"status":"ok","event":{"id":1,"title":"x"}}"#;
+/// What the vendor answers where it takes metrics.
+const TAKEN_METRICS: &str = r#"{"errors":[]}"#;
 const APP_KEY: &str = "s3cret-app-key-0123456789abcdef0123456789";
 
 impl Sampled for Datadog {
     fn samples() -> Vec<Sample> {
-        let of = |name, config, template, accepts, claims| Sample {
+        let of = |name, config, template, accepts, claims, (yes, mut answers): (_, Vec<Answer>)| Sample {
             name,
             config,
             credentials: json!({ "api_key": KEY, "app_key": APP_KEY }),
@@ -26,28 +30,40 @@ impl Sampled for Datadog {
             secrets: vec![KEY, APP_KEY],
             accepts,
             claims,
-            yes: answer(202, r#"{"status":"ok","errors":[]}"#, OutcomeKind::Delivered),
-            answers: answers(),
+            yes: answer(202, yes, OutcomeKind::Delivered),
+            answers: {
+                answers.extend(refusals());
+                answers
+            },
         };
+        let (of_events, of_metrics) = (|| (TAKEN_EVENT, events()), || (TAKEN_METRICS, metrics()));
         let template = Template {
             title: Some("{{ event.title }}: {{ event.data.message|truncate(60) }}".to_owned()),
             body: Some("## {{ event.type }}\n> {{ event.data|tojson|truncate(9000) }}\n```\n{{ event.data.error|truncate(900) }}".to_owned()),
         };
-        let events = json!({ "site": "datadoghq.eu", "tags": ["env:production"], "event_tags": ["team:platform"] });
-        let metrics = json!({ "site": "datadoghq.eu", "action": "metric", "tags": ["env:production"] });
-        let mut one_name = metrics.clone();
+        let config = json!({ "site": "datadoghq.eu", "tags": ["env:production"], "event_tags": ["team:platform"] });
+        let counted = json!({ "site": "datadoghq.eu", "action": "metric", "tags": ["env:production"] });
+        let mut one_name = counted.clone();
         one_name["metric_name"] = "platform.event".into();
         vec![
-            of("event", events.clone(), None, accepts_event, claims_event),
+            of("event", config.clone(), None, accepts_event, claims_event, of_events()),
             of(
                 "event with a template",
-                events,
+                config,
                 Some(template),
                 accepts_template,
                 claims_event,
+                of_events(),
             ),
-            of("metric", metrics, None, accepts_metrics, claims_metrics),
-            of("metric of one name", one_name, None, accepts_metrics, claims_metrics),
+            of("metric", counted, None, accepts_metrics, claims_metrics, of_metrics()),
+            of(
+                "metric of one name",
+                one_name,
+                None,
+                accepts_metrics,
+                claims_metrics,
+                of_metrics(),
+            ),
         ]
     }
 }
@@ -253,20 +269,41 @@ fn accepts_metrics(request: &http::Request, delivery: &Delivery) {
     assert_eq!(events, delivery.events.len() as u64, "each event counts once");
 }
 
-fn answers() -> Vec<Answer> {
-    use OutcomeKind::{Delivered, Reject, Retry, Suspend};
+fn events() -> Vec<Answer> {
+    use OutcomeKind::{Delivered, Reject, Retry};
+    vec![
+        answer(202, TAKEN_EVENT, Delivered),
+        answer(200, r#"{"status":"\u006fk","event":{}}"#, Delivered),
+        answer(202, r#"{"status":"error"}"#, Reject),
+        answer(202, r#"{"status":"ok","errors":["bad tag"]}"#, Reject),
+        // Another end of Datadog's.
+        answer(202, TAKEN_METRICS, Retry),
+        answer(200, r#"{"valid":true}"#, Retry),
+    ]
+}
+
+fn metrics() -> Vec<Answer> {
+    use OutcomeKind::{Delivered, Reject, Retry};
+    vec![
+        answer(202, TAKEN_METRICS, Delivered),
+        answer(202, r#"{"errors":["bad series"]}"#, Reject),
+        answer(202, r#"{"errors":"none"}"#, Retry),
+        answer(202, r#"{"status":"ok"}"#, Retry),
+    ]
+}
+
+/// Of events and of metrics alike.
+fn refusals() -> Vec<Answer> {
+    use OutcomeKind::{Reject, Retry, Suspend};
     let limited = |headers| Answer {
         headers,
         ..answer(429, r#"{"errors":["Too many requests"]}"#, Retry)
     };
     vec![
-        answer(202, r#"{"status":"ok","event":{"id":1,"title":"x"}}"#, Delivered),
-        answer(202, r#"{"errors":[]}"#, Delivered),
-        answer(200, r#"{"valid":true}"#, Delivered),
-        answer(202, "", Delivered),
-        answer(202, r#"{"errors":["bad series"]}"#, Reject),
-        answer(202, r#"{"status":"error"}"#, Reject),
-        answer(200, r#"{"valid":false}"#, Suspend),
+        answer(202, "", Retry),
+        answer(204, "", Retry),
+        answer(200, "{}", Retry),
+        answer(202, "[]", Retry),
         answer(200, "<html>sign in</html>", Retry),
         answer(302, "", Suspend),
         answer(400, r#"{"errors":["Payload is not in the expected format"]}"#, Reject),

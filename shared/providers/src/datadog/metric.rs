@@ -1,7 +1,8 @@
 //! Events as counts and a gauge (`POST /api/v2/series`).
 //!
 //! Of points with the same name, tags and second Datadog keeps the last. So what a digest holds is added up first, by
-//! type and agent, and a repeated attempt writes the second of the first one: it replaces what that may have left.
+//! type and agent, and all requests of a repeated attempt write the second of the first one: they replace what that may
+//! have left.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,6 +18,8 @@ pub(super) const NAME_BYTES_MAX: usize = 200;
 pub(super) const BODY_BYTES_MAX: usize = 512_000;
 /// An older point is dropped, an hour after it; ten minutes less, as the request takes its time and clocks differ.
 const AGE_MAX: Duration = Duration::from_secs(3_000);
+/// A point further ahead is dropped, ten minutes ahead of Datadog's clock; two less. Another worker's clock may be ahead.
+const AHEAD_MAX: Duration = Duration::from_secs(480);
 /// What the kinds of metrics are called.
 const COUNT: u8 = 1;
 const GAUGE: u8 = 3;
@@ -174,14 +177,24 @@ pub(super) fn body(
     bodies.finish()
 }
 
-/// The second of the first attempt, else of this one: at that of an event others of its kind may be, and the last would
-/// replace all before it. Where the first attempt is too long ago this one's is taken.
+/// The second of the first attempt, for each request of each attempt; `now` is the time of this one. At the second of an
+/// event others of its kind may be, and the last would replace all before it; attempts are apart.
+///
+/// Where a point of the first attempt would be dropped by now, the first attempt after it takes its place, and so on: as
+/// each attempt goes through those before it, it finds the second that the last one wrote.
 fn second(delivery: &Delivery, now: Timestamp) -> i64 {
-    let first = delivery.notes.first().map(|note| note.at);
-    first
-        .filter(|first| *first <= now && now.since(*first) <= AGE_MAX)
-        .unwrap_or(now)
-        .secs()
+    let before = delivery.notes.iter().map(|note| note.at);
+    let taken = before.reduce(|point, at| if is_taken(point, at) { point } else { at });
+    taken.filter(|point| is_taken(*point, now)).unwrap_or(now).secs()
+}
+
+/// Whether Datadog takes a point of this time.
+fn is_taken(point: Timestamp, now: Timestamp) -> bool {
+    if point <= now {
+        now.since(point) <= AGE_MAX
+    } else {
+        point.since(now) <= AHEAD_MAX
+    }
 }
 
 const BEGIN: &[u8] = br#"{"series":["#;

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use signalbox_proto::{Delivery, Outcome, Timestamp};
 use url::Url;
 
-use self::metric::Names;
+use self::{answers::Asked, metric::Names};
 use crate::{
     Exchange, FieldError, Kind, Limits, Provider, Request, Secret, Step, Target, Text, fields,
     http::{self, Auth, Response},
@@ -192,7 +192,11 @@ impl Provider for Datadog {
             return Step::Send(Self::request(target, delivery, text, now));
         };
         let prepared = &target.prepared;
-        match (answers::outcome(&last.response, now), &prepared.metrics) {
+        let asked = match prepared.metrics {
+            None => Asked::Event,
+            Some(_) => Asked::Series,
+        };
+        match (answers::outcome(&last.response, asked, now), &prepared.metrics) {
             (Outcome::Delivered, Some(names)) if delivery.is_digest() => {
                 match metric::body(delivery, names, &prepared.tags, now, so_far.len()) {
                     Some(body) => Step::Send(post(prepared, body)),
@@ -203,8 +207,9 @@ impl Provider for Datadog {
         }
     }
 
+    /// Of a probe.
     fn classify(response: &Response, now: Timestamp) -> Outcome {
-        answers::outcome(response, now)
+        answers::outcome(response, Asked::Key, now)
     }
 
     fn probe(target: &Target<Self>, _now: Timestamp) -> Option<Request> {

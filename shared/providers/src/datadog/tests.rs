@@ -3,7 +3,7 @@ mod config;
 use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
-use signalbox_proto::{Event, Severity, integration::Template, types::Tone};
+use signalbox_proto::{Event, Severity, integration::Template, outcome::OutcomeKind, types::Tone};
 
 use super::*;
 use crate::{
@@ -259,6 +259,27 @@ fn a_long_text_ends_with_its_links_and_last_line() {
         text.ends_with("Signalbox · execution.failed · high · 2025-12-31T23:33:20Z\n %%%"),
         "{text}"
     );
+}
+
+#[test]
+fn the_answer_to_a_probe_says_whether_the_key_is_valid() {
+    for (status, body, kind) in [
+        (200, r#"{"valid":true}"#, OutcomeKind::Delivered),
+        (200, r#"{"valid":false}"#, OutcomeKind::Suspend),
+        (403, r#"{"errors":["Forbidden"]}"#, OutcomeKind::Suspend),
+        (200, "", OutcomeKind::Retry),
+        (200, "{}", OutcomeKind::Retry),
+        (200, r#"{"status":"ok"}"#, OutcomeKind::Retry),
+        (200, "<html>sign in</html>", OutcomeKind::Retry),
+    ] {
+        let response = Response {
+            status,
+            headers: HeaderMap::new(),
+            body: body.into(),
+            truncated: false,
+        };
+        assert_eq!(Datadog::classify(&response, NOW).kind(), kind, "{status} {body}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What Discord's answers mean: its statuses, and the codes that it puts into their bodies.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
@@ -35,20 +35,24 @@ enum Meaning {
 use Meaning::{Gone, Reject, Retry, Suspend};
 
 const NEW_WEBHOOK: &str = "make a new webhook and set webhook_url";
+const CHANNEL: &str =
+    "check the thread_id in webhook_url, or make a new webhook for another channel and set webhook_url";
 const THREAD: &str = "add ?thread_id= with the id of a thread to webhook_url, or choose a text channel";
 const RIGHTS: &str = "let the webhook post to the channel";
 
 /// The documented codes that a webhook may meet, with the vendor's words for them.
 const CODES: &[(u64, &str, Meaning)] = &[
-    (10_003, "unknown channel", Suspend(NEW_WEBHOOK)),
+    (10_003, "unknown channel or thread", Suspend(CHANNEL)),
     (10_004, "unknown server", Suspend(NEW_WEBHOOK)),
     (10_015, "unknown webhook", Gone),
+    (10_016, "unknown webhook service", Suspend(NEW_WEBHOOK)),
     (20_009, "explicit content", Reject),
     (40_005, "request entity too large", Reject),
     (40_333, "internal network error", Retry),
     (50_001, "missing access", Suspend(RIGHTS)),
     (50_006, "empty message", Reject),
     (50_013, "missing permissions", Suspend(RIGHTS)),
+    (50_024, "not in a channel of this type", Suspend(THREAD)),
     (50_027, "invalid webhook token", Gone),
     (INVALID_FORM, "invalid form body", Reject),
     (
@@ -82,6 +86,13 @@ struct Said<'a> {
     errors: Option<&'a RawValue>,
 }
 
+/// A message that was saved.
+#[derive(Deserialize)]
+struct Saved<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+}
+
 /// The fields of a form that a config fills.
 #[derive(Default, Deserialize)]
 struct Errors {
@@ -89,6 +100,13 @@ struct Errors {
     username: Option<IgnoredAny>,
     #[serde(default)]
     avatar_url: Option<IgnoredAny>,
+    /// Of the address, as the two below.
+    #[serde(default)]
+    thread_id: Option<IgnoredAny>,
+    #[serde(default)]
+    webhook_id: Option<IgnoredAny>,
+    #[serde(default)]
+    webhook_token: Option<IgnoredAny>,
 }
 
 impl<'a> Said<'a> {
@@ -100,11 +118,15 @@ impl<'a> Said<'a> {
     /// The field of the config that a form was refused for.
     fn field(&self) -> Option<&'static str> {
         let errors: Errors = serde_json::from_str(self.errors?.get()).unwrap_or_default();
-        match (errors.username, errors.avatar_url) {
-            (Some(_), _) => Some("username"),
-            (None, Some(_)) => Some("avatar_url"),
-            (None, None) => None,
-        }
+        let fields = [
+            (errors.username, "username"),
+            (errors.avatar_url, "avatar_url"),
+            (errors.thread_id, "webhook_url with this thread_id"),
+            (errors.webhook_id, "webhook_url"),
+            (errors.webhook_token, "webhook_url"),
+        ];
+        let (_, field) = fields.into_iter().find(|(wrong, _)| wrong.is_some())?;
+        Some(field)
     }
 }
 
@@ -116,7 +138,7 @@ pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
             after: Some(wait(response, now)),
         },
         408 | 425 | 500.. => classify::by_status(response, now),
-        200..=299 => taken(response),
+        200..=299 => taken(response, now),
         _ => by_code(response, now),
     }
 }
@@ -135,15 +157,22 @@ fn wait(response: &Response, now: Timestamp) -> Duration {
         .min(RETRY_AFTER_MAX)
 }
 
-/// The message as it was saved, or nothing. The page of a proxy or of a sign-in is neither: Discord itself has not
-/// answered, and a message that comes twice does less harm than one that never comes.
-fn taken(response: &Response) -> Outcome {
-    match response.body.trim_ascii().first() {
-        None | Some(b'{') => Outcome::Delivered,
-        Some(_) => Outcome::Retry {
-            reason: "the answer is not Discord's: no message".to_owned(),
-            after: None,
-        },
+/// The message as it was saved, which has an id, as we ask to wait for it. Where something on the way dropped that wish,
+/// Discord answers 204 with nothing. What is neither, such as the page of a proxy or its JSON, is not Discord's: a message
+/// that comes twice does less harm than one that never comes.
+fn taken(response: &Response, now: Timestamp) -> Outcome {
+    let saved: Option<Saved<'_>> = classify::object(&response.body);
+    let is_saved = saved.is_some_and(|saved| !saved.id.is_empty());
+    let is_nothing = response.status == 204 && response.body.trim_ascii().is_empty();
+    if is_saved || is_nothing || classify::is_cut_and_holds(response, "embeds") {
+        return Outcome::Delivered;
+    }
+    Outcome::Retry {
+        reason: format!(
+            "the answer {} is not Discord's: it holds no message, so a proxy may have answered",
+            response.status
+        ),
+        after: classify::after(response, now),
     }
 }
 
@@ -153,7 +182,7 @@ fn by_code(response: &Response, now: Timestamp) -> Outcome {
         return classify::by_status(response, now);
     };
     let reason = format!("Discord answered {code}, {words}");
-    // The same name and picture are refused with every message.
+    // The same name, picture and address are refused with every message.
     if let Some(field) = said.field().filter(|_| *code == INVALID_FORM) {
         return Outcome::Suspend {
             reason: format!("{reason}: it does not take config.{field}, change it"),

@@ -28,6 +28,8 @@ use crate::{
 
 /// Longest `username`, in characters.
 pub const USERNAME_CHARS_MAX: usize = 80;
+/// Digits of an id: it has 64 bits.
+const ID_DIGITS_MAX: usize = 20;
 /// What no `username` may contain, in any case.
 const NOT_IN_USERNAMES: [&str; 2] = ["clyde", "discord"];
 /// Where webhooks are.
@@ -87,7 +89,7 @@ impl Provider for Discord {
     const DOCS: &'static str = "https://discord.com/developers/docs/resources/webhook#execute-webhook";
     const KIND: Kind = Kind::Notification;
     // What one channel is known to take of all its webhooks; what Discord itself says is obeyed besides.
-    const LIMITS: Limits = Limits { per_minute: Some(30) };
+    const LIMITS: Limits = Limits { per_minute: Some(60) };
     const TEMPLATE: Takes = Takes::texts(Markup::Escaped(text::value));
 
     fn prepare(config: Config, _credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {
@@ -174,6 +176,11 @@ fn webhook(address: &Secret) -> Result<Url, FieldError> {
             return Err(wrong("takes the messages of others: leave out what follows the token"));
         }
         ["api", "webhooks", id, token] | ["api", _, "webhooks", id, token] if !id.is_empty() && !token.is_empty() => {
+            if !is_id(id) {
+                return Err(wrong(
+                    "has no id of a webhook behind webhooks/: it is a number of 20 digits at most",
+                ));
+            }
             url.set_path(&format!("/api/{VERSION}/webhooks/{id}/{token}"));
         }
         _ if url.host_str().is_some_and(|host| HOSTS.contains(&host)) => {
@@ -182,6 +189,15 @@ fn webhook(address: &Secret) -> Result<Url, FieldError> {
             ));
         }
         _ => {}
+    }
+    // Discord refuses every message to a thread that has no number.
+    if url
+        .query_pairs()
+        .any(|(name, value)| name == "thread_id" && !is_id(&value))
+    {
+        return Err(wrong(
+            "has a thread_id that is no id of a thread: it is a number of 20 digits at most",
+        ));
     }
     let others: Vec<(String, String)> = url
         .query_pairs()
@@ -193,6 +209,11 @@ fn webhook(address: &Secret) -> Result<Url, FieldError> {
         .extend_pairs(others)
         .append_pair("wait", "true");
     Ok(url)
+}
+
+/// Whether it has the form of Discord's ids: the present ones have 17 to 20 digits, those of tests fewer.
+fn is_id(text: &str) -> bool {
+    (1..=ID_DIGITS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn username(given: Option<&str>) -> Result<Option<String>, FieldError> {

@@ -1,3 +1,5 @@
+mod answers;
+
 use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
@@ -226,6 +228,34 @@ fn what_does_not_fit_is_refused_by_name() {
             "config/webhook_url",
         ),
         (
+            json!({ "webhook_url": "https://discord.com/api/webhooks/my-webhook/t" }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": "https://discord.com/api/v10/webhooks/123456789012345678901/t" }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": "https://discord.com/api/webhooks/١٢/t" }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": format!("{WEBHOOK}?thread_id=general") }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": format!("{WEBHOOK}?thread_id=") }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": format!("{WEBHOOK}?thread_id=1&thread_id=x") }),
+            "config/webhook_url",
+        ),
+        (
+            json!({ "webhook_url": format!("{WEBHOOK}?thread_id=123456789012345678901") }),
+            "config/webhook_url",
+        ),
+        (
             json!({ "webhook_url": "https://discord.com.evil.example/api/webhooks/1/t" }),
             "config/webhook_url",
         ),
@@ -280,6 +310,22 @@ fn what_does_not_fit_is_refused_by_name() {
 }
 
 #[test]
+fn an_id_that_is_no_number_is_named_and_not_repeated() {
+    for (url, says) in [
+        ("https://discord.com/api/webhooks/s3cret/t", "id of a webhook"),
+        ("https://discord.com/api/webhooks/1/t?thread_id=s3cret", "thread_id"),
+    ] {
+        let error = webhook(&url.into()).expect_err(url);
+        let said = format!("{error:?}");
+        assert!(said.contains(says) && !said.contains("s3cret"), "{said}");
+    }
+    for id in ["1", "1234567890123456789", "18446744073709551615"] {
+        let url = format!("https://discord.com/api/webhooks/{id}/t?thread_id={id}");
+        assert!(webhook(&url.as_str().into()).is_ok(), "{url}");
+    }
+}
+
+#[test]
 fn the_bar_shows_the_tone() {
     for (event_type, color) in [
         ("execution.failed", 0xFF_00_00),
@@ -321,76 +367,6 @@ fn fields_beyond_the_sum_of_all_texts_are_counted() {
     assert!((5..20).contains(&shown), "{shown} fields");
     let counted = format!("and {} more fields", 30 - shown);
     assert_eq!(fields[shown], json!({ "name": "More", "value": counted }));
-}
-
-fn outcome(status: u16, headers: &[(&'static str, &'static str)], body: &'static str) -> Outcome {
-    let headers = headers.iter().map(|(name, value)| {
-        let name = HeaderName::from_static(name);
-        (name, HeaderValue::from_static(value))
-    });
-    let response = Response {
-        status,
-        headers: headers.collect(),
-        body: body.into(),
-        truncated: false,
-    };
-    Discord::classify(&response, NOW)
-}
-
-#[test]
-fn a_limit_is_waited_for_as_exactly_as_it_is_told() {
-    let body = r#"{"message":"You are being rate limited.","retry_after":0.65,"global":false}"#;
-    let all = [("retry-after", "37"), ("x-ratelimit-reset-after", "1.5")];
-    for (headers, body, millis) in [
-        (&all[..], body, 650),
-        (&all[..], "", 37_000),
-        (&all[1..], "<html>", 1_500),
-        (&[], r#"{"retry_after":64.57}"#, 64_570),
-        (&[], r#"{"retry_after":-1}"#, 60_000),
-        (&[], r#"{"retry_after":1e300}"#, 60_000),
-        (&[], r#"{"retry_after":1e9}"#, 6 * 3_600_000),
-        (&[], r#"{"message":"You are being blocked","code":0}"#, 60_000),
-        (&[("x-ratelimit-reset-after", "soon")], "", 60_000),
-    ] {
-        match outcome(429, headers, body) {
-            Outcome::Retry { after: Some(after), .. } => assert_eq!(after.as_millis(), millis, "{body}"),
-            other => panic!("{body}: {other:?}"),
-        }
-    }
-}
-
-#[test]
-fn what_is_gone_suspends_at_once_and_reasons_say_what_to_do() {
-    for (status, body, at_once, says) in [
-        (
-            404,
-            r#"{"message":"Unknown Webhook","code":10015}"#,
-            true,
-            "make a new webhook",
-        ),
-        (
-            401,
-            r#"{"message":"Invalid Webhook Token","code":50027}"#,
-            true,
-            "make a new webhook",
-        ),
-        (404, "", false, "404"),
-        (400, r#"{"code":220001}"#, false, "thread_id"),
-        (
-            400,
-            r#"{"code":50035,"errors":{"username":{"_errors":[{"code":"X"}]}}}"#,
-            false,
-            "config.username",
-        ),
-    ] {
-        match outcome(status, &[], body) {
-            Outcome::Suspend { reason, at_once: once } => {
-                assert_eq!(once, at_once, "{body}");
-                assert!(reason.contains(says), "{reason}");
-            }
-            other => panic!("{body}: {other:?}"),
-        }
-    }
 }
 
 #[test]

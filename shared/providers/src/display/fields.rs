@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use signalbox_proto::{Event, types};
-use url::{Position, Url};
 
 use super::{
     json::{self, Value},
+    link::{Link, address_of},
     text,
 };
 
@@ -33,8 +32,6 @@ const MEMBERS_MAX: usize = 4;
 pub const MESSAGE_CHARS_MAX: usize = 2_000;
 /// Characters of what a message is filled with.
 const FILLING_CHARS_MAX: usize = 200;
-/// Longest address of a link, in bytes: the least that a target takes.
-pub const LINK_BYTES_MAX: usize = 2_000;
 
 /// One field of an event's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,15 +57,6 @@ pub enum FieldKind {
     List,
 }
 
-/// An address that a reader may open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// What it shows.
-    pub label: &'static str,
-    /// Of `http` or `https`, without user and password, at most [`LINK_BYTES_MAX`].
-    pub url: String,
-}
-
 /// What there is to show of an event's data.
 #[derive(Debug, Default)]
 pub(super) struct Shown<'a> {
@@ -82,43 +70,54 @@ pub(super) struct Shown<'a> {
 /// The data's members by name: the known ones, and the first of the others.
 #[derive(Default)]
 struct Members<'a> {
-    known: [Option<&'a str>; KNOWN.len()],
+    known: [Option<&'a str>; KNOWN],
     others: Vec<(Cow<'a, str>, &'a str)>,
     more: usize,
 }
 
+const VIEW_SPEC: &str = "View Spec";
+const VIEW_PR: &str = "View PR";
+const VIEW_DETAILS: &str = "View Details";
 /// A member that is not there.
 const NULL: &str = "null";
 /// Names with a place of their own.
-const KNOWN: [&str; 20] = [
-    "title",
-    "message",
-    "agent_name",
-    "severity",
-    "success_rate",
-    "error",
-    "reason",
-    "version",
-    "affected_agents",
-    "spec",
-    "branch",
-    "pr",
-    "repository",
-    "reviewers",
-    "logs_url",
-    "acceptance_criteria",
-    "status",
-    "latency_ms",
-    // Attributes of the event, often given in its data.
-    "agent_id",
-    "execution_id",
-];
+const KNOWN: usize = 20;
+
+/// The place of a known name. As a match it is a few comparisons of numbers, where a list is one of texts for each name.
+#[inline]
+fn place(name: &str) -> Option<usize> {
+    let place = match name {
+        "title" => 0,
+        "message" => 1,
+        "agent_name" => 2,
+        "severity" => 3,
+        "success_rate" => 4,
+        "error" => 5,
+        "reason" => 6,
+        "version" => 7,
+        "affected_agents" => 8,
+        "spec" => 9,
+        "branch" => 10,
+        "pr" => 11,
+        "repository" => 12,
+        "reviewers" => 13,
+        "logs_url" => 14,
+        "acceptance_criteria" => 15,
+        "status" => 16,
+        "latency_ms" => 17,
+        // Attributes of the event, often given in its data.
+        "agent_id" => 18,
+        "execution_id" => 19,
+        _ => return None,
+    };
+    Some(place)
+}
 
 impl<'a> Members<'a> {
     fn of(data: &'a str) -> Self {
         let mut this = Self::default();
         json::members(data, |name, value| {
-            if let Some(place) = KNOWN.iter().position(|known| *known == name) {
+            if let Some(place) = place(&name) {
                 this.known[place] = Some(value);
             } else if value == NULL {
                 // Says nothing, and is not worth a count.
@@ -132,8 +131,7 @@ impl<'a> Members<'a> {
     }
 
     fn get(&self, name: &str) -> Option<&'a str> {
-        let place = KNOWN.iter().position(|known| *known == name)?;
-        self.known[place]
+        self.known[place(name)?]
     }
 
     /// A known member that is a text, a number or a truth value, on one line.
@@ -165,6 +163,43 @@ pub(super) fn of<'a>(event: &'a Event, data: &'a str) -> Shown<'a> {
         _ => shown.value("Data".into(), data, 1),
     }
     shown
+}
+
+/// As [`of`], without the fields.
+pub(super) fn brief<'a>(event: &'a Event, data: &'a str) -> Shown<'a> {
+    let mut shown = Shown::default();
+    match Value::of(data) {
+        Value::Object(object) => {
+            let members = Members::of(object);
+            shown.headline = members.line("title", FILLING_CHARS_MAX);
+            shown.message = message(event, &members).0;
+            shown.links = links(&members);
+        }
+        Value::Text(text) if !event.data_base64 => shown.message = block(text, MESSAGE_CHARS_MAX),
+        _ => {}
+    }
+    shown
+}
+
+/// What a reader may open.
+fn links(members: &Members<'_>) -> Vec<Link> {
+    let inside = |name| match Value::of(members.get(name)?) {
+        Value::Object(object) => json::member(object, "url"),
+        _ => None,
+    };
+    let all = [
+        (VIEW_SPEC, inside("spec")),
+        (VIEW_PR, inside("pr")),
+        (VIEW_DETAILS, members.get("logs_url")),
+    ];
+    let link = |(label, json): (&'static str, Option<&str>)| match Value::of(json?) {
+        Value::Text(address) => Some(Link {
+            label,
+            url: address_of(&address)?,
+        }),
+        _ => None,
+    };
+    all.into_iter().filter_map(link).collect()
 }
 
 /// The headline and the message alone, for a line of a digest. Where there is no message, what tells most stands for it.
@@ -272,7 +307,7 @@ impl<'a> Shown<'a> {
             self.people("Reviewers", reviewers);
         }
         if let Some(url) = members.get("logs_url") {
-            self.link("View Details", "Logs URL", url);
+            self.link(VIEW_DETAILS, "Logs URL", url);
         }
         self.named("Acceptance Criteria", members.get("acceptance_criteria"));
         self.named("Status", members.get("status"));
@@ -320,7 +355,12 @@ impl<'a> Shown<'a> {
     fn success_rate(&mut self, json: &'a str) {
         let share = json.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
         match share {
-            Some(share) => self.push("Success Rate", format!("{:.1} %", share * 100.0), FieldKind::Short),
+            Some(share) => {
+                // By whole numbers: the exact writing of a fraction costs as much as all of the field.
+                let per_mille = (share * 1_000.0).round() as u32;
+                let value = format!("{}.{} %", per_mille / 10, per_mille % 10);
+                self.push("Success Rate", value, FieldKind::Short);
+            }
             None => self.value("Success Rate".into(), json, 1),
         }
     }
@@ -350,7 +390,7 @@ impl<'a> Shown<'a> {
             self.named(label, json::member(spec, name));
         }
         if let Some(url) = json::member(spec, "url") {
-            self.link("View Spec", "Spec URL", url);
+            self.link(VIEW_SPEC, "Spec URL", url);
         }
         self.rest("Spec", spec, &["id", "title", "file", "status", "severity", "url"], 2);
     }
@@ -364,7 +404,7 @@ impl<'a> Shown<'a> {
                     self.push("PR", format!("#{number}"), FieldKind::Short);
                 }
                 if let Some(url) = json::member(pr, "url") {
-                    self.link("View PR", "PR URL", url);
+                    self.link(VIEW_PR, "PR URL", url);
                 }
                 self.rest("PR", pr, &["number", "url"], 2);
             }
@@ -600,37 +640,6 @@ fn joined(parts: &[Cow<'_, str>], more: usize) -> String {
         text.push_str(&format!(" and {more} more"));
     }
     text
-}
-
-/// What may stand in no path, query or fragment (RFC 3986, appendix A).
-const NOT_IN_ADDRESSES: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'[')
-    .add(b'\\')
-    .add(b']')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
-
-/// An address that may be opened: of the web, and naming its host openly.
-fn address_of(text: &str) -> Option<String> {
-    if text.len() > LINK_BYTES_MAX {
-        return None;
-    }
-    let url = Url::parse(text.trim()).ok()?;
-    let open = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
-    if !open || url.host_str().is_none() {
-        return None;
-    }
-    // The parser leaves signs as they are that targets refuse in an address.
-    let rest = utf8_percent_encode(&url[Position::BeforePath..], NOT_IN_ADDRESSES);
-    let address = format!("{}{rest}", &url[..Position::BeforePath]);
-    (address.len() <= LINK_BYTES_MAX).then_some(address)
 }
 
 /// A field's name in words: `exit_code`, `exitCode` and `exit-code` are "Exit Code".

@@ -32,12 +32,21 @@ impl<'a> Value<'a> {
     pub(super) fn of(json: &'a str) -> Self {
         let json = json.trim_ascii();
         match json.as_bytes().first() {
-            Some(b'"') => serde_json::from_str(json).map_or(Self::Null, |Text(text)| Self::Text(text)),
+            Some(b'"') => Self::text(json),
             Some(b'{') => Self::Object(json),
             Some(b'[') => Self::List(json),
             Some(b't' | b'f') => Self::Bool(json),
             Some(b'-' | b'0'..=b'9') => Self::Number(json),
             _ => Self::Null,
+        }
+    }
+
+    fn text(json: &'a str) -> Self {
+        let inside = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        match inside {
+            // Without an escape a text is what stands between its quotes.
+            Some(inside) if !inside.contains(['\\', '"']) => Self::Text(Cow::Borrowed(inside)),
+            _ => serde_json::from_str(json).map_or(Self::Null, |Text(text)| Self::Text(text)),
         }
     }
 

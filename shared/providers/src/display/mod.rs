@@ -9,6 +9,7 @@
 
 mod fields;
 mod json;
+mod link;
 pub mod text;
 
 use std::borrow::Cow;
@@ -17,8 +18,9 @@ use signalbox_proto::{Accepted, Delivery, Severity, Timestamp, digest, types, ty
 
 pub use self::fields::{
     ERROR_CHARS_MAX, FIELDS_MAX, Field, FieldKind, ITEM_CHARS_MAX, ITEMS_MAX, LABEL_CHARS_MAX, LEVELS_MAX,
-    LINK_BYTES_MAX, Link, MESSAGE_CHARS_MAX, SHORT_CHARS_MAX, VALUE_CHARS_MAX,
+    MESSAGE_CHARS_MAX, SHORT_CHARS_MAX, VALUE_CHARS_MAX,
 };
+pub use self::link::{LINK_BYTES_MAX, Link};
 use crate::About;
 
 /// Characters of a title: that of a registered type, or a type's name.
@@ -91,9 +93,17 @@ impl<'a> Display<'a> {
 
     /// What one event shows.
     pub fn single(accepted: &'a Accepted, about: &'a About) -> Self {
+        Self::with(accepted, about, fields::of(&accepted.event, data(accepted)))
+    }
+
+    /// As [`Display::single`] without the fields, for targets that take the data as it is: much less work.
+    pub fn brief(accepted: &'a Accepted, about: &'a About) -> Self {
+        Self::with(accepted, about, fields::brief(&accepted.event, data(accepted)))
+    }
+
+    fn with(accepted: &'a Accepted, about: &'a About, shown: fields::Shown<'a>) -> Self {
         let event = &accepted.event;
         let Look { title, emoji, tone } = Look::of(accepted);
-        let shown = fields::of(event, data(accepted));
         let test = || (event.event_type.as_str() == TEST).then(|| test_message(about).into());
         let message = shown.message.or_else(test).unwrap_or_else(|| title.clone());
         Self {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use signalbox_proto::{Name, RawJson};
 
 use super::*;
+use crate::conformance::hostile;
 
 fn about() -> About {
     About {
@@ -53,6 +54,45 @@ fn a_type_looks_as_it_is_built_in_as_it_was_registered_or_like_itself() {
         tone: Some(Tone::Neutral),
     });
     assert_eq!(look(&own), ("Run broke".to_owned(), "❌".to_owned(), Tone::Neutral));
+}
+
+#[test]
+fn what_is_brief_is_the_same_without_the_fields() {
+    let about = about();
+    let mut links = 0;
+    let same = |one: &Accepted| {
+        let (whole, brief) = (Display::single(one, &about), Display::brief(one, &about));
+        let without = Display {
+            fields: Vec::new(),
+            fields_more: 0,
+            ..whole
+        };
+        assert_eq!(format!("{brief:?}"), format!("{without:?}"));
+        brief.links.len()
+    };
+    for index in 0..60 {
+        for one in &hostile::hostile(index).events {
+            links += same(one);
+        }
+    }
+    assert!(links > 0, "hostile events hold links");
+    let url = "https://example.com/1";
+    for data in [
+        json!({ "spec": { "url": url }, "pr": { "url": url, "number": 1 }, "logs_url": url, "title": "a" }),
+        json!({ "spec": url, "pr": [{ "url": url }], "logs_url": { "url": url } }),
+        json!({ "spec": { "url": "javascript:x" }, "logs_url": 7, "message": "m" }),
+        json!(["a"]),
+        json!("a text"),
+        json!(7),
+        Value::Null,
+    ] {
+        for event_type in ["execution.failed", "own.type", "integration.test"] {
+            same(&accepted(event_type, &data));
+        }
+    }
+    let mut binary = accepted("own.type", &json!("AAEC"));
+    binary.event.data_base64 = true;
+    same(&binary);
 }
 
 #[test]

@@ -46,8 +46,7 @@ impl Measure {
 /// The marks that concern their neighbours alone stay, so that right-to-left text reads as it was written.
 pub fn block(text: &str, chars_max: usize) -> Cow<'_, str> {
     let text = text.trim();
-    let is_plain = |text: &str| is_plain(text, |byte| byte == b'\n' || byte == b'\t') && !text.contains("\n\n\n");
-    if let Some(done) = usual(text, chars_max, is_plain) {
+    if let Some(done) = usual(text, chars_max, is_plain_block) {
         return done;
     }
     let mut kept = String::with_capacity(text.len().min(chars_max * 4));
@@ -81,9 +80,7 @@ pub fn block(text: &str, chars_max: usize) -> Cow<'_, str> {
 /// Cleans a text as [`block`] does, but to one line: what parts words or lines becomes one space.
 pub fn line(text: &str, chars_max: usize) -> Cow<'_, str> {
     let text = text.trim();
-    if let Some(done) = usual(text, chars_max, |text| {
-        is_plain(text, |_| false) && !text.contains("  ")
-    }) {
+    if let Some(done) = usual(text, chars_max, is_plain_line) {
         return done;
     }
     let mut kept = String::with_capacity(text.len().min(chars_max * 4));
@@ -105,6 +102,10 @@ pub fn line(text: &str, chars_max: usize) -> Cow<'_, str> {
 
 /// Cuts a text to at most `max`, an ellipsis at the end where it was cut.
 pub fn cut(text: &str, max: usize, measure: Measure) -> Cow<'_, str> {
+    // By no measure a text weighs more than it has bytes.
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
     match fit(text, max, |c| measure.weigh(c)) {
         (kept, None) => Cow::Borrowed(kept),
         (kept, Some(end)) => Cow::Owned(format!("{kept}{end}")),
@@ -155,7 +156,7 @@ fn ending(text: &str) -> String {
 
 /// Sets a text apart, so that its direction changes nothing around it. Only right-to-left text needs the two marks.
 pub fn isolated(text: &str) -> Cow<'_, str> {
-    if text.chars().any(is_right_to_left) {
+    if !text.is_ascii() && text.chars().any(is_right_to_left) {
         Cow::Owned(format!("{ISOLATE}{text}{CLOSE}"))
     } else {
         Cow::Borrowed(text)
@@ -184,9 +185,27 @@ fn usual(text: &str, chars_max: usize, is_plain: impl Fn(&str) -> bool) -> Optio
     is_plain(head).then(|| Cow::Owned(format!("{}{ELLIPSIS}", kept.trim_end())))
 }
 
-/// Whether a text is ASCII without control characters but for those allowed: most are, and need no copy.
-fn is_plain(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
-    text.bytes().all(|byte| (0x20..0x7f).contains(&byte) || allowed(byte))
+/// Whether a text is printable ASCII with single spaces: most lines are, and need no copy.
+fn is_plain_line(text: &str) -> bool {
+    let mut before = 0;
+    text.bytes().all(|byte| {
+        let doubled = byte == b' ' && before == b' ';
+        before = byte;
+        is_printable(byte) && !doubled
+    })
+}
+
+/// The same of several lines: printable ASCII, tabs, and no more line ends in a row than are kept.
+fn is_plain_block(text: &str) -> bool {
+    let mut line_ends = 0;
+    text.bytes().all(|byte| {
+        line_ends = if byte == b'\n' { line_ends + 1 } else { 0 };
+        (is_printable(byte) || matches!(byte, b'\n' | b'\t')) && line_ends <= LINE_ENDS_MAX
+    })
+}
+
+const fn is_printable(byte: u8) -> bool {
+    matches!(byte, 0x20..0x7f)
 }
 
 /// Whether a character may be shown: no control character, no mark that turns text round, no placeholder.

@@ -18,6 +18,9 @@ fn the_name_is_the_subject_else_the_key_of_the_data_else_the_agent() {
     assert_eq!(Entity::of(&bare).name, SYSTEM);
     bare.agent_id = Some("a-7".to_owned());
     assert_eq!(Entity::of(&bare).name, "a-7");
+    let mut escaped = event("alert.created", json!({}));
+    escaped.data = signalbox_proto::RawJson::from_checked(r#"{"dedup\u005fkey":"d\u0069sk"}"#.into());
+    assert_eq!(Entity::of(&escaped).name, "disk", "however it is written");
     bare.subject = Some(String::new());
     assert_eq!(Entity::of(&bare).name, "a-7");
 }
@@ -100,4 +103,15 @@ fn a_digest_says_the_last_of_each_entity_what_closes_first_and_leaves_none_out()
     // 42 entities: 19 of them in turn.
     assert_eq!(rest.len(), 42 - (IN_TURN_MAX - 1));
     assert!(in_turn(&delivery, IN_TURN_MAX).is_none());
+    let plan = Turns::of(&delivery);
+    let closes: Vec<usize> = (0..=IN_TURN_MAX).filter(|index| plan.closes(*index)).collect();
+    assert_eq!(closes, [0]);
+}
+
+#[test]
+fn an_event_is_one_turn() {
+    let closing = hostile::delivery(event("alert.resolved", json!({})), 1);
+    assert!(matches!(in_turn(&closing, 0), Some(Turn::One(..))));
+    assert!(in_turn(&closing, 1).is_none() && Turns::of(&closing).into_nth(1).is_none());
+    assert!(Turns::of(&closing).closes(0) && !Turns::of(&closing).closes(1));
 }

@@ -13,7 +13,7 @@ pub enum Error {
     #[error("no complete answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
     /// Nobody took the connection.
-    #[error("no connection within {} s", .0.as_secs())]
+    #[error("no connection within {} s", .0.as_secs_f32())]
     ConnectTimeout(Duration),
     /// Nobody listens there.
     #[error("the connection was refused")]

@@ -1,9 +1,9 @@
 //! A bounded map that forgets what was used longest ago.
 
-use std::{collections::HashMap, fmt, hash::Hash};
+use std::{collections::HashMap, convert::Infallible, fmt, hash::Hash};
 
 /// At most so many values by key. A value that is forgotten lives on with whoever has a clone of it.
-pub(super) struct Kept<K, V> {
+pub(crate) struct Kept<K, V> {
     most: usize,
     uses: u64,
     entries: HashMap<K, (u64, V)>,
@@ -11,11 +11,18 @@ pub(super) struct Kept<K, V> {
 
 impl<K: Clone + Eq + Hash, V: Clone> Kept<K, V> {
     /// An empty one; `most` is at least 1.
-    pub(super) fn at_most(most: usize) -> Self {
+    pub(crate) fn at_most(most: usize) -> Self {
         Self {
             most,
             uses: 0,
             entries: HashMap::new(),
+        }
+    }
+
+    /// The value of a key, made where it is not there.
+    pub(crate) fn get_or(&mut self, key: K, make: impl FnOnce() -> V) -> V {
+        match self.get_or_try(key, || Ok::<_, Infallible>(make())) {
+            Ok(value) => value,
         }
     }
 
@@ -57,8 +64,6 @@ impl<K, V> fmt::Debug for Kept<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use super::*;
 
     fn get(kept: &mut Kept<u32, u32>, key: u32, made: &mut Vec<u32>) {

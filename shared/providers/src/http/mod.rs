@@ -17,7 +17,6 @@ pub mod oauth2;
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     fmt,
     sync::{Arc, Mutex},
     time::Duration,
@@ -32,11 +31,9 @@ use url::Url;
 pub use egress::{Class, Egress, Refusal};
 pub use error::Error;
 pub use identity::Identity;
+pub(crate) use kept::Kept;
 
-use self::{
-    kept::Kept,
-    oauth2::{Tokens, Vault},
-};
+use self::oauth2::{Tokens, Vault};
 use crate::Secret;
 
 /// Time to resolve a name, connect and agree on TLS, where an integration names none.
@@ -240,8 +237,8 @@ impl Client {
         &self.parts.tls
     }
 
-    /// Sends a request and reads the answer, all within `timeout`, what it takes to get a token too. Dropping the future
-    /// ends the request and its connection.
+    /// Sends a request and reads the answer, all within `timeout`, the wait for a token too. Dropping the future ends the
+    /// request and its connection; the fetch of a token goes on for whoever needs it next.
     pub async fn send(&self, request: Request, timeout: Duration) -> Result<Response, Error> {
         // The connector asks no resolver about an address in the URL.
         self.parts.egress.check_literal(&request.url).map_err(Error::Egress)?;
@@ -296,15 +293,12 @@ impl Client {
     fn identified(&self, identity: &Identity) -> reqwest::Client {
         let connect_timeout = self.pools.connect_timeout;
         let mut known = self.parts.by_identity.lock().expect("no holder of the lock panics");
-        let made = known.get_or_try((identity.digest(), connect_timeout.as_secs()), || {
+        known.get_or((identity.digest(), connect_timeout.as_secs()), || {
             let tls = tls_config(Some(identity), &self.parts.roots);
             let client =
                 tls.and_then(|tls| transport(egress::Resolver::secure(&self.parts.egress), tls, connect_timeout));
-            Ok::<_, Infallible>(client.expect("the same parts made a client before, and the identity was read whole"))
-        });
-        match made {
-            Ok(client) => client,
-        }
+            client.expect("the same parts made a client before, and the identity was read whole")
+        })
     }
 
     fn error(&self, error: reqwest::Error) -> Error {

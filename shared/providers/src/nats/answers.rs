@@ -87,7 +87,7 @@ pub fn by_error(error: &Error) -> Outcome {
     let reason = outcome::reason(&error.to_string());
     match error {
         Error::Connection(error) => classify::by_error(error),
-        Error::Io(_) | Error::Closed | Error::Protocol(_) | Error::Busy(_) | Error::Unknown => {
+        Error::NoPlace(_) | Error::Io(_) | Error::Closed | Error::Protocol(_) | Error::Busy(_) | Error::Unknown => {
             Outcome::Retry { reason, after: None }
         }
         Error::Login

@@ -47,7 +47,7 @@ impl fmt::Debug for Login {
     }
 }
 
-/// A login at certain servers. Requests with the same identity share connections.
+/// A login at certain servers. Requests of one integration with the same identity share connections.
 #[derive(Clone)]
 pub struct Identity {
     login: Arc<Login>,

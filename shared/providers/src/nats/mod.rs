@@ -238,6 +238,7 @@ impl Provider for Nats {
             }
         }
         crate::Request::Nats(Request {
+            integration: target.about.integration.clone(),
             servers: servers.clone(),
             identity: identity.clone(),
             publish: Some(Publish {
@@ -256,6 +257,7 @@ impl Provider for Nats {
     /// Connects, proves who we are, and leaves nothing behind.
     fn probe(target: &Target<Self>, _now: Timestamp) -> Option<crate::Request> {
         Some(crate::Request::Nats(Request {
+            integration: target.about.integration.clone(),
             servers: target.prepared.servers.clone(),
             identity: target.prepared.identity.clone(),
             publish: None,

@@ -12,7 +12,7 @@ const SERVERS_MAX: usize = 8;
 /// Where servers listen unless somebody says otherwise.
 const PORT: u16 = 4_222;
 
-/// The servers of one integration, in the order in which they are tried; at least one.
+/// The servers of one integration, at least one. They are tried in this order, from the one on that was tried last.
 pub type Servers = Arc<[Server]>;
 
 /// One server.

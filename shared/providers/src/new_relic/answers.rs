@@ -20,7 +20,7 @@ struct Said {
 /// What the answer to events means. `now` is when it came.
 pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
     match (response.status, classify::by_status(response, now)) {
-        (200..=299, Outcome::Delivered) => taken(response),
+        (200..=299, Outcome::Delivered) => taken(response, now),
         (429, Outcome::Retry { reason, after }) => Outcome::Retry {
             reason,
             after: after.or(Some(WINDOW)),
@@ -45,21 +45,20 @@ pub(super) fn of_probe(response: &Response, now: Timestamp) -> Outcome {
     }
 }
 
-/// What a 2xx means: taken, unless the body says otherwise.
-fn taken(response: &Response) -> Outcome {
+/// What a 2xx means: taken where the body says so, as New Relic's always does. Another body is that of a proxy, and then
+/// New Relic has nothing of it.
+fn taken(response: &Response, now: Timestamp) -> Outcome {
     let status = response.status;
-    let said = if response.body.trim_ascii_start().starts_with(b"<") {
-        format!("the target answered {status} with a page that is not New Relic's")
-    } else {
-        // Another form says nothing against it.
-        let said: Said = serde_json::from_slice(&response.body).unwrap_or_default();
-        if said.success != Some(false) {
-            return Outcome::Delivered;
+    let said: Said = classify::object(&response.body).unwrap_or_default();
+    let reason = match said.success {
+        Some(true) => return Outcome::Delivered,
+        Some(false) => format!("New Relic answered {status} and that it did not take what was sent"),
+        None => {
+            format!("the answer {status} is not New Relic's: it does not say success, so a proxy may have answered")
         }
-        format!("the target answered {status} and that it did not take what was sent")
     };
     Outcome::Retry {
-        reason: said,
-        after: None,
+        reason,
+        after: classify::after(response, now),
     }
 }

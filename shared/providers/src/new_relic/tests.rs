@@ -154,7 +154,7 @@ fn the_answer_to_a_probe_tells_of_the_key_alone() {
         (404, false),
         (503, false),
     ] {
-        let outcome = target.classify(&answered(status, ""), NOW);
+        let outcome = target.classify(&answered(status, r#"{"success":true,"uuid":"u"}"#), NOW);
         assert_eq!(outcome == Outcome::Delivered, passes, "{status}: {outcome:?}");
     }
 }
@@ -303,7 +303,7 @@ fn a_refusal_of_the_second_request_is_the_outcome() {
     let mut delivery = hostile::delivery(hostile::event("execution.failed", &json!({})), 1);
     delivery.digest = true;
     let exchange = |status| Exchange {
-        response: answered(status, ""),
+        response: answered(status, r#"{"success":true,"uuid":"u"}"#),
     };
     let step = open(config()).next(&delivery, &[exchange(200), exchange(503)], NOW);
     assert!(matches!(step, Step::Done(Outcome::Retry { .. })), "{step:?}");

@@ -39,20 +39,17 @@ struct Answer {
 
 /// What an answer means. `now` is when it came.
 pub(super) fn outcome(response: &Response, asked: Asked, now: Timestamp) -> Outcome {
-    let answer: Option<Answer> = serde_json::from_slice(&response.body).ok();
-    let is_empty = response.body.trim_ascii().is_empty();
+    let answer: Option<Answer> = classify::object(&response.body);
     let is_theirs = answer.as_ref().is_some_and(|answer| answer.request_id.is_some());
     let suspend = |reason: &str| Outcome::Suspend {
         reason: format!("Opsgenie answered {}: {reason}", response.status),
         at_once: false,
     };
     match response.status {
-        // The documented status is believed where nothing contradicts it.
-        202 if answer.is_some() || is_empty => Outcome::Delivered,
         200..=299 if is_theirs => Outcome::Delivered,
-        // A page of a proxy or a sign-in: Opsgenie has neither taken nor refused it.
+        // A page of a proxy or a sign-in, or its own 202: Opsgenie has neither taken nor refused it.
         200..=299 => Outcome::Retry {
-            reason: "the answer is not Opsgenie's: it does not say that the request will be processed".to_owned(),
+            reason: "the answer is not Opsgenie's: it has no requestId, so a proxy may have answered".to_owned(),
             after: classify::after(response, now),
         },
         401 => suspend("it does not know the API key, or its integration is switched off: check key and region"),

@@ -217,7 +217,10 @@ fn answers() -> Vec<Answer> {
     use OutcomeKind::{Delivered, Reject, Retry, Suspend};
     vec![
         answer(202, TAKEN, Delivered),
-        answer(202, "", Delivered),
+        answer(202, "", Retry),
+        answer(202, "{}", Retry),
+        answer(202, r#"{"status":"ok"}"#, Retry),
+        answer(202, r#"{"requestId":null}"#, Retry),
         answer(200, TAKEN, Delivered),
         answer(200, "<html>sign in</html>", Retry),
         answer(202, "<html>sign in</html>", Retry),

@@ -18,7 +18,7 @@ use self::{
 };
 use crate::{
     Exchange, FieldError, Kind, Limits, Provider, Request, Secret, Step, Target, Text,
-    entity::{self, Part, Turn},
+    entity::Turns,
     fields,
     http::{self, Auth, Response},
     template::{Markup, Takes},
@@ -154,11 +154,13 @@ impl Provider for Opsgenie {
     /// One alert after another: the API takes no two in a request. One that it will never take does not hold back those
     /// behind it, and is what becomes of the delivery.
     fn next(target: &Target<Self>, delivery: &Delivery, text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
+        let turns = Turns::of(delivery);
         let mut end = Outcome::Delivered;
         for (index, exchange) in so_far.iter().enumerate() {
-            let asked = match entity::in_turn(delivery, index) {
-                Some(Turn::One(entity, _)) if entity.part == Part::Closes => Asked::Close,
-                _ => Asked::Create,
+            let asked = if turns.closes(index) {
+                Asked::Close
+            } else {
+                Asked::Create
             };
             match answers::outcome(&exchange.response, asked, now) {
                 Outcome::Delivered => {}
@@ -166,7 +168,7 @@ impl Provider for Opsgenie {
                 hindered @ (Outcome::Retry { .. } | Outcome::Suspend { .. }) => return Step::Done(hindered),
             }
         }
-        match turn(target, delivery, text, so_far.len()) {
+        match turn(target, delivery, text, turns, so_far.len()) {
             Some(request) => Step::Send(request),
             None => Step::Done(end),
         }
@@ -174,7 +176,7 @@ impl Provider for Opsgenie {
 
     /// The first of a delivery.
     fn request(target: &Target<Self>, delivery: &Delivery, text: &Text, _now: Timestamp) -> Request {
-        turn(target, delivery, text, 0).expect("a delivery has an event, which is a request")
+        turn(target, delivery, text, Turns::of(delivery), 0).expect("a delivery has an event, which is a request")
     }
 
     /// Of a probe, which closes.
@@ -209,8 +211,14 @@ impl Region {
 }
 
 /// The request of one turn, while there is one.
-fn turn(target: &Target<Opsgenie>, delivery: &Delivery, text: &Text, index: usize) -> Option<Request> {
-    let turn = entity::in_turn(delivery, index)?;
+fn turn(
+    target: &Target<Opsgenie>,
+    delivery: &Delivery,
+    text: &Text,
+    turns: Turns<'_>,
+    index: usize,
+) -> Option<Request> {
+    let turn = turns.into_nth(index)?;
     Some(match Asks::of(&turn, delivery, target, text) {
         Asks::Create(alert) => post(target, target.prepared.alerts.clone(), &alert),
         Asks::Close { alias, close: body } => close(target, &alias, &body),

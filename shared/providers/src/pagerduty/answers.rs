@@ -35,16 +35,15 @@ enum Errors {
 
 /// What an answer means. `now` is when it came.
 pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
-    let answer: Option<Answer> = serde_json::from_slice(&response.body).ok();
+    let answer: Option<Answer> = classify::object(&response.body);
     let status = answer.as_ref().and_then(|answer| answer.status.as_deref());
     match (response.status, status) {
         (200..=299, Some("success")) => Outcome::Delivered,
-        // The documented status is believed where nothing contradicts it.
-        (202, None) if answer.is_some() || response.body.trim_ascii().is_empty() => Outcome::Delivered,
         (200..=299, Some("invalid event")) | (400, _) => invalid(answer.as_ref()),
-        // A page of a proxy or a sign-in: PagerDuty has neither taken nor refused it.
+        // A page of a proxy or a sign-in, or its own 202: PagerDuty has neither taken nor refused it.
         (200..=299, _) => Outcome::Retry {
-            reason: "the answer is not PagerDuty's: it does not say that the event is accepted".to_owned(),
+            reason: "the answer is not PagerDuty's: it does not say status success, so a proxy may have answered"
+                .to_owned(),
             after: classify::after(response, now),
         },
         (413, _) => Outcome::Reject {

@@ -26,20 +26,21 @@ const TEXT_CHARS_MAX: usize = crate::template::BODY_BYTES_MAX;
 /// Largest data that goes whole, in bytes: an event may have 512 KB, of which the rest needs no more than this leaves.
 const DATA_BYTES_MAX: usize = 480_000;
 
-/// The body of a request.
-#[derive(Serialize)]
+/// The body of a request, see [`Message::write`].
 pub(super) struct Message<'a> {
+    head: Head<'a>,
+    payload: Option<Payload<'a>>,
+    /// Of a trigger alone.
+    client: Option<Cow<'a, str>>,
+    /// Of a trigger alone.
+    links: Vec<Link>,
+}
+
+#[derive(Serialize)]
+struct Head<'a> {
     routing_key: &'a str,
     event_action: Action,
     dedup_key: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Payload<'a>>,
-    /// Of a trigger alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<Cow<'a, str>>,
-    /// Of a trigger alone.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    links: Vec<Link>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -59,6 +60,7 @@ struct Payload<'a> {
     component: Option<Cow<'a, str>>,
     group: &'a str,
     class: &'a str,
+    #[serde(skip)]
     custom_details: Details<'a>,
 }
 
@@ -69,13 +71,18 @@ struct Link {
 }
 
 /// An object in any case.
-#[derive(Serialize)]
-#[serde(untagged)]
 enum Details<'a> {
     /// The data, an object itself.
     Data(&'a RawJson),
-    /// Data that is no object.
-    Wrapped { data: &'a RawJson },
+    /// Data that is no object: the member `data`.
+    Wrapped(&'a RawJson),
+    Made(Made<'a>),
+}
+
+/// Details that are not the data.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Made<'a> {
     /// What an owner's template says instead.
     Text { text: Cow<'a, str> },
     /// What is shown of data that is too large.
@@ -107,9 +114,11 @@ impl<'a> Message<'a> {
     /// Resolves without a word.
     pub(super) fn resolving(routing_key: &'a str, dedup_key: String) -> Self {
         Self {
-            routing_key,
-            event_action: Action::Resolve,
-            dedup_key,
+            head: Head {
+                routing_key,
+                event_action: Action::Resolve,
+                dedup_key,
+            },
             payload: None,
             client: None,
             links: Vec::new(),
@@ -124,9 +133,15 @@ impl<'a> Message<'a> {
     ) -> Self {
         let Target { about, prepared, .. } = target;
         let event = &accepted.event;
-        let shown = Display::single(accepted, about);
-        let title = template.and_then(|text| text.title.as_deref());
         let body = template.and_then(|text| text.body.as_deref());
+        // Of data that goes whole no field is read.
+        let is_whole = body.is_some() || event.data.as_bytes().len() <= DATA_BYTES_MAX;
+        let shown = if is_whole {
+            Display::brief(accepted, about)
+        } else {
+            Display::single(accepted, about)
+        };
+        let title = template.and_then(|text| text.title.as_deref());
         let payload = Payload {
             summary: summary(title, &shown),
             source: source(&entity.name),
@@ -139,9 +154,11 @@ impl<'a> Message<'a> {
         };
         let resolves = entity.part == Part::Closes;
         Self {
-            routing_key: prepared.routing_key.expose(),
-            event_action: if resolves { Action::Resolve } else { Action::Trigger },
-            dedup_key: entity.key(&about.integration, DEDUP_KEY_BYTES_MAX),
+            head: Head {
+                routing_key: prepared.routing_key.expose(),
+                event_action: if resolves { Action::Resolve } else { Action::Trigger },
+                dedup_key: entity.key(&about.integration, DEDUP_KEY_BYTES_MAX),
+            },
             payload: Some(payload),
             client: name(&about.brand).filter(|_| !resolves),
             links: if resolves { Vec::new() } else { links(shown) },
@@ -166,9 +183,11 @@ impl<'a> Message<'a> {
             custom_details: Details::list(&shown),
         };
         Self {
-            routing_key: prepared.routing_key.expose(),
-            event_action: Action::Trigger,
-            dedup_key: format!("{}/{}/{}", about.integration, shown.event_type, delivery.id),
+            head: Head {
+                routing_key: prepared.routing_key.expose(),
+                event_action: Action::Trigger,
+                dedup_key: format!("{}/{}/{}", about.integration, shown.event_type, delivery.id),
+            },
             payload: Some(payload),
             client: name(&about.brand),
             links: Vec::new(),
@@ -178,9 +197,27 @@ impl<'a> Message<'a> {
     /// About how many bytes its data has.
     pub(super) fn data_bytes(&self) -> usize {
         match self.payload.as_ref().map(|payload| &payload.custom_details) {
-            Some(Details::Data(data) | Details::Wrapped { data }) => data.as_bytes().len(),
-            Some(Details::Text { text }) => text.len(),
-            Some(Details::Beginning { .. } | Details::List { .. }) | None => 0,
+            Some(Details::Data(data) | Details::Wrapped(data)) => data.as_bytes().len(),
+            Some(Details::Made(Made::Text { text })) => text.len(),
+            Some(Details::Made(Made::Beginning { .. } | Made::List { .. })) | None => 0,
+        }
+    }
+
+    /// Appends it as JSON. Data goes as it is: a serializer would read all of it once more to see that it is JSON, which
+    /// was seen when the event was accepted.
+    pub(super) fn write(&self, body: &mut Vec<u8>) {
+        json(body, &self.head);
+        if let Some(payload) = &self.payload {
+            member(body, "payload", |body| {
+                json(body, payload);
+                member(body, "custom_details", |body| payload.custom_details.write(body));
+            });
+        }
+        if let Some(client) = &self.client {
+            member(body, "client", |body| json(body, client));
+        }
+        if !self.links.is_empty() {
+            member(body, "links", |body| json(body, &self.links));
         }
     }
 }
@@ -206,20 +243,32 @@ impl<'a> Details<'a> {
     fn of(template: Option<&'a str>, data: &'a RawJson, shown: &Display<'a>) -> Self {
         if let Some(body) = template {
             let text = text::block(body, TEXT_CHARS_MAX);
-            return Self::Text { text };
+            return Self::Made(Made::Text { text });
         }
         if data.as_bytes().len() > DATA_BYTES_MAX {
             return Self::beginning(data, shown);
         }
         match data.as_bytes().trim_ascii_start().first() {
             Some(b'{') => Self::Data(data),
-            _ => Self::Wrapped { data },
+            _ => Self::Wrapped(data),
+        }
+    }
+
+    fn write(&self, body: &mut Vec<u8>) {
+        match self {
+            Self::Data(data) => body.extend_from_slice(data.as_bytes().trim_ascii()),
+            Self::Wrapped(data) => {
+                body.extend_from_slice(br#"{"data":"#);
+                body.extend_from_slice(data.as_bytes().trim_ascii());
+                body.push(b'}');
+            }
+            Self::Made(made) => json(body, made),
         }
     }
 
     fn beginning(data: &RawJson, shown: &Display<'a>) -> Self {
         let line = |field: &display::Field<'_>| format!("{}: {}", isolated(&field.label), isolated(&field.value));
-        Self::Beginning {
+        Self::Made(Made::Beginning {
             message: shown.message.clone(),
             fields: shown.fields.iter().map(line).collect(),
             not_shown: format!(
@@ -227,17 +276,32 @@ impl<'a> Details<'a> {
                 data.as_bytes().len(),
                 shown.fields_more
             ),
-        }
+        })
     }
 
     fn list(shown: &Display<'a>) -> Self {
         let more = shown.entries_more;
-        Self::List {
+        Self::Made(Made::List {
             counts: shown.message.clone(),
             events: shown.entries.iter().map(Entry::line).collect(),
             not_shown: (more > 0).then(|| format!("{more} more")),
-        }
+        })
     }
+}
+
+fn json(body: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(body, value).expect("texts and numbers are written to memory");
+}
+
+/// Adds a member to the object that was just written, which has others.
+fn member(body: &mut Vec<u8>, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    let end = body.pop();
+    debug_assert_eq!(end, Some(b'}'), "an object ends here");
+    body.extend_from_slice(b",\"");
+    body.extend_from_slice(name.as_bytes());
+    body.extend_from_slice(b"\":");
+    write(body);
+    body.push(b'}');
 }
 
 /// What an owner's template says, else what happened. It is never empty.

@@ -94,8 +94,7 @@ impl Provider for Pagerduty {
     const DESCRIPTION: &'static str = "Opens and resolves PagerDuty incidents";
     const DOCS: &'static str = "https://developer.pagerduty.com/docs/events-api-v2-overview";
     const KIND: Kind = Kind::Notification;
-    // PagerDuty takes about 120 a minute: the rest is for tests and for digests, which become several requests.
-    const LIMITS: Limits = Limits { per_minute: Some(100) };
+    const LIMITS: Limits = Limits { per_minute: Some(60) };
     const TEMPLATE: Takes = Takes::texts(Markup::Plain);
 
     fn prepare(config: Config, credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {
@@ -181,7 +180,7 @@ fn turn(target: &Target<Pagerduty>, delivery: &Delivery, text: &Text, index: usi
 
 fn post(target: &Target<Pagerduty>, message: &Message<'_>) -> Request {
     let mut body = Vec::with_capacity(BODY_BYTES + message.data_bytes());
-    serde_json::to_writer(&mut body, message).expect("texts and checked JSON are written to memory");
+    message.write(&mut body);
     Request::Http(http::Request {
         method: Method::POST,
         url: target.prepared.enqueue.clone(),

@@ -11,7 +11,7 @@ use signalbox_proto::{Delivery, outcome::OutcomeKind};
 
 use super::Prometheus;
 use crate::{
-    conformance::{Answer, Sample, Sampled, answer, no_claims},
+    conformance::{Answer, Sample, Sampled, answer, no_claims, responses::Differs},
     http,
 };
 
@@ -19,6 +19,14 @@ use crate::{
 const AGENT_BYTES_MAX: usize = 128;
 const PASSWORD: &str = "s3cret-of-the-gateway";
 const TOKEN: &str = "s3cret-of-the-proxy";
+
+/// What a push holds is no event's own.
+pub(crate) const TOO_LARGE: Differs = Differs {
+    provider: "prometheus",
+    status: 413,
+    means: OutcomeKind::Suspend,
+    why: "a push holds all that was ever counted: what is too large is so for every event that comes, one after another",
+};
 
 impl Sampled for Prometheus {
     fn samples() -> Vec<Sample> {
@@ -111,7 +119,7 @@ fn accepts(request: &http::Request, delivery: &Delivery, (below, job, prefix): (
 }
 
 fn answers() -> Vec<Answer> {
-    use OutcomeKind::{Delivered, Reject, Retry, Suspend};
+    use OutcomeKind::{Delivered, Retry, Suspend};
     const INCONSISTENT: &str = "pushed metrics are invalid or inconsistent with existing metrics: collected metric \
          signalbox_tick_total is not a COUNTER";
     vec![
@@ -127,7 +135,7 @@ fn answers() -> Vec<Answer> {
         answer(405, "Method Not Allowed\n", Suspend),
         answer(408, "", Retry),
         answer(411, "", Suspend),
-        answer(413, "", Reject),
+        answer(413, "", Suspend),
         answer(429, "", Retry),
         answer(500, "", Retry),
         answer(502, "", Retry),

@@ -150,7 +150,10 @@ impl Provider for Prometheus {
                 ),
                 at_once: false,
             },
-            (413, rejected) => rejected,
+            (413, Outcome::Reject { reason }) => Outcome::Suspend {
+                reason: format!("{reason}: it, or a proxy before it, takes less than all totals of this integration"),
+                at_once: false,
+            },
             (_, Outcome::Reject { reason }) => Outcome::Suspend { reason, at_once: false },
             (_, said) => said,
         }
@@ -268,6 +271,6 @@ fn bearer_of(token: &Secret) -> Result<Auth, FieldError> {
 }
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 #[cfg(test)]
 mod tests;

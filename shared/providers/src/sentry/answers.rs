@@ -33,9 +33,9 @@ pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
             after: Some(after),
         },
         (200..=299, None) if is_sentrys(&response.body) => Outcome::Delivered,
-        // A page of a proxy or a sign-in: Sentry itself has neither taken nor refused it.
+        // A page of a proxy or a sign-in, or its JSON: Sentry itself has neither taken nor refused it.
         (200..=299, None) => Outcome::Retry {
-            reason: "the answer is not Sentry's: no JSON".to_owned(),
+            reason: "the answer is not Sentry's: it names no id, so a proxy may have answered".to_owned(),
             after: classify::after(response, now),
         },
         (status @ (401 | 403), _) => Outcome::Suspend {
@@ -72,9 +72,14 @@ fn is_of_dsn(body: &[u8]) -> bool {
     OF_DSN.iter().any(|known| said.detail.starts_with(known))
 }
 
-/// Sentry answers `{"id":"…"}` or nothing.
+/// Sentry answers `{"id":"…"}` or nothing: an event that we send always has an id.
 fn is_sentrys(body: &[u8]) -> bool {
-    matches!(body.trim_ascii().first(), None | Some(b'{'))
+    #[derive(Deserialize)]
+    struct Taken {
+        id: String,
+    }
+    let taken: Option<Taken> = classify::object(body);
+    body.trim_ascii().is_empty() || taken.is_some_and(|taken| !taken.id.is_empty())
 }
 
 /// The longest of the limits that hold for our events; `None` where there is none.

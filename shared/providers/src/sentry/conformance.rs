@@ -285,9 +285,11 @@ fn answers() -> Vec<Answer> {
     };
     vec![
         answer(200, r#"{"id":"0f1e2d3c4b5a49788796a5b4c3d2e1f0"}"#, Delivered),
-        answer(200, "{}", Delivered),
+        answer(200, "{}", Retry),
+        answer(200, r#"{"id":null}"#, Retry),
+        answer(200, r#"{"status":"ok"}"#, Retry),
         answer(200, "", Delivered),
-        with(200, &[("x-sentry-rate-limits", "60:transaction:key")], "{}", Delivered),
+        with(200, &[("x-sentry-rate-limits", "60:transaction:key")], "", Delivered),
         with(200, &[("x-sentry-rate-limits", "60:error:key")], "{}", Retry),
         with(200, &[("x-sentry-rate-limits", "60::organization")], "{}", Retry),
         answer(200, "<html>sign in</html>", Retry),

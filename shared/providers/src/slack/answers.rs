@@ -97,7 +97,10 @@ const ERRORS: &[(&str, Meaning)] = &[
 /// Who answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
+    /// A webhook of Slack's own, which says `ok`.
     Webhook,
+    /// What takes the form of Slack's webhooks, at a host that is not Slack's.
+    Likeness,
     /// The web API, which says in JSON what it did.
     Api,
 }
@@ -110,9 +113,9 @@ pub(super) fn outcome(response: &Response, asked: Asked, now: Timestamp) -> Outc
     }
     match (Said::of(&response.body), response.status) {
         (Said::Ok, 200..=299) => Outcome::Delivered,
-        // What stands between us and Slack, or takes its webhooks' form, may keep the word `ok` for itself. The status
-        // says that it was taken, and nothing says otherwise.
-        (_, 200..=299) if asked == Asked::Webhook && response.body.trim_ascii().is_empty() => Outcome::Delivered,
+        // What takes the form of Slack's webhooks, or stands between us and Slack, may keep the word `ok` for itself. The
+        // status says that it was taken, and nothing says otherwise.
+        (_, 200..=299) if asked == Asked::Likeness && response.body.trim_ascii().is_empty() => Outcome::Delivered,
         (Said::Error(word), status) => by_word(&word, status, response, now),
         (Said::Word(word), status) if status >= 300 || meaning(&word).is_some() => {
             by_word(&word, status, response, now)

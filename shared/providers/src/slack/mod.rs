@@ -185,7 +185,8 @@ impl Provider for Slack {
 
     fn next(target: &Target<Self>, delivery: &Delivery, text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
         let asked = match &target.prepared.way {
-            Way::Webhook { .. } => Asked::Webhook,
+            Way::Webhook { url } if url.host_str().is_some_and(|host| WEBHOOK_HOSTS.contains(&host)) => Asked::Webhook,
+            Way::Webhook { .. } => Asked::Likeness,
             Way::Api(_) => Asked::Api,
         };
         match so_far.last() {

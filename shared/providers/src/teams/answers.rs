@@ -1,11 +1,13 @@
 //! What the answers of Teams mean: of a workflow, which takes a message before it runs, and of a connector of the old
 //! kind, which tells its errors inside a 200.
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use signalbox_proto::{Outcome, Timestamp};
 
 use crate::{classify, http::Response};
 
+/// What a connector says where it took the message.
+const TAKEN: &str = "1";
 /// How a connector begins what it tells inside a 200.
 const FAILED: &str = "Webhook message delivery failed";
 /// What stands before the status that the connector itself was answered with.
@@ -63,16 +65,29 @@ fn taken(response: &Response, asked: Asked, now: Timestamp) -> Outcome {
     if let Some((_, behind)) = text.split_once(ENDPOINT) {
         return inside(behind, response, now);
     }
-    let is_page = text.starts_with('<');
-    // A connector says a number where it took the message; a workflow may be made to answer anything.
-    let is_yes = text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_yes || asked == Asked::Workflow && !is_page && !text.starts_with(FAILED) {
+    let is_yes = match asked {
+        // It may be made to answer anything, but no error that it did not have: that is the JSON of a proxy.
+        Asked::Workflow => !text.starts_with('<') && !text.starts_with(FAILED) && !tells_error(&response.body),
+        Asked::Connector => text == TAKEN,
+    };
+    if is_yes {
         return Outcome::Delivered;
     }
     Outcome::Retry {
-        reason: "the answer does not say that Teams took the message".to_owned(),
+        reason: "the answer does not say that Teams took the message: a proxy may have answered".to_owned(),
         after: classify::after(response, now),
     }
+}
+
+/// Whether it is an object with an `error` that is not null.
+fn tells_error(body: &[u8]) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Told {
+        error: Option<IgnoredAny>,
+    }
+    let told: Told = classify::object(body).unwrap_or_default();
+    told.error.is_some()
 }
 
 /// An error inside a 200, by the status that stands there.

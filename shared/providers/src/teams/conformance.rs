@@ -302,7 +302,9 @@ fn workflow_answers() -> Vec<Answer> {
         answer(202, "", Delivered),
         answer(200, "", Delivered),
         answer(200, "thank you", Delivered),
-        answer(200, r#"{"status":"posted"}"#, Delivered),
+        answer(200, r#"{"status":"posted","error":null}"#, Delivered),
+        answer(200, r#"{"error":{"code":"502","message":"no such host"}}"#, Retry),
+        answer(200, r#"{"error":"upstream"}"#, Retry),
         answer(200, "<html>sign in</html>", Retry),
         answer(
             429,
@@ -358,7 +360,11 @@ fn connector_answers() -> Vec<Answer> {
     use OutcomeKind::{Delivered, Reject, Retry, Suspend};
     let mut answers = vec![
         answer(200, "1", Delivered),
-        answer(200, "", Delivered),
+        answer(200, "1\n", Delivered),
+        answer(200, "", Retry),
+        answer(204, "", Retry),
+        answer(200, "0", Retry),
+        answer(200, "{}", Retry),
         answer(200, "<html>sign in</html>", Retry),
         answer(200, "Summary or Text is required.", Retry),
         answer(

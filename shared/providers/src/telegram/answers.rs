@@ -13,6 +13,7 @@ use serde::{
 };
 use signalbox_proto::{Outcome, Timestamp};
 
+use super::chat::ChatId;
 use crate::{classify, http::Response};
 
 /// What a refusal means.
@@ -112,6 +113,13 @@ pub(super) fn is_too_rich(response: &Response) -> bool {
         && answer.known().is_some_and(|(_, meaning)| meaning == TooRich)
 }
 
+/// The supergroup that the group became which the message was sent to: it takes what the group does not take any more.
+pub(super) fn moved_to(response: &Response) -> Option<ChatId> {
+    let answer = Answer::of(&response.body);
+    let is_refusal = answer.ok == Some(false) && answer.status(response.status) == 400;
+    is_refusal.then(|| answer.supergroup()).flatten()
+}
+
 /// The time to wait is told in the body, where other vendors have a header.
 fn busy(response: &Response, answer: &Answer, now: Timestamp) -> Outcome {
     let told = answer.parameters.retry_after.map(Duration::from_secs);
@@ -126,7 +134,7 @@ fn busy(response: &Response, answer: &Answer, now: Timestamp) -> Outcome {
 
 fn refused(response: &Response, answer: &Answer, now: Timestamp) -> Outcome {
     let suspend = |reason: String, at_once| Outcome::Suspend { reason, at_once };
-    if let Some(id) = answer.parameters.migrate_to_chat_id {
+    if let Some(id) = answer.supergroup() {
         return suspend(format!("the group became a supergroup: set chat_id to {id}"), true);
     }
     let reason = |said: &str| format!("Telegram answered: {said}");
@@ -191,6 +199,10 @@ impl Answer {
             (200..=299, Some(false)) => self.error_code.filter(|code| (400..=599).contains(code)).unwrap_or(400),
             _ => status,
         }
+    }
+
+    fn supergroup(&self) -> Option<ChatId> {
+        ChatId::supergroup(self.parameters.migrate_to_chat_id?)
     }
 
     /// The description, if it is a known one, and what it means.

@@ -54,6 +54,23 @@ impl ChatId {
     }
 }
 
+impl ChatId {
+    /// The supergroup that a group became, by its id; `None` where the number is not that of one.
+    pub(super) fn supergroup(id: i64) -> Option<Self> {
+        let is_one = id < 0 && id.unsigned_abs() <= ID_MAX;
+        is_one.then_some(Self::Number(id))
+    }
+}
+
+impl fmt::Display for ChatId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(id) => id.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Given {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reading;

@@ -177,7 +177,7 @@ fn answers() -> Vec<Answer> {
         answer(200, "", Retry),
         answer(
             400,
-            r#"{"ok":false,"error_code":400,"description":"Bad Request: group chat was upgraded to a supergroup chat","parameters":{"migrate_to_chat_id":-1001234567891}}"#,
+            r#"{"ok":false,"error_code":400,"description":"Bad Request: group chat was upgraded to a supergroup chat"}"#,
             Suspend,
         ),
         answer(

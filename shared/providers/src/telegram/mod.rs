@@ -108,7 +108,7 @@ impl Provider for Telegram {
     const DOCS: &'static str = "https://core.telegram.org/bots/api#sendmessage";
     const KIND: Kind = Kind::Notification;
     // In a group; a chat with one person bears 60.
-    const LIMITS: Limits = Limits { per_minute: Some(20) };
+    const LIMITS: Limits = Limits { per_minute: Some(60) };
     const TEMPLATE: Takes = Takes::texts(Markup::Escaped(text::value));
 
     fn prepare(config: Config, credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {
@@ -148,18 +148,38 @@ impl Provider for Telegram {
     }
 
     fn request(target: &Target<Self>, delivery: &Delivery, text: &Text, _now: Timestamp) -> Request {
-        message(target, delivery, text, Form::Rich)
+        message(target, delivery, text, &target.prepared.chat, Form::Rich)
     }
 
-    /// A message whose markup or buttons a server does not take is sent once more without them.
+    /// A message whose markup or buttons a server does not take is sent once more without them, and one to a group that
+    /// became a supergroup once more to that: three requests at most.
     fn next(target: &Target<Self>, delivery: &Delivery, text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
-        match so_far {
-            [] => Step::Send(Self::request(target, delivery, text, now)),
-            [first] if answers::is_too_rich(&first.response) => {
-                Step::Send(message(target, delivery, text, Form::Plain))
-            }
-            [.., last] => Step::Done(answers::outcome(&last.response, now)),
+        let Some((last, before)) = so_far.split_last() else {
+            return Step::Send(Self::request(target, delivery, text, now));
+        };
+        let moved = so_far.iter().find_map(|exchange| answers::moved_to(&exchange.response));
+        let was_moved = before
+            .iter()
+            .any(|exchange| answers::moved_to(&exchange.response).is_some());
+        let was_too_rich = before.iter().any(|exchange| answers::is_too_rich(&exchange.response));
+        let is_too_rich = answers::is_too_rich(&last.response);
+        let moves = moved.is_some() && !was_moved;
+        if moves || is_too_rich && !was_too_rich {
+            let chat = moved.as_ref().unwrap_or(&target.prepared.chat);
+            let form = if is_too_rich || was_too_rich {
+                Form::Plain
+            } else {
+                Form::Rich
+            };
+            return Step::Send(message(target, delivery, text, chat, form));
         }
+        let outcome = answers::outcome(&last.response, now);
+        Step::Done(match moved {
+            // What is said of the chat is said of another than the config names. A second move names the last itself.
+            Some(chat) if answers::moved_to(&last.response).is_none() => outcome
+                .map_reason(|reason| format!("{reason} (the group became the supergroup {chat}: set chat_id to that)")),
+            _ => outcome,
+        })
     }
 
     fn classify(response: &Response, now: Timestamp) -> Outcome {
@@ -187,14 +207,14 @@ impl fmt::Debug for Prepared {
     }
 }
 
-fn message(target: &Target<Telegram>, delivery: &Delivery, text: &Text, form: Form) -> Request {
+fn message(target: &Target<Telegram>, delivery: &Delivery, text: &Text, chat: &ChatId, form: Form) -> Request {
     let prepared = &target.prepared;
     let shown = Display::of(delivery, &target.about);
     let (text, reply_markup) = message::write(&shown, text, form);
     post(
         &prepared.send,
         &Message {
-            chat_id: &prepared.chat,
+            chat_id: chat,
             message_thread_id: prepared.thread,
             text,
             parse_mode: (form == Form::Rich).then_some("HTML"),

@@ -121,8 +121,52 @@ fn a_repeated_attempt_replaces_the_points_of_the_first() {
         let expected = if first { NOW } else { now };
         assert_eq!(at(&delivery, now), expected.secs(), "{later_secs} s later");
     }
-    let before = Timestamp::from_secs(NOW.secs() - 60);
-    assert_eq!(at(&delivery, before), before.secs(), "a clock went back");
+    // Clocks of two workers differ: a point may be ahead, but not so far that it is dropped.
+    for (ahead_secs, first) in [(60, true), (480, true), (481, false)] {
+        let now = Timestamp::from_secs(NOW.secs() - ahead_secs);
+        let expected = if first { NOW } else { now };
+        assert_eq!(at(&delivery, now), expected.secs(), "{ahead_secs} s ahead");
+    }
+}
+
+#[test]
+fn attempts_over_hours_write_the_second_that_the_last_one_wrote_where_it_is_still_taken() {
+    let mut delivery = hostile::delivery(hostile::event("execution.failed", &json!({})), 1);
+    let mut written = Vec::new();
+    for minutes in [0, 40, 80, 100, 129, 140, 300] {
+        let now = Timestamp::from_secs(NOW.secs() + minutes * 60);
+        let point = series(&delivery, &names(), now)[0]["points"][0]["timestamp"].clone();
+        written.push((point.as_i64().unwrap() - NOW.secs()) / 60);
+        delivery.note(Note {
+            at: now,
+            outcome: OutcomeKind::Retry,
+            response_code: Some(503),
+            error_message: None,
+        });
+    }
+    assert_eq!(written, [0, 0, 80, 80, 80, 140, 300]);
+}
+
+#[test]
+fn each_request_of_each_attempt_writes_the_same_points() {
+    let mut delivery = of_many_agents();
+    let bodies = |delivery: &Delivery, now| -> Vec<Vec<u8>> {
+        (0..)
+            .map_while(|index| body(delivery, &names(), &[], now, index))
+            .collect()
+    };
+    let first = bodies(&delivery, NOW);
+    assert!(first.len() > 2, "{} requests", first.len());
+    for attempt in 1..4 {
+        delivery.note(Note {
+            at: Timestamp::from_secs(NOW.secs() + attempt * 60 - 60),
+            outcome: OutcomeKind::Retry,
+            response_code: Some(503),
+            error_message: None,
+        });
+        let now = Timestamp::from_secs(NOW.secs() + attempt * 60);
+        assert!(bodies(&delivery, now) == first, "attempt {attempt} writes other points");
+    }
 }
 
 #[test]
@@ -135,8 +179,8 @@ fn the_age_of_an_event_changes_nothing_so_that_none_is_dropped() {
     }
 }
 
-#[test]
-fn a_digest_of_many_agents_is_several_requests_and_none_is_lost() {
+/// A digest that is several requests.
+fn of_many_agents() -> Delivery {
     let mut delivery = hostile::delivery(hostile::event("execution.failed", &json!({})), 1);
     delivery.digest = true;
     delivery.events.clear();
@@ -146,6 +190,12 @@ fn a_digest_of_many_agents_is_several_requests_and_none_is_lost() {
         event.agent_id = Some(format!("agent-{seq}-{}", "日".repeat(180)));
         delivery.events.push(hostile::delivery(event, seq).events.remove(0));
     }
+    delivery
+}
+
+#[test]
+fn a_digest_of_many_agents_is_several_requests_and_none_is_lost() {
+    let delivery = of_many_agents();
     assert!(
         body(&delivery, &names(), &[], NOW, 2).is_some(),
         "three requests at least"

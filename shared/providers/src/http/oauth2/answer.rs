@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use signalbox_proto::{Timestamp, outcome};
 
 use crate::{
@@ -80,6 +79,15 @@ impl Failure {
         }
     }
 
+    /// No answer, and none that was asked for to the end.
+    pub(super) fn passing(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            refused: false,
+            after: None,
+        }
+    }
+
     /// The token endpoint did not answer.
     pub(super) fn unanswered(error: &Error) -> Self {
         Self {
@@ -98,29 +106,31 @@ pub(super) struct Granted {
     pub(super) life: Duration,
 }
 
-#[derive(Default, Deserialize)]
-struct Body {
-    access_token: Option<Secret>,
-    token_type: Option<Value>,
-    expires_in: Option<Value>,
-    error: Option<Value>,
-}
-
 /// Reads an answer that came at `now`.
+///
+/// RFC 6749 (section 5.1) has an authorization server answer with an object of JSON. What is none of that did not come from
+/// one, but from a proxy, a portal or a page for maintenance on the way, and says nothing of the credentials: a success
+/// without it may pass. An object without `access_token` is another matter: a server that knows the protocol has answered,
+/// and will answer the same again until its address or what we ask for is changed.
 pub(super) fn read(response: &Response, now: Timestamp) -> Result<Granted, Failure> {
-    let body: Body = serde_json::from_slice(&response.body).unwrap_or_default();
-    let code = body.error.as_ref().and_then(Value::as_str);
+    let body = serde_json::from_slice::<Map<String, Value>>(&response.body).ok();
+    let given = |name: &str| body.as_ref()?.get(name).filter(|value| !value.is_null());
+    let code = given("error").and_then(Value::as_str);
     let known = CODES.iter().find(|(known, _)| Some(*known) == code);
-    if let (200..=299, None, Some(secret)) = (response.status, &body.error, &body.access_token) {
-        return granted(secret, &body);
+    if let (200..=299, None, Some(token)) = (response.status, given("error"), given("access_token")) {
+        return granted(token, given("token_type"), given("expires_in"));
     }
     let reason = match (known, response.status) {
         (Some((code, _)), status) => format!("the token endpoint answered {status} ({code})"),
+        (None, status @ 200..=299) if body.is_none() => {
+            format!("the token endpoint answered {status} with something else than a JSON object, as a proxy would")
+        }
         (None, status @ 200..=299) => format!("the token endpoint answered {status} without a token"),
         (None, status) => format!("the token endpoint answered {status}"),
     };
     let passes = match response.status {
         408 | 425 | 429 | 500..=599 => true,
+        200..=299 if body.is_none() => true,
         200..=499 => known.is_some_and(|(_, passes)| *passes),
         _ => true,
     };
@@ -131,23 +141,23 @@ pub(super) fn read(response: &Response, now: Timestamp) -> Result<Granted, Failu
     })
 }
 
-fn granted(secret: &Secret, body: &Body) -> Result<Granted, Failure> {
+fn granted(token: &Value, kind: Option<&Value>, expires_in: Option<&Value>) -> Result<Granted, Failure> {
     // RFC 6749, section 5.1: its case does not count. Servers that leave it out mean this one.
-    let kind = body.token_type.as_ref().map(Value::as_str);
+    let kind = kind.map(Value::as_str);
     if kind.is_some_and(|kind| !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"))) {
         return Err(Failure::refused(
             "the token endpoint gave a token of another type than Bearer",
         ));
     }
-    let text = secret.expose();
+    let text = token.as_str().unwrap_or_default();
     if text.is_empty() || text.len() > TOKEN_BYTES_MAX || secret_value(text).is_err() {
         return Err(Failure::refused(
             "the token endpoint gave a token that no request can carry",
         ));
     }
     Ok(Granted {
-        secret: secret.clone(),
-        life: body.expires_in.as_ref().and_then(life).unwrap_or(LIFE_UNSAID),
+        secret: text.into(),
+        life: expires_in.and_then(life).unwrap_or(LIFE_UNSAID),
     })
 }
 

@@ -3,8 +3,9 @@
 //! A provider says with [`Grant`] what a token is asked for with; the client does the rest. A token is
 //!
 //! - fetched once: requests that need it at the same time wait for one fetch, and what it brought lies in a [`Vault`] that
-//!   all workers share. A process without a vault keeps tokens in memory;
-//! - renewed before its end, by one request, while the others go on with the old one;
+//!   all workers share. A process without a vault keeps tokens in memory. The fetch is no request's own: it goes on where
+//!   the request that began it is given up, so that an endpoint that is slower than a request may be is asked once;
+//! - renewed before its end, while all requests go on with the old one;
 //! - fetched again where the target answers 401, and the request is then repeated once;
 //! - taken out of all that the target answers, as some repeat what they got.
 //!

@@ -8,21 +8,20 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     Grant, Lease, Vault, VaultError,
     answer::{self, Failure},
-    slots::{Look, Slot},
+    slots::{Look, Slot, Turn},
     token::Token,
 };
 use crate::http::{Client, Error, Identity, Request, Response};
 
 /// How long a token endpoint may take to answer.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the right to fetch lasts of a process that dies with it. Nobody waits longer for another's token.
-const LEASE_TTL: Duration = Duration::from_secs(12);
+/// How long the right to fetch lasts of a process that dies with it: longer than a last look into the vault, the endpoint and
+/// the vault again may take together. Nobody waits longer for another's token.
+const LEASE_TTL: Duration = Duration::from_secs(15);
 /// How often one that waits looks whether the token is there.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long a vault may take; slower, it is passed by.
 const VAULT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a request that has a token waits for a fresher one.
-const RENEWAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a fetch begins.
 enum Begun {
@@ -36,104 +35,88 @@ impl Client {
     /// Sends a request with a token. Where the target refuses it, once more with another.
     pub(in crate::http) async fn send_with_token(
         &self,
-        grant: &Grant,
+        grant: &Arc<Grant>,
         mut request: Request,
     ) -> Result<Response, Error> {
         let identity = request.identity.clone();
         let slot = self.parts.tokens.slot(grant);
-        let fetch = Fetch {
-            client: self,
-            grant,
-            identity: identity.as_ref(),
-            slot: &slot,
-        };
-        let token = fetch.token().await.map_err(Error::Token)?;
+        let token = self.token(&slot, grant, identity.as_ref()).await?;
         request.auth = token.auth();
         let response = token.taken_out_of(self.exchange(request.clone()).await?);
         if response.status != 401 || !slot.give_up(&token, Timestamp::now()) {
             return Ok(response);
         }
-        let other = fetch.token().await.map_err(Error::Token)?;
+        let other = self.token(&slot, grant, identity.as_ref()).await?;
         request.auth = other.auth();
         let response = self.exchange(request).await?;
         Ok(token.taken_out_of(other.taken_out_of(response)))
     }
-}
 
-/// One request's way to its token.
-struct Fetch<'a> {
-    client: &'a Client,
-    grant: &'a Grant,
-    identity: Option<&'a Arc<Identity>>,
-    slot: &'a Slot,
-}
-
-impl Fetch<'_> {
-    /// A token that counts.
-    async fn token(&self) -> Result<Arc<Token>, Failure> {
-        match self.slot.look(Timestamp::now()) {
-            Look::Use(token) => return Ok(token),
-            Look::Fail(failure) => return Err(failure),
-            Look::Renew(token) => return Ok(self.renewed(token).await),
-            Look::Fetch(_) => {}
-        }
-        let _turn = self.slot.turn.lock().await;
-        // Whoever had the turn before may have brought it, or learnt that there is none.
-        match self.slot.look(Timestamp::now()) {
-            Look::Use(token) | Look::Renew(token) => Ok(token),
-            Look::Fail(failure) => Err(failure),
-            Look::Fetch(given_up) => self.fetch(given_up.as_deref()).await,
-        }
-    }
-
-    /// A fresher token, or this one where none comes soon.
-    async fn renewed(&self, token: Arc<Token>) -> Arc<Token> {
-        let Ok(_turn) = self.slot.turn.try_lock() else {
-            return token;
+    /// A token that counts. What it takes to fetch one is no part of the request: a request that is given up, as its time is
+    /// over, leaves behind a fetch whose token is there for the next.
+    async fn token(
+        &self,
+        slot: &Arc<Slot>,
+        grant: &Arc<Grant>,
+        identity: Option<&Arc<Identity>>,
+    ) -> Result<Arc<Token>, Error> {
+        let fetch = |turn: Option<Turn>| {
+            if let Some(turn) = turn {
+                let fetch = Fetch {
+                    client: self.clone(),
+                    grant: grant.clone(),
+                    identity: identity.cloned(),
+                };
+                tokio::spawn(fetch.run(turn));
+            }
         };
-        // It may have been renewed since the look.
-        let Look::Renew(token) = self.slot.look(Timestamp::now()) else {
-            return token;
-        };
-        match timeout(RENEWAL_TIMEOUT, self.fetch(Some(&token))).await {
-            Ok(Ok(fresh)) => return fresh,
-            Ok(Err(failure)) => tracing::debug!(%failure, "a token could not be renewed yet"),
-            Err(_) => {
-                let failure = Failure::unanswered(&Error::Timeout(RENEWAL_TIMEOUT));
-                self.slot.fail(failure, Timestamp::now());
+        match slot.look(Timestamp::now()) {
+            Look::Use(token, turn) => {
+                fetch(turn);
+                Ok(token)
+            }
+            Look::Fail(failure) => Err(Error::Token(failure)),
+            Look::Wait(wait, turn) => {
+                fetch(turn);
+                wait.end().await.map_err(Error::Token)
             }
         }
-        token
     }
+}
 
+/// One fetch of a token. It ends by itself: whatever it waits for has a time.
+struct Fetch {
+    client: Client,
+    grant: Arc<Grant>,
+    identity: Option<Arc<Identity>>,
+}
+
+impl Fetch {
     /// Fetches a token, or finds one that another process has fetched.
-    async fn fetch(&self, known: Option<&Token>) -> Result<Arc<Token>, Failure> {
-        let tokens = &self.client.parts.tokens;
-        let vault = tokens.vault.as_deref();
-        let lease = match vault {
-            None => None,
-            Some(vault) => match self.begin(vault, known).await {
-                Ok(Begun::Found(token)) => {
-                    let token = Arc::new(token);
-                    self.slot.keep(token.clone());
-                    return Ok(token);
-                }
-                Ok(Begun::Alone(lease)) => lease,
-                Err(error) => {
-                    tracing::debug!(%error, "tokens are fetched without the others of this installation");
-                    None
-                }
-            },
+    async fn run(self, turn: Turn) {
+        let vault = self.client.parts.tokens.vault.as_deref();
+        let begun = match vault {
+            None => Ok(Begun::Alone(None)),
+            Some(vault) => self.begin(vault, turn.known()).await,
         };
-        let fetched = self.ask().await;
-        let token = match fetched {
-            Ok(token) => Arc::new(token),
-            Err(failure) => {
-                self.slot.fail(failure.clone(), Timestamp::now());
-                return Err(failure);
+        let lease = match begun {
+            Ok(Begun::Found(token)) => {
+                turn.bring(token);
+                return;
+            }
+            Ok(Begun::Alone(lease)) => lease,
+            Err(error) => {
+                tracing::debug!(%error, "tokens are fetched without the others of this installation");
+                None
             }
         };
-        self.slot.keep(token.clone());
+        let token = match self.ask().await {
+            Ok(token) => turn.bring(token),
+            Err(failure) => {
+                tracing::debug!(%failure, "a token was not fetched");
+                return turn.fail(failure, Timestamp::now());
+            }
+        };
         let left = token.left(Timestamp::now());
         // A key of less than a second would be kept for a whole one.
         if let Some(vault) = vault
@@ -145,8 +128,8 @@ impl Fetch<'_> {
                 tracing::debug!(%error, "a token could not be shared");
             }
         }
+        // Not before it is there for those that wait for the lease.
         drop(lease);
-        Ok(token)
     }
 
     /// Finds what another process has fetched, or gets the right to fetch.
@@ -189,7 +172,7 @@ impl Fetch<'_> {
             return Err(Failure::unanswered(&Error::Egress(refusal)));
         }
         let mut request = self.grant.request();
-        request.identity = self.identity.cloned();
+        request.identity = self.identity.clone();
         let asked = Timestamp::now();
         let answered = match timeout(TOKEN_TIMEOUT, self.client.exchange(request)).await {
             Ok(answered) => answered,

@@ -1,3 +1,4 @@
+mod flights;
 mod stub;
 
 use std::{
@@ -301,29 +302,6 @@ async fn a_target_that_takes_no_token_gets_the_request_twice_and_no_more() {
     assert_eq!(status(&client, &stub, &grant).await, 401);
     assert_eq!(stub.carried(), ["Bearer token-hush-1", "Bearer token-hush-2"]);
     assert_eq!(stub.fetched(), 2);
-}
-
-#[tokio::test]
-async fn a_token_is_renewed_early_and_the_old_one_serves_while_that_fails() {
-    let stub = Stub::start().await;
-    stub.set(|script| script.life_secs = 4);
-    let (client, grant) = (alone(), grant(&stub));
-    assert_eq!(status(&client, &stub, &grant).await, 200);
-    // Past half of its life.
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
-    stub.set(|script| script.fails = Some((503, String::new(), "{}")));
-    assert_eq!(status(&client, &stub, &grant).await, 200);
-    assert_eq!(status(&client, &stub, &grant).await, 200);
-    assert_eq!(
-        stub.fetched(),
-        2,
-        "the second was refused, and not asked for again at once"
-    );
-    assert!(stub.carried().iter().all(|value| value == "Bearer token-hush-1"));
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
-    stub.set(|script| script.fails = None);
-    assert_eq!(status(&client, &stub, &grant).await, 200);
-    assert_eq!(stub.carried().last().map(String::as_str), Some("Bearer token-hush-3"));
 }
 
 #[tokio::test]

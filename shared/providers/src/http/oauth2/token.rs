@@ -15,6 +15,8 @@ use crate::{
 
 /// A token is renewed so long before its end, or a tenth of its life where that is more.
 const RENEWED_BEFORE: Duration = Duration::from_secs(60);
+/// Two ends that are no further apart are the same: endpoints name whole seconds, and answers take their time.
+const SAME_END: Duration = Duration::from_secs(5);
 /// Part of its life in which no token is renewed, however short it lives.
 const LEFT_ALONE: f64 = 0.5;
 
@@ -98,6 +100,19 @@ impl Token {
     /// Whether it is the same text, whenever it came.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.secret.expose() == other.secret.expose()
+    }
+
+    /// Whether it is the same text and counts no longer: its endpoint has no other before it ends.
+    pub(super) fn is_no_later(&self, other: &Self) -> bool {
+        self.is_same(other) && self.expires <= other.expires + SAME_END
+    }
+
+    /// The same, not renewed before its end: each time it would be the same again, for half of what is left.
+    pub(super) fn not_renewed(self) -> Self {
+        Self {
+            ages: self.expires,
+            ..self
+        }
     }
 
     /// Whether it is another than this one, and not an older.

@@ -1,6 +1,6 @@
 //! Why a message was not acknowledged.
 
-use std::io;
+use std::{io, time::Duration};
 
 use crate::http;
 
@@ -8,6 +8,11 @@ use crate::http;
 /// each means for a delivery is decided by [`crate::nats::by_error`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// All connections that the integration may have are used, and none became free.
+    #[error(
+        "no connection became free within {} s, as all that this process may have are used: nothing was sent", .0.as_secs_f32()
+    )]
+    NoPlace(Duration),
     /// No way to the server, or no time left.
     #[error(transparent)]
     Connection(http::Error),
@@ -83,7 +88,8 @@ impl Error {
                 | http::Error::Egress(_)
                 | http::Error::Token(_) => false,
             },
-            Self::Protocol(_)
+            Self::NoPlace(_)
+            | Self::Protocol(_)
             | Self::Login
             | Self::NoHeaders
             | Self::Forbidden { .. }

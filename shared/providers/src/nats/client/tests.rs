@@ -1,10 +1,11 @@
 mod logins;
+mod places;
 mod server;
 mod strangers;
 mod tls;
 
 use serde_json::json;
-use signalbox_proto::outcome::OutcomeKind;
+use tokio::time::sleep;
 
 use self::server::{Other, Server};
 use super::*;
@@ -29,6 +30,7 @@ fn client() -> Client {
 fn request(url: &str, login: Login, publish: Option<Publish>) -> Request {
     let servers = address::read("config/url", url).expect("servers");
     Request {
+        integration: "i-1".to_owned(),
         identity: Identity::of(&servers, login),
         servers,
         publish,
@@ -67,7 +69,7 @@ fn user(user: &str, password: &str) -> Login {
 }
 
 fn idle(client: &Client) -> usize {
-    client.shared.pool().idle
+    client.pool.idle()
 }
 
 #[tokio::test]
@@ -247,41 +249,29 @@ async fn connections_are_used_again_and_never_more_than_their_bound() {
         }
     })
     .await;
-    assert!((2..=CONNECTIONS_MAX).contains(&idle(&client)), "{}", idle(&client));
+    assert!(
+        (2..=pool::INTEGRATION_MAX).contains(&idle(&client)),
+        "{}",
+        idle(&client)
+    );
     assert_eq!(other.stored().await, 210);
 }
 
 #[tokio::test]
-async fn what_is_idle_for_too_long_is_closed_and_forgotten() {
-    let server = Server::start("").await;
-    let client = client();
-    let asked = request(&server.url(), Login::Anonymous, None);
-    client.send(&asked, LONG).await.expect("a server");
-    let line = Shared::line(&client.shared, asked.identity.key());
-    assert!(client.shared.close_idle());
-    assert_eq!(idle(&client), 1, "it is young");
-    for kept in line.idle().iter_mut() {
-        kept.since -= IDLE_TIMEOUT;
-    }
-    assert!(client.shared.close_idle(), "somebody holds its places");
-    assert_eq!(idle(&client), 0);
-    drop(line);
-    assert!(!client.shared.close_idle());
-    assert!(client.shared.pool().lines.is_empty());
-    client.send(&asked, LONG).await.expect("a new connection");
-    assert_eq!(idle(&client), 1);
-}
-
-#[tokio::test]
-async fn whoever_gives_up_leaves_no_connection_with_an_old_answer() {
+async fn whoever_gives_up_leaves_no_connection_with_an_old_answer_nor_one_that_may_be_as_dead() {
     let server = Server::start("").await;
     let mut other = Other::connect(&server, "{}").await;
     other.subscribe("events.>").await;
     let client = client();
-    let asked = request(&server.url(), Login::Anonymous, Some(message("d-1", "{}")));
+    let asked = |publish| request(&server.url(), Login::Anonymous, publish);
+    // Two at once leave two connections.
+    let probe = asked(None);
+    let (first, second) = tokio::join!(client.send(&probe, LONG), client.send(&probe, LONG));
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(idle(&client), 2);
     client
-        .send(&asked, Duration::from_millis(300))
+        .send(&asked(Some(message("d-1", "{}"))), Duration::from_millis(300))
         .await
         .expect_err("no acknowledgement");
-    assert_eq!(idle(&client), 0);
+    assert_eq!((idle(&client), client.pool.used()), (0, 0));
 }

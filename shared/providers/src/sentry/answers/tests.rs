@@ -76,7 +76,10 @@ fn a_page_of_a_proxy_is_no_success() {
     for (status, body, delivered) in [
         (200, r#"{"id":"0f1e"}"#, true),
         (200, "", true),
-        (200, "{}\n", true),
+        (200, "{\"id\":\"0f1e\"}\n", true),
+        (200, "{}\n", false),
+        (200, r#"{"id":""}"#, false),
+        (200, r#"["0f1e"]"#, false),
         (202, "", true),
         (200, "<html>sign in</html>", false),
         (200, "ok", false),

@@ -182,17 +182,25 @@ fn a_200_that_is_not_slacks_is_tried_again() {
 }
 
 #[test]
-fn a_2xx_that_says_nothing_is_a_webhooks_yes_and_no_answer_of_the_web_api() {
+fn a_2xx_that_says_nothing_is_the_yes_of_a_likeness_of_slack_and_no_answer_of_slacks_own() {
     for (status, body) in [(200, ""), (200, " \n"), (204, ""), (202, "")] {
         assert_eq!(
-            answer_of(Asked::Webhook, status, body, false),
+            answer_of(Asked::Likeness, status, body, false),
             Outcome::Delivered,
             "{status}"
         );
-        assert_eq!(answer_of(Asked::Api, status, body, false).kind(), Retry, "{status}");
+        for asked in [Asked::Webhook, Asked::Api] {
+            assert_eq!(
+                answer_of(asked, status, body, false).kind(),
+                Retry,
+                "{status} {asked:?}"
+            );
+        }
     }
     for body in ["<html>sign in</html>", "OK", "{}"] {
-        assert_eq!(answer_of(Asked::Webhook, 200, body, false).kind(), Retry, "{body}");
+        for asked in [Asked::Webhook, Asked::Likeness] {
+            assert_eq!(answer_of(asked, 200, body, false).kind(), Retry, "{body} {asked:?}");
+        }
     }
 }
 

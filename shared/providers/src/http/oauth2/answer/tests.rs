@@ -56,11 +56,18 @@ fn every_documented_refusal_is_the_owners_to_mend() {
         (403, r#"{"error":"access_denied"}"#, "(access_denied)"),
         // As some answer that know no other status.
         (200, r#"{"error":"invalid_client"}"#, "answered 200 (invalid_client)"),
-        (200, "<html>", "answered 200 without a token"),
+        // An object of JSON is the authorization server's own, and this one is without what it must hold.
         (200, "{}", "answered 200 without a token"),
-        (204, "", "answered 204 without a token"),
+        (200, r#"{"access_token":null}"#, "answered 200 without a token"),
+        (200, r#"{"ok":false}"#, "answered 200 without a token"),
+        (
+            200,
+            r#"{"error":"hush","access_token":"t"}"#,
+            "answered 200 without a token",
+        ),
         (302, "", "answered 302"),
         (404, "not here", "answered 404"),
+        (200, r#"{"access_token":7}"#, "that no request can carry"),
         (200, r#"{"access_token":""}"#, "that no request can carry"),
         (200, r#"{"access_token":"a\nb"}"#, "that no request can carry"),
         (
@@ -99,9 +106,21 @@ fn what_may_pass_is_tried_again_and_not_before_the_endpoint_says() {
         (400, r#"{"error":"server_error"}"#),
         (400, r#"{"error":"slow_down"}"#),
         (103, ""),
+        // What somebody on the way answers instead.
+        (200, "<html><title>Down for maintenance</title></html>"),
+        (200, r#"{"access_token":"t""#),
+        (200, r#"["t"]"#),
+        (200, r#""ok""#),
+        (200, "null"),
+        (203, "ok"),
+        (204, ""),
     ] {
         assert!(!failure(status, body).is_refusal(), "{status} {body}");
     }
+    assert_eq!(
+        failure(200, "<html>").to_string(),
+        "no token: the token endpoint answered 200 with something else than a JSON object, as a proxy would"
+    );
     let mut limited = answer(429, "");
     let name = HeaderName::from_static("retry-after");
     limited.headers.insert(name, HeaderValue::from_static("37"));

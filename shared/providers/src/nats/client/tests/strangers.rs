@@ -17,7 +17,7 @@ const SHORT: Duration = Duration::from_millis(500);
 const GREETING: &str = "INFO {\"headers\":true,\"max_payload\":1048576,\"nonce\":\"n\"}\r\n";
 
 /// Listens, says what it is told to, and passes on what it hears.
-struct Fake {
+pub(super) struct Fake {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
     heard: mpsc::UnboundedReceiver<String>,
@@ -25,7 +25,7 @@ struct Fake {
 
 impl Fake {
     /// `lines` are said one after another: the first at once, each further one when something was heard.
-    async fn start(lines: &'static [&'static str]) -> Self {
+    pub(super) async fn start(lines: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let connections = Arc::new(AtomicUsize::new(0));
@@ -44,8 +44,12 @@ impl Fake {
         }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("nats://{}", self.address)
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 }
 
@@ -96,7 +100,7 @@ async fn addresses_that_rules_refuse_are_never_connected_to() {
             assert_eq!(by_error(&error).kind(), OutcomeKind::Suspend, "{url}");
         }
     }
-    assert_eq!(fake.connections.load(Ordering::SeqCst), 0);
+    assert_eq!(fake.connections(), 0);
     let public = "nats://8.8.8.8:4222";
     let error = client
         .send(&request(public, Login::Anonymous, None), LONG)
@@ -127,7 +131,7 @@ async fn servers_that_a_cluster_tells_of_are_not_called() {
             .expect_err("it leaves");
         assert_eq!(by_error(&error).kind(), OutcomeKind::Retry, "{error:?}");
     }
-    assert_eq!(gossiped.connections.load(Ordering::SeqCst), 0);
+    assert_eq!(gossiped.connections(), 0);
 }
 
 #[tokio::test]

@@ -1,0 +1,94 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    decide::tests::{at, delivery, integration},
+    streak,
+    targets::Known,
+};
+
+fn judge() -> Judge {
+    Judge::new(&Config {
+        live_max: 1,
+        retry_max: 1,
+        ordered_max: 1,
+        bulk_max: 1,
+        integration_in_flight_max: 1,
+        org_share_percent: 100,
+        breaker_failures_min: 30,
+        breaker_failed_percent: 80,
+        probe_first_s: 60,
+        place_wait_ms: 250,
+        drain_ms: 0,
+        memory_ms: 0,
+    })
+}
+
+fn job() -> Job {
+    let known = Known {
+        integration: integration(),
+        target: Err("it is not opened here".to_owned()),
+        limit: None,
+    };
+    Job {
+        delivery: Arc::new(delivery()),
+        known: Arc::new(known),
+    }
+}
+
+fn attempted(outcome: Outcome, asked: bool, started: Timestamp) -> Attempted {
+    Attempted {
+        outcome,
+        response_code: None,
+        response_body: String::new(),
+        started,
+        took: Duration::ZERO,
+        asked,
+        progress: None,
+    }
+}
+
+fn retry() -> Outcome {
+    Outcome::Retry {
+        reason: "away".to_owned(),
+        after: None,
+    }
+}
+
+#[test]
+fn what_could_not_be_sent_opens_no_breaker_and_is_told_to_nobody() {
+    for asked in [false, true] {
+        let mut judge = judge();
+        let (mut opened, mut told) = (false, 0);
+        for second in 0..60 {
+            let (verdict, notices) = judge.judge(&mut job(), &attempted(retry(), asked, at(second)), None, at(second));
+            opened |= matches!(verdict, Verdict::Suspend { .. });
+            told += notices.len();
+        }
+        assert_eq!((opened, told > 0), (asked, asked));
+    }
+}
+
+#[test]
+fn what_could_not_be_sent_stands_between_no_two_suspend_answers() {
+    let refusal = Outcome::Suspend {
+        reason: "401".to_owned(),
+        at_once: false,
+    };
+    for asked in [false, true] {
+        let (mut judge, mut refused, mut other) = (judge(), job(), job());
+        let mut verdicts = Vec::new();
+        for count in 0..i64::from(streak::COUNT_MIN) {
+            let now = at(count * 40);
+            let (verdict, _) = judge.judge(&mut refused, &attempted(refusal.clone(), true, now), None, now);
+            verdicts.push(matches!(verdict, Verdict::Suspend { .. }));
+            // Of another delivery, and of this one.
+            let now = at(count * 40 + 10);
+            for job in [&mut other, &mut refused] {
+                judge.judge(job, &attempted(retry(), asked, now), None, now);
+            }
+            assert_eq!(refused.delivery.suspends.is_none(), asked, "what this one met itself");
+        }
+        assert_eq!(verdicts, [false, false, !asked]);
+    }
+}
