@@ -23,6 +23,7 @@ pub mod names;
 pub mod org;
 pub mod outcome;
 pub mod pattern;
+pub mod refs;
 pub mod refused;
 pub mod relay;
 pub mod severity;

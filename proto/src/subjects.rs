@@ -30,6 +30,8 @@ pub const CONFIG: &str = "SIGNALBOX_CONFIG";
 pub const STATE: &str = "SIGNALBOX_STATE";
 /// The bucket of leases, and of what is shared for a while.
 pub const LEASE: &str = "SIGNALBOX_LEASE";
+/// The bucket of what integrations remember of things at their targets.
+pub const REFS: &str = "SIGNALBOX_REFS";
 /// The bucket of idempotency keys and of what was answered to them.
 pub const IDEMPOTENCY: &str = "SIGNALBOX_IDEMPOTENCY";
 
@@ -534,6 +536,16 @@ pub fn totals_key(integration: &str) -> String {
 /// The key in LEASE of who tells the target of an integration what was counted.
 pub fn totals_lease(integration: &str) -> String {
     format!("totals.{integration}")
+}
+
+/// The key in REFS of what an integration remembers of one thing, by the hash of its name; `*` for all things.
+pub fn refs_key(integration: &str, thing: &str) -> String {
+    format!("{integration}.{thing}")
+}
+
+/// The key in LEASE of who is at one thing of an integration; `*` for all things.
+pub fn refs_lease(integration: &str, thing: &str) -> String {
+    format!("refs.{integration}.{thing}")
 }
 
 /// The key of an act in STATE.

@@ -102,6 +102,8 @@ impl Shared {
             for (bucket, key) in [
                 (subjects::STATE, subjects::totals_key(id)),
                 (subjects::LEASE, subjects::totals_lease(id)),
+                (subjects::REFS, subjects::refs_key(id, "*")),
+                (subjects::LEASE, subjects::refs_lease(id, "*")),
             ] {
                 self.broker.erase_keys(bucket, &key, Mode::Erase).await?;
             }

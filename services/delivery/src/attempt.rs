@@ -13,7 +13,10 @@ use signalbox_proto::{
 };
 use signalbox_providers::{AnyTarget, Client, Exchange, Request, Step, entity, http::Response, redact::Redactor};
 
-use crate::pushers::{self, Counting};
+use crate::{
+    pushers::{self, Counting, Pushers},
+    things::{self, Remembering, Things},
+};
 
 /// Most requests of one attempt: those of a digest at a target that takes events one at a time, and some.
 pub(crate) const STEPS_MAX: usize = entity::IN_TURN_MAX + 12;
@@ -32,6 +35,15 @@ pub(crate) struct Attempted {
     pub(crate) progress: Option<Progress>,
 }
 
+/// What an attempt is made with besides a client. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Means<C = Pushers, R = Things> {
+    /// For targets that take totals.
+    pub(crate) counting: C,
+    /// For targets that keep things.
+    pub(crate) remembering: R,
+}
+
 impl Attempted {
     /// Whether it came to nothing before anything was sent, and is to be tried again: no attempt that its owner is told
     /// of. One that ends there (its text could not be made) is one: its end has a number of its own.
@@ -44,11 +56,14 @@ impl Attempted {
 /// answer that is no answer (timeout, reset) is an outcome too.
 pub(crate) async fn send(
     client: &Client,
-    counting: &impl Counting,
+    means: &Means<impl Counting, impl Remembering>,
     target: &Arc<dyn AnyTarget>,
     delivery: &Delivery,
     revision: u64,
 ) -> Attempted {
+    if let Some(thing) = target.thing(delivery) {
+        return things::send(client, &means.remembering, target, delivery, &thing).await;
+    }
     let started = Timestamp::now();
     let clock = tokio::time::Instant::now();
     let mut exchanges = finished_before(delivery, revision);
@@ -70,7 +85,10 @@ pub(crate) async fn send(
                 };
             }
             Step::Send(Request::Count(count)) => {
-                let pushed = counting.push(client, (&**target, revision), delivery, count).await;
+                let pushed = means
+                    .counting
+                    .push(client, (&**target, revision), delivery, count)
+                    .await;
                 asked |= pushed.asked;
                 counted |= pushed.counted;
                 match pushed.answer {
@@ -127,7 +145,7 @@ fn finished_before(delivery: &Delivery, revision: u64) -> Vec<Exchange> {
 }
 
 /// The first bytes of an answer as text. It may repeat our secrets, which nobody is to see.
-fn text(body: &[u8], redactor: &Redactor) -> String {
+pub(crate) fn text(body: &[u8], redactor: &Redactor) -> String {
     let cut = &body[..body.len().min(RESPONSE_BODY_BYTES_MAX)];
     let text: String = String::from_utf8_lossy(cut)
         .trim_end_matches(char::REPLACEMENT_CHARACTER)
@@ -138,4 +156,4 @@ fn text(body: &[u8], redactor: &Redactor) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

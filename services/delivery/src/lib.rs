@@ -6,6 +6,7 @@ mod config;
 mod decide;
 mod filing;
 mod judge;
+mod lease;
 mod limits;
 mod memory;
 mod notices;
@@ -15,6 +16,7 @@ mod report;
 mod shares;
 mod streak;
 mod targets;
+mod things;
 mod vault;
 mod worker;
 
@@ -28,8 +30,10 @@ use tokio::task::JoinSet;
 
 pub use config::Config;
 
+use attempt::Means;
 use pushers::Pushers;
 use targets::Targets;
+use things::Things;
 
 /// The section's defaults, one comment a setting.
 pub const CONFIG_TOML: &str = include_str!("../config.toml");
@@ -89,7 +93,10 @@ pub async fn run(
     patiently("the list of streams", || broker.ensure_streams()).await?;
     let tokens = vault::Tokens::new(broker.clone(), keyring.clone(), process.instance.clone());
     let client = Client::sharing_tokens(installation.egress, Arc::new(tokens))?;
-    let pushers = Pushers::new(broker.clone(), &process.instance);
+    let means = Means {
+        counting: Pushers::new(broker.clone(), &process.instance),
+        remembering: Things::new(broker.clone(), &process.instance),
+    };
     let config = Arc::new(config);
     let process = Process {
         tracer: process.tracer.for_role("delivery"),
@@ -116,7 +123,7 @@ pub async fn run(
                 process.clone(),
                 config.clone(),
                 client.clone(),
-                pushers.clone(),
+                means.clone(),
                 provider.clone(),
                 targets(),
             );
@@ -126,7 +133,7 @@ pub async fn run(
                 process.clone(),
                 config.clone(),
                 client.clone(),
-                pushers.clone(),
+                means.clone(),
                 provider.clone(),
                 targets(),
             ));

@@ -12,7 +12,6 @@
 //! is an outcome of each delivery that waited for it, and each carries on that it was counted. Where the holder of the lease dies, others go on once the lease is over.
 
 mod kept;
-mod lease;
 
 use std::{
     collections::HashMap,
@@ -35,9 +34,11 @@ use signalbox_providers::{
 };
 use tokio::{sync::oneshot, time::Instant};
 
+use crate::lease::Lease;
 use kept::InState;
-use lease::Lease;
 
+/// How long the lease is asked for: longer than one that was left behind lasts.
+const WAIT_MAX: Duration = Duration::from_secs(15);
 /// The least time between the beginnings of two pushes of one process for one integration.
 const PUSH_EVERY: Duration = Duration::from_millis(100);
 
@@ -199,7 +200,7 @@ impl Duty {
     async fn push(&self, batch: &[Waiting]) -> Pushed {
         let broker = &self.pushers.broker;
         let key = subjects::totals_lease(&self.integration);
-        let mut lease = match Lease::take(broker, &key, &self.pushers.instance).await {
+        let mut lease = match Lease::take(broker, &key, &self.pushers.instance, WAIT_MAX).await {
             Ok(lease) => lease,
             Err(why) => return Pushed::hindered(false, false, &why),
         };

@@ -33,13 +33,12 @@ use tokio::time::Instant;
 
 use crate::{
     Config, Error,
-    attempt::{self, Attempted},
+    attempt::{self, Attempted, Means},
     decide::{self, Admission},
     filing::{self, Done, Filed, Job},
     judge::Judge,
     memory::{HopDigest, Known as KnownHop, Memory},
     notices,
-    pushers::Pushers,
     report::Attempts,
     shares::{Place, Shares},
     targets::Targets,
@@ -91,7 +90,7 @@ pub(crate) struct Worker {
     process: Process,
     config: Arc<Config>,
     client: Client,
-    pushers: Pushers,
+    means: Means,
     provider: Name,
     stream: String,
     targets: Targets,
@@ -125,7 +124,7 @@ impl Worker {
         process: Process,
         config: Arc<Config>,
         client: Client,
-        pushers: Pushers,
+        means: Means,
         provider: Name,
         targets: Targets,
     ) -> Self {
@@ -159,7 +158,7 @@ impl Worker {
             process,
             config,
             client,
-            pushers,
+            means,
             provider,
             jobs: HashMap::new(),
             judge,
@@ -443,12 +442,12 @@ impl Worker {
     fn send(&mut self, key: u64, job: Job) {
         self.tokens.uses(key);
         let client = self.client.connecting_within(job.known.integration.connect_timeout());
-        let pushers = self.pushers.clone();
+        let means = self.means.clone();
         self.requests.push(Box::pin(async move {
             let attempted = match &job.known.target {
                 Ok(target) => {
                     let revision = job.known.integration.revision;
-                    attempt::send(&client, &pushers, target, &job.delivery, revision).await
+                    attempt::send(&client, &means, target, &job.delivery, revision).await
                 }
                 Err(reason) => Attempted {
                     outcome: Outcome::Suspend {

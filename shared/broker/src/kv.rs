@@ -15,6 +15,8 @@ use crate::{Broker, Error, Publish};
 
 /// How long a write that has a time to live may take.
 const PUT_MAX: Duration = Duration::from_secs(5);
+/// How long it can be seen that a key was removed, by who reads it at an older revision.
+const MARKER_TTL: Duration = Duration::from_secs(3600);
 
 /// A value with the revision under which it may be replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +161,17 @@ impl Broker {
     pub async fn delete(&self, bucket: &'static str, key: &str) -> Result<(), Error> {
         let store = self.bucket(bucket).await?;
         store.purge(key).await.map_err(|error| Error::Kv {
+            what: format!("delete {key}"),
+            bucket,
+            reason: error.to_string(),
+        })
+    }
+
+    /// Removes a key that is at this revision still, without a mark that stays.
+    pub async fn delete_at(&self, bucket: &'static str, key: &str, revision: u64) -> Result<(), Error> {
+        let store = self.bucket(bucket).await?;
+        let deleted = store.purge_expect_revision_with_ttl(key, revision, MARKER_TTL).await;
+        deleted.map_err(|error| Error::Kv {
             what: format!("delete {key}"),
             bucket,
             reason: error.to_string(),

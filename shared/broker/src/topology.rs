@@ -23,6 +23,8 @@ pub const IN_PROGRESS_EVERY: Duration = Duration::from_secs(5);
 pub const EVENTS_WINDOW: Duration = Duration::from_secs(300);
 /// The duplicate window of streams of deliveries.
 pub const HOP_WINDOW: Duration = Duration::from_secs(120);
+/// Things that nothing has happened to for so long are forgotten.
+pub const REFS_AGE: Duration = Duration::from_secs(400 * 24 * 3600);
 /// The least window a server takes. INGEST does not rely on it.
 pub const INGEST_WINDOW: Duration = Duration::from_millis(100);
 /// Messages of a lane that all workers together may hold.
@@ -192,6 +194,11 @@ pub fn buckets(broker: &Broker) -> Vec<kv::Config> {
         bucket(subjects::STATE, 1, Some(Duration::from_secs(60))),
         // One value a key: an older one could rise again when the newer expires.
         bucket(subjects::LEASE, 1, Some(Duration::from_secs(60))),
+        // What nothing has happened to for so long is forgotten.
+        kv::Config {
+            max_age: REFS_AGE,
+            ..bucket(subjects::REFS, 1, Some(Duration::from_secs(60)))
+        },
         // Full, it refuses new keys: none is forgotten before its time.
         kv::Config {
             max_age: idempotency::REMEMBERED,

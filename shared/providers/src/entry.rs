@@ -14,6 +14,7 @@ use crate::{
     redact::Redactor,
     secret,
     template::{Takes, Texts},
+    things::{Known, Move, Thing},
 };
 
 /// One provider, as a row of the table.
@@ -59,6 +60,10 @@ pub trait AnyTarget: Send + Sync {
     fn redactor(&self) -> &Redactor;
     /// The next request, or the end. `so_far` holds the answers of this delivery's requests.
     fn next(&self, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step;
+    /// What a delivery is about, where the target keeps things; [`Self::go_on`] then delivers, and not [`Self::next`].
+    fn thing(&self, delivery: &Delivery) -> Option<Thing>;
+    /// What to do next at a target that keeps things.
+    fn go_on(&self, delivery: &Delivery, known: &Known<'_>, now: Timestamp) -> Move;
     /// The lightest request that proves the credentials work; `None` where only an event does.
     fn probe(&self, now: Timestamp) -> Option<Request>;
     /// What the answer to a probe means. `now` is when it came.
@@ -75,18 +80,34 @@ impl<P: Provider> AnyTarget for Target<P> {
     }
 
     fn next(&self, delivery: &Delivery, so_far: &[Exchange], now: Timestamp) -> Step {
-        let text = match self.texts.as_ref().map(|texts| texts.render(delivery, &self.about)) {
-            None => Text::default(),
-            Some(Ok(text)) => text,
-            // It would be the same the next time: a dead letter, to be replayed once the template is mended.
-            Some(Err(why)) => {
-                let reason = outcome::reason(&format!("template: {why}"));
-                return Step::Done(self.redactor.outcome(Outcome::Reject { reason }));
-            }
+        let text = match self.text(delivery) {
+            Ok(text) => text,
+            Err(rejected) => return Step::Done(rejected),
         };
         match P::next(self, delivery, &text, so_far, now) {
             Step::Done(outcome) => Step::Done(self.redactor.outcome(outcome)),
             Step::Send(request) => Step::Send(self.owning(request)),
+        }
+    }
+
+    fn thing(&self, delivery: &Delivery) -> Option<Thing> {
+        P::KEEPS.map(|keeps| (keeps.thing)(self, delivery))
+    }
+
+    fn go_on(&self, delivery: &Delivery, known: &Known<'_>, now: Timestamp) -> Move {
+        let Some(keeps) = P::KEEPS else {
+            let reason = format!("{} keeps no things", P::NAME);
+            return Move::Done(Outcome::Reject { reason });
+        };
+        let text = match self.text(delivery) {
+            Ok(text) => text,
+            Err(rejected) => return Move::Done(rejected),
+        };
+        match (keeps.go_on)(self, delivery, &text, known, now) {
+            Move::Ask(name, request) => Move::Ask(name, self.owning(request)),
+            Move::Once(name, request) => Move::Once(name, self.owning(request)),
+            Move::Learn(lessons) => Move::Learn(lessons),
+            Move::Done(outcome) => Move::Done(self.redactor.outcome(outcome)),
         }
     }
 
@@ -100,6 +121,19 @@ impl<P: Provider> AnyTarget for Target<P> {
 }
 
 impl<P: Provider> Target<P> {
+    /// What its owner's template makes of a delivery, or how that ends it.
+    fn text(&self, delivery: &Delivery) -> Result<Text, Outcome> {
+        match self.texts.as_ref().map(|texts| texts.render(delivery, &self.about)) {
+            None => Ok(Text::default()),
+            Some(Ok(text)) => Ok(text),
+            // It would be the same the next time: a dead letter, to be replayed once the template is mended.
+            Some(Err(why)) => {
+                let reason = outcome::reason(&format!("template: {why}"));
+                Err(self.redactor.outcome(Outcome::Reject { reason }))
+            }
+        }
+    }
+
     /// Says whose token a request asks for: a provider does not know that yet when it reads its credentials.
     fn owning(&self, request: Request) -> Request {
         if let Request::Http(http::Request {

@@ -46,6 +46,7 @@ pub mod slack;
 pub mod teams;
 pub mod telegram;
 pub mod template;
+pub mod things;
 pub mod webhook;
 pub mod wording;
 

@@ -13,6 +13,7 @@ use crate::{
     http, nats,
     redact::Redactor,
     template::{Takes, Texts},
+    things::Keeps,
 };
 
 /// One kind of target. Implementations hold no state and do no I/O: they turn a delivery into
@@ -73,6 +74,9 @@ pub trait Provider: Sized + Send + Sync + 'static {
     fn retry_count(_config: &Self::Config) -> Option<u32> {
         None
     }
+
+    /// How it delivers where its target keeps things: then nobody asks [`Self::next`] while delivering.
+    const KEEPS: Option<Keeps<Self>> = None;
 
     /// The next request, or the end; `now` is when the attempt began, the same for all its requests. Most providers send
     /// one request: they write `request` and `classify`, and this default joins them.

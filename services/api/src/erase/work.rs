@@ -186,9 +186,13 @@ async fn entries(shared: &Shared, erasure: &Erasure, mode: Mode) -> Result<u64, 
         ] {
             erased += broker.erase_keys(subjects::STATE, &key, mode).await?;
         }
-        erased += broker
-            .erase_keys(subjects::LEASE, &subjects::totals_lease(&id), mode)
-            .await?;
+        for (bucket, key) in [
+            (subjects::LEASE, subjects::totals_lease(&id)),
+            (subjects::REFS, subjects::refs_key(&id, "*")),
+            (subjects::LEASE, subjects::refs_lease(&id, "*")),
+        ] {
+            erased += broker.erase_keys(bucket, &key, mode).await?;
+        }
         if mode == Mode::Erase {
             erased += broker
                 .erase_former(subjects::CONFIG, &subjects::integration_key(&id))

@@ -5,12 +5,37 @@ use std::{
 
 use serde_json::json;
 use signalbox_proto::{Accepted, Event, Name, RawJson, integration::Template, outcome::OutcomeKind, types};
-use signalbox_providers::{About, Egress, count::Count, find};
+use signalbox_providers::{
+    About, Egress,
+    count::Count,
+    find,
+    things::{Known, Move, Thing},
+};
 
 use super::*;
-use crate::pushers::Pushed;
+use crate::{lease::Lease, pushers::Pushed, things::Kept};
+
+/// Of a target that keeps no things.
+struct Nothing;
+
+impl Remembering for Nothing {
+    type Book = Kept;
+    type Holding = Lease;
+
+    async fn take(&self, _: &str, thing: &str) -> Result<(Kept, Lease), String> {
+        unreachable!("nobody is at {thing}");
+    }
+}
+
+fn means<C>(counting: C) -> Means<C, Nothing> {
+    Means {
+        counting,
+        remembering: Nothing,
+    }
+}
 
 /// Says what is to come of each push, and notes the events that it was to count.
+#[derive(Clone)]
 struct Says(Pushed);
 
 impl Counting for Says {
@@ -37,7 +62,7 @@ fn says(counted: bool, answer: Result<u16, Outcome>) -> Says {
     })
 }
 
-fn delivery() -> Delivery {
+pub(crate) fn delivery() -> Delivery {
     let event = Event {
         id: "e-1".to_owned(),
         org: Name::default_org(),
@@ -63,7 +88,7 @@ fn delivery() -> Delivery {
     Delivery::first(accepted, "i-1", &"webhook".parse().expect("a name"), 1, 1)
 }
 
-fn about() -> About {
+pub(crate) fn about() -> About {
     About {
         integration: "i-1".to_owned(),
         name: "own".parse().expect("a name"),
@@ -89,7 +114,7 @@ async fn attempt(body: &str) -> Attempted {
         )
         .expect("a target");
     let client = Client::new(Egress::default()).expect("a client");
-    let nothing = says(false, Err(Outcome::Delivered));
+    let nothing = means(says(false, Err(Outcome::Delivered)));
     send(&client, &nothing, &Arc::from(target), &delivery(), 1).await
 }
 
@@ -114,6 +139,14 @@ impl AnyTarget for InThree {
             Some(_) if so_far.len() == 3 => Step::Done(Outcome::Delivered),
             _ => self.0.next(delivery, &[], now),
         }
+    }
+
+    fn thing(&self, _: &Delivery) -> Option<Thing> {
+        None
+    }
+
+    fn go_on(&self, _: &Delivery, _: &Known<'_>, _: Timestamp) -> Move {
+        unreachable!("it keeps no things");
     }
 
     fn probe(&self, _: Timestamp) -> Option<Request> {
@@ -150,9 +183,9 @@ async fn in_three(answers: &[u16], delivery: &Delivery, revision: u64) -> Attemp
     let counts = counts.open(config, json!({}), about()).expect("a target");
     let target: Arc<dyn AnyTarget> = Arc::new(InThree(counts));
     let client = Client::new(Egress::default()).expect("a client");
-    let answers = Answers(Mutex::new(answers.iter().copied().collect()));
-    let attempted = send(&client, &answers, &target, delivery, revision).await;
-    let left = answers.0.into_inner().expect("nobody panicked");
+    let means = means(Answers(Mutex::new(answers.iter().copied().collect())));
+    let attempted = send(&client, &means, &target, delivery, revision).await;
+    let left = means.counting.0.into_inner().expect("nobody panicked");
     assert!(left.is_empty(), "requests that were not sent: {left:?}");
     attempted
 }
@@ -208,7 +241,7 @@ async fn count(says: &Says, delivery: &Delivery) -> Attempted {
         .open(config, json!({}), about())
         .expect("a target");
     let client = Client::new(Egress::default()).expect("a client");
-    send(&client, says, &Arc::from(target), delivery, 1).await
+    send(&client, &means(says.clone()), &Arc::from(target), delivery, 1).await
 }
 
 #[tokio::test]

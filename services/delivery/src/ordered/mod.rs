@@ -44,7 +44,12 @@ use tokio::{
 };
 
 use crate::{
-    Config, Error, attempt::Attempted, filing::Job, judge::Judge, pushers::Pushers, report::Attempts, targets::Targets,
+    Config, Error,
+    attempt::{Attempted, Means},
+    filing::Job,
+    judge::Judge,
+    report::Attempts,
+    targets::Targets,
 };
 use effects::{Done, Finished};
 use keys::{Rules, Turn};
@@ -111,7 +116,7 @@ pub(crate) struct Ordered {
     process: Process,
     config: Arc<Config>,
     client: Client,
-    pushers: Pushers,
+    means: Means,
     provider: Name,
     targets: Targets,
     /// Integrations of this provider that ask for an order.
@@ -162,7 +167,7 @@ impl Ordered {
         process: Process,
         config: Arc<Config>,
         client: Client,
-        pushers: Pushers,
+        means: Means,
         provider: Name,
         targets: Targets,
     ) -> Result<(), Error> {
@@ -226,7 +231,7 @@ impl Ordered {
             process,
             config,
             client,
-            pushers,
+            means,
             provider,
             targets,
         };

@@ -464,10 +464,10 @@ impl Ordered {
             return self.put_back(at, &turn, Some(OWN_RETRY));
         };
         let client = self.client.connecting_within(job.known.integration.connect_timeout());
-        let pushers = self.pushers.clone();
+        let means = self.means.clone();
         let (delivery, revision) = (job.delivery.clone(), job.known.integration.revision);
         let sending = async move {
-            let sending = attempt::send(&client, &pushers, &target, &delivery, revision);
+            let sending = attempt::send(&client, &means, &target, &delivery, revision);
             poison::guarded(validity.bound(sending)).await
         };
         let (sending, handle) = futures::future::abortable(sending);

@@ -1,4 +1,4 @@
-//! The lease of an integration's totals, held for one push.
+//! A lease that is held for a push of totals, or for an attempt at a thing.
 
 use std::time::Duration;
 
@@ -8,21 +8,19 @@ use tokio::time::Instant;
 use crate::ordered::validity::Validity;
 
 /// It is over so long after the last renewal; what it is held for stops a third earlier ([`Validity`]).
-pub(super) const TTL: Duration = Duration::from_secs(9);
+pub(crate) const TTL: Duration = Duration::from_secs(9);
 /// The wait before it is asked for again where another has it: longer than most pushes take.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How long it is asked for: longer than one that was left behind lasts.
-const WAIT_MAX: Duration = Duration::from_secs(15);
 
-pub(super) struct Lease {
+pub(crate) struct Lease {
     broker: Broker,
     held: lease::Lease,
     validity: Validity,
 }
 
 impl Lease {
-    /// Takes it as soon as it is free, or says why it cannot be had.
-    pub(super) async fn take(broker: &Broker, key: &str, instance: &str) -> Result<Self, String> {
+    /// Takes it as soon as it is free, or says why it cannot be had in so long.
+    pub(crate) async fn take(broker: &Broker, key: &str, instance: &str, wait_max: Duration) -> Result<Self, String> {
         let began = Instant::now();
         loop {
             let asked = Instant::now();
@@ -34,10 +32,10 @@ impl Lease {
                         validity: Validity::new(asked),
                     });
                 }
-                Ok(None) => "another worker is pushing them for a long time".to_owned(),
+                Ok(None) => "another has it for a long time".to_owned(),
                 Err(error) => error.to_string(),
             };
-            if began.elapsed() >= WAIT_MAX {
+            if began.elapsed() >= wait_max {
                 return Err(why);
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -45,7 +43,7 @@ impl Lease {
     }
 
     /// Goes on with a future for as long as it is held, and renews it meanwhile; `None` where it is lost.
-    pub(super) async fn bound<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn bound<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
         let Self { broker, held, validity } = self;
         tokio::select! {
             done = validity.bound(future) => done,
@@ -54,9 +52,9 @@ impl Lease {
     }
 
     /// Gives it back. Where that fails it runs out.
-    pub(super) async fn release(self) {
+    pub(crate) async fn release(self) {
         if let Err(error) = self.broker.release(self.held).await {
-            tracing::debug!(%error, "a lease of totals is left to expire");
+            tracing::debug!(%error, "a lease is left to expire");
         }
     }
 }
@@ -70,7 +68,7 @@ async fn keep(broker: &Broker, held: &mut lease::Lease, validity: &Validity) {
             Ok(true) => validity.renew(asked),
             Ok(false) => return,
             Err(error) if validity.holds(Instant::now()) => {
-                tracing::debug!(%error, "a lease of totals could not be renewed yet");
+                tracing::debug!(%error, "a lease could not be renewed yet");
             }
             Err(_) => return,
         }

@@ -1,0 +1,59 @@
+use super::*;
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(secs)
+}
+
+#[test]
+fn a_doubt_lasts_from_before_the_request_until_the_answer_is_known() {
+    let mut refs = Refs::default();
+    assert_eq!(refs.doubt("issue"), None);
+    assert!(refs.begin("issue", at(1)));
+    assert!(!refs.begin("issue", at(2)), "it is in doubt already");
+    assert_eq!(refs.doubt("issue"), Some(at(1)));
+    refs.learn("issue", "SHOP-1", at(3));
+    assert_eq!((refs.doubt("issue"), refs.fact("issue")), (None, Some("SHOP-1")));
+    assert!(refs.begin("subtask-1", at(4)));
+    refs.refuse("subtask-1");
+    assert_eq!((refs.doubt("subtask-1"), refs.fact("subtask-1")), (None, None));
+    refs.forget("issue");
+    assert!(refs.is_empty());
+}
+
+#[test]
+fn what_is_a_delivery_s_own_goes_when_it_has_arrived() {
+    let mut refs = Refs::default();
+    refs.learn("issue", "SHOP-1", at(1));
+    refs.learn(&own("d1", "comment"), "10", at(2));
+    assert!(refs.begin(&own("d1", "link"), at(2)));
+    refs.learn(&own("d10", "comment"), "11", at(3));
+    assert!(refs.end("d1"));
+    assert!(!refs.end("d1"));
+    assert_eq!(refs.fact(&own("d1", "comment")), None);
+    assert_eq!(refs.doubt(&own("d1", "link")), None);
+    assert_eq!(refs.fact(&own("d10", "comment")), Some("11"));
+    assert_eq!(refs.fact("issue"), Some("SHOP-1"));
+}
+
+#[test]
+fn facts_are_found_by_the_beginning_of_their_names() {
+    let mut refs = Refs::default();
+    for name in ["issue", "subtask-1", "subtask-2", "url"] {
+        refs.learn(name, &name.to_uppercase(), at(1));
+    }
+    let found: Vec<_> = refs.facts("subtask-").collect();
+    assert_eq!(found, [("subtask-1", "SUBTASK-1"), ("subtask-2", "SUBTASK-2")]);
+}
+
+#[test]
+fn of_too_many_the_oldest_of_deliveries_go_first() {
+    let mut refs = Refs::default();
+    refs.learn("issue", "SHOP-1", at(0));
+    for n in 0..2 * FACTS_MAX as i64 {
+        refs.learn(&own(&format!("d{n}"), "comment"), "1", at(n));
+    }
+    assert_eq!(refs.facts.len(), FACTS_MAX);
+    assert_eq!(refs.fact("issue"), Some("SHOP-1"));
+    assert_eq!(refs.fact(&own("d1", "comment")), None);
+    assert_eq!(refs.fact(&own("d511", "comment")), Some("1"));
+}
