@@ -78,10 +78,6 @@ pub struct Answer {
 
 /// What comes next for a thing.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a move is made once a request and used at once: a box would cost more"
-)]
 pub enum Move {
     /// Ask this, as often as it may be.
     Ask(Cow<'static, str>, Request),
