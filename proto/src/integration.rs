@@ -137,7 +137,7 @@ pub const CONNECT_TIMEOUT_SECS: u32 = 5;
 /// How fast, in which order and in what groups an integration's deliveries go, and how its target is watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
-    /// Requests in a span of time; `None` for what its provider has by default: see [`Integration::rate_limit`].
+    /// Requests in a span of time; `None` for what its provider has by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
     /// Several events as one delivery.
