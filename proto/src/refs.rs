@@ -88,10 +88,9 @@ impl Refs {
     /// The target has said so: it is in doubt no more. Of a longer value the first [`VALUE_BYTES_MAX`] are kept.
     pub fn learn(&mut self, name: &str, value: &str, now: Timestamp) {
         self.doubts.remove(name);
-        let fact = Fact {
-            value: value[..value.floor_char_boundary(VALUE_BYTES_MAX)].to_owned(),
-            at: now,
-        };
+        let mut value = value.to_owned();
+        value.truncate(value.floor_char_boundary(VALUE_BYTES_MAX));
+        let fact = Fact { value, at: now };
         self.facts.insert(name.to_owned(), fact);
         self.bound();
     }
