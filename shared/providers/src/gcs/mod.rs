@@ -172,8 +172,9 @@ fn account_error(message: &str) -> FieldError {
 /// What the signer takes of a key file, and no more: a file may also name an address to send to, and that no token is to
 /// be made.
 fn account(given: &Secret) -> Result<Secret, FieldError> {
-    let file: KeyFile = classify::object(given.expose().trim().as_bytes())
-        .ok_or_else(|| account_error("is not the key file of a service account: paste the whole JSON that Google made"))?;
+    let file: KeyFile = classify::object(given.expose().trim().as_bytes()).ok_or_else(|| {
+        account_error("is not the key file of a service account: paste the whole JSON that Google made")
+    })?;
     if file.kind.is_some_and(|kind| kind != SERVICE_ACCOUNT) {
         return Err(account_error("is of another type: its `type` must be service_account"));
     }

@@ -78,7 +78,10 @@ impl Key {
     /// Reads a template, to stand behind a prefix and to end with an extension. Its errors never repeat it.
     pub fn read(pointer: &str, prefix: Option<&str>, template: &str, extension: &str) -> Result<Self, FieldError> {
         let wrong = |message: String| FieldError::new(pointer, message);
-        let mut parts: Vec<Part> = prefix.map(|prefix| Part::Text(format!("{prefix}/"))).into_iter().collect();
+        let mut parts: Vec<Part> = prefix
+            .map(|prefix| Part::Text(format!("{prefix}/")))
+            .into_iter()
+            .collect();
         parts.extend(parse(template.trim()).map_err(wrong)?);
         if !template.trim().ends_with(extension) {
             parts.push(Part::Text(extension.to_owned()));
@@ -151,7 +154,10 @@ impl Part {
 /// The type of all events of a delivery, or what a digest of several types is.
 fn type_of(delivery: &Delivery) -> &str {
     let first = &delivery.event().event.event_type;
-    let same = delivery.events.iter().all(|accepted| accepted.event.event_type == *first);
+    let same = delivery
+        .events
+        .iter()
+        .all(|accepted| accepted.event.event_type == *first);
     if same { first.as_str() } else { digest::EVENT_TYPE }
 }
 
@@ -178,7 +184,9 @@ fn parse(template: &str) -> Result<Vec<Part>, String> {
     let mut shape = String::new();
     let mut rest = template;
     while !rest.is_empty() {
-        let (text, behind) = rest.split_once('{').map_or((rest, None), |(text, behind)| (text, Some(behind)));
+        let (text, behind) = rest
+            .split_once('{')
+            .map_or((rest, None), |(text, behind)| (text, Some(behind)));
         check_text(text)?;
         if !text.is_empty() {
             shape += text;

@@ -106,7 +106,10 @@ fn looked_for(prefix: Option<&str>) -> Path {
 fn storage_class(text: &str) -> Result<String, FieldError> {
     let pointer = "config/storage_class";
     let class = line(pointer, text, STORAGE_CLASS_CHARS_MAX)?;
-    if class.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_') {
+    if class
+        .bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+    {
         Ok(class)
     } else {
         Err(FieldError::new(pointer, "is not a word in capitals, such as STANDARD"))

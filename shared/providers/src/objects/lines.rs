@@ -29,7 +29,10 @@ impl Format {
             Self::Cloudevents => Payload::Cloudevents,
             Self::Standard => Payload::Standard,
         };
-        let data = delivery.events.iter().map(|accepted| accepted.event.data.as_bytes().len());
+        let data = delivery
+            .events
+            .iter()
+            .map(|accepted| accepted.event.data.as_bytes().len());
         let mut lines = Vec::with_capacity(data.map(|bytes| bytes + BESIDES_DATA).sum());
         for accepted in &delivery.events {
             let mut line = payload.write(&Message::single(accepted), &mut HeaderMap::new());

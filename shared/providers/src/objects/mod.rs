@@ -68,8 +68,8 @@ impl fmt::Debug for Store {
     }
 }
 
-/// One object, as it is to be stored.
-#[derive(Clone, Debug)]
+/// One object, as it is to be stored. Its debug output does not show the lines.
+#[derive(Clone)]
 pub struct Object {
     /// Its lines, before they are compressed.
     pub lines: Bytes,
@@ -79,6 +79,17 @@ pub struct Object {
     pub storage_class: Option<String>,
     /// Whether an object under the same key is to be replaced. Otherwise the store is asked to refuse.
     pub overwrite: bool,
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object")
+            .field("lines_bytes", &self.lines.len())
+            .field("compression", &self.compression)
+            .field("storage_class", &self.storage_class)
+            .field("overwrite", &self.overwrite)
+            .finish()
+    }
 }
 
 /// What is asked of a store.

@@ -171,9 +171,12 @@ impl Provider for S3 {
             builder = builder.with_sse_kms_encryption(kms_key);
         }
         // All that it checks was checked; its message may repeat a value.
-        let signer = builder
-            .build()
-            .map_err(|_| vec![FieldError::new("config", "does not make an address that can be signed for")])?;
+        let signer = builder.build().map_err(|_| {
+            vec![FieldError::new(
+                "config",
+                "does not make an address that can be signed for",
+            )]
+        })?;
         Ok(Prepared {
             store: Store::new(signer, urls.bucket),
             layout,
@@ -189,7 +192,8 @@ impl Provider for S3 {
         if !prepared.temporary {
             return Vec::new();
         }
-        let message = "belongs to credentials that end by themselves, after 36 hours at most: deliveries fail from then on";
+        let message =
+            "belongs to credentials that end by themselves, after 36 hours at most: deliveries fail from then on";
         vec![FieldError::new("credentials/session_token", message)]
     }
 
@@ -231,7 +235,8 @@ impl Signed {
 }
 
 fn is_word(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 fn region(text: &str) -> Result<String, FieldError> {
@@ -241,7 +246,10 @@ fn region(text: &str) -> Result<String, FieldError> {
     if is_word(&region) && !region.contains('.') {
         Ok(region)
     } else {
-        Err(FieldError::new(pointer, "is not the name of a region, such as eu-central-1"))
+        Err(FieldError::new(
+            pointer,
+            "is not the name of a region, such as eu-central-1",
+        ))
     }
 }
 
@@ -249,7 +257,10 @@ fn region(text: &str) -> Result<String, FieldError> {
 fn access_key(text: &str) -> Result<String, FieldError> {
     let pointer = "credentials/access_key_id";
     let id = fields::line(pointer, text, ACCESS_KEY_CHARS_MAX)?;
-    if id.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b',' | b'=')) {
+    if id
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b',' | b'='))
+    {
         Ok(id)
     } else {
         Err(FieldError::new(pointer, "holds characters that no access key has"))
