@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use signalbox_proto::Outcome;
@@ -7,6 +7,8 @@ use super::{conformance::ACCOUNT, *};
 use crate::{About, Client, Egress, FieldError, MASK, Step, conformance::hostile, find, objects::double::Double};
 
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600); // 2026-01-01T00:00:00Z
+/// Headers that hold the time of a request, or the address of the double.
+const CHANGING: [&str; 2] = ["authorization", "host"];
 const PASSED: Duration = Duration::from_secs(10);
 
 fn about() -> About {
@@ -140,6 +142,36 @@ async fn an_object_is_created_with_a_token_of_our_own_and_only_where_there_is_no
     assert_eq!(claims["iss"], "signalbox@example.iam.gserviceaccount.com");
     let life = claims["exp"].as_i64().expect("a time") - claims["iat"].as_i64().expect("a time");
     assert_eq!(life, 3_600);
+}
+
+/// Compares text with a file of `golden/`, or writes it where `SIGNALBOX_GOLDEN_UPDATE` is set.
+fn golden(name: &str, written: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/gcs/golden/{name}.txt"));
+    if std::env::var_os("SIGNALBOX_GOLDEN_UPDATE").is_some() {
+        std::fs::write(&path, written).expect("the golden file");
+    }
+    let known = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(written, known, "{name}: SIGNALBOX_GOLDEN_UPDATE=1 writes it anew");
+}
+
+#[tokio::test]
+async fn a_request_is_as_recorded() {
+    let double = Double::start().await;
+    assert_eq!(
+        sent(json!({ "service_account": ACCOUNT }), &double).await,
+        Outcome::Delivered
+    );
+    let seen = double.seen().pop().expect("a request");
+    let mut text = format!("{} {}\n", seen.method, seen.path);
+    let version = env!("CARGO_PKG_VERSION");
+    let said = seen
+        .headers
+        .iter()
+        .filter(|(name, _)| !CHANGING.contains(&name.as_str()));
+    for (name, value) in said {
+        text += &format!("{name}: {}\n", value.replace(version, "<version>"));
+    }
+    golden("alert-created", &(text + "\n" + &String::from_utf8_lossy(&seen.body)));
 }
 
 /// Both are switches of the signer for tests, which a tenant's file must not reach.
