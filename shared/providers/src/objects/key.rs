@@ -15,14 +15,14 @@ use time::OffsetDateTime;
 use crate::FieldError;
 
 /// Longest key, in bytes of UTF-8: what the vendors take.
-pub const KEY_BYTES_MAX: usize = 1_024;
+const KEY_BYTES_MAX: usize = 1_024;
 /// Where an owner names no template.
 const DEFAULT: &str = "{org}/{type}/{yyyy}/{mm}/{dd}/{hh}/{delivery}.jsonl";
 /// Longest id of an integration or delivery, in bytes, with room.
 const ID_BYTES_MAX: usize = 64;
 
 /// What may stand between braces, with the bytes that it takes at most.
-pub const PLACES: [(&str, Place, usize); 9] = [
+const PLACES: [(&str, Place, usize); 9] = [
     ("org", Place::Org, NAME_CHARS_MAX),
     ("type", Place::Type, TYPE_CHARS_MAX),
     ("severity", Place::Severity, "critical".len()),
@@ -36,7 +36,7 @@ pub const PLACES: [(&str, Place, usize); 9] = [
 
 /// What is filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+enum Place {
     /// The tenant.
     Org,
     /// The type of the events, where all of a delivery are of one; else that of digests.

@@ -29,7 +29,7 @@ pub use self::{
     client::{Checked, Client},
     compression::Compression,
     error::Error,
-    key::{Key, PLACES, default_key_template},
+    key::{Key, default_key_template},
     layout::{Given, Layout, bucket},
     lines::Format,
 };

@@ -121,6 +121,7 @@ fn what_is_wrong_is_said_at_once_with_its_field() {
             "config/prefix",
             "config/key_template",
             "config/storage_class",
+            "credentials/access_key_id",
             "credentials/secret_access_key",
             "credentials/session_token",
         ]

@@ -94,17 +94,19 @@ fn a_store_that_asks_to_be_left_alone_is() {
 /// Only [`super::super::Client`] says that an answer is one to a look.
 #[test]
 fn an_answer_to_a_look_shows_that_the_store_knows_us_and_the_same_answer_to_a_write_does_not() {
+    const NONE: &[(&str, &str)] = &[];
+    const ETAG: &[(&str, &str)] = &[("etag", "\"1\"")];
     for (status, headers, body, knows) in [
-        (404, &[][..], xml("NoSuchKey"), true),
-        (403, &[], xml("AccessDenied"), true),
-        (200, &[("etag", "\"1\"")], String::new(), true),
-        (200, &[], "<html>".to_owned(), false),
-        (404, &[], String::new(), false),
-        (404, &[], xml("NoSuchBucket"), false),
-        (403, &[], String::new(), false),
-        (403, &[], xml("InvalidAccessKeyId"), false),
-        (403, &[], xml("SignatureDoesNotMatch"), false),
-        (503, &[], xml("SlowDown"), false),
+        (404, NONE, xml("NoSuchKey"), true),
+        (403, NONE, xml("AccessDenied"), true),
+        (200, ETAG, String::new(), true),
+        (200, NONE, "<html>".to_owned(), false),
+        (404, NONE, String::new(), false),
+        (404, NONE, xml("NoSuchBucket"), false),
+        (403, NONE, String::new(), false),
+        (403, NONE, xml("InvalidAccessKeyId"), false),
+        (403, NONE, xml("SignatureDoesNotMatch"), false),
+        (503, NONE, xml("SlowDown"), false),
     ] {
         let mut answer = response(status, headers, &body);
         let write = by_answer(&answer, NOW);
