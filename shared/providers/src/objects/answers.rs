@@ -302,8 +302,6 @@ fn code(body: &[u8]) -> Option<&str> {
     (code.len() <= CODE_BYTES_MAX && code.bytes().all(is_plain)).then_some(code)
 }
 
-/// The right that a Google account lacks to replace an object. We never ask it to delete one.
-const REPLACING: &[u8] = b"storage.objects.delete";
 /// The region that a bucket is in, if the answer names one.
 fn region(response: &Response) -> String {
     let named = response.headers.get(REGION).and_then(|value| value.to_str().ok());
