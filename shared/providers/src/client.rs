@@ -63,7 +63,10 @@ impl Client {
             }
             Request::Object(request) => {
                 let sent = self.objects.send(request, timeout).await;
-                sent.map_err(|error| objects::by_error(&error))
+                sent.map_err(|error| Unanswered {
+                    outcome: objects::by_error(&error),
+                    asked: !matches!(error, objects::Error::Unsigned),
+                })
             }
             // Totals would hold it for ever: workers count, and a provider that counts has a connection test.
             Request::Count(_) => {

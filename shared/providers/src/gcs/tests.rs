@@ -109,7 +109,7 @@ async fn sent(credentials: Value, double: &Double) -> Outcome {
     };
     match client.send(request, SOON).await {
         Ok(exchange) => target.classify(&exchange.response, NOW),
-        Err(outcome) => outcome,
+        Err(unanswered) => unanswered.outcome,
     }
 }
 

@@ -51,7 +51,7 @@ async fn attempt(client: &crate::Client, target: &dyn AnyTarget, delivery: &Deli
             Step::Done(outcome) => return outcome,
             Step::Send(request) => match client.send(request, SOON).await {
                 Ok(exchange) => so_far.push(exchange),
-                Err(outcome) => return outcome,
+                Err(unanswered) => return unanswered.outcome,
             },
         }
     }
@@ -61,7 +61,7 @@ async fn look(client: &crate::Client, target: &dyn AnyTarget) -> Outcome {
     let probe = target.probe(NOW).expect("there is a probe");
     match client.send(probe, SOON).await {
         Ok(exchange) => target.classify(&exchange.response, NOW),
-        Err(outcome) => outcome,
+        Err(unanswered) => unanswered.outcome,
     }
 }
 
