@@ -7,8 +7,8 @@ use super::{conformance::ACCOUNT, *};
 use crate::{About, Client, Egress, FieldError, MASK, Step, conformance::hostile, find, objects::double::Double};
 
 const NOW: Timestamp = Timestamp::from_secs(1_767_225_600); // 2026-01-01T00:00:00Z
-/// Headers that hold the time of a request, or the address of the double.
-const CHANGING: [&str; 2] = ["authorization", "host"];
+/// Headers that hold the time of a request, or the address of the double, or what follows from the body.
+const CHANGING: [&str; 3] = ["authorization", "content-length", "host"];
 const SOON: Duration = Duration::from_secs(10);
 
 fn about() -> About {

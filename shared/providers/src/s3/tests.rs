@@ -18,8 +18,14 @@ const DELIVERIES: [(&str, &str); 5] = [
     ("text", include_str!("../webhook/golden/text.delivery.json")),
     ("binary", include_str!("../webhook/golden/binary.delivery.json")),
 ];
-/// Headers that hold the time of a request, or the address of the double.
-const CHANGING: [&str; 3] = ["authorization", "host", "x-amz-date"];
+/// Headers that hold the time of a request, or the address of the double, or what follows from the body: the double checks it.
+const CHANGING: [&str; 5] = [
+    "authorization",
+    "content-length",
+    "host",
+    "x-amz-content-sha256",
+    "x-amz-date",
+];
 
 fn about() -> About {
     About {
