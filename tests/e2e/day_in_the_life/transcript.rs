@@ -143,13 +143,15 @@ impl Transcript {
     }
 }
 
-/// A signature is of this run, and so is the time that it is made with.
+/// A signature is of this run, and so are the time that it is made with and the hash of a body.
 fn header(name: &str, value: String) -> String {
     let signs = ["AWS4-HMAC-SHA256 ", "Bearer eyJ"];
     if name.ends_with("signature") || signs.iter().any(|sign| value.starts_with(sign)) {
         "<signature>".to_owned()
     } else if name == "x-amz-date" {
         "<now>".to_owned()
+    } else if name == "x-amz-content-sha256" {
+        "<hash>".to_owned()
     } else {
         value
     }
