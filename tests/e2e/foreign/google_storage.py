@@ -5,6 +5,9 @@ google_storage.py PORT BUCKET KEY_FILE
 It takes the tokens that the service account of KEY_FILE signs by itself (https://google.aip.dev/auth/4111), checked with the
 package cryptography, and knows x-goog-if-generation-match: 0. GET /all gives {key: {type, class, lines}} of all objects, lines
 unpacked as the key's extension says.
+
+The one emulator in the registry, gcp-storage-emulator, knows no condition of this API, checks no token and answers a write
+without an ETag.
 """
 
 import base64

@@ -8,8 +8,9 @@ use crate::{classify, http::Response};
 
 /// Longest code that is looked for, in bytes.
 const CODE_BYTES_MAX: usize = 64;
-/// The right that a Google account lacks to replace an object. We never ask it to delete one.
-const REPLACING: &[u8] = b"storage.objects.delete";
+/// What Google says where an account lacks the right to replace an object. We never ask it to delete one. With its spaces: keys
+/// have none, so that no event's type, which a refusal may repeat in a key, says the same.
+const REPLACING: &[u8] = b"does not have storage.objects.delete access";
 /// The region that a bucket is in, where a store says that it is in another one.
 const REGION: &str = "x-amz-bucket-region";
 /// Longest name of a region, in bytes.

@@ -46,6 +46,23 @@ fn a_reason_holds_nothing_of_the_answer_but_a_known_code() {
     assert_eq!(reason(&outcome), "the target answered 403 Forbidden");
 }
 
+/// Types are chosen by whoever publishes, stand in keys, and are repeated by refusals.
+#[test]
+fn no_type_makes_a_refusal_a_yes() {
+    let body = xml("AccessDenied").replace(
+        "No.",
+        "not authorized to perform: s3:PutObject on acme/storage.objects.delete/x.jsonl",
+    );
+    let outcome = by_answer(&response(403, &[], &body), NOW);
+    assert!(matches!(outcome, Outcome::Suspend { .. }), "{outcome:?}");
+    let body = xml("AccessDenied").replace(
+        "No.",
+        "x@y does not have storage.objects.delete access to the Google Cloud Storage object.",
+    );
+    assert_eq!(by_answer(&response(403, &[], &body), NOW), Outcome::Delivered);
+    assert_ne!(by_answer(&response(401, &[], &body), NOW), Outcome::Delivered);
+}
+
 #[test]
 fn what_only_looks_like_an_error_of_a_store_has_no_code() {
     for body in [
