@@ -20,7 +20,7 @@ const SAID: &str = "This is a test of the integration ";
 /// The name of the integration that posts as a bot of Slack.
 const BOT: &str = "slack-bot";
 /// Signs of a secret that no answer may hold: the beginnings of those that the doubles are set up with.
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 12] = [
     "services/T0/B0/x",
     "sig=x",
     "token-of-the-webhook",
@@ -30,6 +30,8 @@ const SECRETS: [&str; 10] = [
     "bbbbbbbb",
     "cccccccc",
     "dddddddd",
+    "eeeeeeee",
+    "MIIEvgIBADANBg",
     "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 ];
 
@@ -52,6 +54,8 @@ fn asked(name: &str, received: &Received) {
         "new_relic" => ("POST", "/v1/accounts/1234567/events", "[]"),
         "sentry" => ("POST", "/api/42/envelope/", "client_report"),
         "prometheus" => ("GET", "/api/v1/status", ""),
+        "s3" => ("GET", "/events/signalbox-connection-test", ""),
+        "gcs" => ("GET", "/events/signalbox%2Dconnection%2Dtest", ""),
         other => panic!("say here what the test of {other} asks"),
     };
     assert_eq!(method, wanted, "{name}: {path}");
@@ -111,6 +115,16 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
             "credentials.dsn",
         ),
         "prometheus" => (401, "Unauthorized", "401"),
+        "s3" => (
+            403,
+            "<?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code><Message>eeeeeeee</Message></Error>",
+            "check the secret and the region",
+        ),
+        "gcs" => (
+            401,
+            "<?xml version='1.0'?><Error><Code>AuthenticationRequired</Code><Message>MIIEvgIBADANBg</Message></Error>",
+            "the credentials are not valid",
+        ),
         "webhook" => (401, "no such signature: MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "401"),
         other => panic!("say here how {other} refuses"),
     }

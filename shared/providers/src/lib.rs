@@ -32,15 +32,18 @@ pub mod discord;
 pub mod display;
 pub mod entity;
 pub mod fields;
+pub mod gcs;
 pub mod http;
 pub mod nats;
 pub mod new_relic;
+pub mod objects;
 pub mod opsgenie;
 pub mod pagerduty;
 pub mod planned;
 pub mod preview;
 pub mod prometheus;
 pub mod redact;
+pub mod s3;
 pub mod sentry;
 pub mod slack;
 pub mod teams;
@@ -61,11 +64,13 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
+        Entry::of::<gcs::Gcs>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),
         Entry::of::<pagerduty::Pagerduty>(),
         Entry::of::<prometheus::Prometheus>(),
+        Entry::of::<s3::S3>(),
         Entry::of::<sentry::Sentry>(),
         Entry::of::<slack::Slack>(),
         Entry::of::<teams::Teams>(),

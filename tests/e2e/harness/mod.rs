@@ -13,6 +13,7 @@ pub(crate) mod raw_nats;
 pub(crate) mod role;
 pub(crate) mod seed;
 pub(crate) mod server;
+pub(crate) mod store;
 pub(crate) mod target;
 pub(crate) mod up;
 pub(crate) mod vendors;
