@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use signalbox_proto::Outcome;
 
-use crate::{Egress, Error, Exchange, Request, classify, http, nats};
+use crate::{Egress, Error, Exchange, Request, classify, http, mail, nats};
 
 /// Sends any request by the transport that it names. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: http::Client,
     nats: nats::Client,
+    mail: mail::Client,
 }
 
 impl Client {
@@ -26,7 +27,8 @@ impl Client {
 
     fn of(http: http::Client) -> Self {
         let nats = nats::Client::new(http.egress().clone(), http.tls().clone());
-        Self { http, nats }
+        let mail = mail::Client::new(http.egress().clone(), http.tls().clone());
+        Self { http, nats, mail }
     }
 
     /// The same client with another time to a connection, in whole seconds from 1 to 60.
@@ -35,10 +37,12 @@ impl Client {
         Self {
             http: self.http.connecting_within(connect_timeout),
             nats: self.nats.connecting_within(connect_timeout),
+            mail: self.mail.connecting_within(connect_timeout),
         }
     }
 
-    /// Sends a request and waits for the answer, all within `timeout`; over NATS it may wait for a connection before. What
+    /// Sends a request and waits for the answer, all within `timeout`; over NATS and SMTP it may wait for a connection
+    /// before. What
     /// has no answer is an outcome at once.
     /// Dropping the future ends the request and its connection.
     pub async fn send(&self, request: Request, timeout: Duration) -> Result<Exchange, Outcome> {
@@ -50,6 +54,10 @@ impl Client {
             Request::Nats(request) => {
                 let sent = self.nats.send(&request, timeout).await;
                 sent.map_err(|error| nats::by_error(&error))
+            }
+            Request::Mail(request) => {
+                let sent = self.mail.send(&request, timeout).await;
+                sent.map_err(|error| mail::by_error(&error))
             }
             // Totals would hold it for ever: workers count, and a provider that counts has a connection test.
             Request::Count(_) => {

@@ -10,7 +10,7 @@ use url::Url;
 use crate::{
     FieldError, classify,
     count::Count,
-    http, nats,
+    http, mail, nats,
     redact::Redactor,
     template::{Takes, Texts},
     things::Keeps,
@@ -151,7 +151,8 @@ pub struct Installation {
 /// A request that was answered.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// The answer; that of a NATS server in the form that [`nats::Client`] describes.
+    /// The answer; that of a NATS server in the form that [`nats::Client`] describes, that of a mail server in that of
+    /// [`mail::Client`].
     pub response: http::Response,
 }
 
@@ -162,6 +163,8 @@ pub enum Request {
     Http(http::Request),
     /// Through [`nats::Client`].
     Nats(nats::Request),
+    /// Through [`mail::Client`].
+    Mail(mail::Request),
     /// To be counted; then the totals go through [`http::Client`]. Its answer is that of the push.
     Count(Count),
 }
