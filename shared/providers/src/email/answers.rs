@@ -79,8 +79,7 @@ pub(super) fn next(expected: &[Expected<'_>], so_far: &[Exchange]) -> Next {
         _ if !answer.got.is_empty() && !left.is_empty() => return Next::Send(left),
         // Where somebody got it the login is right.
         Some(refused) if answer.got.is_empty() => {
-            let codes = codes(refused.code, refused.why.as_deref());
-            let reason = format!("the server answered {codes} to {}", answer.step);
+            let reason = answered(refused.code, refused.why.as_deref(), Some(answer.step));
             return Next::Done(Outcome::Suspend { reason, at_once: false });
         }
         _ => {}
@@ -108,7 +107,9 @@ fn verdict(expected: &[Expected<'_>], tally: &Tally) -> Outcome {
     let others = if refused.len() == expected.len() { "" } else { ", the others have it" };
     let mut reason = format!("the server refuses {} of {} recipients{others}:", refused.len(), expected.len());
     for (one, no) in &refused {
-        write!(reason, " {} ({})", one.pointer, codes(no.code, no.why.as_deref())).expect("a string takes all");
+        let codes = codes(no.code, no.why.as_deref());
+        let words = words(no.code).map(|words| format!(", {words}")).unwrap_or_default();
+        write!(reason, " {} ({codes}{words})", one.pointer).expect("a string takes all");
     }
     Outcome::Reject { reason }
 }
@@ -117,7 +118,7 @@ fn verdict(expected: &[Expected<'_>], tally: &Tally) -> Outcome {
 /// recipient or a message says that this delivery will never be taken.
 pub(super) fn by_reply(answer: &Answer) -> Outcome {
     let Answer { code, step, why, .. } = answer;
-    let reason = format!("the server answered {} to {step}", codes(*code, why.as_deref()));
+    let reason = answered(*code, why.as_deref(), Some(*step));
     let before_mail = match step {
         Step::Greeting | Step::Ehlo | Step::StartTls | Step::Auth | Step::Noop => true,
         Step::Mail | Step::Rcpt | Step::Data => false,
@@ -134,7 +135,7 @@ pub(super) fn by_reply(answer: &Answer) -> Outcome {
 /// The meaning of an answer without its record. A message that was taken is known by its record alone.
 pub(super) fn unread(response: &Response) -> Outcome {
     let code = response.status;
-    let reason = format!("the server answered {}", codes(code, None));
+    let reason = answered(code, None, None);
     match code {
         500..=599 if is_login(code, None) => Outcome::Suspend { reason, at_once: false },
         500..=599 => Outcome::Reject { reason },
@@ -146,16 +147,22 @@ fn is_login(code: u16, why: Option<&str>) -> bool {
     LOGIN_CODES.contains(&code) || code >= 500 && why == Some(LOGIN_WHY)
 }
 
-/// `550 5.1.1, no such mailbox`.
+/// `550 5.1.1`.
 fn codes(code: u16, why: Option<&str>) -> String {
-    let mut text = code.to_string();
-    if let Some(why) = why {
-        text.push(' ');
-        text.push_str(why);
+    match why {
+        Some(why) => format!("{code} {why}"),
+        None => code.to_string(),
+    }
+}
+
+/// `the server answered 550 5.1.1 to RCPT TO: no such mailbox, or not allowed`.
+fn answered(code: u16, why: Option<&str>, step: Option<Step>) -> String {
+    let mut text = format!("the server answered {}", codes(code, why));
+    if let Some(step) = step {
+        write!(text, " to {step}").expect("a string takes all");
     }
     if let Some(words) = words(code) {
-        text.push_str(", ");
-        text.push_str(words);
+        write!(text, ": {words}").expect("a string takes all");
     }
     text
 }

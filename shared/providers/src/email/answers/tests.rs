@@ -53,7 +53,7 @@ fn who_is_refused_for_now_is_asked_for_again_and_nobody_else() {
     let again = (451, r#"{"step":"RCPT","why":"4.7.1","not":[{"to":1,"code":451,"why":"4.7.1"}]}"#);
     assert_eq!(
         after(&[some, again]),
-        retried("the server answered 451 4.7.1, an error of its own to RCPT TO; 2 of 3 recipients have it already")
+        retried("the server answered 451 4.7.1 to RCPT TO: an error of its own; 2 of 3 recipients have it already")
     );
     // The attempt after that knows the step that is finished, and asks for the one who is left.
     assert_eq!(after(&[some]), Ok(vec![1]));
@@ -61,7 +61,7 @@ fn who_is_refused_for_now_is_asked_for_again_and_nobody_else() {
     // Whatever else went wrong, those who have it are not forgotten.
     assert_eq!(
         after(&[some, (421, r#"{"step":"MAIL"}"#)]),
-        retried("the server answered 421, it closes the connection to MAIL FROM; 2 of 3 recipients have it already")
+        retried("the server answered 421 to MAIL FROM: it closes the connection; 2 of 3 recipients have it already")
     );
 }
 
