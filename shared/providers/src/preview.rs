@@ -83,16 +83,24 @@ fn mailed(request: &mail::Request, redactor: &Redactor) -> Shown {
         };
     };
     let to: Vec<&str> = mail.to.iter().map(|(_, address)| address.as_ref()).collect();
-    let headers = [
-        ("MAIL FROM", mail.from.to_string()),
-        ("RCPT TO", to.join(", ")),
-    ];
+    let headers = [("MAIL FROM", mail.from.to_string()), ("RCPT TO", to.join(", "))];
     let shown = headers.map(|(name, value)| (name.to_owned(), redactor.text(&value).into_owned()));
     Shown {
         method: "MAIL".to_owned(),
         url,
         headers: shown.into_iter().collect(),
-        body: body(&mail.message, redactor),
+        body: folded(&mail.message, redactor),
+    }
+}
+
+/// As [`body`], where a secret may stand across the ends of lines: quoted-printable and base64 fold whatever is long.
+fn folded(message: &Bytes, redactor: &Redactor) -> Bytes {
+    let text = String::from_utf8_lossy(message);
+    let (quoted, joined) = (text.replace("=\r\n", ""), text.replace("\r\n", ""));
+    match (redactor.text(&quoted), redactor.text(&joined)) {
+        (Cow::Owned(redacted), _) => redacted.into(),
+        (_, Cow::Owned(_)) => MASK.into(),
+        (Cow::Borrowed(_), Cow::Borrowed(_)) => message.clone(),
     }
 }
 

@@ -74,7 +74,10 @@ pub(super) fn next(expected: &[Expected<'_>], so_far: &[Exchange]) -> Next {
         return Next::Done(unread(&last.response));
     };
     let left = left();
-    let login = answer.not.iter().find(|refused| is_login(refused.code, refused.why.as_deref()));
+    let login = answer
+        .not
+        .iter()
+        .find(|refused| is_login(refused.code, refused.why.as_deref()));
     match login {
         _ if !answer.got.is_empty() && !left.is_empty() => return Next::Send(left),
         // Where somebody got it the login is right.
@@ -104,8 +107,16 @@ fn verdict(expected: &[Expected<'_>], tally: &Tally) -> Outcome {
     if refused.is_empty() {
         return Outcome::Delivered;
     }
-    let others = if refused.len() == expected.len() { "" } else { ", the others have it" };
-    let mut reason = format!("the server refuses {} of {} recipients{others}:", refused.len(), expected.len());
+    let others = if refused.len() == expected.len() {
+        ""
+    } else {
+        ", the others have it"
+    };
+    let mut reason = format!(
+        "the server refuses {} of {} recipients{others}:",
+        refused.len(),
+        expected.len()
+    );
     for (one, no) in &refused {
         let codes = codes(no.code, no.why.as_deref());
         let words = words(no.code).map(|words| format!(", {words}")).unwrap_or_default();

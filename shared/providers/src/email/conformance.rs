@@ -17,8 +17,34 @@ const PASSWORD: &str = "s3cret-password-4711";
 const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// What stands between `<` and `>` in our HTML, each without its attributes.
 const TAGS: [&str; 28] = [
-    "!DOCTYPE html", "a", "/a", "b", "/b", "body", "/body", "br", "code", "/code", "div", "/div", "h2", "/h2", "html",
-    "/html", "li", "/li", "p", "/p", "table", "/table", "td", "/td", "tr", "/tr", "ul", "/ul",
+    "!DOCTYPE html",
+    "a",
+    "/a",
+    "b",
+    "/b",
+    "body",
+    "/body",
+    "br",
+    "code",
+    "/code",
+    "div",
+    "/div",
+    "h2",
+    "/h2",
+    "html",
+    "/html",
+    "li",
+    "/li",
+    "p",
+    "/p",
+    "table",
+    "/table",
+    "td",
+    "/td",
+    "tr",
+    "/tr",
+    "ul",
+    "/ul",
 ];
 
 impl Sampled for Email {
@@ -51,8 +77,22 @@ impl Sampled for Email {
         let two = r#"{"step":"DATA","got":[0,1]}"#;
         let one = r#"{"step":"DATA","why":"2.0.0","got":[0]}"#;
         vec![
-            of("by type", by_type, login, None, accepts_two as fn(&http::Request, &Delivery), two),
-            of("aliases, without a login", plain.clone(), json!({}), None, accepts_one, one),
+            of(
+                "by type",
+                by_type,
+                login,
+                None,
+                accepts_two as fn(&http::Request, &Delivery),
+                two,
+            ),
+            of(
+                "aliases, without a login",
+                plain.clone(),
+                json!({}),
+                None,
+                accepts_one,
+                one,
+            ),
             of("template", plain, json!({}), Some(template), accepts_template, one),
         ]
     }
@@ -60,10 +100,18 @@ impl Sampled for Email {
 
 fn accepts_two(request: &http::Request, delivery: &Delivery) {
     let mail = mail(&request.body, delivery);
-    let to: Vec<&str> = mail.to().expect("recipients").iter().filter_map(|to| to.address()).collect();
+    let to: Vec<&str> = mail
+        .to()
+        .expect("recipients")
+        .iter()
+        .filter_map(|to| to.address())
+        .collect();
     assert_eq!(to, ["ann@example.com", "bob@xn--bcher-kva.example"]);
     let from = mail.from().and_then(|from| from.first()).expect("a sender");
-    assert_eq!((from.name(), from.address()), (Some("Späher, \\Ops"), Some("signalbox@example.com")));
+    assert_eq!(
+        (from.name(), from.address()),
+        (Some("Späher, \\Ops"), Some("signalbox@example.com"))
+    );
     envelope(request, &to);
     own_form(&mail);
 }
@@ -85,9 +133,19 @@ fn accepts_template(request: &http::Request, delivery: &Delivery) {
 
 /// Who the server is told, besides who the message names.
 fn envelope(request: &http::Request, to: &[&str]) {
-    let header = |name| request.headers.get_all(name).iter().map(|value| value.to_str().expect("ASCII"));
+    let header = |name| {
+        request
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|value| value.to_str().expect("ASCII"))
+    };
     assert_eq!(header("mail-from").collect::<Vec<_>>(), ["signalbox@example.com"]);
-    let numbered: Vec<String> = to.iter().enumerate().map(|(number, to)| format!("{number} {to}")).collect();
+    let numbered: Vec<String> = to
+        .iter()
+        .enumerate()
+        .map(|(number, to)| format!("{number} {to}"))
+        .collect();
     assert_eq!(header("rcpt-to").collect::<Vec<_>>(), numbered);
 }
 
@@ -123,13 +181,25 @@ fn mail<'a>(raw: &'a [u8], delivery: &Delivery) -> Message<'a> {
     names.sort_unstable();
     assert_eq!(
         names,
-        ["Auto-Submitted", "Content-Type", "Date", "From", "MIME-Version", "Message-ID", "Subject", "To"],
+        [
+            "Auto-Submitted",
+            "Content-Type",
+            "Date",
+            "From",
+            "MIME-Version",
+            "Message-ID",
+            "Subject",
+            "To"
+        ],
         "every header once, and no other"
     );
     let mail = MessageParser::default().parse(raw).expect("a mail");
     assert_eq!(mail.message_id(), Some(format!("{}@example.com", delivery.id).as_str()));
     let date = mail.date().expect("a date");
-    assert!(date.is_valid() && date.to_timestamp() == delivery.since.secs().max(0), "{date}");
+    assert!(
+        date.is_valid() && date.to_timestamp() == delivery.since.secs().max(0),
+        "{date}"
+    );
     readable::one_line(mail.subject().expect("a subject"), 2 * SUBJECT_CHARS_MAX, "subject");
     parts(&mail);
     mail
@@ -149,13 +219,27 @@ fn parts(mail: &Message<'_>) {
     while let Some((between, behind)) = rest.split_once('<') {
         assert!(!between.contains('>'), "an open bracket: {between}");
         let (tag, behind) = behind.split_once('>').expect("a tag that ends");
-        let name = if tag.starts_with('!') { tag } else { tag.split(' ').next().unwrap_or_default() };
+        let name = if tag.starts_with('!') {
+            tag
+        } else {
+            tag.split(' ').next().unwrap_or_default()
+        };
         assert!(TAGS.contains(&name), "<{tag}> is none of our tags");
-        let known: usize = [" style=\"", " dir=\"", " href=\""].iter().map(|attribute| tag.matches(attribute).count()).sum();
-        assert_eq!(tag.matches("=\"").count(), known, "an attribute that is none of ours: {tag}");
+        let known: usize = [" style=\"", " dir=\"", " href=\""]
+            .iter()
+            .map(|attribute| tag.matches(attribute).count())
+            .sum();
+        assert_eq!(
+            tag.matches("=\"").count(),
+            known,
+            "an attribute that is none of ours: {tag}"
+        );
         assert_eq!(tag.matches('"').count(), 2 * known, "{tag}");
         if let Some((_, address)) = tag.split_once("href=\"") {
-            assert!(address.starts_with("http://") || address.starts_with("https://"), "{tag}");
+            assert!(
+                address.starts_with("http://") || address.starts_with("https://"),
+                "{tag}"
+            );
         }
         seen.insert(name.to_owned());
         rest = behind;

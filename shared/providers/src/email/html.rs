@@ -31,6 +31,9 @@ mod tests {
     fn what_a_text_holds_is_shown_and_not_obeyed() {
         let mut out = String::new();
         wrap(&mut out, "<p>", "<a href=\"x\" onclick='y'>&\nnext", "</p>");
-        assert_eq!(out, "<p>&lt;a href=&quot;x&quot; onclick=&#39;y&#39;&gt;&amp;<br>\nnext</p>\n");
+        assert_eq!(
+            out,
+            "<p>&lt;a href=&quot;x&quot; onclick=&#39;y&#39;&gt;&amp;<br>\nnext</p>\n"
+        );
     }
 }

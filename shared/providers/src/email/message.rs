@@ -41,9 +41,15 @@ pub(super) struct Page {
 
 /// Writes what is shown; a template's title and body stand instead of ours.
 pub(super) fn write(shown: &Display<'_>, given: &Text) -> Page {
-    let title = given.title.as_deref().map(|title| text::line(title, SUBJECT_CHARS_MAX).into_owned());
+    let title = given
+        .title
+        .as_deref()
+        .map(|title| text::line(title, SUBJECT_CHARS_MAX).into_owned());
     let title = title.filter(|title| !title.is_empty());
-    let body = given.body.as_deref().map(|body| text::block(body, BODY_CHARS_MAX).into_owned());
+    let body = given
+        .body
+        .as_deref()
+        .map(|body| text::block(body, BODY_CHARS_MAX).into_owned());
     Page {
         subject: subject(shown, title.as_deref()),
         text: plain(shown, title.as_deref(), body.as_deref()),
@@ -67,7 +73,12 @@ fn subject(shown: &Display<'_>, title: Option<&str>) -> String {
             }
         }
     }
-    text::cut(&subject.replace(['\n', '\t'], " "), SUBJECT_CHARS_MAX, text::Measure::Chars).into_owned()
+    text::cut(
+        &subject.replace(['\n', '\t'], " "),
+        SUBJECT_CHARS_MAX,
+        text::Measure::Chars,
+    )
+    .into_owned()
 }
 
 /// The heading of the mail.
@@ -173,7 +184,12 @@ fn markup(shown: &Display<'_>, title: Option<&str>, body: Option<&str>) -> Strin
          style=\"border-left:4px solid {};padding-left:12px\">\n",
         colour(shown.tone)
     );
-    html::wrap(&mut out, "<h2 style=\"font-size:18px\" dir=\"auto\">", &heading(shown, title), "</h2>");
+    html::wrap(
+        &mut out,
+        "<h2 style=\"font-size:18px\" dir=\"auto\">",
+        &heading(shown, title),
+        "</h2>",
+    );
     if let Some(body) = body {
         html::wrap(&mut out, "<p dir=\"auto\">", body, "</p>");
     } else {

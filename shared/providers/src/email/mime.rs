@@ -74,7 +74,13 @@ fn plain(name: HeaderName, value: String) -> HeaderValue {
 /// Ids are tokens; should one not be, it becomes one.
 fn token(id: &str) -> String {
     id.chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect()
 }
 

@@ -14,14 +14,14 @@ use serde::Deserialize;
 use signalbox_proto::{Delivery, Outcome, Timestamp, outcome};
 use url::Url;
 
-pub use self::{
-    message::{SUBJECT_CHARS_MAX, TEXT_CHARS_MAX},
-    recipients::RECIPIENTS_MAX,
-};
 use self::{
     answers::{Expected, Next},
     mime::Head,
     recipients::Recipient,
+};
+pub use self::{
+    message::{SUBJECT_CHARS_MAX, TEXT_CHARS_MAX},
+    recipients::RECIPIENTS_MAX,
 };
 use crate::{
     Exchange, FieldError, Kind, Limits, Provider, Request, Secret, Step, Target, Text,
@@ -136,9 +136,21 @@ impl Provider for Email {
             recipients,
             to_addresses,
         } = &config;
-        let host = one_of(("config/smtp/host", &smtp.host), ("config/smtp_host", smtp_host), &mut errors);
-        let port = one_of(("config/smtp/port", &smtp.port), ("config/smtp_port", smtp_port), &mut errors);
-        let from = one_of(("config/from", from), ("config/from_address", from_address), &mut errors);
+        let host = one_of(
+            ("config/smtp/host", &smtp.host),
+            ("config/smtp_host", smtp_host),
+            &mut errors,
+        );
+        let port = one_of(
+            ("config/smtp/port", &smtp.port),
+            ("config/smtp_port", smtp_port),
+            &mut errors,
+        );
+        let from = one_of(
+            ("config/from", from),
+            ("config/from_address", from_address),
+            &mut errors,
+        );
         let secure = smtp.secure.unwrap_or(true);
         let port = port.map_or(PORT, |(pointer, port)| {
             if *port == 0 {
@@ -149,10 +161,16 @@ impl Provider for Email {
         let host_pointer = host.map_or("config/smtp/host", |(pointer, _)| pointer);
         let server = host.ok_or("is missing: give the name of the mail server".to_owned());
         let server = server.and_then(|(_, host)| Server::read(host, port, secure));
-        let server = keep(server.map_err(|message| FieldError::new(host_pointer, message)), &mut errors);
+        let server = keep(
+            server.map_err(|message| FieldError::new(host_pointer, message)),
+            &mut errors,
+        );
         let missing = || FieldError::new("config/from", "is missing: give the address that mails are from");
         let from = from.ok_or_else(missing);
-        let from = keep(from.and_then(|(pointer, text)| recipients::mailbox(pointer, text)), &mut errors);
+        let from = keep(
+            from.and_then(|(pointer, text)| recipients::mailbox(pointer, text)),
+            &mut errors,
+        );
         let recipients = keep_all(recipients::read(to_addresses, recipients), &mut errors);
         let login = keep_all(login(&credentials), &mut errors);
         match (server, from, recipients, login) {
@@ -290,8 +308,14 @@ fn login(credentials: &Credentials) -> Result<Option<Login>, Vec<FieldError>> {
         (Some(username), Some(password)) => (username, password),
     };
     let mut errors = Vec::new();
-    let username = keep(fields::line("credentials/username", username, LOGIN_CHARS_MAX), &mut errors);
-    let password = keep(fields::line("credentials/password", password.expose(), LOGIN_CHARS_MAX), &mut errors);
+    let username = keep(
+        fields::line("credentials/username", username, LOGIN_CHARS_MAX),
+        &mut errors,
+    );
+    let password = keep(
+        fields::line("credentials/password", password.expose(), LOGIN_CHARS_MAX),
+        &mut errors,
+    );
     match (username, password) {
         (Some(username), Some(password)) => Ok(Some(Login {
             username,

@@ -49,10 +49,7 @@ impl Recipient {
 }
 
 /// Reads both lists: those who get every event, and those who get some types. An address that stands twice is one.
-pub(super) fn read(
-    all: &[String],
-    by_type: &BTreeMap<String, Vec<String>>,
-) -> Result<Vec<Recipient>, Vec<FieldError>> {
+pub(super) fn read(all: &[String], by_type: &BTreeMap<String, Vec<String>>) -> Result<Vec<Recipient>, Vec<FieldError>> {
     let mut errors = Vec::new();
     let mut recipients: Vec<Recipient> = Vec::new();
     let mut add = |pointer: String, text: &str, pattern: Option<&Pattern>, errors: &mut Vec<FieldError>| {
@@ -79,10 +76,15 @@ pub(super) fn read(
     }
     for (key, list) in by_type {
         let pointer = format!("config/recipients/{key}");
-        let pattern = key.parse::<Pattern>().map_err(|error| FieldError::new(&*pointer, error.to_string()));
+        let pattern = key
+            .parse::<Pattern>()
+            .map_err(|error| FieldError::new(&*pointer, error.to_string()));
         let pattern = fields::keep(pattern, &mut errors);
         if list.is_empty() {
-            errors.push(FieldError::new(&*pointer, "is empty: give it an address, or take it out"));
+            errors.push(FieldError::new(
+                &*pointer,
+                "is empty: give it an address, or take it out",
+            ));
         }
         for (index, text) in list.iter().enumerate() {
             // One whose type is wrong is told all the same what is wrong with itself.
@@ -94,7 +96,11 @@ pub(super) fn read(
         errors.push(FieldError::new("config/to_addresses", message));
     }
     if recipients.len() > RECIPIENTS_MAX {
-        let field = if by_type.is_empty() { "to_addresses" } else { "recipients" };
+        let field = if by_type.is_empty() {
+            "to_addresses"
+        } else {
+            "recipients"
+        };
         let message = format!("makes more than {RECIPIENTS_MAX} addresses: make a list at the mail server");
         errors.push(FieldError::new(format!("config/{field}"), message));
     }
@@ -116,24 +122,32 @@ pub(super) fn mailbox(pointer: &str, text: &str) -> Result<Mailbox, FieldError> 
         return Err(wrong("has a name of more than 100 characters"));
     }
     let name = (!name.is_empty()).then(|| name.to_owned());
-    Ok(Mailbox::new(name, self::address(address).map_err(|message| wrong(&message))?))
+    Ok(Mailbox::new(
+        name,
+        self::address(address).map_err(|message| wrong(&message))?,
+    ))
 }
 
 /// Reads an address. Only what needs no quotes is taken: no such address is one by mistake.
 fn address(text: &str) -> Result<Address, String> {
-    let (local, domain) = text.rsplit_once('@').ok_or("is no address: write it as ops@example.com")?;
+    let (local, domain) = text
+        .rsplit_once('@')
+        .ok_or("is no address: write it as ops@example.com")?;
     if local.len() > LOCAL_BYTES_MAX {
         return Err(format!("has more than {LOCAL_BYTES_MAX} bytes before the @"));
     }
     if !local.is_ascii() {
-        return Err("has letters before the @ that not all mail servers take (SMTPUTF8): use another name of it".to_owned());
+        return Err(
+            "has letters before the @ that not all mail servers take (SMTPUTF8): use another name of it".to_owned(),
+        );
     }
     let is_atom = |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+-/=?^_`{|}~".contains(&byte);
     let domain = match Host::parse(domain) {
         Ok(Host::Domain(domain)) if local.bytes().all(is_atom) => domain,
         _ => return Err("is no address: write it as ops@example.com".to_owned()),
     };
-    let address = Address::new(local, domain.trim_end_matches('.')).map_err(|_| "is no address: write it as ops@example.com")?;
+    let address =
+        Address::new(local, domain.trim_end_matches('.')).map_err(|_| "is no address: write it as ops@example.com")?;
     if address.as_ref().len() > ADDRESS_BYTES_MAX {
         return Err(format!("has more than {ADDRESS_BYTES_MAX} bytes"));
     }

@@ -52,7 +52,9 @@ fn open(config: Value, template: Option<&Template>) -> Box<dyn AnyTarget> {
         brand: "Signalbox".into(),
         timeout: Duration::from_secs(15),
     };
-    let opened = find("email").expect("built in").open_with_template(config, credentials(), about, template);
+    let opened = find("email")
+        .expect("built in")
+        .open_with_template(config, credentials(), about, template);
     opened.unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -71,7 +73,11 @@ fn to(mail: &Mail) -> Vec<&str> {
 /// Compares a mail with a file of `golden/`, or writes it where `SIGNALBOX_GOLDEN_UPDATE` is set.
 fn golden(name: &str, mail: &Mail) {
     let text = std::str::from_utf8(&mail.message).expect("ASCII").replace("\r\n", "\n");
-    let written = format!("MAIL FROM:<{}>\nRCPT TO:<{}>\n\n{text}", mail.from, to(mail).join(">, <"));
+    let written = format!(
+        "MAIL FROM:<{}>\nRCPT TO:<{}>\n\n{text}",
+        mail.from,
+        to(mail).join(">, <")
+    );
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/email/golden/{name}.txt"));
     if std::env::var_os("SIGNALBOX_GOLDEN_UPDATE").is_some() {
         std::fs::write(&path, &written).expect("the golden file");
@@ -112,7 +118,10 @@ fn mails_are_as_recorded() {
         body: Some("<b>{{ event.data.error }}</b>\n\nRunbook: https://example.com/runbook".to_owned()),
     };
     golden("template", &send(config(), Some(&template), &delivery(vec![failed()])));
-    golden("test", &send(config(), None, &delivery(vec![event("integration.test", &json!({}))])));
+    golden(
+        "test",
+        &send(config(), None, &delivery(vec![event("integration.test", &json!({}))])),
+    );
 }
 
 #[test]
@@ -166,7 +175,10 @@ fn a_repeat_is_the_same_mail_whoever_is_left_to_get_it() {
 
 fn wrong(config: Value, credentials: Value) -> Vec<String> {
     let egress = Egress::default();
-    let errors = find("email").expect("built in").check(&config, &credentials, &egress).expect_err("it is wrong");
+    let errors = find("email")
+        .expect("built in")
+        .check(&config, &credentials, &egress)
+        .expect_err("it is wrong");
     let text = format!("{errors:?}");
     assert!(!text.contains("hush") && !text.contains("evil"), "{text}");
     errors.into_iter().map(|error| error.pointer).collect()
@@ -176,7 +188,12 @@ fn wrong(config: Value, credentials: Value) -> Vec<String> {
 fn what_is_wrong_with_a_config_is_said_with_its_field() {
     assert_eq!(
         wrong(json!({}), json!({ "username": "u" })),
-        ["config/smtp/host", "config/from", "config/to_addresses", "credentials/password"]
+        [
+            "config/smtp/host",
+            "config/from",
+            "config/to_addresses",
+            "credentials/password"
+        ]
     );
     let with = |more: Value| {
         let mut config = config();
@@ -186,18 +203,54 @@ fn what_is_wrong_with_a_config_is_said_with_its_field() {
         config
     };
     for (more, credentials, pointer) in [
-        (json!({ "smtp_host": "evil.example.com" }), credentials(), "config/smtp_host"),
+        (
+            json!({ "smtp_host": "evil.example.com" }),
+            credentials(),
+            "config/smtp_host",
+        ),
         (json!({ "smtp_port": 25 }), credentials(), "config/smtp_port"),
-        (json!({ "from_address": "evil@example.com" }), credentials(), "config/from_address"),
-        (json!({ "from": "a@example.com\r\nBcc: evil@example.com" }), credentials(), "config/from"),
-        (json!({ "smtp": { "host": "evil.example.com", "port": 0 } }), credentials(), "config/smtp/port"),
-        (json!({ "smtp": { "host": "evil example" } }), credentials(), "config/smtp/host"),
-        (json!({ "smtp": { "host": "127.0.0.1" } }), credentials(), "config/smtp/host"),
+        (
+            json!({ "from_address": "evil@example.com" }),
+            credentials(),
+            "config/from_address",
+        ),
+        (
+            json!({ "from": "a@example.com\r\nBcc: evil@example.com" }),
+            credentials(),
+            "config/from",
+        ),
+        (
+            json!({ "smtp": { "host": "evil.example.com", "port": 0 } }),
+            credentials(),
+            "config/smtp/port",
+        ),
+        (
+            json!({ "smtp": { "host": "evil example" } }),
+            credentials(),
+            "config/smtp/host",
+        ),
+        (
+            json!({ "smtp": { "host": "127.0.0.1" } }),
+            credentials(),
+            "config/smtp/host",
+        ),
         // In clear nothing goes to an address that nobody has allowed.
-        (json!({ "smtp": { "host": "smtp.example.com", "secure": false } }), json!({}), "config/smtp/host"),
+        (
+            json!({ "smtp": { "host": "smtp.example.com", "secure": false } }),
+            json!({}),
+            "config/smtp/host",
+        ),
         (json!({}), json!({ "password": "hush" }), "credentials/username"),
-        (json!({}), json!({ "username": "u", "password": " " }), "credentials/password"),
-        (json!({}), json!({ "username": "u", "password": "hush\u{0}" }), "credentials/password"),
+        (
+            json!({}),
+            json!({ "username": "u", "password": " " }),
+            "credentials/password",
+        ),
+        (
+            json!({}),
+            json!({ "username": "u", "password": "hush\u{0}" }),
+            "credentials/password",
+        ),
     ] {
         assert_eq!(wrong(with(more), credentials), [pointer]);
     }
@@ -209,7 +262,11 @@ fn the_guides_own_names_and_the_defaults_are_taken() {
         let config: Config = serde_json::from_value(config).expect("a config");
         let credentials = serde_json::from_value(json!({})).expect("none");
         let prepared = Email::prepare(config, credentials).unwrap_or_else(|errors| panic!("{errors:?}"));
-        (prepared.account.server.to_string(), Email::urls(&prepared)[0].0, prepared.warnings.len())
+        (
+            prepared.account.server.to_string(),
+            Email::urls(&prepared)[0].0,
+            prepared.warnings.len(),
+        )
     };
     let (to, from) = (json!(["a@example.com"]), "b@example.com");
     assert_eq!(
@@ -231,13 +288,20 @@ fn the_guides_own_names_and_the_defaults_are_taken() {
 #[test]
 fn a_preview_shows_the_mail_and_who_it_goes_to_and_no_password() {
     let target = open(config(), None);
-    let step = target.next(&delivery(vec![event("execution.failed", &json!({ "error": PASSWORD }))]), &[], NOW);
+    let step = target.next(
+        &delivery(vec![event("execution.failed", &json!({ "error": PASSWORD }))]),
+        &[],
+        NOW,
+    );
     let Step::Send(request) = step else {
         panic!("{step:?}");
     };
     assert!(!format!("{request:?}").contains(PASSWORD));
     let shown = preview::of(&request, target.redactor());
-    assert_eq!((shown.method.as_str(), shown.url.as_str()), ("MAIL", "smtp://smtp.example.com:587"));
+    assert_eq!(
+        (shown.method.as_str(), shown.url.as_str()),
+        ("MAIL", "smtp://smtp.example.com:587")
+    );
     assert_eq!(shown.headers["MAIL FROM"], "specs@example.com");
     assert_eq!(shown.headers["RCPT TO"], "archive@example.com, oncall@example.com");
     let body = String::from_utf8(shown.body.to_vec()).expect("text");

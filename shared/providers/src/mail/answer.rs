@@ -161,7 +161,17 @@ mod tests {
     fn an_enhanced_code_is_three_numbers_at_the_beginning() {
         assert_eq!(enhanced("5.1.1 no such user").as_deref(), Some("5.1.1"));
         assert_eq!(enhanced("4.7.650").as_deref(), Some("4.7.650"));
-        for other in ["", "no such user", "5.1", "5.1.1.1", "3.1.1", "5.1.1234", "5.a.1", "5..1", "hush 5.1.1"] {
+        for other in [
+            "",
+            "no such user",
+            "5.1",
+            "5.1.1.1",
+            "3.1.1",
+            "5.1.1234",
+            "5.a.1",
+            "5..1",
+            "hush 5.1.1",
+        ] {
             assert_eq!(enhanced(other), None, "{other}");
         }
     }

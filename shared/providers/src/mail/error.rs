@@ -45,7 +45,9 @@ pub enum Error {
     )]
     PasswordInClear,
     /// The server takes no proof that we have.
-    #[error("the server offers neither AUTH PLAIN nor AUTH LOGIN: take username and password out where it asks for none")]
+    #[error(
+        "the server offers neither AUTH PLAIN nor AUTH LOGIN: take username and password out where it asks for none"
+    )]
     NoAuth,
 }
 

@@ -63,7 +63,8 @@ impl Server {
             Security::Implicit | Security::StartTls => "https",
             Security::Opportunistic => "http",
         };
-        let url = Url::parse(&format!("{scheme}://{written}:{port}/")).map_err(|error| format!("is no host: {error}"))?;
+        let url =
+            Url::parse(&format!("{scheme}://{written}:{port}/")).map_err(|error| format!("is no host: {error}"))?;
         let host = url.host_str().ok_or("is no host")?;
         let name = host.trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(name).map_err(|_| "is a host that no certificate can name")?;
@@ -83,6 +84,15 @@ impl Server {
     /// How it is encrypted.
     pub fn security(&self) -> Security {
         self.security
+    }
+
+    /// The same, encrypted from the first byte: a test has a port of its own.
+    #[cfg(test)]
+    pub(super) fn implicit(self) -> Self {
+        Self {
+            security: Security::Implicit,
+            ..self
+        }
     }
 
     pub(super) fn port(&self) -> u16 {

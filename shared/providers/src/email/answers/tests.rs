@@ -1,6 +1,10 @@
 use super::*;
 
-const POINTERS: [&str; 3] = ["config/to_addresses/0", "config/to_addresses/1", "config/recipients/alert.*/0"];
+const POINTERS: [&str; 3] = [
+    "config/to_addresses/0",
+    "config/to_addresses/1",
+    "config/recipients/alert.*/0",
+];
 
 fn exchange(status: u16, body: &str) -> Exchange {
     Exchange {
@@ -43,21 +47,33 @@ fn retried(reason: &str) -> Result<Vec<usize>, Outcome> {
 #[test]
 fn all_get_one_transaction_and_then_it_is_delivered() {
     assert_eq!(after(&[]), Ok(vec![0, 1, 2]));
-    assert_eq!(after(&[(250, r#"{"step":"DATA","got":[0,1,2]}"#)]), Err(Outcome::Delivered));
+    assert_eq!(
+        after(&[(250, r#"{"step":"DATA","got":[0,1,2]}"#)]),
+        Err(Outcome::Delivered)
+    );
 }
 
 #[test]
 fn who_is_refused_for_now_is_asked_for_again_and_nobody_else() {
-    let some = (250, r#"{"step":"DATA","got":[0,2],"not":[{"to":1,"code":451,"why":"4.7.1"}]}"#);
+    let some = (
+        250,
+        r#"{"step":"DATA","got":[0,2],"not":[{"to":1,"code":451,"why":"4.7.1"}]}"#,
+    );
     assert_eq!(after(&[some]), Ok(vec![1]));
-    let again = (451, r#"{"step":"RCPT","why":"4.7.1","not":[{"to":1,"code":451,"why":"4.7.1"}]}"#);
+    let again = (
+        451,
+        r#"{"step":"RCPT","why":"4.7.1","not":[{"to":1,"code":451,"why":"4.7.1"}]}"#,
+    );
     assert_eq!(
         after(&[some, again]),
         retried("the server answered 451 4.7.1 to RCPT TO: an error of its own; 2 of 3 recipients have it already")
     );
     // The attempt after that knows the step that is finished, and asks for the one who is left.
     assert_eq!(after(&[some]), Ok(vec![1]));
-    assert_eq!(after(&[some, (250, r#"{"step":"DATA","got":[1]}"#)]), Err(Outcome::Delivered));
+    assert_eq!(
+        after(&[some, (250, r#"{"step":"DATA","got":[1]}"#)]),
+        Err(Outcome::Delivered)
+    );
     // Whatever else went wrong, those who have it are not forgotten.
     assert_eq!(
         after(&[some, (421, r#"{"step":"MAIL"}"#)]),
@@ -67,7 +83,10 @@ fn who_is_refused_for_now_is_asked_for_again_and_nobody_else() {
 
 #[test]
 fn who_is_refused_for_good_is_told_once_the_others_have_it() {
-    let some = (250, r#"{"step":"DATA","got":[0],"not":[{"to":1,"code":451},{"to":2,"code":550,"why":"5.1.1"}]}"#);
+    let some = (
+        250,
+        r#"{"step":"DATA","got":[0],"not":[{"to":1,"code":451},{"to":2,"code":550,"why":"5.1.1"}]}"#,
+    );
     assert_eq!(after(&[some]), Ok(vec![1]));
     assert_eq!(
         after(&[some, (250, r#"{"step":"DATA","got":[1]}"#)]),
@@ -80,7 +99,10 @@ fn who_is_refused_for_good_is_told_once_the_others_have_it() {
     let Err(Outcome::Reject { reason }) = after(&[(550, none)]) else {
         panic!("nobody is left");
     };
-    assert!(reason.starts_with("the server refuses 3 of 3 recipients: config/to_addresses/0 (550,"), "{reason}");
+    assert!(
+        reason.starts_with("the server refuses 3 of 3 recipients: config/to_addresses/0 (550,"),
+        "{reason}"
+    );
     assert!(reason.ends_with("config/recipients/alert.*/0 (559)"), "{reason}");
 }
 
@@ -88,14 +110,20 @@ fn who_is_refused_for_good_is_told_once_the_others_have_it() {
 fn a_login_that_is_asked_for_is_the_owners_matter_wherever_it_is() {
     for (status, body) in [
         (530, r#"{"step":"MAIL","why":"5.7.0"}"#),
-        (530, r#"{"step":"RCPT","not":[{"to":0,"code":530},{"to":1,"code":530},{"to":2,"code":530}]}"#),
+        (
+            530,
+            r#"{"step":"RCPT","not":[{"to":0,"code":530},{"to":1,"code":530},{"to":2,"code":530}]}"#,
+        ),
         (550, r#"{"step":"DATA","why":"5.7.8"}"#),
         (535, r#"{"step":"AUTH","why":"5.7.8"}"#),
         (501, r#"{"step":"AUTH"}"#),
         (554, r#"{"step":"HELLO"}"#),
     ] {
         let outcome = after(&[(status, body)]);
-        assert!(matches!(outcome, Err(Outcome::Suspend { at_once: false, .. })), "{body}: {outcome:?}");
+        assert!(
+            matches!(outcome, Err(Outcome::Suspend { at_once: false, .. })),
+            "{body}: {outcome:?}"
+        );
     }
 }
 
@@ -108,8 +136,14 @@ fn a_server_that_takes_one_at_a_time_gets_one_transaction_for_each() {
         let borrowed: Vec<(u16, &str)> = so_far.iter().map(|(status, body)| (*status, body.as_str())).collect();
         let left: Vec<usize> = (number..3).collect();
         assert_eq!(after(&borrowed), Ok(left.clone()));
-        let not: Vec<String> = left[1..].iter().map(|to| format!(r#"{{"to":{to},"code":452}}"#)).collect();
-        so_far.push((250, format!(r#"{{"step":"DATA","got":[{number}],"not":[{}]}}"#, not.join(","))));
+        let not: Vec<String> = left[1..]
+            .iter()
+            .map(|to| format!(r#"{{"to":{to},"code":452}}"#))
+            .collect();
+        so_far.push((
+            250,
+            format!(r#"{{"step":"DATA","got":[{number}],"not":[{}]}}"#, not.join(",")),
+        ));
     }
     let borrowed: Vec<(u16, &str)> = so_far.iter().map(|(status, body)| (*status, body.as_str())).collect();
     assert_eq!(after(&borrowed), Err(Outcome::Delivered));
@@ -119,6 +153,9 @@ fn a_server_that_takes_one_at_a_time_gets_one_transaction_for_each() {
 fn a_proof_of_the_login_is_enough_for_a_test_and_for_no_mail() {
     let proved = Answer::of(&exchange(250, r#"{"step":"NOOP"}"#).response).expect("a record");
     assert_eq!(by_reply(&proved), Outcome::Delivered);
-    assert!(matches!(after(&[(250, r#"{"step":"DATA"}"#)]), Err(Outcome::Retry { .. })));
+    assert!(matches!(
+        after(&[(250, r#"{"step":"DATA"}"#)]),
+        Err(Outcome::Retry { .. })
+    ));
     assert!(matches!(after(&[(250, "<html>")]), Err(Outcome::Retry { .. })));
 }

@@ -36,7 +36,8 @@ fn read(subject: &str) -> String {
 
 #[test]
 fn subjects_come_back_as_they_were() {
-    let long = "[Signalbox] Canary Deployment Started: a rather long title of an event that needs several lines to be told";
+    let long =
+        "[Signalbox] Canary Deployment Started: a rather long title of an event that needs several lines to be told";
     let word = format!("[Signalbox] {}", "x".repeat(150));
     let signs = format!("[Signalbox] {}", "👩‍👩‍👧‍👦".repeat(7));
     for subject in [
@@ -66,12 +67,16 @@ fn signs_that_are_made_of_several_characters_are_not_parted() {
 
 #[test]
 fn a_text_ends_neither_its_part_nor_the_mail() {
-    let text = "a\n.\n..\n--=_signalbox_d-1\nContent-Type: text/html\n\n<b>x</b>\n--=_signalbox_d-1--\nFrom x\n\nSubject: y\n";
+    let text =
+        "a\n.\n..\n--=_signalbox_d-1\nContent-Type: text/html\n\n<b>x</b>\n--=_signalbox_d-1--\nFrom x\n\nSubject: y\n";
     let mail = written("s", text, text);
     assert!(!mail.contains("\r\n.\r\n--"));
     let parsed = MessageParser::default().parse(mail.as_bytes()).expect("a mail");
     assert_eq!(parsed.parts.len(), 3);
-    assert_eq!(parsed.body_text(0).expect("a text").replace("\r\n", "\n").trim_end(), text.trim_end());
+    assert_eq!(
+        parsed.body_text(0).expect("a text").replace("\r\n", "\n").trim_end(),
+        text.trim_end()
+    );
     assert_eq!(parsed.subject(), Some("s"));
 }
 
@@ -82,7 +87,10 @@ fn a_text_in_other_letters_is_in_base64_and_comes_back() {
     assert!(mail.contains("base64") && mail.contains("quoted-printable"), "{mail}");
     assert!(mail.split("\r\n").all(|line| line.len() <= 78));
     let parsed = MessageParser::default().parse(mail.as_bytes()).expect("a mail");
-    assert_eq!(parsed.body_text(0).expect("a text").replace("\r\n", "\n").trim_end(), text.trim_end());
+    assert_eq!(
+        parsed.body_text(0).expect("a text").replace("\r\n", "\n").trim_end(),
+        text.trim_end()
+    );
 }
 
 #[test]

@@ -3,7 +3,9 @@ use serde_json::json;
 use super::*;
 
 fn shown(text: &str) -> Result<String, String> {
-    mailbox("p", text).map(|mailbox| mailbox.to_string()).map_err(|error| error.message)
+    mailbox("p", text)
+        .map(|mailbox| mailbox.to_string())
+        .map_err(|error| error.message)
 }
 
 fn by_type(value: serde_json::Value) -> BTreeMap<String, Vec<String>> {
@@ -17,7 +19,10 @@ fn addresses_are_taken_with_and_without_a_name() {
         (" ops@example.com ", "ops@example.com"),
         ("<ops@example.com>", "ops@example.com"),
         ("Ops <ops@example.com>", "Ops <ops@example.com>"),
-        ("\"Ops, night\" <ops+1@example.com>", "\"Ops, night\" <ops+1@example.com>"),
+        (
+            "\"Ops, night\" <ops+1@example.com>",
+            "\"Ops, night\" <ops+1@example.com>",
+        ),
         ("ops@bücher.example", "ops@xn--bcher-kva.example"),
         ("ops@Example.COM.", "ops@example.com"),
         ("root@localhost", "root@localhost"),
@@ -52,7 +57,10 @@ fn what_is_no_address_is_refused_without_being_repeated() {
         longer.as_str(),
     ] {
         let message = shown(wrong).expect_err(wrong);
-        assert!(!message.contains("evil") && !message.contains("127"), "{wrong}: {message}");
+        assert!(
+            !message.contains("evil") && !message.contains("127"),
+            "{wrong}: {message}"
+        );
     }
 }
 
@@ -63,7 +71,10 @@ fn an_address_that_stands_twice_is_one() {
         "alert.*": ["ann@example.com", "bob@example.com"], "pr.created": ["Bob <bob@example.com>"],
     }));
     let read = super::read(&all, &lists).expect("recipients");
-    let shown: Vec<(&str, &str)> = read.iter().map(|one| (one.mailbox.email.as_ref(), one.pointer.as_str())).collect();
+    let shown: Vec<(&str, &str)> = read
+        .iter()
+        .map(|one| (one.mailbox.email.as_ref(), one.pointer.as_str()))
+        .collect();
     assert_eq!(
         shown,
         [
@@ -93,6 +104,9 @@ fn all_that_is_wrong_is_said_with_its_field() {
     let none = super::read(&[], &BTreeMap::new()).expect_err("nobody");
     assert_eq!(none[0].pointer, "config/to_addresses");
     let many: Vec<String> = (0..=RECIPIENTS_MAX).map(|n| format!("a{n}@example.com")).collect();
-    assert_eq!(super::read(&many, &BTreeMap::new()).expect_err("many")[0].pointer, "config/to_addresses");
+    assert_eq!(
+        super::read(&many, &BTreeMap::new()).expect_err("many")[0].pointer,
+        "config/to_addresses"
+    );
     assert!(super::read(&many[1..], &BTreeMap::new()).is_ok());
 }

@@ -183,8 +183,7 @@ impl Connection {
         self.good = false;
         let answer = self.transact(mail, is_sent).await?;
         self.sent += 1;
-        self.good = answer.code != CLOSING
-            && (!answer.got.is_empty() || self.smtp.command(Rset).await.is_ok());
+        self.good = answer.code != CLOSING && (!answer.got.is_empty() || self.smtp.command(Rset).await.is_ok());
         Ok(answer)
     }
 

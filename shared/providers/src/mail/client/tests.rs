@@ -38,7 +38,10 @@ fn login() -> Option<Login> {
 
 fn request(port: u16, secure: bool, login: Option<Login>, to: &[&str]) -> Request {
     let server = super::super::Server::read("127.0.0.1", port, secure).expect("a server");
-    let to = to.iter().enumerate().map(|(number, to)| (number, to.parse().expect("an address")));
+    let to = to
+        .iter()
+        .enumerate()
+        .map(|(number, to)| (number, to.parse().expect("an address")));
     let to: Vec<_> = to.collect();
     Request {
         integration: "i-1".to_owned(),
@@ -71,7 +74,9 @@ fn refused(to: usize, code: u16, why: Option<&str>) -> Refused {
 #[tokio::test]
 async fn a_message_arrives_as_it_was_sent() {
     let server = Server::start(Manner::default()).await;
-    let response = client().send(&clear(&server, &["a@example.com", "b@example.com"]), LONG).await;
+    let response = client()
+        .send(&clear(&server, &["a@example.com", "b@example.com"]), LONG)
+        .await;
     let answer = answer_of(&response.expect("an answer"));
     assert_eq!((answer.code, answer.step, answer.got), (250, Step::Data, vec![0, 1]));
     assert_eq!(
@@ -98,7 +103,10 @@ async fn who_is_refused_keeps_nobody_else_from_it() {
     let asked = clear(&server, &["a@example.com", "b@example.com", "c@example.com"]);
     let answer = answer_of(&client().send(&asked, LONG).await.expect("an answer"));
     assert_eq!((answer.code, answer.got), (250, vec![0]));
-    assert_eq!(answer.not, [refused(1, 550, Some("5.1.1")), refused(2, 451, Some("4.7.1"))]);
+    assert_eq!(
+        answer.not,
+        [refused(1, 550, Some("5.1.1")), refused(2, 451, Some("4.7.1"))]
+    );
     assert_eq!(server.mails().len(), 1);
 }
 
@@ -109,16 +117,24 @@ async fn nothing_is_sent_where_nobody_is_taken_and_the_connection_is_good_for_th
         .says("RCPT TO:<c@", &["450 later"]);
     let server = Server::start(manner).await;
     let client = client();
-    let nobody = client.send(&clear(&server, &["b@example.com", "c@example.com"]), LONG).await;
+    let nobody = client
+        .send(&clear(&server, &["b@example.com", "c@example.com"]), LONG)
+        .await;
     let answer = answer_of(&nobody.expect("an answer"));
     // One may be taken later: that decides.
-    assert_eq!((answer.code, answer.step, answer.got.len(), answer.not.len()), (450, Step::Rcpt, 0, 2));
+    assert_eq!(
+        (answer.code, answer.step, answer.got.len(), answer.not.len()),
+        (450, Step::Rcpt, 0, 2)
+    );
     assert!(server.mails().is_empty());
     let next = client.send(&clear(&server, &["a@example.com"]), LONG).await;
     assert_eq!(next.expect("an answer").status, 250);
     assert_eq!(server.connections(), 1);
     let seen = server.seen();
-    assert!(seen.contains(&"RSET".to_owned()) && seen.contains(&"NOOP".to_owned()), "{seen:?}");
+    assert!(
+        seen.contains(&"RSET".to_owned()) && seen.contains(&"NOOP".to_owned()),
+        "{seen:?}"
+    );
 }
 
 #[tokio::test]
@@ -134,7 +150,11 @@ async fn refusals_say_which_command_was_refused() {
         let server = Server::start(Manner::default().says(command, &[reply])).await;
         let answer = client().send(&clear(&server, &["a@example.com"]), LONG).await;
         let answer = answer_of(&answer.unwrap_or_else(|error| panic!("{command}: {error}")));
-        assert_eq!((answer.step, answer.code, answer.got.len()), (step, code, 0), "{command}");
+        assert_eq!(
+            (answer.step, answer.code, answer.got.len()),
+            (step, code, 0),
+            "{command}"
+        );
     }
 }
 
@@ -148,7 +168,11 @@ async fn replies_are_read_however_a_server_writes_them() {
     ] {
         let server = Server::start(Manner::default().says(command, &[reply])).await;
         let answer = client().send(&clear(&server, &["a@example.com"]), LONG).await;
-        assert_eq!(answer.unwrap_or_else(|error| panic!("{reply}: {error}")).status, code, "{reply}");
+        assert_eq!(
+            answer.unwrap_or_else(|error| panic!("{reply}: {error}")).status,
+            code,
+            "{reply}"
+        );
     }
 }
 
@@ -156,11 +180,17 @@ async fn replies_are_read_however_a_server_writes_them() {
 async fn a_server_that_talks_without_end_or_not_at_all_ends_the_attempt() {
     let endless = format!("250-{}", "x".repeat(20_000));
     let server = Server::start(Manner::default().says("MAIL", &[&endless])).await;
-    let error = client().send(&clear(&server, &["a@example.com"]), LONG).await.expect_err("too much");
+    let error = client()
+        .send(&clear(&server, &["a@example.com"]), LONG)
+        .await
+        .expect_err("too much");
     assert!(matches!(error, Error::Protocol(_)), "{error:?}");
     for command in ["hello", "MAIL"] {
         let server = Server::start(Manner::default().says(command, &["SILENCE"])).await;
-        let error = client().send(&clear(&server, &["a@example.com"]), SHORT).await.expect_err("silence");
+        let error = client()
+            .send(&clear(&server, &["a@example.com"]), SHORT)
+            .await
+            .expect_err("silence");
         assert!(matches!(error, Error::Connection(http::Error::Timeout(_))), "{error:?}");
         assert_eq!(by_error(&error).kind(), OutcomeKind::Retry);
     }
@@ -180,5 +210,8 @@ async fn only_allowed_addresses_are_called() {
     assert_eq!(server.connections(), 0);
     let nobody = request(1, false, None, &["a@example.com"]);
     let error = client().send(&nobody, LONG).await.expect_err("nobody listens");
-    assert!(matches!(error, Error::Connection(http::Error::ConnectionRefused)), "{error:?}");
+    assert!(
+        matches!(error, Error::Connection(http::Error::ConnectionRefused)),
+        "{error:?}"
+    );
 }

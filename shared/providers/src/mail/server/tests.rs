@@ -20,7 +20,10 @@ fn the_port_and_secure_say_how_it_is_encrypted() {
     assert_eq!(read("smtp.example.com", 25, false).2, "http://smtp.example.com:25/");
     for secure in [true, false] {
         let (shown, security, url) = read("smtp.example.com", 465, secure);
-        assert_eq!((shown.as_str(), security), ("smtps://smtp.example.com:465", Security::Implicit));
+        assert_eq!(
+            (shown.as_str(), security),
+            ("smtps://smtp.example.com:465", Security::Implicit)
+        );
         assert!(url.starts_with("https://"), "{url}");
     }
 }

@@ -26,8 +26,8 @@ use rustls::ClientConfig;
 use signalbox_proto::outcome::OutcomeKind;
 use tokio::time::{Instant, timeout};
 
-pub use self::error::Error;
 use self::connection::Connection;
+pub use self::error::Error;
 use super::{Identity, Servers, by_error};
 use crate::{
     Egress,

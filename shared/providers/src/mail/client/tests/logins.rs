@@ -12,7 +12,11 @@ async fn a_password_is_sent_over_tls_alone() {
         ..Manner::default()
     })
     .await;
-    for (secure, to) in [(true, &["a@example.com"][..]), (false, &["a@example.com"]), (false, &[])] {
+    for (secure, to) in [
+        (true, &["a@example.com"][..]),
+        (false, &["a@example.com"]),
+        (false, &[]),
+    ] {
         let asked = request(server.port, secure, login(), to);
         let error = client().send(&asked, LONG).await.expect_err("no TLS");
         let expected = if secure { "NoStartTls" } else { "PasswordInClear" };
@@ -54,7 +58,11 @@ async fn a_login_is_proved_in_either_way() {
 #[tokio::test]
 async fn a_login_that_is_refused_or_not_asked_for_is_told() {
     let authority = Authority::new();
-    for (reply, code) in [("535 5.7.8 wrong", 535), ("454 4.7.0 later", 454), ("534 5.7.9 no", 534)] {
+    for (reply, code) in [
+        ("535 5.7.8 wrong", 535),
+        ("454 4.7.0 later", 454),
+        ("534 5.7.9 no", 534),
+    ] {
         let manner = authority.manner(&["127.0.0.1"], &["AUTH PLAIN"]).says("AUTH", &[reply]);
         let server = Server::start(manner).await;
         let asked = request(server.port, true, login(), &["a@example.com"]);

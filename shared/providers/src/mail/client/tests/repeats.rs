@@ -10,7 +10,10 @@ async fn a_connection_is_kept_for_the_next_message_and_asked_before() {
         let response = client.send(&clear(&server, &["a@example.com"]), LONG).await;
         assert_eq!(response.expect("an answer").status, 250);
     }
-    assert_eq!((server.connections(), server.mails().len(), client.pool.idle()), (1, 3, 1));
+    assert_eq!(
+        (server.connections(), server.mails().len(), client.pool.idle()),
+        (1, 3, 1)
+    );
     let noops = server.seen().iter().filter(|line| *line == "NOOP").count();
     assert_eq!(noops, 2);
     // Another integration has its own, and so has another account.
@@ -51,7 +54,11 @@ async fn a_connection_that_ended_meanwhile_costs_nothing() {
 async fn a_message_without_an_answer_is_never_sent_again_here() {
     for (reply, within) in [("HANGUP", LONG), ("SILENCE", SHORT)] {
         for before in [0, 1] {
-            let replies = if before == 0 { vec![reply] } else { vec!["250 ok", reply] };
+            let replies = if before == 0 {
+                vec![reply]
+            } else {
+                vec!["250 ok", reply]
+            };
             let server = Server::start(Manner::default().says(".", &replies)).await;
             let client = client();
             for _ in 0..before {
@@ -71,7 +78,10 @@ async fn a_message_without_an_answer_is_never_sent_again_here() {
 async fn a_connection_that_breaks_before_the_message_is_told_as_such() {
     for command in ["hello", "EHLO", "MAIL", "RCPT", "DATA"] {
         let server = Server::start(Manner::default().says(command, &["HANGUP"])).await;
-        let error = client().send(&clear(&server, &["a@example.com"]), LONG).await.expect_err(command);
+        let error = client()
+            .send(&clear(&server, &["a@example.com"]), LONG)
+            .await
+            .expect_err(command);
         assert!(error.is_loss(), "{command}: {error:?}");
         assert_eq!(by_error(&error).kind(), OutcomeKind::Retry);
         assert!(server.mails().is_empty());
@@ -83,7 +93,10 @@ async fn a_connection_ends_after_a_hundred_messages() {
     let server = Server::start(Manner::default()).await;
     let client = client();
     for _ in 0..101 {
-        client.send(&clear(&server, &["a@example.com"]), LONG).await.expect("an answer");
+        client
+            .send(&clear(&server, &["a@example.com"]), LONG)
+            .await
+            .expect("an answer");
     }
     assert_eq!((server.connections(), server.mails().len()), (2, 101));
 }

@@ -31,7 +31,7 @@ pub(super) struct Manner {
     pub(super) injects: &'static str,
     /// Replies to commands that begin so; `hello` to a connection, `.` to a message. Each is said once, in its order.
     /// `SILENCE` and `HANGUP` are no replies.
-    scripts: Vec<(String, Mutex<VecDeque<String>>)>,
+    pub(super) scripts: Vec<(String, Mutex<VecDeque<String>>)>,
 }
 
 impl Manner {
@@ -125,7 +125,11 @@ async fn talk(stream: TcpStream, manner: &Manner, seen: &Seen) -> Result<(), Opt
             "STARTTLS" => {
                 let reply = manner.reply(&line, "220 go on");
                 let injected = manner.injects;
-                let more = if injected.is_empty() { reply.clone() } else { format!("{reply}\r\n{injected}") };
+                let more = if injected.is_empty() {
+                    reply.clone()
+                } else {
+                    format!("{reply}\r\n{injected}")
+                };
                 say(&mut stream, &more).await?;
                 if reply.starts_with('2') {
                     stream = BufReader::new(encrypt(stream.into_inner(), manner).await.ok_or(None)?);
@@ -164,7 +168,10 @@ async fn say(stream: &mut BufReader<Box<dyn Stream>>, reply: &str) -> Result<(),
         "SILENCE" => std::future::pending().await,
         "HANGUP" => Err(None),
         reply => {
-            stream.write_all(format!("{reply}\r\n").as_bytes()).await.map_err(|_| None)?;
+            stream
+                .write_all(format!("{reply}\r\n").as_bytes())
+                .await
+                .map_err(|_| None)?;
             stream.flush().await.map_err(|_| None)
         }
     }

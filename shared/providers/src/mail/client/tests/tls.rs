@@ -65,7 +65,10 @@ async fn everything_after_starttls_is_encrypted() {
     let server = Server::start(authority.manner(&["127.0.0.1"], &[])).await;
     for secure in [true, false] {
         let asked = request(server.port, secure, None, &["a@example.com"]);
-        assert_eq!(authority.client().send(&asked, LONG).await.expect("an answer").status, 250);
+        assert_eq!(
+            authority.client().send(&asked, LONG).await.expect("an answer").status,
+            250
+        );
     }
     let seen = server.seen();
     for line in seen.iter().filter(|line| !line.starts_with("tls ")) {
@@ -94,6 +97,31 @@ async fn a_certificate_that_is_not_trusted_is_no_encryption() {
 }
 
 #[tokio::test]
+async fn on_the_port_with_tls_everything_is_encrypted_from_the_first_byte() {
+    let authority = Authority::new();
+    let server = Server::start(Manner {
+        implicit: true,
+        ..authority.manner(&["127.0.0.1"], &["AUTH PLAIN"])
+    })
+    .await;
+    let address = super::super::super::Server::read("127.0.0.1", server.port, true).expect("a server");
+    let asked = Request {
+        account: Arc::new(Account::new(address.implicit(), login())),
+        ..request(server.port, true, None, &["a@example.com"])
+    };
+    assert_eq!(
+        authority.client().send(&asked, LONG).await.expect("an answer").status,
+        250
+    );
+    let seen = server.seen();
+    assert!(seen.iter().all(|line| line.starts_with("tls ")), "{seen:?}");
+    assert_eq!(seen[0], "tls EHLO [127.0.0.1]");
+    assert_eq!(server.mails().len(), 1);
+    let error = client().send(&asked, LONG).await.expect_err("no trust");
+    assert!(matches!(error, Error::Connection(http::Error::Tls { .. })), "{error:?}");
+}
+
+#[tokio::test]
 async fn what_a_stranger_says_before_tls_is_not_heard() {
     let authority = Authority::new();
     let server = Server::start(Manner {
@@ -110,7 +138,9 @@ async fn what_a_stranger_says_before_tls_is_not_heard() {
 #[tokio::test]
 async fn a_server_that_goes_back_on_starttls_gets_nothing() {
     let authority = Authority::new();
-    let manner = authority.manner(&["127.0.0.1"], &[]).says("STARTTLS", &["454 4.7.0 not now"]);
+    let manner = authority
+        .manner(&["127.0.0.1"], &[])
+        .says("STARTTLS", &["454 4.7.0 not now"]);
     let server = Server::start(manner).await;
     let asked = request(server.port, true, None, &["a@example.com"]);
     let answer = answer_of(&authority.client().send(&asked, LONG).await.expect("an answer"));
