@@ -146,7 +146,7 @@ fn plain(shown: &Display<'_>, title: Option<&str>, body: Option<&str>) -> String
 
 fn paragraph(out: &mut String, text: &str) {
     if !text.is_empty() {
-        write!(out, "\n{text}\n").expect("a string takes all");
+        writeln!(out, "\n{text}").expect("a string takes all");
     }
 }
 

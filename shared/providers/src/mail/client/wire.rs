@@ -174,7 +174,9 @@ fn mend(line: &[u8], out: &mut BytesMut) {
         b'\t' => b' ',
         _ => b'?',
     }));
-    if let Some(digit @ b'6'..=b'9') = out.get_mut(begin + 1) {
+    if let Some(digit) = out.get_mut(begin + 1)
+        && matches!(digit, b'6'..=b'9')
+    {
         // 571 is in use. What such a code means is in its first digit (RFC 5321, section 4.3.2).
         *digit = b'5';
     }
