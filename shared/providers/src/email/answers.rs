@@ -1,6 +1,6 @@
 //! What a mail server's answers mean for a delivery, and who is still to get it.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use signalbox_proto::Outcome;
 
@@ -30,6 +30,12 @@ pub(super) enum Next {
 const LOGIN_CODES: [u16; 4] = [530, 534, 535, 538];
 /// The enhanced code of credentials that are wrong (RFC 4954, section 6).
 const LOGIN_WHY: &str = "5.7.8";
+
+/// How long a recipient is left alone who is refused for now. A server that puts off unknown senders, or whose mailbox is
+/// full, works: without this it would count as one that fails, and mails to others would wait.
+const RECIPIENT_AFTER: Duration = Duration::from_secs(60);
+/// The server closes the connection, whoever the recipient is.
+const CLOSING: u16 = 421;
 
 /// What came of a delivery's transactions so far.
 struct Tally {
@@ -138,7 +144,11 @@ pub(super) fn by_reply(answer: &Answer) -> Outcome {
         200..=299 if *step == Step::Noop => Outcome::Delivered,
         500..=599 if before_mail || is_login(*code, why.as_deref()) => Outcome::Suspend { reason, at_once: false },
         500..=599 => Outcome::Reject { reason },
-        // 4xx, and what is no end of a transaction.
+        400..=499 if *step == Step::Rcpt && *code != CLOSING => Outcome::Retry {
+            reason,
+            after: Some(RECIPIENT_AFTER),
+        },
+        // Other 4xx, and what is no end of a transaction.
         _ => Outcome::Retry { reason, after: None },
     }
 }

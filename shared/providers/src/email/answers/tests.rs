@@ -37,10 +37,10 @@ fn rejected(reason: &str) -> Result<Vec<usize>, Outcome> {
     })
 }
 
-fn retried(reason: &str) -> Result<Vec<usize>, Outcome> {
+fn retried(reason: &str, after: Option<Duration>) -> Result<Vec<usize>, Outcome> {
     Err(Outcome::Retry {
         reason: reason.to_owned(),
-        after: None,
+        after,
     })
 }
 
@@ -66,7 +66,10 @@ fn who_is_refused_for_now_is_asked_for_again_and_nobody_else() {
     );
     assert_eq!(
         after(&[some, again]),
-        retried("the server answered 451 4.7.1 to RCPT TO: an error of its own; 2 of 3 recipients have it already")
+        retried(
+            "the server answered 451 4.7.1 to RCPT TO: an error of its own; 2 of 3 recipients have it already",
+            Some(RECIPIENT_AFTER)
+        )
     );
     // The attempt after that knows the step that is finished, and asks for the one who is left.
     assert_eq!(after(&[some]), Ok(vec![1]));
@@ -77,7 +80,10 @@ fn who_is_refused_for_now_is_asked_for_again_and_nobody_else() {
     // Whatever else went wrong, those who have it are not forgotten.
     assert_eq!(
         after(&[some, (421, r#"{"step":"MAIL"}"#)]),
-        retried("the server answered 421 to MAIL FROM: it closes the connection; 2 of 3 recipients have it already")
+        retried(
+            "the server answered 421 to MAIL FROM: it closes the connection; 2 of 3 recipients have it already",
+            None
+        )
     );
 }
 
