@@ -292,18 +292,21 @@ async fn prelude(
         return Err(Failure::Refused(Answer::to(Step::Ehlo, offer.codes())));
     }
     let server = &account.server;
+    let is_required = server.security() != Security::Opportunistic;
+    let may_be_clear = !is_required && account.login.is_none();
     if upgrades && offer.offers("STARTTLS") {
         let said = wire.ask("STARTTLS").await?;
-        if said.code / 100 != 2 {
+        if said.code / 100 == 2 {
+            let Stream::Plain(stream) = drained(wire)? else {
+                return Err(Error::Protocol("TLS within TLS").into());
+            };
+            wire = encrypted(stream, server, ways).await?;
+        } else if !may_be_clear {
             return Err(Failure::Refused(Answer::to(Step::StartTls, said.codes())));
         }
-        let Stream::Plain(stream) = drained(wire)? else {
-            return Err(Error::Protocol("TLS within TLS").into());
-        };
-        wire = encrypted(stream, server, ways).await?;
-    } else if server.security() != Security::Opportunistic {
+    } else if is_required {
         return Err(Error::NoStartTls.into());
-    } else if account.login.is_some() {
+    } else if !may_be_clear {
         return Err(Error::PasswordInClear.into());
     }
     wire.greeting_again();

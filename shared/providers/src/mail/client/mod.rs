@@ -27,7 +27,7 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use self::connection::{CLOSING, Connection, Failure, Ways};
-use super::{Error, Request};
+use super::{Answer, Error, Request, Step};
 use crate::{
     Egress,
     http::{self, CONNECT_TIMEOUT, CONNECT_TIMEOUT_MAX, Response},
@@ -100,12 +100,7 @@ impl Client {
         }
     }
 
-    async fn exchange(
-        &self,
-        request: &Request,
-        mut place: Place,
-        is_sent: &AtomicBool,
-    ) -> Result<super::Answer, Failure> {
+    async fn exchange(&self, request: &Request, mut place: Place, is_sent: &AtomicBool) -> Result<Answer, Failure> {
         let ways = Ways {
             egress: &self.egress,
             tls: &self.tls,
@@ -124,6 +119,8 @@ impl Client {
                 // It ended while nobody looked, and that says nothing of the server as it is now.
                 Err(Failure::Error(error)) if error.is_loss() => {}
                 Ok(answer) if answer.code == CLOSING => {}
+                // Some servers take so many messages a connection and refuse the next one for now.
+                Ok(answer) if answer.step == Step::Mail && answer.code < 500 => {}
                 result => return finish(place, kept, result),
             }
             is_sent.store(false, Ordering::Relaxed);
@@ -135,11 +132,7 @@ impl Client {
 }
 
 /// Keeps a connection that is as good as before.
-fn finish(
-    place: Place,
-    connection: Connection,
-    result: Result<super::Answer, Failure>,
-) -> Result<super::Answer, Failure> {
+fn finish(place: Place, connection: Connection, result: Result<Answer, Failure>) -> Result<Answer, Failure> {
     if connection.is_good() {
         place.keep(connection);
     }

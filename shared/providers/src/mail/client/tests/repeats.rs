@@ -39,7 +39,11 @@ async fn a_connection_that_ended_meanwhile_costs_nothing() {
         assert_eq!((server.connections(), server.mails().len()), (2, 2), "{replies:?}");
     }
     // It may end between the question and the message, too: nobody has that yet.
-    for reply in ["HANGUP", "421 leaving"] {
+    for reply in [
+        "HANGUP",
+        "421 leaving",
+        "452 4.5.3 too many messages by this connection",
+    ] {
         let server = Server::start(Manner::default().says("MAIL", &["250 ok", reply])).await;
         let client = client();
         for _ in 0..2 {

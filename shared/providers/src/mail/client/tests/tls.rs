@@ -136,7 +136,7 @@ async fn what_a_stranger_says_before_tls_is_not_heard() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_back_on_starttls_gets_nothing() {
+async fn a_server_that_goes_back_on_starttls_gets_nothing_that_is_to_be_encrypted() {
     let authority = Authority::new();
     let manner = authority
         .manner(&["127.0.0.1"], &[])
