@@ -9,7 +9,7 @@
 //! account, after a `NOOP`. A message whose answer did not come is never sent again here: whoever asked decides that.
 //!
 //! The answer has the form of one over HTTP: **the status is the code of the server's reply** (250, 451, 550), the body an
-//! [`Answer`](super::Answer).
+//! [`Answer`].
 
 mod connection;
 mod wire;

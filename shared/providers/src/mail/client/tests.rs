@@ -160,9 +160,11 @@ async fn refusals_say_which_command_was_refused() {
 
 #[tokio::test]
 async fn replies_are_read_however_a_server_writes_them() {
+    let long = format!("250 2.0.0 {}", "x".repeat(2_000));
     for (command, reply, code) in [
         (".", "250", 250),
         (".", "250-2.0.0 принято\r\n250 очередь", 250),
+        (".", &long, 250),
         (".", "571 5.7.1 not allowed", 551),
         ("RCPT", "550 nope\u{7}", 550),
     ] {

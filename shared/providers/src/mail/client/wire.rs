@@ -1,9 +1,8 @@
 //! The bytes between us and a server: encrypted or not, and replies brought into the form that RFC 5321 gives them.
 //!
-//! Lettre reads replies as the RFC writes them and as many as a server likes to send. Servers differ: some answer in the
-//! letters of their country, some without a text, some with codes that the RFC does not know, and one that means ill never
-//! ends a line. A reply that cannot be read is a message sent again though the server has it, so here lines are mended
-//! before lettre sees them, and counted.
+//! Lettre reads replies as the RFC writes them. Servers differ: some answer in the letters of their country, some without a
+//! text, some with codes that the RFC does not know, and one that means ill never ends a line. A reply that cannot be read is
+//! a message sent again though the server has it, so here lines are mended before lettre sees them, and counted.
 
 use std::{
     fmt,
@@ -26,6 +25,8 @@ use super::super::answer::enhanced;
 
 /// Bytes of the answer to one command; RFC 5321 asks for lines of at most 512, and few have more than twenty.
 const REPLY_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that are kept of a line (RFC 5321, section 4.5.3.1.5): lettre takes few more.
+const LINE_BYTES_MAX: usize = 510;
 /// Bytes that are read at once.
 const READ_BYTES: usize = 2 * 1024;
 
@@ -164,10 +165,11 @@ fn no_reply() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "no reply of a mail server")
 }
 
-/// Writes a line as the RFC has it: printable ASCII, a text behind the code, an end of CR and LF, and a code whose second
+/// Writes a line as the RFC has it: not too long, printable ASCII, a text behind the code, an end of CR and LF, and a code whose second
 /// digit is at most 5.
 fn mend(line: &[u8], out: &mut BytesMut) {
     let line = line.trim_ascii_end();
+    let line = &line[..line.len().min(LINE_BYTES_MAX)];
     let begin = out.len();
     out.extend(line.iter().map(|byte| match byte {
         b' '..=b'~' => *byte,
