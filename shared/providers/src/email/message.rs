@@ -20,16 +20,16 @@ const BRAND_CHARS_MAX: usize = 60;
 /// Characters of an owner's text.
 const BODY_CHARS_MAX: usize = 20_000;
 /// Characters of a text: an owner's, or all that an event can show, with the lines around it.
-pub const TEXT_CHARS_MAX: usize = 40_000;
+pub const TEXT_CHARS_MAX: usize = 48_000;
 
-// The title, the message, each field with its label, each link, each line of a digest.
+// The title, a few links and the last line; the message, each field with its label, each line of a digest.
 const _: () = assert!(
-    4_000
+    10_000
         + display::MESSAGE_CHARS_MAX
         + display::FIELDS_MAX * (display::VALUE_CHARS_MAX + display::LABEL_CHARS_MAX + 8)
         + display::ENTRIES_MAX * (display::ENTRY_CHARS_MAX + display::TITLE_CHARS_MAX + 64)
         < TEXT_CHARS_MAX
-        && BODY_CHARS_MAX + 8_000 < TEXT_CHARS_MAX
+        && BODY_CHARS_MAX + 10_000 < TEXT_CHARS_MAX
 );
 
 /// What a mail says.

@@ -6,7 +6,7 @@ use rustls::pki_types::ServerName;
 use url::Url;
 
 /// Where submission is encrypted from the first byte (RFC 8314).
-pub const IMPLICIT_TLS_PORT: u16 = 465;
+const IMPLICIT_TLS_PORT: u16 = 465;
 /// Longest name of a host, in bytes.
 const HOST_BYTES_MAX: usize = 255;
 

@@ -23,11 +23,13 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    super::{Account, Answer, Mail, Refused, Security, Server, Step, answer::enhanced},
     Error,
     wire::{Stream, Wire},
 };
-use crate::{Egress, http};
+use crate::{
+    Egress, http,
+    mail::{Account, Answer, Mail, Refused, Security, Server, Step, answer::enhanced},
+};
 
 /// Messages that go by one connection: many servers end it after a hundred or more.
 const MESSAGES_MAX: usize = 100;

@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use super::super::answer::enhanced;
+use crate::mail::answer::enhanced;
 
 /// Bytes of the answer to one command; RFC 5321 asks for lines of at most 512, and few have more than twenty.
 const REPLY_BYTES_MAX: usize = 16 * 1024;
@@ -165,8 +165,8 @@ fn no_reply() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "no reply of a mail server")
 }
 
-/// Writes a line as the RFC has it: not too long, printable ASCII, a text behind the code, an end of CR and LF, and a code whose second
-/// digit is at most 5.
+/// Writes a line as the RFC has it: not too long, printable ASCII, a text behind the code, an end of CR and LF, and a code
+/// whose second digit is at most 5.
 fn mend(line: &[u8], out: &mut BytesMut) {
     let line = line.trim_ascii_end();
     let line = &line[..line.len().min(LINE_BYTES_MAX)];
