@@ -148,7 +148,8 @@ fn address(text: &str) -> Result<Address, String> {
     };
     let address =
         Address::new(local, domain.trim_end_matches('.')).map_err(|_| "is no address: write it as ops@example.com")?;
-    if address.as_ref().len() > ADDRESS_BYTES_MAX {
+    let whole: &str = address.as_ref();
+    if whole.len() > ADDRESS_BYTES_MAX {
         return Err(format!("has more than {ADDRESS_BYTES_MAX} bytes"));
     }
     Ok(address)
