@@ -42,8 +42,7 @@ impl Client {
     }
 
     /// Sends a request and waits for the answer, all within `timeout`; over NATS and SMTP it may wait for a connection
-    /// before. What
-    /// has no answer is an outcome at once.
+    /// before. What has no answer is an outcome at once.
     /// Dropping the future ends the request and its connection.
     pub async fn send(&self, request: Request, timeout: Duration) -> Result<Exchange, Unanswered> {
         let sent = match request {
@@ -63,7 +62,10 @@ impl Client {
             }
             Request::Mail(request) => {
                 let sent = self.mail.send(&request, timeout).await;
-                sent.map_err(|error| mail::by_error(&error))
+                sent.map_err(|error| Unanswered {
+                    outcome: mail::by_error(&error),
+                    asked: !matches!(error, mail::Error::NoPlace(_)),
+                })
             }
             // Totals would hold it for ever: workers count, and a provider that counts has a connection test.
             Request::Count(_) => {

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error as _,
-    io,
+    fmt, io,
     net::IpAddr,
     sync::{
         Arc,
@@ -166,14 +166,13 @@ impl Connection {
     /// Whether the server is there still.
     pub(super) async fn is_there(&mut self) -> bool {
         self.good = false;
-        self.good = self.smtp.command(Noop).await.is_ok();
+        self.good = self.ask(Noop).await.is_ok();
         self.good
     }
 
     /// Takes leave, for a login that was only tried.
     pub(super) async fn try_out(mut self) -> Result<Answer, Failure> {
-        let said = self.smtp.command(Noop).await;
-        let said = said.map_err(|error| No::from(error).at(Step::Noop))?;
+        let said = self.ask(Noop).await.map_err(|no| no.at(Step::Noop))?;
         // Whatever it answers: the proof is there.
         self.smtp.command(Quit).await.ok();
         Ok(Answer::to(Step::Noop, codes_of(&said)))
@@ -185,20 +184,29 @@ impl Connection {
         self.good = false;
         let answer = self.transact(mail, is_sent).await?;
         self.sent += 1;
-        self.good = answer.code != CLOSING && (!answer.got.is_empty() || self.smtp.command(Rset).await.is_ok());
+        self.good = answer.code != CLOSING && (!answer.got.is_empty() || self.ask(Rset).await.is_ok());
         Ok(answer)
+    }
+
+    /// Says a command that is answered by 2xx where it is taken. Lettre takes 3xx, which asks for more, as well.
+    async fn ask(&mut self, command: impl fmt::Display) -> Result<Said, No> {
+        let said = self.smtp.command(command).await?;
+        if code_of(&said) / 100 == 2 {
+            Ok(said)
+        } else {
+            Err(No::Error(Error::Protocol("a reply that asks for more")))
+        }
     }
 
     async fn transact(&mut self, mail: &Mail, is_sent: &AtomicBool) -> Result<Answer, Failure> {
         // The message is ASCII, and so are the addresses: no extension is asked for.
         let from = MailFrom::new(Some(mail.from.clone()), Vec::new());
-        if let Err(error) = self.smtp.command(from).await {
-            return refused(No::from(error), Step::Mail, Vec::new());
+        if let Err(no) = self.ask(from).await {
+            return refused(no, Step::Mail, Vec::new());
         }
         let (mut got, mut not) = (Vec::new(), Vec::new());
         for (number, address) in &mail.to {
-            let said = self.smtp.command(Rcpt::new(address.clone(), Vec::new())).await;
-            match said.map_err(No::from) {
+            match self.ask(Rcpt::new(address.clone(), Vec::new())).await {
                 Ok(_) => got.push(*number),
                 Err(No::Reply(CLOSING, why)) => return Ok(Answer::to(Step::Rcpt, (CLOSING, why))),
                 Err(No::Reply(code, why)) => not.push(Refused { to: *number, code, why }),
@@ -223,13 +231,13 @@ impl Connection {
         // Lettre ends the last line itself.
         let message = mail.message.strip_suffix(b"\r\n").unwrap_or(&mail.message);
         match self.smtp.message(message).await.map_err(No::from) {
-            Ok(said) => Ok(Answer {
+            Ok(said) if code_of(&said) / 100 == 2 => Ok(Answer {
                 got,
                 not,
                 ..Answer::to(Step::Data, codes_of(&said))
             }),
             Err(no @ No::Reply(..)) => refused(no, Step::Data, not),
-            Err(No::Error(_)) => Err(Error::Unanswered.into()),
+            Ok(_) | Err(No::Error(_)) => Err(Error::Unanswered.into()),
         }
     }
 }

@@ -165,7 +165,7 @@ async fn replies_are_read_however_a_server_writes_them() {
         (".", "250", 250),
         (".", "250-2.0.0 принято\r\n250 очередь", 250),
         (".", &long, 250),
-        (".", "571 5.7.1 not allowed", 551),
+        (".", "571 5.7.1 not allowed", 550),
         ("RCPT", "550 nope\u{7}", 550),
     ] {
         let server = Server::start(Manner::default().says(command, &[reply])).await;
@@ -187,6 +187,15 @@ async fn a_server_that_talks_without_end_or_not_at_all_ends_the_attempt() {
         .await
         .expect_err("too much");
     assert!(matches!(error, Error::Protocol(_)), "{error:?}");
+    for command in ["MAIL", "RCPT"] {
+        let server = Server::start(Manner::default().says(command, &["354 go on"])).await;
+        let error = client()
+            .send(&clear(&server, &["a@example.com"]), LONG)
+            .await
+            .expect_err("no more is to be said");
+        assert!(matches!(error, Error::Protocol(_)), "{error:?}");
+        assert!(server.mails().is_empty());
+    }
     for command in ["hello", "MAIL"] {
         let server = Server::start(Manner::default().says(command, &["SILENCE"])).await;
         let error = client()

@@ -166,7 +166,7 @@ fn no_reply() -> io::Error {
 }
 
 /// Writes a line as the RFC has it: not too long, printable ASCII, a text behind the code, an end of CR and LF, and a code
-/// whose second digit is at most 5.
+/// whose second digit is at most 5: of others 50 is made.
 fn mend(line: &[u8], out: &mut BytesMut) {
     let line = line.trim_ascii_end();
     let line = &line[..line.len().min(LINE_BYTES_MAX)];
@@ -176,11 +176,9 @@ fn mend(line: &[u8], out: &mut BytesMut) {
         b'\t' => b' ',
         _ => b'?',
     }));
-    if let Some(digit) = out.get_mut(begin + 1)
-        && matches!(digit, b'6'..=b'9')
-    {
+    if let Some(digits @ [b'6'..=b'9', _]) = out.get_mut(begin + 1..begin + 3) {
         // 571 is in use. What such a code means is in its first digit (RFC 5321, section 4.3.2).
-        *digit = b'5';
+        digits.copy_from_slice(b"50");
     }
     if line.len() == 3 {
         out.extend_from_slice(b" ");
@@ -254,7 +252,7 @@ mod tests {
             (b"250\r\n", "250 \r\n"),
             (b"250\n", "250 \r\n"),
             (b"550 \xd0\xbd\xd0\xb5\xd1\x82 \x07\r\n", "550 ?????? ?\r\n"),
-            (b"571 5.7.1 no\r\n", "551 5.7.1 no\r\n"),
+            (b"571 5.7.1 no\r\n", "550 5.7.1 no\r\n"),
             (b"\r\n", "\r\n"),
         ] {
             assert_eq!(mended(line), expected);

@@ -56,7 +56,12 @@ async fn a_connection_that_ended_meanwhile_costs_nothing() {
 
 #[tokio::test]
 async fn a_message_without_an_answer_is_never_sent_again_here() {
-    for (reply, within) in [("HANGUP", LONG), ("SILENCE", SHORT)] {
+    for (reply, within) in [
+        ("HANGUP", LONG),
+        ("SILENCE", SHORT),
+        ("354 go on", LONG),
+        ("what", LONG),
+    ] {
         for before in [0, 1] {
             let replies = if before == 0 {
                 vec![reply]
