@@ -283,6 +283,7 @@ async fn what_is_refused_for_now_comes_again_and_what_is_refused_for_good_is_tol
     for one in &mut all {
         one["retry"] = json!({ "schedule": ["1s", "1s"] });
     }
+    all[4]["retry"] = json!({ "schedule": ["1h"] });
     client.apply(json!(all)).await;
     for (event_type, id, title) in [
         ("tick.mixed", "mixed", "x"),
@@ -290,6 +291,7 @@ async fn what_is_refused_for_now_comes_again_and_what_is_refused_for_good_is_tol
         ("alert.created", "busy", "busy"),
         ("alert.created", "never", "never"),
         ("tick.strange", "strange", "x"),
+        ("tick.full", "full", "x"),
         ("tick.typed", "typed", "x"),
     ] {
         publish(client, event_type, id, json!({ "title": title })).await;
@@ -331,6 +333,19 @@ async fn what_is_refused_for_now_comes_again_and_what_is_refused_for_good_is_tol
         let told = dead(client, event).await;
         assert!(told.contains(why), "{event}: {told}");
     }
-    assert_eq!(server.mails().len(), 5, "and nothing else");
+    // A mailbox that is full holds up its own mails alone.
+    eventually(SOON, "the full mailbox is on record", async || {
+        let story = client.trace("full").await?.to_string();
+        if story.contains("452 4.2.2") {
+            Ok(())
+        } else {
+            Err(story)
+        }
+    })
+    .await;
+    publish(client, "tick.fine", "fine", json!({})).await;
+    client.delivery("fine", "delivered", Duration::from_secs(15)).await;
+    assert_eq!(client.integration("full").await["status"], "active");
+    assert_eq!(server.mails().len(), 6, "and nothing else");
     up.stop().await;
 }

@@ -9,6 +9,7 @@ What it does beside that:
 
   MAIL FROM  stranger@…            550
   RCPT TO    nobody…@…             550
+             full…@…               452
              later…@…              451, the first time for each address
   DATA       Subject with `busy`   451, the first time for each Message-ID
              Subject with `never`  554
@@ -96,6 +97,8 @@ class Handler:
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address.startswith("nobody"):
             return "550 5.1.1 no such user"
+        if address.startswith("full"):
+            return "452 4.2.2 mailbox full"
         if address.startswith("later") and self.is_first(address):
             return "451 4.7.1 come again"
         envelope.rcpt_tos.append(address)

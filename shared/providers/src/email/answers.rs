@@ -31,9 +31,10 @@ const LOGIN_CODES: [u16; 4] = [530, 534, 535, 538];
 /// The enhanced code of credentials that are wrong (RFC 4954, section 6).
 const LOGIN_WHY: &str = "5.7.8";
 
-/// How long a recipient is left alone who is refused for now. A server that puts off unknown senders, or whose mailbox is
-/// full, works: without this it would count as one that fails, and mails to others would wait.
-const RECIPIENT_AFTER: Duration = Duration::from_secs(60);
+/// How long a recipient asks to be left alone who is refused for now: for no time beside the schedule of retries. A server that
+/// puts off unknown senders, or has a mailbox that is full, works. An answer that says a time is no sign that it fails, and one
+/// that says none to speak of holds nothing else up.
+const RECIPIENT_AFTER: Duration = Duration::ZERO;
 /// The server closes the connection, whoever the recipient is.
 const CLOSING: u16 = 421;
 

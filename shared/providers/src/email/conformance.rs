@@ -273,20 +273,20 @@ fn answers(yes: &'static str) -> Vec<Answer> {
         answer(
             450,
             refused(
-                r#"{"step":"RCPT","not":[{"to":0,"code":450,"why":"4.2.1"}]}"#,
-                r#"{"step":"RCPT","not":[{"to":0,"code":450,"why":"4.2.1"},{"to":1,"code":550}]}"#,
+                r#"{"step":"RCPT","not":[[0,450,"4.2.1"]]}"#,
+                r#"{"step":"RCPT","not":[[0,450,"4.2.1"],[1,550,null]]}"#,
             ),
             Retry,
         ),
         answer(
             550,
             refused(
-                r#"{"step":"RCPT","not":[{"to":0,"code":550,"why":"5.1.1"}]}"#,
-                r#"{"step":"RCPT","not":[{"to":0,"code":550,"why":"5.1.1"},{"to":1,"code":553}]}"#,
+                r#"{"step":"RCPT","not":[[0,550,"5.1.1"]]}"#,
+                r#"{"step":"RCPT","not":[[0,550,"5.1.1"],[1,553,null]]}"#,
             ),
             Reject,
         ),
-        answer(530, r#"{"step":"RCPT","not":[{"to":0,"code":530}]}"#, Suspend),
+        answer(530, r#"{"step":"RCPT","not":[[0,530,null]]}"#, Suspend),
         answer(421, r#"{"step":"RCPT"}"#, Retry),
         answer(451, r#"{"step":"DATA","why":"4.3.0"}"#, Retry),
         answer(552, r#"{"step":"DATA","why":"5.3.4"}"#, Reject),

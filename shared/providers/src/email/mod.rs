@@ -78,7 +78,7 @@ pub struct Smtp {
     #[serde(default)]
     #[schemars(example = &"smtp.example.com")]
     host: Option<String>,
-    /// Its port: 587 unless it is said here. On 465 the connection is encrypted from the first byte.
+    /// Its port: 587 unless it is said here. On 465 and 2465 the connection is encrypted from the first byte.
     #[serde(default)]
     #[schemars(range(min = 1), example = 587)]
     port: Option<u16>,
@@ -327,7 +327,7 @@ fn login(credentials: &Credentials) -> Result<Option<Login>, Vec<FieldError>> {
 
 fn warnings(server: &Server, secure: Option<bool>) -> Vec<FieldError> {
     if server.security() == Security::Implicit && secure == Some(false) {
-        let message = "has no effect on port 465, where everything is encrypted";
+        let message = "has no effect on this port, where everything is encrypted";
         return vec![FieldError::new("config/smtp/secure", message)];
     }
     Vec::new()

@@ -159,7 +159,7 @@ fn a_repeat_is_the_same_mail_whoever_is_left_to_get_it() {
         response: Response {
             status: 250,
             headers: Default::default(),
-            body: r#"{"step":"DATA","got":[0],"not":[{"to":1,"code":451}]}"#.into(),
+            body: r#"{"step":"DATA","got":[0],"not":[[1,451,null]]}"#.into(),
             truncated: false,
         },
     };

@@ -52,7 +52,8 @@ impl fmt::Display for Step {
 }
 
 /// What became of a transaction. As a [`Response`] its code is the status and the rest the body, as JSON: so a step of a
-/// delivery is kept with all that the next one needs. Names are short, as no secret that is taken out of answers is.
+/// delivery is kept with all that the next one needs. Names are short, as no secret that is taken out of answers is, and
+/// thirty recipients fit into what is kept of a step (1 KiB): of one that is cut nobody would know who has the message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The code that decided (RFC 5321, section 4.2): 250 where the message was taken for somebody.
@@ -71,16 +72,28 @@ pub struct Answer {
     pub not: Vec<Refused>,
 }
 
-/// A recipient that a server does not take.
+/// A recipient that a server does not take. Written `[1,550,"5.1.1"]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "(usize, u16, Option<String>)", from = "(usize, u16, Option<String>)")]
 pub struct Refused {
     /// The number of the recipient.
     pub to: usize,
     /// The code: 4xx for now, 5xx for good.
     pub code: u16,
     /// The enhanced code beside it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+impl From<Refused> for (usize, u16, Option<String>) {
+    fn from(Refused { to, code, why }: Refused) -> Self {
+        (to, code, why)
+    }
+}
+
+impl From<(usize, u16, Option<String>)> for Refused {
+    fn from((to, code, why): (usize, u16, Option<String>)) -> Self {
+        Self { to, code, why }
+    }
 }
 
 impl Answer {
@@ -147,7 +160,7 @@ mod tests {
         let response = answer.response();
         assert_eq!(
             response.body,
-            r#"{"step":"DATA","why":"2.0.0","got":[0,2],"not":[{"to":1,"code":550,"why":"5.1.1"}]}"#
+            r#"{"step":"DATA","why":"2.0.0","got":[0,2],"not":[[1,550,"5.1.1"]]}"#
         );
         assert_eq!(Answer::of(&response), Some(answer));
         let page = Response {

@@ -5,8 +5,9 @@ use std::{fmt, net::Ipv6Addr};
 use rustls::pki_types::ServerName;
 use url::Url;
 
-/// Where submission is encrypted from the first byte (RFC 8314).
-const IMPLICIT_TLS_PORT: u16 = 465;
+/// Where submission is encrypted from the first byte: 465 (RFC 8314), and 2465, which Amazon SES and Resend have beside it for
+/// networks that let nobody through to 465.
+const IMPLICIT_TLS_PORTS: [u16; 2] = [465, 2465];
 /// Longest name of a host, in bytes.
 const HOST_BYTES_MAX: usize = 255;
 
@@ -37,10 +38,12 @@ impl Server {
     /// Reads a host; `secure` says that nothing may be sent in clear. The error is to be read behind the field of the host.
     pub fn read(host: &str, port: u16, secure: bool) -> Result<Self, String> {
         let host = host.trim();
-        let security = match (port, secure) {
-            (IMPLICIT_TLS_PORT, _) => Security::Implicit,
-            (_, true) => Security::StartTls,
-            (_, false) => Security::Opportunistic,
+        let security = if IMPLICIT_TLS_PORTS.contains(&port) {
+            Security::Implicit
+        } else if secure {
+            Security::StartTls
+        } else {
+            Security::Opportunistic
         };
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let written = match bare.unwrap_or(host).parse::<Ipv6Addr>() {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::email::RECIPIENTS_MAX;
 
 const POINTERS: [&str; 3] = [
     "config/to_addresses/0",
@@ -55,15 +56,9 @@ fn all_get_one_transaction_and_then_it_is_delivered() {
 
 #[test]
 fn who_is_refused_for_now_is_asked_for_again_and_nobody_else() {
-    let some = (
-        250,
-        r#"{"step":"DATA","got":[0,2],"not":[{"to":1,"code":451,"why":"4.7.1"}]}"#,
-    );
+    let some = (250, r#"{"step":"DATA","got":[0,2],"not":[[1,451,"4.7.1"]]}"#);
     assert_eq!(after(&[some]), Ok(vec![1]));
-    let again = (
-        451,
-        r#"{"step":"RCPT","why":"4.7.1","not":[{"to":1,"code":451,"why":"4.7.1"}]}"#,
-    );
+    let again = (451, r#"{"step":"RCPT","why":"4.7.1","not":[[1,451,"4.7.1"]]}"#);
     assert_eq!(
         after(&[some, again]),
         retried(
@@ -89,10 +84,7 @@ fn who_is_refused_for_now_is_asked_for_again_and_nobody_else() {
 
 #[test]
 fn who_is_refused_for_good_is_told_once_the_others_have_it() {
-    let some = (
-        250,
-        r#"{"step":"DATA","got":[0],"not":[{"to":1,"code":451},{"to":2,"code":550,"why":"5.1.1"}]}"#,
-    );
+    let some = (250, r#"{"step":"DATA","got":[0],"not":[[1,451,null],[2,550,"5.1.1"]]}"#);
     assert_eq!(after(&[some]), Ok(vec![1]));
     assert_eq!(
         after(&[some, (250, r#"{"step":"DATA","got":[1]}"#)]),
@@ -101,7 +93,7 @@ fn who_is_refused_for_good_is_told_once_the_others_have_it() {
              mailbox, or not allowed)"
         )
     );
-    let none = r#"{"step":"RCPT","not":[{"to":0,"code":550},{"to":1,"code":550},{"to":2,"code":559}]}"#;
+    let none = r#"{"step":"RCPT","not":[[0,550,null],[1,550,null],[2,559,null]]}"#;
     let Err(Outcome::Reject { reason }) = after(&[(550, none)]) else {
         panic!("nobody is left");
     };
@@ -116,10 +108,7 @@ fn who_is_refused_for_good_is_told_once_the_others_have_it() {
 fn a_login_that_is_asked_for_is_the_owners_matter_wherever_it_is() {
     for (status, body) in [
         (530, r#"{"step":"MAIL","why":"5.7.0"}"#),
-        (
-            530,
-            r#"{"step":"RCPT","not":[{"to":0,"code":530},{"to":1,"code":530},{"to":2,"code":530}]}"#,
-        ),
+        (530, r#"{"step":"RCPT","not":[[0,530,null],[1,530,null],[2,530,null]]}"#),
         (550, r#"{"step":"DATA","why":"5.7.8"}"#),
         (535, r#"{"step":"AUTH","why":"5.7.8"}"#),
         (501, r#"{"step":"AUTH"}"#),
@@ -142,10 +131,7 @@ fn a_server_that_takes_one_at_a_time_gets_one_transaction_for_each() {
         let borrowed: Vec<(u16, &str)> = so_far.iter().map(|(status, body)| (*status, body.as_str())).collect();
         let left: Vec<usize> = (number..3).collect();
         assert_eq!(after(&borrowed), Ok(left.clone()));
-        let not: Vec<String> = left[1..]
-            .iter()
-            .map(|to| format!(r#"{{"to":{to},"code":452}}"#))
-            .collect();
+        let not: Vec<String> = left[1..].iter().map(|to| format!(r#"[{to},452,null]"#)).collect();
         so_far.push((
             250,
             format!(r#"{{"step":"DATA","got":[{number}],"not":[{}]}}"#, not.join(",")),
@@ -153,6 +139,28 @@ fn a_server_that_takes_one_at_a_time_gets_one_transaction_for_each() {
     }
     let borrowed: Vec<(u16, &str)> = so_far.iter().map(|(status, body)| (*status, body.as_str())).collect();
     assert_eq!(after(&borrowed), Err(Outcome::Delivered));
+}
+
+/// What is kept of a finished step, in bytes: `STEP_BYTES_MAX` of the worker.
+const STEP_BYTES_MAX: usize = 1_024;
+
+#[test]
+fn the_record_of_the_most_recipients_is_kept_whole() {
+    let not = (1..RECIPIENTS_MAX).map(|to| Refused {
+        to,
+        code: 550,
+        why: Some("5.123.456".to_owned()),
+    });
+    for (got, not) in [(vec![0], not.collect()), ((0..RECIPIENTS_MAX).collect(), Vec::new())] {
+        let answer = Answer {
+            code: 250,
+            step: Step::Data,
+            why: Some("2.123.456".to_owned()),
+            got,
+            not,
+        };
+        assert!(answer.response().body.len() < STEP_BYTES_MAX, "{:?}", answer.response());
+    }
 }
 
 #[test]

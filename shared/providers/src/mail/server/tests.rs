@@ -16,6 +16,8 @@ fn the_port_and_secure_say_how_it_is_encrypted() {
         )
     );
     assert_eq!(read("smtp.example.com", 25, true).1, Security::StartTls);
+    assert_eq!(read("smtp.example.com", 2465, true).1, Security::Implicit);
+    assert_eq!(read("smtp.example.com", 2587, true).1, Security::StartTls);
     assert_eq!(read("smtp.example.com", 25, false).1, Security::Opportunistic);
     assert_eq!(read("smtp.example.com", 25, false).2, "http://smtp.example.com:25/");
     for secure in [true, false] {
