@@ -9,7 +9,8 @@ pub(super) fn push(out: &mut String, text: &str) {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            '\n' => out.push_str("<br>\n"),
+            // Without an end of its own: where white space is kept it would be a second line.
+            '\n' => out.push_str("<br>"),
             c => out.push(c),
         }
     }
@@ -33,7 +34,7 @@ mod tests {
         wrap(&mut out, "<p>", "<a href=\"x\" onclick='y'>&\nnext", "</p>");
         assert_eq!(
             out,
-            "<p>&lt;a href=&quot;x&quot; onclick=&#39;y&#39;&gt;&amp;<br>\nnext</p>\n"
+            "<p>&lt;a href=&quot;x&quot; onclick=&#39;y&#39;&gt;&amp;<br>next</p>\n"
         );
     }
 }
