@@ -43,6 +43,7 @@ mod identity;
 mod isolation;
 mod keys;
 mod limits;
+mod mail;
 mod master_key;
 mod mutual_tls;
 mod nats_target;

@@ -61,6 +61,7 @@ const OTHERS: [(&str, &[&str]); 19] = [
     ("chrono", &[MATCHING]),
     // Providers hold their requests to the vendors' schemas with it, in tests alone.
     ("jsonschema", &[MATCHING, PROVIDERS]),
+    ("lettre", &[PROVIDERS]),
     // The binary is a client of our own API, and measures.
     ("reqwest", &[PROVIDERS, BINARY]),
     // The keys with which the provider `nats` proves itself.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use signalbox_proto::Outcome;
 
-use crate::{Egress, Error, Exchange, Request, classify, http, nats, objects};
+use crate::{Egress, Error, Exchange, Request, classify, http, mail, nats, objects};
 
 /// Sends any request by the transport that it names. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
@@ -12,6 +12,7 @@ pub struct Client {
     http: http::Client,
     nats: nats::Client,
     objects: objects::Client,
+    mail: mail::Client,
 }
 
 impl Client {
@@ -28,7 +29,13 @@ impl Client {
     fn of(http: http::Client) -> Self {
         let nats = nats::Client::new(http.egress().clone(), http.tls().clone());
         let objects = objects::Client::new(http.clone());
-        Self { http, nats, objects }
+        let mail = mail::Client::new(http.egress().clone(), http.tls().clone());
+        Self {
+            http,
+            nats,
+            objects,
+            mail,
+        }
     }
 
     /// The same client with another time to a connection, in whole seconds from 1 to 60.
@@ -37,13 +44,14 @@ impl Client {
         let http = self.http.connecting_within(connect_timeout);
         Self {
             nats: self.nats.connecting_within(connect_timeout),
+            mail: self.mail.connecting_within(connect_timeout),
             objects: objects::Client::new(http.clone()),
             http,
         }
     }
 
-    /// Sends a request and waits for the answer, all within `timeout`; over NATS it may wait for a connection before. What
-    /// has no answer is an outcome at once.
+    /// Sends a request and waits for the answer, all within `timeout`; over NATS and SMTP it may wait for a connection
+    /// before. What has no answer is an outcome at once.
     /// Dropping the future ends the request and its connection.
     pub async fn send(&self, request: Request, timeout: Duration) -> Result<Exchange, Unanswered> {
         let sent = match request {
@@ -66,6 +74,13 @@ impl Client {
                 sent.map_err(|error| Unanswered {
                     outcome: objects::by_error(&error),
                     asked: !matches!(error, objects::Error::Unsigned),
+                })
+            }
+            Request::Mail(request) => {
+                let sent = self.mail.send(&request, timeout).await;
+                sent.map_err(|error| Unanswered {
+                    outcome: mail::by_error(&error),
+                    asked: !matches!(error, mail::Error::NoPlace(_)),
                 })
             }
             // Totals would hold it for ever: workers count, and a provider that counts has a connection test.

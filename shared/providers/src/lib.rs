@@ -20,6 +20,7 @@ mod client;
 mod entry;
 mod error;
 mod payload;
+mod pool;
 mod provider;
 mod secret;
 
@@ -30,10 +31,12 @@ pub mod count;
 pub mod datadog;
 pub mod discord;
 pub mod display;
+pub mod email;
 pub mod entity;
 pub mod fields;
 pub mod gcs;
 pub mod http;
+pub mod mail;
 pub mod nats;
 pub mod new_relic;
 pub mod objects;
@@ -64,6 +67,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
+        Entry::of::<email::Email>(),
         Entry::of::<gcs::Gcs>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),

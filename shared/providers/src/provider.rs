@@ -10,7 +10,7 @@ use url::Url;
 use crate::{
     FieldError, classify,
     count::Count,
-    http, nats, objects,
+    http, mail, nats, objects,
     redact::Redactor,
     template::{Takes, Texts},
     things::Keeps,
@@ -151,8 +151,8 @@ pub struct Installation {
 /// A request that was answered.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// The answer; that of a NATS server in the form that [`nats::Client`] describes, that of a store as
-    /// [`objects::Request`] does.
+    /// The answer; that of a NATS server in the form that [`nats::Client`] describes, that of a mail server in that of
+    /// [`mail::Client`], that of a store as [`objects::Request`] does.
     pub response: http::Response,
 }
 
@@ -165,6 +165,8 @@ pub enum Request {
     Nats(nats::Request),
     /// Through [`objects::Client`]. Its answer is that of the store over HTTP.
     Object(objects::Request),
+    /// Through [`mail::Client`].
+    Mail(mail::Request),
     /// To be counted; then the totals go through [`http::Client`]. Its answer is that of the push.
     Count(Count),
 }

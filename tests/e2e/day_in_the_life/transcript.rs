@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use serde_json::Value;
 use signalbox_proto::Timestamp;
 
-use crate::harness::{Client, Target, target::Received};
+use crate::harness::{Client, Mail, Target, target::Received};
 
 /// Headers that every client sends, or that differ with each run.
 const UNSAID: [&str; 6] = [
@@ -103,6 +103,30 @@ impl Transcript {
             });
         }
         Self { requests }
+    }
+
+    /// Mails as their reader has them: the headers decoded, the text, and then the HTML.
+    pub(super) fn of_mails(mails: &[Mail], names: &BTreeMap<String, String>) -> Self {
+        let tell = |mail: &Mail| {
+            let headers = mail.headers.iter().map(|(name, value)| {
+                let value = match name.as_str() {
+                    // When the event was accepted.
+                    "Date" => "<now>".to_owned(),
+                    _ => cleaned(value, names),
+                };
+                (name.clone(), value)
+            });
+            let both = format!("{}\n{}", mail.text.trim_end(), mail.html).replace("\r\n", "\n");
+            Told {
+                path: format!("MAIL FROM <{}> TO <{}>", mail.mail_from, mail.rcpt_to.join(">, <")),
+                headers: headers.collect(),
+                body: Value::Null,
+                text: cleaned(&both, names),
+            }
+        };
+        Self {
+            requests: mails.iter().map(tell).collect(),
+        }
     }
 
     fn text(&self) -> String {

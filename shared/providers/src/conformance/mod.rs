@@ -24,7 +24,7 @@ use signalbox_proto::{
 };
 
 use self::contracts::Claim;
-use crate::{About, AnyTarget, Entry, Exchange, Provider, Request, Step, http, nats, objects, registry};
+use crate::{About, AnyTarget, Entry, Exchange, Provider, Request, Step, http, mail, nats, objects, registry};
 
 /// The time of every attempt.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -100,6 +100,7 @@ pub(crate) fn as_http(request: Request) -> http::Request {
         Request::Http(request) => request,
         Request::Nats(request) => nats::as_http(&request),
         Request::Object(request) => objects::as_http(&request),
+        Request::Mail(request) => mail::as_http(&request),
         Request::Count(count) => count.push.request(&Totals::default()),
     }
 }
@@ -157,6 +158,14 @@ impl Case {
 
     pub(crate) fn title(&self) -> String {
         format!("{} ({})", self.entry.name, self.sample.name)
+    }
+
+    /// Whether the status of its answers is one of HTTP; that of a mail server is a reply code of SMTP, in which 5xx is for
+    /// good.
+    pub(crate) fn speaks_http(&self) -> bool {
+        let event = hostile::event("execution.failed", &serde_json::json!({}));
+        let first = self.target().next(&hostile::delivery(event, 1), &[], NOW);
+        !matches!(first, Step::Send(Request::Mail(_)))
     }
 
     /// The requests of a delivery whose vendor takes each of them.

@@ -59,6 +59,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a failed read, write or connection of another transport means; the error itself where it means nothing more.
+    pub(crate) fn of_io(error: io::Error) -> Result<Self, io::Error> {
+        if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Ok(Self::Tls { source: tls.clone() });
+        }
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Ok(Self::ConnectionRefused),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+                Ok(Self::ConnectionReset)
+            }
+            _ => Err(error),
+        }
+    }
+
     /// Finds out what went wrong from the chain of causes. `connect_timeout` is what the transport keeps.
     pub(super) fn of(error: reqwest::Error, connect_timeout: Duration) -> Self {
         // The URL may hold a secret, and every message of this type names what is worth naming.
