@@ -33,6 +33,7 @@ pub mod display;
 pub mod entity;
 pub mod fields;
 pub mod http;
+pub mod jira;
 pub mod nats;
 pub mod new_relic;
 pub mod opsgenie;
@@ -47,6 +48,7 @@ pub mod teams;
 pub mod telegram;
 pub mod template;
 pub mod things;
+mod tracker;
 pub mod webhook;
 pub mod wording;
 
@@ -61,6 +63,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
+        Entry::of::<jira::Jira>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),
