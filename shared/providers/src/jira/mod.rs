@@ -2,6 +2,7 @@
 
 mod answers;
 mod document;
+mod given;
 mod issue;
 mod state;
 
@@ -28,12 +29,11 @@ use crate::{
 
 /// Longest name of an issue type, a transition or a state, in characters.
 const NAME_CHARS_MAX: usize = 255;
-/// Longest key of a project, in characters: what Jira lets an administrator allow.
-const KEY_CHARS_MAX: usize = 255;
 /// Where Jira Cloud is: a site, and the gateway for tokens with scopes.
 const HOSTS: &[&str] = &["*.atlassian.net", "api.atlassian.com"];
-/// What Jira's search does not find yet, by its own words within seconds, and a request that we no longer wait for.
-const SEARCH_LAG: Duration = Duration::from_secs(90);
+/// What the search does not find yet, mostly for seconds and sometimes for minutes as Atlassian says, and a request that we no
+/// longer wait for.
+const SEARCH_LAG: Duration = Duration::from_secs(180);
 /// The list of comments shows what is stored: this is for the request alone.
 const LIST_LAG: Duration = Duration::from_secs(30);
 
@@ -140,7 +140,7 @@ impl Provider for Jira {
     fn prepare(config: Config, credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {
         let mut errors = Vec::new();
         let base = fields::keep(fields::url("config/base_url", &config.base_url), &mut errors);
-        let project_key = fields::keep(project_key(&config.project_key), &mut errors);
+        let project_key = fields::keep(given::project_key(&config.project_key), &mut errors);
         let issue_type = fields::line("config/issue_type", &config.issue_type, NAME_CHARS_MAX);
         let issue_type = fields::keep(issue_type, &mut errors);
         let mut transition = |pointer, given: &Option<String>| {
@@ -149,16 +149,19 @@ impl Provider for Jira {
         let on_approve = transition("config/transition_on_approve", &config.transition_on_approve);
         let on_implement = transition("config/transition_on_implement", &config.transition_on_implement);
         let mut custom = |pointer, given: &Option<String>| {
-            let field = given.as_deref().map(|given| custom_field(pointer, given)).transpose();
+            let field = given
+                .as_deref()
+                .map(|given| given::custom_field(pointer, given))
+                .transpose();
             fields::keep(field, &mut errors).flatten()
         };
         let mapped = &config.field_mappings;
         let spec_id = custom("config/field_mappings/spec_id", &mapped.spec_id);
         let criteria = custom("config/field_mappings/acceptance_criteria", &mapped.acceptance_criteria);
-        let auth = fields::keep_all(auth(&credentials), &mut errors);
+        let auth = fields::keep_all(given::auth(&credentials), &mut errors);
         match (base, project_key, issue_type, auth) {
             (Some(base), Some(project_key), Some(issue_type), Some(auth)) if errors.is_empty() => Ok(Prepared {
-                api: api(&base),
+                api: given::api(&base),
                 base,
                 auth,
                 project_key,
@@ -366,76 +369,6 @@ fn by_name_or_id(text: &str) -> serde_json::Value {
         json!({ "id": text })
     } else {
         json!({ "name": text })
-    }
-}
-
-/// `…/rest/api/3`. Many write the base with a part of that already.
-fn api(base: &Url) -> Url {
-    let path = base.path().trim_end_matches('/');
-    let path = ["/rest/api/3", "/rest/api/2", "/rest/api", "/rest", "/jira"]
-        .iter()
-        .find_map(|end| path.strip_suffix(end))
-        .unwrap_or(path);
-    let mut url = base.clone();
-    url.set_path(&format!("{path}/rest/api/3"));
-    url.set_query(None);
-    url
-}
-
-fn project_key(given: &str) -> Result<String, FieldError> {
-    const POINTER: &str = "config/project_key";
-    let key = fields::line(POINTER, given, KEY_CHARS_MAX)?;
-    let fits = key.starts_with(|c: char| c.is_ascii_alphabetic())
-        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if fits {
-        return Ok(key.to_ascii_uppercase());
-    }
-    Err(FieldError::new(
-        POINTER,
-        "is not the key of a project: take the letters before the number of one of its issues, such as PROJ",
-    ))
-}
-
-fn custom_field(pointer: &str, given: &str) -> Result<String, FieldError> {
-    let field = given.trim();
-    let number = field.strip_prefix("customfield_").unwrap_or_default();
-    let fits = (1..=18).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
-    if fits {
-        return Ok(field.to_owned());
-    }
-    Err(FieldError::new(
-        pointer,
-        "is not the id of a custom field, such as customfield_10001",
-    ))
-}
-
-fn auth(credentials: &Credentials) -> Result<Auth, Vec<FieldError>> {
-    let mut errors = Vec::new();
-    let email = fields::keep(
-        fields::line("credentials/email", &credentials.email, NAME_CHARS_MAX),
-        &mut errors,
-    );
-    // A user name ends at its first colon.
-    let email = email.filter(|email| {
-        let fits = email.contains('@') && !email.contains([':', ' ']);
-        if !fits {
-            errors.push(FieldError::new("credentials/email", "is not an e-mail address"));
-        }
-        fits
-    });
-    let token = credentials.api_token.expose().trim();
-    if token.is_empty() {
-        errors.push(FieldError::new("credentials/api_token", "is empty"));
-    } else if token.chars().any(|c| c.is_control() || c == ' ') {
-        errors.push(FieldError::new(
-            "credentials/api_token",
-            "holds a space or a line break: copy the token again",
-        ));
-    }
-    match email {
-        Some(email) if errors.is_empty() => Auth::basic(&email, &token.into())
-            .map_err(|error| vec![FieldError::new("credentials/api_token", error.to_string())]),
-        _ => Err(errors),
     }
 }
 

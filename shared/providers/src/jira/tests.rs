@@ -237,7 +237,7 @@ fn addresses_are_those_of_atlassian() {
             "https://api.atlassian.com/ex/jira/1/rest/api/3",
         ),
     ] {
-        assert_eq!(api(&Url::parse(base).expect("a URL")).as_str(), wanted);
+        assert_eq!(given::api(&Url::parse(base).expect("a URL")).as_str(), wanted);
     }
 }
 
