@@ -48,7 +48,7 @@ pub(super) fn go_on<T: Tracker>(
         true => Said::default(),
         false => Said::of(&delivery.event().event),
     };
-    let plan = Plan::of(delivery, &said, T::settings(&target.prepared), |status| {
+    let plan = Plan::of(delivery, &said, T::settings(&target.prepared), T::DOES, |status| {
         T::has_state(&target.prepared, status)
     });
     let course = Course {

@@ -73,6 +73,26 @@ pub(crate) struct Settings {
     pub(crate) link_pr: bool,
 }
 
+/// What the issues of a target can have, beside a state.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Does {
+    /// Comments.
+    pub(crate) comments: bool,
+    /// Links to pull requests.
+    pub(crate) links: bool,
+    /// Subtasks.
+    pub(crate) subtasks: bool,
+}
+
+impl Does {
+    /// All of it.
+    pub(crate) const ALL: Self = Self {
+        comments: true,
+        links: true,
+        subtasks: true,
+    };
+}
+
 /// What is made, and would be made again by another request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What<'a> {
@@ -149,6 +169,9 @@ pub(crate) enum Did {
 
 /// A tracker: its requests, and what its answers mean.
 pub(crate) trait Tracker: Provider {
+    /// What its issues can have. An event that would leave a comment alone leaves nothing where there are none.
+    const DOES: Does = Does::ALL;
+
     /// For how long what was made may be missing from what [`Self::look`] asks, with the time that a request may still be
     /// under way after we stopped waiting for it.
     fn lag(what: What<'_>) -> Duration;

@@ -2,7 +2,7 @@
 
 use signalbox_proto::Delivery;
 
-use super::{Action, Settings, said::Said, thing};
+use super::{Action, Does, Settings, said::Said, thing};
 use crate::entity::{Entity, Part};
 
 /// Where a spec stands.
@@ -87,8 +87,8 @@ impl Plan {
             .filter(|_| is_of_spec);
         // What resolves an alert is its end: the state in which work is done.
         let named = named.or((part == Part::Closes).then_some(Status::Implemented));
-        let can_link = said.pr.is_some();
-        let has_criteria = !said.criteria.is_empty();
+        let can_link = does.links && said.pr.is_some();
+        let has_criteria = does.subtasks && !said.criteria.is_empty();
         let wanted = match settings.action {
             None => Self {
                 subtasks: settings.create_subtasks && has_criteria && event_type.starts_with("spec."),
@@ -119,7 +119,7 @@ impl Plan {
         let status = wanted.status.filter(|status| has_state(*status));
         let is_seen = wanted.subtasks || wanted.link || status.is_some();
         Self {
-            comment: wanted.comment || !is_seen,
+            comment: does.comments && (wanted.comment || !is_seen),
             status,
             is_news: wanted.status.is_some() || part != Part::Alone,
             part,

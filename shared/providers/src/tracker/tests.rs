@@ -87,7 +87,7 @@ fn plan(event_type: &str, data: &Value, action: Option<Action>) -> Plan {
         link_pr: true,
     };
     let has_state = |status| matches!(status, Status::Approved | Status::Implemented);
-    Plan::of(&delivery, &said, settings, has_state)
+    Plan::of(&delivery, &said, settings, Does::ALL, has_state)
 }
 
 #[test]
@@ -156,6 +156,30 @@ fn an_action_is_done_for_every_event_and_else_a_comment() {
         let without = plan("execution.failed", &json!({}), Some(action));
         assert_eq!(shown(without), (false, false, true, None), "{action:?} of nothing");
     }
+}
+
+#[test]
+fn what_issues_cannot_have_is_not_planned() {
+    let delivery = delivery(
+        "pr.created",
+        &json!({ "spec": { "id": "FEAT-1" }, "acceptance_criteria": ["it works"], "pr": { "url": "https://example.com/42" } }),
+    );
+    let said = Said::of(&delivery.event().event);
+    let settings = Settings {
+        action: None,
+        create_subtasks: true,
+        link_pr: true,
+    };
+    let does = Does {
+        comments: false,
+        links: false,
+        subtasks: false,
+    };
+    let plan = Plan::of(&delivery, &said, settings, does, |_| true);
+    assert_eq!(
+        (plan.subtasks, plan.link, plan.comment, plan.status),
+        (false, false, false, None)
+    );
 }
 
 #[test]
