@@ -22,15 +22,19 @@ const LINES_MAX: usize = 200;
 /// What the display calls the criteria, which stand in a list of their own here.
 const CRITERIA: &str = "Acceptance Criteria";
 
-/// A text of one line.
-pub(super) fn short(text: &str) -> String {
-    let line = text::line(text, SHORT_UNITS_MAX);
-    text::cut(&line, SHORT_UNITS_MAX, Measure::Utf16).into_owned()
+/// A clean line, cut.
+pub(super) fn short(line: &str) -> String {
+    text::cut(line, SHORT_UNITS_MAX, Measure::Utf16).into_owned()
 }
 
 /// The name of an issue: that of its spec, whichever event made it, else what happened.
 pub(super) fn summary(job: &Job<'_>, about: &About) -> String {
-    let given = job.text.title.as_deref().map(short).filter(|title| !title.is_empty());
+    let given = job
+        .text
+        .title
+        .as_deref()
+        .map(|title| text::line(title, SHORT_UNITS_MAX));
+    let given = given.map(|title| short(&title)).filter(|title| !title.is_empty());
     given
         .or_else(|| job.said.spec_name().map(|name| short(&name)))
         .unwrap_or_else(|| short(&Display::of(job.delivery, about).line()))
