@@ -19,8 +19,6 @@ const STATES: [&str; 3] = ["To Do", "In Progress", "Done"];
 pub(crate) struct Site {
     pub(crate) issues: BTreeMap<String, Issue>,
     next: usize,
-    /// Issues that somebody has deleted.
-    pub(crate) deleted: Vec<String>,
     /// Whether the account sees nothing that it makes.
     pub(crate) is_blind: bool,
 }
@@ -71,8 +69,7 @@ fn none() -> Response {
 impl Site {
     /// A person deletes all issues.
     pub(crate) fn clear(&mut self) {
-        let gone = std::mem::take(&mut self.issues);
-        self.deleted.extend(gone.into_keys());
+        self.issues.clear();
     }
 
     fn search(&self, body: &Value, now: Timestamp) -> Response {
