@@ -22,6 +22,10 @@ const BY: &str = "by";
 const ROUND: &str = "round";
 const ENDED: &str = "ended";
 const STATUS_SEQ: &str = "status-seq";
+/// The deliveries that commented last: one that comes again after its end is known by it.
+const COMMENTED: &str = "commented";
+/// How many of them.
+const COMMENTED_MAX: usize = 16;
 /// The request that asks whether we see issues at all.
 const SIGHT: &str = "sight";
 /// The first round.
@@ -181,7 +185,7 @@ impl<'a, T: Tracker> Course<'a, T> {
     fn make(&self, name: Cow<'static, str>, job: &Job<'_>) -> Move {
         if let Some(answer) = self.known.answer(&name) {
             return match T::made(self.target, job, answer, self.now) {
-                Ok(made) => Move::Learn(learnt(name, made)),
+                Ok(made) => Move::Learn(self.learnt(name, job.what, made)),
                 Err(outcome) => Move::Done(outcome),
             };
         }
@@ -221,7 +225,7 @@ impl<'a, T: Tracker> Course<'a, T> {
         };
         match T::found(self.target, job, answer, self.now) {
             Err(outcome) => Some(Move::Done(outcome)),
-            Ok(Some(made)) => Some(Move::Learn(learnt(name, made))),
+            Ok(Some(made)) => Some(Move::Learn(self.learnt(name, job.what, made))),
             Ok(None) if !wait.is_zero() => Some(Move::Done(Outcome::Retry {
                 reason: "an answer was lost, and what the target has made of the request may not be found yet"
                     .to_owned(),
@@ -264,11 +268,37 @@ impl<'a, T: Tracker> Course<'a, T> {
             return None;
         }
         let name = refs::own(&self.delivery.id, &at("comment", issue));
-        if self.fact(&name).is_some() {
+        if self.fact(&name).is_some() || self.commented().any(|one| one == self.comes()) {
             return None;
         }
-        let part = format!("comment{OWN}{}", self.delivery.id);
+        let part = format!("comment{OWN}{}", self.comes());
         Some(self.make(name.into(), &self.job(What::Comment, &part, issue)))
+    }
+
+    /// What this delivery is known by after its end; who replays it wants it told again.
+    fn comes(&self) -> String {
+        format!("{}.{}", self.delivery.id, self.delivery.generation)
+    }
+
+    fn commented(&self) -> impl Iterator<Item = &'a str> {
+        self.fact(COMMENTED).unwrap_or_default().split(' ')
+    }
+
+    /// What was made is a fact.
+    fn learnt(&self, name: Cow<'static, str>, what: What<'_>, made: Made) -> Vec<Lesson> {
+        let mut lessons = vec![Lesson::Fact(name, made.id)];
+        match what {
+            What::Issue => lessons.extend(made.url.map(|url| Lesson::Fact(URL.into(), url))),
+            What::Comment => {
+                // What is a delivery's own is forgotten with its end, and the end may be told again after a crash.
+                let mut all: Vec<String> = self.commented().map(str::to_owned).collect();
+                all.push(self.comes());
+                let kept = all.split_off(all.len().saturating_sub(COMMENTED_MAX));
+                lessons.push(Lesson::Fact(COMMENTED.into(), kept.join(" ").trim_start().to_owned()));
+            }
+            What::Subtask(_) => {}
+        }
+        lessons
     }
 
     fn status(&self, issue: &'a str) -> Option<Move> {
@@ -291,12 +321,4 @@ impl<'a, T: Tracker> Course<'a, T> {
     fn change(&self, change: Change<'_>, issue: &str) -> Did {
         T::change(self.target, &Changing { change, issue }, self.known, self.now)
     }
-}
-
-/// What was made is a fact.
-fn learnt(name: Cow<'static, str>, made: Made) -> Vec<Lesson> {
-    let url = made.url.filter(|_| name == ISSUE);
-    let mut lessons = vec![Lesson::Fact(name, made.id)];
-    lessons.extend(url.map(|url| Lesson::Fact(URL.into(), url)));
-    lessons
 }

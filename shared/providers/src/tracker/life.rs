@@ -166,6 +166,13 @@ pub(crate) fn check<D: Double>(target: &dyn AnyTarget, state: &str, subtasks: us
     for (number, order) in orders().iter().enumerate() {
         let whole = live::<D>(target, order, None).requests.len();
         assert!(whole > 6, "{whole} requests in all");
+        let twice: Vec<Delivery> = order.iter().chain(order).cloned().collect();
+        let told_again = live::<D>(target, &twice, None);
+        assert_eq!(
+            told_again.requests.len(),
+            whole,
+            "what is delivered comes again, and nothing is asked for"
+        );
         for at in 0..whole {
             for how in CUTS {
                 let has = live::<D>(target, order, Some((at, how))).vendor.has();
