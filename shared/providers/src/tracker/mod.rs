@@ -16,8 +16,8 @@
 //! lets us see issues at all: an account that may create and not read would make a new one each time.
 //!
 //! Facts of a thing: `issue` (its id), `url`, `by` (the delivery that made it), `status-seq` (the place of the event that set
-//! its state), `ended` (of the one that closed it), `commented` (the last deliveries that did), `round` (how many issues there were before), and of each issue
-//! `link-<hash>@<issue>`, `subtask-<hash>@<issue>`.
+//! its state), `ended` (of the one that closed it), `commented` (the last deliveries that did), `round` (how many issues there
+//! were before), and of each issue `link-<hash>@<issue>`, `subtask-<hash>@<issue>`.
 
 mod course;
 mod plan;
