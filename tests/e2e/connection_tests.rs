@@ -46,6 +46,11 @@ fn asked(name: &str, received: &Received) {
         "webhook" => ("POST", "/in", r#""type":"integration.test""#),
         // Nobody sees these, and nothing is left of them.
         BOT => ("POST", "/api/auth.test", "{}"),
+        "jira-issues" => (
+            "GET",
+            "/rest/api/3/mypermissions?projectKey=PROJ&permissions=BROWSE_PROJECTS%2CCREATE_ISSUES",
+            "",
+        ),
         "discord" => ("GET", "/token-of-the-webhook", ""),
         "telegram" => ("POST", "/getChat", "chat_id"),
         "pagerduty" => ("POST", "/v2/enqueue", r#""event_action":"resolve""#),
@@ -79,6 +84,11 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
             "401",
         ),
         BOT => (200, r#"{"ok":false,"error":"invalid_auth"}"#, "invalid_auth"),
+        "jira-issues" => (
+            401,
+            r#"{"errorMessages":["eeeeeeeeeeeeeeee does not authenticate bot@example.com"],"errors":{}}"#,
+            "api_token",
+        ),
         "discord" => (
             401,
             r#"{"message":"Invalid Webhook Token","code":50027}"#,

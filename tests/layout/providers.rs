@@ -75,6 +75,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "a path of Discord's addresses that is refused",
     ),
     (
+        "shared/providers/src/opsgenie",
+        &["jira"],
+        "the name of the product that follows Opsgenie",
+    ),
+    (
         "shared/providers/src/slack/mod.rs",
         &["webhook"],
         "one of Slack's two ways in",

@@ -36,6 +36,7 @@ pub mod entity;
 pub mod fields;
 pub mod gcs;
 pub mod http;
+pub mod jira;
 pub mod mail;
 pub mod nats;
 pub mod new_relic;
@@ -53,6 +54,7 @@ pub mod teams;
 pub mod telegram;
 pub mod template;
 pub mod things;
+mod tracker;
 pub mod webhook;
 pub mod wording;
 
@@ -69,6 +71,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<discord::Discord>(),
         Entry::of::<email::Email>(),
         Entry::of::<gcs::Gcs>(),
+        Entry::of::<jira::Jira>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),

@@ -26,7 +26,6 @@ const PROVIDERS: &[Planned] = &[
     of("github_projects", Kind::Ticketing, "0.6.0"),
     of("gitlab", Kind::CiCd, "0.6.0"),
     of("jenkins", Kind::CiCd, "0.6.0"),
-    of("jira", Kind::Ticketing, "0.6.0"),
     of("linear", Kind::Ticketing, "0.6.0"),
 ];
 
