@@ -16,9 +16,13 @@ use std::sync::LazyLock;
 
 use signalbox_proto::{Integration, integration::RateLimit};
 
+mod build;
 mod client;
 mod entry;
 mod error;
+mod markdown;
+mod mended;
+mod once;
 mod payload;
 mod provider;
 mod secret;
@@ -32,6 +36,7 @@ pub mod discord;
 pub mod display;
 pub mod entity;
 pub mod fields;
+pub mod github;
 pub mod http;
 pub mod nats;
 pub mod new_relic;
@@ -61,6 +66,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
+        Entry::of::<github::Github>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),
