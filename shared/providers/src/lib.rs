@@ -37,6 +37,7 @@ pub mod display;
 pub mod entity;
 pub mod fields;
 pub mod github;
+pub mod gitlab;
 pub mod http;
 pub mod nats;
 pub mod new_relic;
@@ -67,6 +68,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
         Entry::of::<github::Github>(),
+        Entry::of::<gitlab::Gitlab>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),

@@ -5,6 +5,8 @@
 //! is asked for once more and no further**: a build that runs twice does less harm than one that never runs, and a target whose
 //! answers are always lost is not to get one with each retry. Then a person decides: a replay asks once more again.
 
+pub(crate) mod listed;
+
 use std::{borrow::Cow, time::Duration};
 
 use signalbox_proto::{Delivery, Outcome, Timestamp, refs};

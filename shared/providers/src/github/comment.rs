@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use signalbox_proto::{Accepted, Delivery, Outcome, Timestamp};
 
-use super::{Github, Prepared, answers, issue::LAG, look};
+use super::{Github, Listed, Prepared, answers, issue::LAG};
 use crate::{
     Request, Target, Text,
     display::Display,
     http::{self, Response},
     markdown, mended,
-    once::{self, CLOCKS, Making, Seen},
+    once::{self, CLOCKS, Making, Seen, listed},
     things::{Known, Lesson, Move},
 };
 
@@ -167,12 +167,13 @@ fn find(
     now: Timestamp,
 ) -> Seen {
     let number = number.to_string();
-    let changed = look::time(since - CLOCKS);
+    let changed = listed::time(since - CLOCKS);
     let ask = |per_page: &str, page: &str| {
         let query = [("since", &*changed), ("per_page", per_page), ("page", page)];
         prepared.get(&["issues", &number, "comments"], &query)
     };
-    look::through(known, "comments", now, ask, |comment| {
+    let refusal = |response: &Response| answers::refusal(response, now);
+    listed::through(known, "comments", ask, refusal, |comment: &Listed| {
         let body = comment
             .body
             .as_deref()

@@ -9,14 +9,14 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use signalbox_proto::{Delivery, Timestamp};
 
-use super::{Github, REF_CHARS_MAX, answers, look};
+use super::{Github, REF_CHARS_MAX, answers};
 use crate::{
     FieldError, Request, Target,
     build::Told,
     fields, http,
     http::Response,
     mended,
-    once::{self, CLOCKS, Making, Seen},
+    once::{self, CLOCKS, Making, Seen, listed},
     things::{Known, Lesson, Move},
 };
 
@@ -217,7 +217,7 @@ fn find(
     since: Timestamp,
     now: Timestamp,
 ) -> Seen {
-    let created = format!(">={}", look::time(since - CLOCKS));
+    let created = format!(">={}", listed::time(since - CLOCKS));
     let size = PAGE.to_string();
     for page in 1..=ASKED_MAX {
         let name = format!("runs {page}");

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use signalbox_proto::{Delivery, Outcome, Severity, Timestamp};
 
-use super::{BODY_CHARS_MAX, CRITICAL, Github, Prepared, answers, look};
+use super::{BODY_CHARS_MAX, CRITICAL, Github, Listed, Prepared, answers};
 use crate::{
     Request, Target, Text,
     display::{Display, text},
     http::{self, Response},
     markdown, mended,
-    once::{self, CLOCKS, Making, Seen},
+    once::{self, CLOCKS, Making, Seen, listed},
     things::{Known, Lesson, Move},
 };
 
@@ -109,7 +109,7 @@ pub(super) fn go_on(
 /// Looks through the issues that were created since, the newest first. They are read from the list itself: a search lags.
 fn find(prepared: &Prepared, delivery: &Delivery, known: &Known<'_>, since: Timestamp, now: Timestamp) -> Seen {
     let oldest = since - CLOCKS;
-    let changed = look::time(oldest);
+    let changed = listed::time(oldest);
     let ask = |per_page: &str, page: &str| {
         let query = [
             ("state", "all"),
@@ -121,7 +121,8 @@ fn find(prepared: &Prepared, delivery: &Delivery, known: &Known<'_>, since: Time
         ];
         prepared.get(&["issues"], &query)
     };
-    look::through(known, "issues", now, ask, |issue| {
+    let refusal = |response: &Response| answers::refusal(response, now);
+    listed::through(known, "issues", ask, refusal, |issue: &Listed| {
         let is_ours = issue
             .body
             .as_deref()

@@ -4,7 +4,6 @@ mod answers;
 mod comment;
 mod dispatch;
 mod issue;
-mod look;
 
 use std::fmt;
 
@@ -23,6 +22,7 @@ use crate::{
     Exchange, FieldError, Kind, Limits, Provider, Request, Secret, Step, Target, Text, fields,
     http::{self, Auth, Response},
     markdown,
+    once::listed,
     template::{Markup, Takes, Texts},
     things::{Keeps, Known, Move, Thing},
 };
@@ -253,6 +253,18 @@ fn making(
         Act::Comment { number } => comment::creation(target, *number, delivery, text),
         Act::Run(workflow) => Ok(dispatch::request(target, workflow, delivery, with_details)),
     }
+}
+
+/// An issue or a comment in a list, as far as it was read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Listed {
+    id: Option<u64>,
+    number: Option<u64>,
+    html_url: Option<String>,
+    #[serde(deserialize_with = "listed::when")]
+    created_at: Option<Timestamp>,
+    body: Option<String>,
 }
 
 impl Prepared {

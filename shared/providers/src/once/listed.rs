@@ -1,49 +1,51 @@
-//! Looking through a list of issues or comments for one of ours.
+//! Looking through a list at the target for something of ours.
 //!
 //! Of an answer 64 KiB are read, and one issue may be longer than that: where a page was cut, what it did not show is asked for
-//! one by one. The mark stands at the beginning of a body, so that it is seen also where that body is cut.
+//! one by one. What tells ours apart stands early in it, so that it is seen also where it is cut itself.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use signalbox_proto::{Outcome, Timestamp};
 
-use super::answers;
-use crate::{Request, http, mended, once::Seen, things::Known};
+use super::Seen;
+use crate::{
+    Request,
+    http::{self, Response},
+    mended,
+    things::Known,
+};
 
-/// Issues or comments that are asked for together.
+/// Things that are asked for together.
 const PAGE: usize = 10;
-/// Most requests of one look: so many things may have been made there since, and more.
+/// Most requests of one look: more than so many things are seldom made in the time of a doubt.
 const ASKED_MAX: usize = 60;
 
-/// An issue or a comment, as far as it was read.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Listed {
-    pub(super) id: Option<u64>,
-    pub(super) number: Option<u64>,
-    pub(super) html_url: Option<String>,
-    #[serde(deserialize_with = "when")]
-    pub(super) created_at: Option<Timestamp>,
-    pub(super) body: Option<String>,
-}
-
-/// A time; none where it was cut.
-fn when<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+/// A time; none where it was cut, or is none.
+pub(crate) fn when<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.and_then(|text| text.parse().ok()))
 }
 
-/// A time in whole seconds, as GitHub takes it.
-pub(super) fn time(at: Timestamp) -> String {
+/// A time in whole seconds, as targets take it.
+pub(crate) fn time(at: Timestamp) -> String {
     Timestamp::from_secs(at.secs()).to_string()
 }
 
-/// Reads a list until `each` has seen enough. `ask` asks for one page of it, given its size and its number.
-pub(super) fn through(
+/// What an answer in another form than the vendor's means.
+pub(crate) fn strange() -> Outcome {
+    Outcome::Retry {
+        reason: "the target answered a list in a form that is not its own".to_owned(),
+        after: None,
+    }
+}
+
+/// Reads a list until `each` has seen enough. `ask` asks for one page of it, given its size and its number; `refusal` is what
+/// an answer without a list means. Each member of an item may be missing, where it was cut.
+pub(crate) fn through<T: DeserializeOwned>(
     known: &Known<'_>,
     what: &str,
-    now: Timestamp,
     ask: impl Fn(&str, &str) -> http::Request,
-    each: impl Fn(&Listed) -> Option<Seen>,
+    refusal: impl Fn(&Response) -> Outcome,
+    each: impl Fn(&T) -> Option<Seen>,
 ) -> Seen {
     // The place of the next one, and where the page ends that was cut.
     let (mut at, mut alone_before) = (0, 0);
@@ -55,13 +57,10 @@ pub(super) fn through(
             return Seen::Ask(name.into(), Request::Http(ask(&size.to_string(), &page)));
         };
         if response.status != 200 {
-            return Seen::End(answers::refusal(response, now));
+            return Seen::End(refusal(response));
         }
-        let Some(list) = mended::list::<Listed>(response) else {
-            return Seen::End(Outcome::Retry {
-                reason: "the target answered a list in a form that is not GitHub's".to_owned(),
-                after: None,
-            });
+        let Some(list) = mended::list::<T>(response) else {
+            return Seen::End(strange());
         };
         if let Some(seen) = list.items.iter().find_map(&each) {
             return seen;
