@@ -39,6 +39,7 @@ pub mod fields;
 pub mod github;
 pub mod gitlab;
 pub mod http;
+pub mod jenkins;
 pub mod nats;
 pub mod new_relic;
 pub mod opsgenie;
@@ -69,6 +70,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<discord::Discord>(),
         Entry::of::<github::Github>(),
         Entry::of::<gitlab::Gitlab>(),
+        Entry::of::<jenkins::Jenkins>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),
