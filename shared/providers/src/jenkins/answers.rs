@@ -5,12 +5,7 @@ use serde::Deserialize;
 use signalbox_proto::{Outcome, Timestamp};
 
 use super::QUEUED;
-use crate::{
-    classify,
-    http::Response,
-    mended,
-    things::Lesson,
-};
+use crate::{classify, http::Response, mended, things::Lesson};
 
 /// Before the number of a place in the queue, in an address of it.
 const ITEM: &str = "/queue/item/";

@@ -19,7 +19,10 @@ impl Sampled for Jenkins {
     fn samples() -> Vec<Sample> {
         let of = |name, more: Value, accepts| {
             let mut config = json!({ "base_url": "https://ci.example.com/jenkins/", "job": "shop/deploy it" });
-            config.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+            config
+                .as_object_mut()
+                .expect("an object")
+                .extend(more.as_object().cloned().expect("an object"));
             Sample {
                 name,
                 config,
@@ -62,14 +65,18 @@ fn form(request: &http::Request, way: &str, delivery: &Delivery) -> Option<BTree
 }
 
 fn accepts_usual(request: &http::Request, delivery: &Delivery) {
-    let Some(form) = form(request, "buildWithParameters", delivery) else { return };
+    let Some(form) = form(request, "buildWithParameters", delivery) else {
+        return;
+    };
     assert_eq!(form.len(), 4, "{:?}", form.keys());
     assert!(form.contains_key("agent_id") && !form["event_type"].is_empty());
     serde_json::from_str::<Value>(&form["payload"]).expect("JSON");
 }
 
 fn accepts_own(request: &http::Request, delivery: &Delivery) {
-    let Some(form) = form(request, "buildWithParameters", delivery) else { return };
+    let Some(form) = form(request, "buildWithParameters", delivery) else {
+        return;
+    };
     assert_eq!(form.len(), 3, "{:?}", form.keys());
     assert!(form["WHAT"].ends_with(" & more"), "{form:?}");
 }
@@ -99,13 +106,21 @@ fn answers() -> Vec<Answer> {
     vec![
         QUEUED,
         of(201, &[("location", "/queue/item/18/")], Delivered),
-        of(303, &[("location", "http://10.0.0.1:8080/jenkins/queue/item/19")], Delivered),
+        of(
+            303,
+            &[("location", "http://10.0.0.1:8080/jenkins/queue/item/19")],
+            Delivered,
+        ),
         of(201, &[], Retry),
         of(201, &[("location", "https://ci.example.com/job/x/")], Retry),
         of(201, &[("location", "/queue/item/abc/")], Retry),
         of(200, &[], Retry),
         answer(200, "<html>This build requires parameters", Retry),
-        of(302, &[("location", "https://ci.example.com/jenkins/job/shop/")], Suspend),
+        of(
+            302,
+            &[("location", "https://ci.example.com/jenkins/job/shop/")],
+            Suspend,
+        ),
         of(303, &[("location", "https://ci.example.com/login")], Suspend),
         of(400, &[], Reject),
         of(401, &[], Suspend),

@@ -132,7 +132,11 @@ impl Look {
         }
         let text = String::from_utf8_lossy(&response.body).into_owned();
         let is_ours = text.contains("<found/>") || text.contains("<found>");
-        if is_ours { Ok(text) } else { Err(Seen::End(listed::strange())) }
+        if is_ours {
+            Ok(text)
+        } else {
+            Err(Seen::End(listed::strange()))
+        }
     }
 }
 
@@ -157,7 +161,9 @@ fn could_be_seen(prepared: &Prepared, known: &Known<'_>, since: Timestamp, now: 
     let mut definitions = property.iter().flat_map(|property| &property.definitions);
     let is_mark = |definition: &Definition| definition.name.as_deref() == Some(MARK);
     if !definitions.any(is_mark) {
-        return Seen::Unclear("the job has no parameter signalbox_delivery, by which a build could be told from others");
+        return Seen::Unclear(
+            "the job has no parameter signalbox_delivery, by which a build could be told from others",
+        );
     }
     let oldest = (since - CLOCKS).millis();
     let too_many = builds.iter().any(|build| build.timestamp.is_none_or(|at| at >= oldest));

@@ -106,7 +106,7 @@ impl Provider for Jenkins {
     fn prepare(config: Config, credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {
         let mut errors = Vec::new();
         // There is but one, which `read` has checked.
-        let Some(Action::Build) | None = config.action;
+        let (Some(Action::Build) | None) = config.action;
         let base = fields::keep(fields::url("config/base_url", &config.base_url), &mut errors);
         let levels = fields::keep(levels(&config.job), &mut errors);
         let parameters = fields::keep_all(Parameters::of(config.parameters), &mut errors);
@@ -215,7 +215,11 @@ fn build(target: &Target<Jenkins>, delivery: &Delivery) -> Result<http::Request,
         job, auth, parameters, ..
     } = &target.prepared;
     let form = parameters.form(delivery, &target.about)?;
-    let way = if parameters.is_empty() { "build" } else { "buildWithParameters" };
+    let way = if parameters.is_empty() {
+        "build"
+    } else {
+        "buildWithParameters"
+    };
     let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
     Ok(http::Request {
         method: Method::POST,
@@ -259,9 +263,15 @@ fn build_lessons(number: u64, url: Option<&str>) -> impl Iterator<Item = Lesson>
 
 fn auth(credentials: &Credentials) -> Result<Auth, Vec<FieldError>> {
     let mut errors = Vec::new();
-    let user = fields::keep(fields::line("credentials/user", &credentials.user, USER_CHARS_MAX), &mut errors);
+    let user = fields::keep(
+        fields::line("credentials/user", &credentials.user, USER_CHARS_MAX),
+        &mut errors,
+    );
     if user.as_ref().is_some_and(|user| user.contains(':')) {
-        errors.push(FieldError::new("credentials/user", "holds a colon, which no name of a user may"));
+        errors.push(FieldError::new(
+            "credentials/user",
+            "holds a colon, which no name of a user may",
+        ));
     }
     let token = fields::key("credentials/api_token", &credentials.api_token);
     fields::keep(token, &mut errors);

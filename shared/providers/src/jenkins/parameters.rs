@@ -69,7 +69,11 @@ impl Parameters {
                 own.insert(line, texts);
             }
         }
-        if errors.is_empty() { Ok(Self::Own(own)) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self::Own(own))
+        } else {
+            Err(errors)
+        }
     }
 
     /// Whether the job has none.
@@ -98,7 +102,8 @@ impl Parameters {
         }
         let form = form.append_pair(MARK, &delivery.id).finish();
         if form.len() > FORM_BYTES_MAX {
-            let reason = format!("the parameters come to more than {FORM_BYTES_MAX} bytes, which is more than a server takes");
+            let reason =
+                format!("the parameters come to more than {FORM_BYTES_MAX} bytes, which is more than a server takes");
             return Err(Outcome::Reject { reason });
         }
         Ok(form)

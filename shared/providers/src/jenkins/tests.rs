@@ -72,17 +72,23 @@ fn golden(name: &str, request: &http::Request) {
 
 #[test]
 fn builds_are_as_recorded() {
-    let one = delivery("deployment.started", &json!({ "version": "1.4.2", "note": "a&b=c d+é\n%2F" }));
+    let one = delivery(
+        "deployment.started",
+        &json!({ "version": "1.4.2", "note": "a&b=c d+é\n%2F" }),
+    );
     golden("usual", &request_of(config(), &one));
     let mut own = config();
-    own["parameters"] = json!({ "VERSION": "{{ event.data.version }}", "NOTE": "by {{ event.agent_id }}: {{ event.data.note }}" });
+    own["parameters"] =
+        json!({ "VERSION": "{{ event.data.version }}", "NOTE": "by {{ event.agent_id }}: {{ event.data.note }}" });
     golden("own", &request_of(own, &one));
     let mut none = config();
     none["parameters"] = json!({});
     golden("none", &request_of(none, &one));
     let mut batch = one.clone();
     batch.digest = true;
-    batch.events.push(delivery("execution.failed", &json!({ "error": "disk full" })).events[0].clone());
+    batch
+        .events
+        .push(delivery("execution.failed", &json!({ "error": "disk full" })).events[0].clone());
     golden("digest", &request_of(config(), &batch));
     let Some(Request::Http(probe)) = open(config()).probe(NOW) else {
         panic!("it has a probe")
@@ -103,6 +109,9 @@ fn parameters_that_cannot_be_made_or_are_too_large_are_rejected() {
     let fails = reason(json!({ "A": "{{ 1 / 0 }}" }), &json!({}));
     assert!(fails.starts_with("config.parameters.A: "), "{fails}");
     let text = json!({ "text": "%".repeat(30_000) });
-    let large = reason(json!({ "A": "{{ event.data.text }}", "B": "{{ event.data.text }}", "C": "{{ event.data.text }}" }), &text);
+    let large = reason(
+        json!({ "A": "{{ event.data.text }}", "B": "{{ event.data.text }}", "C": "{{ event.data.text }}" }),
+        &text,
+    );
     assert!(large.contains("190000 bytes"), "{large}");
 }

@@ -16,13 +16,25 @@ fn what_does_not_fit_is_refused_by_name() {
     for (config, credentials, pointer) in [
         (json!({ "job": "a" }), credentials(), "config/base_url"),
         (with("base_url", json!("jenkins")), credentials(), "config/base_url"),
-        (with("base_url", json!("http://ci.example.com")), credentials(), "config/base_url"),
+        (
+            with("base_url", json!("http://ci.example.com")),
+            credentials(),
+            "config/base_url",
+        ),
         (with("job", json!("")), credentials(), "config/job"),
         (with("job", json!("a//b")), credentials(), "config/job"),
         (with("job", json!("a/../b")), credentials(), "config/job"),
         (with("action", json!("stop")), credentials(), "config/action"),
-        (with("parameters", json!({ "A": "{{ x" })), credentials(), "config/parameters/A"),
-        (with("parameters", json!({ "": "x" })), credentials(), "config/parameters"),
+        (
+            with("parameters", json!({ "A": "{{ x" })),
+            credentials(),
+            "config/parameters/A",
+        ),
+        (
+            with("parameters", json!({ "": "x" })),
+            credentials(),
+            "config/parameters",
+        ),
         (
             with("parameters", json!({ "signalbox_delivery": "x" })),
             credentials(),
@@ -32,7 +44,11 @@ fn what_does_not_fit_is_refused_by_name() {
         (config(), json!({ "user": "a" }), "credentials/api_token"),
         (config(), json!({ "user": "a:b", "api_token": "x" }), "credentials/user"),
         (config(), json!({ "user": " ", "api_token": "x" }), "credentials/user"),
-        (config(), json!({ "user": "a", "api_token": " " }), "credentials/api_token"),
+        (
+            config(),
+            json!({ "user": "a", "api_token": " " }),
+            "credentials/api_token",
+        ),
     ] {
         assert_eq!(refused(&config, &credentials), [pointer], "{config} {credentials}");
     }
@@ -65,7 +81,10 @@ fn no_secret_is_printed() {
         Auth::Authorization(value) => assert_eq!(value.to_str().unwrap(), format!("Basic {basic}")),
         other => panic!("{other:?}"),
     }
-    let prepared = format!("{:?}", Jenkins::prepare(given, serde_json::from_value(credentials()).unwrap()).map_err(|_| "refused"));
+    let prepared = format!(
+        "{:?}",
+        Jenkins::prepare(given, serde_json::from_value(credentials()).unwrap()).map_err(|_| "refused")
+    );
     let printed = format!("{read:?} {request:?} {prepared}");
     assert!(!printed.contains("s3cret") && !printed.contains(basic), "{printed}");
     assert!(prepared.contains("ci.example.com"), "{prepared}");

@@ -10,7 +10,9 @@ fn attempts() -> Attempts {
 fn queued(item: u64) -> Response {
     let mut response = answered(201, "");
     let location = format!("http://internal:8080/queue/item/{item}/");
-    response.headers.insert(::http::header::LOCATION, location.parse().unwrap());
+    response
+        .headers
+        .insert(::http::header::LOCATION, location.parse().unwrap());
     response
 }
 
@@ -55,7 +57,13 @@ fn job(declares: bool, hundredth: &[i64]) -> Value {
 #[test]
 fn a_build_that_was_queued_is_remembered_with_its_number_where_that_is_known_at_once() {
     for (left, number) in [
-        (answered(200, r#"{"executable":{"number":7,"url":"https://ci.example.com/jenkins/job/shop/job/deploy/7/"}}"#), Some("7")),
+        (
+            answered(
+                200,
+                r#"{"executable":{"number":7,"url":"https://ci.example.com/jenkins/job/shop/job/deploy/7/"}}"#,
+            ),
+            Some("7"),
+        ),
         (answered(200, r#"{"executable":null}"#), None),
         (answered(200, "{}"), None),
         (answered(404, ""), None),
@@ -69,7 +77,10 @@ fn a_build_that_was_queued_is_remembered_with_its_number_where_that_is_known_at_
         assert_eq!(outcome, Outcome::Delivered);
         assert_eq!(attempts.names(), ["!queue_item", "queue item"]);
         assert_eq!(attempts.asked[1].1.url.path(), "/jenkins/queue/item/17/api/json");
-        assert_eq!((attempts.refs.fact("queue_item"), attempts.refs.fact("build")), (Some("17"), number));
+        assert_eq!(
+            (attempts.refs.fact("queue_item"), attempts.refs.fact("build")),
+            (Some("17"), number)
+        );
         assert_eq!(attempts.refs.fact("build_url").is_some(), number.is_some());
         assert_eq!(attempts.attempt(|_| panic!("it is queued")), Outcome::Delivered);
     }
@@ -95,14 +106,20 @@ fn a_build_in_doubt_is_found_in_the_queue_or_among_the_builds() {
         let mut attempts = attempts();
         attempts.attempt(|_| None);
         attempts.now = NOW + Duration::from_secs(5);
-        let expected = format!("//*[action/parameter[name='signalbox_delivery' and value='{}']]/", attempts.delivery.id);
+        let expected = format!(
+            "//*[action/parameter[name='signalbox_delivery' and value='{}']]/",
+            attempts.delivery.id
+        );
         let outcome = attempts.attempt(|request| {
             assert!(query(request, "xpath").starts_with(&expected), "{}", request.url);
             assert_eq!(query(request, "wrapper"), "found");
             Some(shows.answer(request))
         });
         assert_eq!((outcome, attempts.made()), (Outcome::Delivered, 1));
-        assert_eq!((attempts.refs.fact("queue_item"), attempts.refs.fact("build")), (Some(item), number));
+        assert_eq!(
+            (attempts.refs.fact("queue_item"), attempts.refs.fact("build")),
+            (Some(item), number)
+        );
         let url = attempts.refs.fact("build_url");
         assert_eq!(url, number.map(|_| "https://ci.example.com/a&b/7/"));
     }
@@ -112,7 +129,10 @@ fn a_build_in_doubt_is_found_in_the_queue_or_among_the_builds() {
 fn a_build_that_is_nowhere_is_waited_for_and_then_queued() {
     let mut shows = Shows::nothing();
     // The hundredth of its builds is older than the doubt.
-    shows.job = answered(200, &job(true, &[(NOW - Duration::from_secs(3_600)).millis()]).to_string());
+    shows.job = answered(
+        200,
+        &job(true, &[(NOW - Duration::from_secs(3_600)).millis()]).to_string(),
+    );
     let mut attempts = attempts();
     attempts.attempt(|_| None);
     for (secs, made) in [(5, 1), (29, 1), (30, 2)] {
