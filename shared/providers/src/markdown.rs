@@ -99,7 +99,7 @@ fn code(line: &str) -> String {
     let line = unticked(line);
     let ticks = "`".repeat(ticks(&line) + 1);
     // A space on either side goes, where both are there.
-    let spaced = |sign| line.starts_with(sign) || line.ends_with(sign);
+    let spaced = |sign: char| line.starts_with(sign) || line.ends_with(sign);
     let pad = if spaced('`') || spaced(' ') { " " } else { "" };
     format!("{ticks}{pad}{line}{pad}{ticks}")
 }

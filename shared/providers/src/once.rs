@@ -92,7 +92,7 @@ impl Making<'_> {
     fn once_more(self, why: &str) -> Move {
         let again = refs::own(&self.delivery.id, AGAIN);
         let generation = self.delivery.generation.to_string();
-        if self.known.refs.fact(&again) == Some(&generation) {
+        if self.known.refs.fact(&again) == Some(&*generation) {
             let reason = format!(
                 "asked for twice and never answered; whether it was done cannot be seen: {why}. Look there, and replay it if it \
                  was not"

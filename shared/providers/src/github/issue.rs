@@ -20,7 +20,7 @@ const ISSUE: &str = "issue";
 /// Its address beside that.
 const URL: &str = "issue_url";
 /// Longest title, in characters.
-pub const TITLE_CHARS_MAX: usize = 256;
+const TITLE_CHARS_MAX: usize = 256;
 /// Of the message, in the usual title.
 const MESSAGE_CHARS_MAX: usize = 50;
 /// GitHub ends a request after 10 seconds; its lists show an issue at once, but for a copy that lags behind.

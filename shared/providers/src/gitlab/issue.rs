@@ -18,7 +18,7 @@ const ISSUE: &str = "issue";
 /// Its address beside that.
 const URL: &str = "issue_url";
 /// Longest title, in characters.
-pub const TITLE_CHARS_MAX: usize = 255;
+const TITLE_CHARS_MAX: usize = 255;
 /// Of the message, in the usual title.
 const MESSAGE_CHARS_MAX: usize = 50;
 

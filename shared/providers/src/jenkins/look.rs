@@ -150,7 +150,7 @@ fn could_be_seen(prepared: &Prepared, known: &Known<'_>, since: Timestamp, now: 
             BUILDS - 1
         );
         let url = fields::below(&prepared.job, &["api", "json"]);
-        return Seen::Ask(JOB.into(), Request::Http(prepared.get(url, &[("tree", &tree)])));
+        return Seen::Ask(JOB.into(), Request::Http(prepared.get(url, &[("tree", &*tree)])));
     };
     if response.status != 200 {
         return Seen::End(answers::refusal(response, now));

@@ -69,6 +69,8 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn any_beginning_of_json_is_json_once_it_is_mended(inside in any_json(), ascii in any::<bool>(), pretty in any::<bool>()) {
         let whole = json!([inside, { "last": 1 }]);
