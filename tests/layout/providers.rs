@@ -71,8 +71,13 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     // Words that mean something else.
     (
         "shared/providers/src/discord/mod.rs",
-        &["slack"],
-        "a path of Discord's addresses that is refused",
+        &["github", "slack"],
+        "paths of Discord's addresses that are refused",
+    ),
+    (
+        "shared/providers/src/prometheus/mod.rs",
+        &["github"],
+        "where its vendor's page is",
     ),
     (
         "shared/providers/src/slack/mod.rs",
