@@ -270,7 +270,7 @@ struct Listed {
 impl Prepared {
     /// An address of the repository.
     fn url(&self, parts: &[&str]) -> Url {
-        let below = ["repos", &self.owner, &self.name];
+        let below = ["repos", self.owner.as_str(), self.name.as_str()];
         let all: Vec<&str> = below.into_iter().chain(parts.iter().copied()).collect();
         fields::below(&self.base, &all)
     }

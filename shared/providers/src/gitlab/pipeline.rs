@@ -267,7 +267,7 @@ fn find(
         }
     }
     // Of those that are older the list shows at least one, or it ends.
-    let is_whole = young.len() < list.items.len() || list.items.len() < PAGE && !list.cut;
+    let is_whole = young.len() < list.items.len() || (list.items.len() < PAGE && !list.cut);
     match is_whole {
         true => Seen::Absent,
         false => Seen::Unclear("too many pipelines were made since then to look through"),
