@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 mod answers;
+mod checks;
 mod comment;
 mod dispatch;
 mod issue;
@@ -14,7 +15,7 @@ use ::http::{
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use signalbox_proto::{Delivery, Outcome, Timestamp, integration::Template};
+use signalbox_proto::{Delivery, Outcome, Timestamp};
 use url::Url;
 
 use self::dispatch::Workflow;
@@ -41,8 +42,6 @@ const CRITICAL: &str = "critical";
 const TEMPLATE_BYTES_MAX: usize = 65_000;
 /// Where the API is: GitHub's own, and that of an enterprise with data residency.
 const HOSTS: &[&str] = &["api.github.com", "*.ghe.com"];
-/// Longest name of an owner, and of a repository, in characters.
-const NAME_CHARS_MAX: usize = 100;
 /// Longest branch or tag, in characters.
 const REF_CHARS_MAX: usize = 255;
 /// The version of the API that is asked for.
@@ -162,15 +161,15 @@ impl Provider for Github {
 
     fn prepare(config: Config, credentials: Credentials) -> Result<Prepared, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let warnings = without_effect(&config);
+        let warnings = checks::without_effect(&config);
         let base = fields::keep(
             fields::url("config/base_url", config.base_url.as_deref().unwrap_or(BASE_URL)),
             &mut errors,
         );
-        let repo = fields::keep(repository(&config.repo), &mut errors);
-        let auth = fields::keep(auth(&credentials.token), &mut errors);
-        let body = fields::keep_all(body(config.body.as_deref()), &mut errors);
-        let act = fields::keep_all(act(config), &mut errors);
+        let repo = fields::keep(checks::repository(&config.repo), &mut errors);
+        let auth = fields::keep(checks::auth(&credentials.token), &mut errors);
+        let body = fields::keep_all(checks::body(config.body.as_deref()), &mut errors);
+        let act = fields::keep_all(checks::act(config), &mut errors);
         match (base, repo, auth, body, act) {
             (Some(base), Some((owner, name)), Some(auth), Some(body), Some(act)) => Ok(Prepared {
                 base,
@@ -333,92 +332,6 @@ impl fmt::Debug for Prepared {
             .field("act", &self.act)
             .finish_non_exhaustive()
     }
-}
-
-fn auth(token: &Secret) -> Result<Auth, FieldError> {
-    let auth = match token.expose().trim() {
-        "" => Err("is empty".to_owned()),
-        token => Auth::bearer(&token.into()).map_err(|error| error.to_string()),
-    };
-    auth.map_err(|message| FieldError::new("credentials/token", message))
-}
-
-/// `acme/shop`, in its two parts.
-fn repository(given: &str) -> Result<(String, String), FieldError> {
-    let fits = |part: &str| {
-        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        (1..=NAME_CHARS_MAX).contains(&part.len()) && part.chars().all(known) && !matches!(part, "." | "..")
-    };
-    match given.trim().split_once('/') {
-        Some((owner, name)) if fits(owner) && fits(name) => Ok((owner.to_owned(), name.to_owned())),
-        _ => Err(FieldError::new(
-            "config/repo",
-            "is not a repository: write owner/name, such as acme/shop",
-        )),
-    }
-}
-
-/// The owner's text of the config, in the same language as a template.
-fn body(given: Option<&str>) -> Result<Option<Texts>, Vec<FieldError>> {
-    let Some(body) = given else { return Ok(None) };
-    let template = Template {
-        title: None,
-        body: Some(body.to_owned()),
-    };
-    let texts = Texts::read(&template, Github::NAME, Github::TEMPLATE);
-    texts.map(Some).map_err(|wrong| {
-        let in_config = wrong
-            .into_iter()
-            .map(|error| FieldError::new("config/body", error.message));
-        in_config.collect()
-    })
-}
-
-fn act(config: Config) -> Result<Act, Vec<FieldError>> {
-    match config.action.unwrap_or(Action::CreateIssue) {
-        Action::CreateIssue => {
-            // One more may be added.
-            let labels = fields::lines("config/labels", &config.labels, LABELS_MAX - 1, LABEL_CHARS_MAX)?;
-            Ok(Act::Issue { labels })
-        }
-        Action::CreateComment => match config.issue_number {
-            Some(0) => Err(vec![FieldError::new("config/issue_number", "is no number of an issue")]),
-            number => Ok(Act::Comment { number }),
-        },
-        Action::TriggerWorkflow => Workflow::of(
-            config.workflow_id.as_deref(),
-            config.git_ref.as_deref(),
-            config.delivery_input.as_deref(),
-        )
-        .map(Act::Run),
-    }
-}
-
-/// Fields that the action does not use.
-fn without_effect(config: &Config) -> Vec<FieldError> {
-    let action = config.action.unwrap_or(Action::CreateIssue);
-    let given: [(&str, bool, &[Action]); 6] = [
-        ("labels", !config.labels.is_empty(), &[Action::CreateIssue]),
-        ("issue_number", config.issue_number.is_some(), &[Action::CreateComment]),
-        ("workflow_id", config.workflow_id.is_some(), &[Action::TriggerWorkflow]),
-        ("ref", config.git_ref.is_some(), &[Action::TriggerWorkflow]),
-        (
-            "delivery_input",
-            config.delivery_input.is_some(),
-            &[Action::TriggerWorkflow],
-        ),
-        (
-            "body",
-            config.body.is_some(),
-            &[Action::CreateIssue, Action::CreateComment],
-        ),
-    ];
-    let unused = given
-        .into_iter()
-        .filter(|(_, is_given, of)| *is_given && !of.contains(&action));
-    unused
-        .map(|(name, ..)| FieldError::new(format!("config/{name}"), "has no effect with this action"))
-        .collect()
 }
 
 #[cfg(test)]

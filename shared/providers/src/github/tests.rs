@@ -4,7 +4,7 @@ mod doubts;
 use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
-use signalbox_proto::{Event, Severity, outcome::OutcomeKind};
+use signalbox_proto::{Event, Severity, integration::Template, outcome::OutcomeKind};
 
 use super::*;
 use crate::{
