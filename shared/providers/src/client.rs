@@ -48,6 +48,7 @@ impl Client {
                 sent.map_err(|error| Unanswered {
                     outcome: classify::by_error(&error),
                     asked: true,
+                    may_have_arrived: error.may_have_arrived(),
                 })
             }
             Request::Nats(request) => {
@@ -55,6 +56,7 @@ impl Client {
                 sent.map_err(|error| Unanswered {
                     outcome: nats::by_error(&error),
                     asked: !matches!(error, nats::Error::NoPlace(_)),
+                    may_have_arrived: !matches!(error, nats::Error::NoPlace(_)),
                 })
             }
             // Totals would hold it for ever: workers count, and a provider that counts has a connection test.
@@ -63,6 +65,7 @@ impl Client {
                 Err(Unanswered {
                     outcome: Outcome::Reject { reason },
                     asked: false,
+                    may_have_arrived: false,
                 })
             }
         };
@@ -77,4 +80,6 @@ pub struct Unanswered {
     pub outcome: Outcome,
     /// Whether the target was asked, or could not be reached: false for a reason of ours.
     pub asked: bool,
+    /// Whether the target may have got the request, and have done what it asks for.
+    pub may_have_arrived: bool,
 }

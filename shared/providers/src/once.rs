@@ -13,7 +13,7 @@ use signalbox_proto::{Delivery, Outcome, Timestamp, refs};
 
 use crate::{
     Request,
-    http::Response,
+    http::{self, Response},
     things::{Known, Lesson, Move},
 };
 
@@ -31,7 +31,9 @@ pub(crate) struct Making<'a> {
     pub(crate) delivery: &'a Delivery,
     pub(crate) known: &'a Known<'a>,
     pub(crate) now: Timestamp,
-    /// How long after it was asked for the target may still not show what it has made.
+    /// How long a request may be on its way.
+    pub(crate) timeout: Duration,
+    /// How long after a request has reached it the target may still not show what it has made.
     pub(crate) lag: Duration,
 }
 
@@ -50,11 +52,11 @@ pub(crate) enum Seen {
 }
 
 impl Making<'_> {
-    /// What comes next. `request` makes it; `told` is what the answer to that says, among which is the fact; `look` looks for
-    /// it at the target, where it was asked for at about the time it is given or later.
+    /// What comes next. `request` makes it, if it can be made; `told` is what the answer to that says, among which is the fact;
+    /// `look` looks for it at the target, where it was asked for at about the time it is given or later.
     pub(crate) fn go_on(
         self,
-        request: impl FnOnce() -> Request,
+        request: impl FnOnce() -> Result<http::Request, Outcome>,
         told: impl FnOnce(&Response) -> Result<Vec<Lesson>, Outcome>,
         look: impl FnOnce(Timestamp) -> Seen,
     ) -> Move {
@@ -68,21 +70,29 @@ impl Making<'_> {
             };
         }
         let Some(since) = self.known.refs.doubt(self.name) else {
-            return Move::Once(self.name.into(), request());
+            return match request() {
+                Ok(request) => Move::Once(self.name.into(), Request::Http(request)),
+                Err(outcome) => Move::Done(outcome),
+            };
         };
         match look(since) {
             Seen::Found(lessons) => Move::Learn(lessons),
             Seen::Ask(name, request) => Move::Ask(name, request),
             Seen::End(outcome) => Move::Done(outcome),
-            Seen::Absent | Seen::Unclear(_) if self.now.since(since) < self.lag => self.wait(since),
+            Seen::Absent | Seen::Unclear(_) if self.now < self.shown(since) => self.wait(since),
             // Without its doubt it is asked for anew, and the next doubt has a time of its own.
             Seen::Absent => Move::Learn(vec![Lesson::Refused(self.name.into())]),
             Seen::Unclear(why) => self.once_more(why),
         }
     }
 
+    /// When the target would show what it was asked for at that time.
+    fn shown(&self, since: Timestamp) -> Timestamp {
+        since + self.timeout + self.lag
+    }
+
     fn wait(self, since: Timestamp) -> Move {
-        let left = (since + self.lag).since(self.now);
+        let left = self.shown(since).since(self.now);
         Move::Done(Outcome::Retry {
             reason: "it is not known yet whether the target has done what it was asked for".to_owned(),
             after: Some(Duration::from_secs(left.as_secs() + 1)),

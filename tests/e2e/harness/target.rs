@@ -129,12 +129,17 @@ impl Received {
     }
 }
 
+/// What answers requests as it thinks right.
+type Answering = Arc<dyn Fn(&Received) -> Answer + Send + Sync>;
+
 #[derive(Default)]
 struct Shared {
     /// The answers of a path in order; the last one stays. No script: 200.
     scripts: Mutex<HashMap<String, VecDeque<Answer>>>,
     /// The answers of paths that begin so and have no script.
     below: Mutex<BTreeMap<String, VecDeque<Answer>>>,
+    /// What answers paths that begin so and have no script.
+    answering: Mutex<BTreeMap<String, Answering>>,
     /// The answer to an event, by its id, whatever the script says.
     of_events: Mutex<HashMap<String, Answer>>,
     received: Mutex<Vec<Received>>,
@@ -191,6 +196,11 @@ impl Target {
     /// As [`Self::script`] for all paths that begin so, where none names the path itself.
     pub(crate) fn script_below(&self, beginning: &str, answers: impl IntoIterator<Item = Answer>) {
         lock(&self.shared.below).insert(beginning.to_owned(), answers.into_iter().collect());
+    }
+
+    /// From now on requests to all paths that begin so are answered by this, where no script names the path itself.
+    pub(crate) fn answer_below(&self, beginning: &str, answer: impl Fn(&Received) -> Answer + Send + Sync + 'static) {
+        lock(&self.shared.answering).insert(beginning.to_owned(), Arc::new(answer));
     }
 
     /// From now on an event gets this answer, on whatever path it comes; `None`: what the script says.
@@ -291,12 +301,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    fn answer(&self, path: &str, event: &str) -> Answer {
-        if let Some(answer) = lock(&self.of_events).get(event) {
+    fn answer(&self, received: &Received) -> Answer {
+        let path = received.path.as_str();
+        if let Some(answer) = lock(&self.of_events).get(&received.event) {
             return answer.clone();
         }
         if let Some(script) = lock(&self.scripts).get_mut(path) {
             return next(script);
+        }
+        let answering = lock(&self.answering);
+        if let Some((_, answer)) = answering.iter().find(|(beginning, _)| path.starts_with(*beginning)) {
+            return answer(received);
         }
         let mut below = lock(&self.below);
         let script = below.iter_mut().find(|(beginning, _)| path.starts_with(*beginning));
@@ -316,7 +331,7 @@ async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(mut received) = read(&mut stream).await? {
-        let answer = shared.answer(&received.path, &received.event);
+        let answer = shared.answer(&received);
         received.taken = matches!(answer.kind, Kind::Status(200..=299) | Kind::Endless(200..=299));
         lock(&shared.received).push(received);
         tokio::time::sleep(answer.delay).await;

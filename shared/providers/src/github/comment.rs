@@ -123,10 +123,6 @@ pub(super) fn go_on(
         Ok(place) => place,
         Err(outcome) => return Move::Done(outcome),
     };
-    let request = match creation(target, configured, delivery, text) {
-        Ok(request) => request,
-        Err(outcome) => return Move::Done(outcome),
-    };
     let refused = known
         .answers
         .last()
@@ -148,10 +144,11 @@ pub(super) fn go_on(
         delivery,
         known,
         now,
+        timeout: target.about.timeout,
         lag: LAG,
     };
     making.go_on(
-        || Request::Http(request),
+        || creation(target, configured, delivery, text),
         |response| answers::learnt(response, told, now),
         |since| find(&target.prepared, place.number, delivery, known, since, now),
     )

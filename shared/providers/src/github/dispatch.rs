@@ -195,10 +195,11 @@ pub(super) fn go_on(
         delivery,
         known,
         now,
+        timeout: target.about.timeout,
         lag: LAG,
     };
     making.go_on(
-        || Request::Http(request(target, workflow, delivery, with_details)),
+        || Ok(request(target, workflow, delivery, with_details)),
         |response| answers::learnt(response, told, now),
         |since| find(target, workflow, delivery, known, since, now),
     )

@@ -93,14 +93,11 @@ pub(super) fn go_on(
         delivery,
         known,
         now,
+        timeout: target.about.timeout,
         lag: LAG,
     };
-    let request = match super::making(target, delivery, text, true) {
-        Ok(request) => request,
-        Err(outcome) => return Move::Done(outcome),
-    };
     making.go_on(
-        || Request::Http(request),
+        || super::making(target, delivery, text, true),
         |response| answers::learnt(response, told, now),
         |since| find(&target.prepared, delivery, known, since, now),
     )

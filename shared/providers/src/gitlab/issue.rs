@@ -5,7 +5,7 @@ use signalbox_proto::{Delivery, Severity, Timestamp};
 
 use super::{CRITICAL, Gitlab, Prepared, answers, pipeline::LAG};
 use crate::{
-    Request, Target, Text,
+    Target, Text,
     display::{Display, text},
     http::{self, Response},
     markdown, mended,
@@ -95,10 +95,11 @@ pub(super) fn go_on(
         delivery,
         known,
         now,
+        timeout: target.about.timeout,
         lag: LAG,
     };
     making.go_on(
-        || Request::Http(request(target, labels, delivery, text)),
+        || Ok(request(target, labels, delivery, text)),
         |response| answers::learnt(response, told, now),
         |since| find(&target.prepared, delivery, known, since, now),
     )

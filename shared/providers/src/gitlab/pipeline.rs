@@ -193,10 +193,11 @@ pub(super) fn go_on(
         delivery,
         known,
         now,
+        timeout: target.about.timeout,
         lag: LAG,
     };
     making.go_on(
-        || Request::Http(request(target, pipeline, delivery)),
+        || Ok(request(target, pipeline, delivery)),
         |response| answers::learnt(response, told, now),
         |since| find(&target.prepared, pipeline, delivery, known, since, now),
     )

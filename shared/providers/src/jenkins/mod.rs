@@ -175,19 +175,16 @@ fn go_on(target: &Target<Jenkins>, delivery: &Delivery, _text: &Text, known: &Kn
     if let Some(item) = known.refs.fact(QUEUED) {
         return after_queued(prepared, item, known);
     }
-    let request = match build(target, delivery) {
-        Ok(request) => request,
-        Err(outcome) => return Move::Done(outcome),
-    };
     let making = Making {
         name: QUEUED,
         delivery,
         known,
         now,
+        timeout: target.about.timeout,
         lag: LAG,
     };
     making.go_on(
-        || Request::Http(request),
+        || build(target, delivery),
         |response| answers::queued(response, now),
         |since| look::find(prepared, delivery, known, since, now),
     )

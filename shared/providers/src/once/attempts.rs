@@ -41,7 +41,7 @@ impl Attempts {
                 names: &self.names,
                 answers: &answers,
             };
-            let (name, request, once) = match self.target.go_on(&self.delivery, &known, self.now) {
+            let (name, request, is_new) = match self.target.go_on(&self.delivery, &known, self.now) {
                 Move::Done(outcome) => {
                     if outcome == Outcome::Delivered {
                         self.refs.end(&self.delivery.id);
@@ -60,21 +60,25 @@ impl Attempts {
                     }
                     continue;
                 }
-                Move::Ask(name, request) => (name, as_http(request), false),
+                Move::Ask(name, request) => {
+                    let request = as_http(request);
+                    self.asked.push((name.to_string(), request.clone()));
+                    (name, request, false)
+                }
                 Move::Once(name, request) => {
-                    self.refs.begin(&name, self.now);
-                    (name, as_http(request), true)
+                    let is_new = self.refs.begin(&name, self.now).unwrap();
+                    let request = as_http(request);
+                    self.asked.push((format!("!{name}"), request.clone()));
+                    (name, request, is_new)
                 }
             };
-            let mark = if once { "!" } else { "" };
-            self.asked.push((format!("{mark}{name}"), request.clone()));
             let Some(response) = vendor(&request) else {
                 return Outcome::Retry {
                     reason: "no complete answer".to_owned(),
                     after: None,
                 };
             };
-            if once && things::is_refused(&response) {
+            if is_new && things::is_refused(&response) {
                 self.refs.refuse(&name);
             }
             answers.push(Answer { name, response });

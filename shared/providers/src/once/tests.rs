@@ -8,14 +8,17 @@ use crate::{
     things::Answer,
 };
 
+const TIMEOUT: Duration = Duration::from_secs(15);
 const LAG: Duration = Duration::from_secs(30);
+/// When what was made is shown.
+const SHOWN: Duration = Duration::from_secs(45);
 
 fn delivery() -> Delivery {
     hostile::delivery(hostile::event("alert.created", &json!({})), 1)
 }
 
-fn request() -> Request {
-    Request::Http(http::Request {
+fn request() -> Result<http::Request, Outcome> {
+    Ok(http::Request {
         method: ::http::Method::POST,
         url: "https://target.example/things".parse().unwrap(),
         headers: ::http::HeaderMap::new(),
@@ -41,6 +44,7 @@ fn go_on(delivery: &Delivery, refs: &Refs, answers: &[Answer], seen: Seen) -> Mo
         delivery,
         known: &known,
         now: NOW,
+        timeout: TIMEOUT,
         lag: LAG,
     };
     making.go_on(request, told, |_| seen)
@@ -48,7 +52,7 @@ fn go_on(delivery: &Delivery, refs: &Refs, answers: &[Answer], seen: Seen) -> Mo
 
 fn in_doubt_for(age: Duration) -> Refs {
     let mut refs = Refs::default();
-    refs.begin("thing", NOW - age);
+    refs.begin("thing", NOW - age).unwrap();
     refs
 }
 
@@ -80,11 +84,11 @@ fn a_young_doubt_is_waited_out_and_an_old_one_asked_for_anew() {
     let young = in_doubt_for(Duration::from_secs(10));
     for seen in [Seen::Absent, Seen::Unclear("it shows nothing")] {
         match go_on(&delivery(), &young, &[], seen) {
-            Move::Done(Outcome::Retry { after, .. }) => assert_eq!(after, Some(Duration::from_secs(21))),
+            Move::Done(Outcome::Retry { after, .. }) => assert_eq!(after, Some(Duration::from_secs(36))),
             other => panic!("{other:?}"),
         }
     }
-    let old = in_doubt_for(LAG);
+    let old = in_doubt_for(SHOWN);
     let anew = go_on(&delivery(), &old, &[], Seen::Absent);
     assert!(matches!(anew, Move::Learn(lessons) if lessons == [Lesson::Refused("thing".into())]));
     let found = vec![Lesson::Fact("thing".into(), "8".to_owned())];
@@ -97,7 +101,7 @@ fn a_young_doubt_is_waited_out_and_an_old_one_asked_for_anew() {
 #[test]
 fn what_nobody_can_see_is_asked_for_once_more_in_each_generation() {
     let mut delivery = delivery();
-    let mut refs = in_doubt_for(LAG);
+    let mut refs = in_doubt_for(SHOWN);
     for generation in [0, 9] {
         delivery.generation = generation;
         let Move::Learn(lessons) = go_on(&delivery, &refs, &[], Seen::Unclear("it shows nothing")) else {
@@ -110,7 +114,7 @@ fn what_nobody_can_see_is_asked_for_once_more_in_each_generation() {
         refs.refuse("thing");
         refs.learn(again, value, NOW);
         assert!(matches!(go_on(&delivery, &refs, &[], Seen::Absent), Move::Once(..)));
-        refs.begin("thing", NOW - LAG);
+        refs.begin("thing", NOW - SHOWN).unwrap();
         match go_on(&delivery, &refs, &[], Seen::Unclear("it shows nothing")) {
             Move::Done(outcome) => {
                 assert_eq!(outcome.kind(), OutcomeKind::Reject);

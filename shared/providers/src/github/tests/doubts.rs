@@ -136,11 +136,11 @@ fn what_was_not_made_is_waited_for_and_then_made() {
         attempts.attempt(|request| vendor.answer(request));
         later(&mut attempts, &mut vendor, 5);
         match attempts.attempt(|request| vendor.answer(request)) {
-            Outcome::Retry { after, .. } => assert_eq!(after, Some(Duration::from_secs(26))),
+            Outcome::Retry { after, .. } => assert_eq!(after, Some(Duration::from_secs(41))),
             other => panic!("{other:?}"),
         }
         assert_eq!(attempts.made(), 1, "a young doubt is not guessed about");
-        later(&mut attempts, &mut vendor, 26);
+        later(&mut attempts, &mut vendor, 41);
         attempts.attempt(|request| vendor.answer(request));
         assert_eq!(attempts.made(), 2);
         // The second request has a doubt of its own age.
@@ -341,7 +341,7 @@ fn where_no_run_was_made_since_it_is_asked_for_again() {
     attempts.now = NOW + Duration::from_secs(10);
     let young = attempts.attempt(|request| Some(runs(request, &[])));
     assert_eq!((young.kind(), attempts.made()), (OutcomeKind::Retry, 1));
-    attempts.now = NOW + Duration::from_secs(121);
+    attempts.now = NOW + Duration::from_secs(136);
     let outcome = attempts.attempt(|request| match request.method == Method::POST {
         true => Some(answered(200, RUN)),
         false => Some(runs(request, &[])),

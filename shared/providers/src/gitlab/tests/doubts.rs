@@ -100,7 +100,7 @@ fn a_pipeline_that_is_not_there_is_waited_for_and_then_made() {
         (9, "2026-01-01T00:00:09Z", variables("other")),
         (3, "2025-12-31T23:00:00Z", json!(500)),
     ];
-    for (secs, made) in [(5, 1), (89, 1), (90, 2)] {
+    for (secs, made) in [(5, 1), (104, 1), (105, 2)] {
         attempts.now = NOW + Duration::from_secs(secs);
         attempts.attempt(|request| match request.method == Method::POST {
             true => Some(answered(502, "")),
@@ -108,7 +108,7 @@ fn a_pipeline_that_is_not_there_is_waited_for_and_then_made() {
         });
         assert_eq!(attempts.made(), made, "{secs}");
     }
-    attempts.now = NOW + Duration::from_secs(100);
+    attempts.now = NOW + Duration::from_secs(115);
     let young = attempts.attempt(|request| Some(look(request, &all)));
     assert_eq!(
         (young.kind(), attempts.made()),
@@ -136,13 +136,13 @@ fn what_nobody_can_see_is_asked_for_once_more_and_no_further() {
     ] {
         let mut attempts = attempts(run(), credentials);
         let lose = |request: &http::Request| (request.method == Method::GET).then(|| look(request, &shown));
-        for (secs, made) in [(0, 1), (5, 1), (100, 2), (200, 2), (9_999, 2)] {
+        for (secs, made) in [(0, 1), (5, 1), (110, 2), (220, 2), (9_999, 2)] {
             attempts.now = NOW + Duration::from_secs(secs);
             let outcome = attempts.attempt(lose);
             assert_eq!(attempts.made(), made, "{secs}: {outcome:?}");
             assert_eq!(
                 outcome.kind() == OutcomeKind::Reject,
-                secs >= 200,
+                secs >= 220,
                 "{secs}: {outcome:?}"
             );
         }
@@ -185,7 +185,7 @@ fn an_issue_in_doubt_is_found_by_its_mark() {
 fn an_issue_that_is_not_there_is_waited_for_and_then_made() {
     let mut attempts = attempts(issues(), token());
     attempts.attempt(|_| None);
-    for (secs, made) in [(5, 1), (90, 2)] {
+    for (secs, made) in [(5, 1), (105, 2)] {
         attempts.now = NOW + Duration::from_secs(secs);
         attempts.attempt(|request| match request.method == Method::POST {
             true => Some(answered(201, MADE)),

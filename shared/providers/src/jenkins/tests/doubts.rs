@@ -135,7 +135,7 @@ fn a_build_that_is_nowhere_is_waited_for_and_then_queued() {
     );
     let mut attempts = attempts();
     attempts.attempt(|_| None);
-    for (secs, made) in [(5, 1), (29, 1), (30, 2)] {
+    for (secs, made) in [(5, 1), (44, 1), (45, 2)] {
         attempts.now = NOW + Duration::from_secs(secs);
         attempts.attempt(|request| match request.method == Method::POST {
             true => Some(queued(20)),
@@ -156,12 +156,12 @@ fn what_nobody_can_see_is_asked_for_once_more_and_no_further() {
     for shows in [without, many] {
         let mut attempts = attempts();
         let lose = |request: &http::Request| (request.method == Method::GET).then(|| shows.answer(request));
-        for (secs, made) in [(0, 1), (5, 1), (30, 2), (35, 2), (60, 2)] {
+        for (secs, made) in [(0, 1), (5, 1), (45, 2), (50, 2), (90, 2)] {
             attempts.now = NOW + Duration::from_secs(secs);
             let outcome = attempts.attempt(lose);
             assert_eq!(attempts.made(), made, "{secs}: {outcome:?}");
             let ended = outcome.kind() == OutcomeKind::Reject;
-            assert_eq!(ended, secs == 60, "{secs}: {outcome:?}");
+            assert_eq!(ended, secs == 90, "{secs}: {outcome:?}");
         }
     }
 }
