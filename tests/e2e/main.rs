@@ -43,6 +43,7 @@ mod identity;
 mod isolation;
 mod keys;
 mod limits;
+mod made_once;
 mod master_key;
 mod mutual_tls;
 mod nats_target;

@@ -7,7 +7,7 @@ use signalbox_proto::{Delivery, Outcome, Severity, Timestamp};
 
 use super::{BODY_CHARS_MAX, CRITICAL, Github, Listed, Prepared, answers};
 use crate::{
-    Request, Target, Text,
+    Target, Text,
     display::{Display, text},
     http::{self, Response},
     markdown, mended,
