@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 use signalbox_proto::{Delivery, Timestamp};
 
-use super::{Credentials, Gitlab, Prepared, answers};
+use super::{Credentials, Gitlab, Prepared, TOKEN, answers};
 use crate::{
     FieldError, Request, Secret, Target,
     build::Told,
@@ -161,7 +161,10 @@ pub(super) fn request(target: &Target<Gitlab>, pipeline: &Pipeline, delivery: &D
                 git_ref,
                 variables: variables.into(),
             };
-            prepared.post(&["trigger", "pipeline"], &trigger)
+            let mut request = prepared.post(&["trigger", "pipeline"], &trigger);
+            // Beside a trigger token the other one only looks.
+            request.headers.remove(TOKEN);
+            request
         }
         None => {
             let variables = variables.map(|(key, value)| Variable { key, value }).into();

@@ -169,13 +169,16 @@ fn an_issue_in_doubt_is_found_by_its_mark() {
     });
     attempts.now = NOW + Duration::from_secs(5);
     let text = format!("{}{}", made["description"].as_str().unwrap(), "ü".repeat(100_000));
-    let all = [
-        json!({ "id": 2, "iid": 15, "title": "another", "description": null, "created_at": "2026-01-01T00:00:09Z" }),
-        json!({ "id": 1, "iid": 14, "title": "ours", "description": text, "created_at": "2026-01-01T00:00:01Z" }),
-    ];
+    // With the members in GitLab's own order: the text behind the number, and before all else.
+    let other = r#"{"id":2,"iid":15,"title":"another","description":null,"created_at":"2026-01-01T00:00:09Z"}"#;
+    let ours = format!(
+        r#"{{"id":1,"iid":14,"title":"ours","description":{},"created_at":"2026-01-01T00:00:01Z"}}"#,
+        Value::from(text)
+    );
+    let all = format!("[{other},{ours}]");
     let outcome = attempts.attempt(|request| {
         assert_eq!(query(request, "created_after").as_deref(), Some("2025-12-31T23:55:00Z"));
-        Some(answered(200, &json!(all).to_string()))
+        Some(answered(200, &all))
     });
     assert_eq!((outcome, attempts.made()), (Outcome::Delivered, 1));
     assert_eq!(attempts.refs.fact("issue"), Some("14"));
