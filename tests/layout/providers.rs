@@ -80,6 +80,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "where its vendor's page is",
     ),
     (
+        "shared/providers/src/opsgenie",
+        &["jira"],
+        "the name of the product that follows Opsgenie",
+    ),
+    (
         "shared/providers/src/slack/mod.rs",
         &["webhook"],
         "one of Slack's two ways in",

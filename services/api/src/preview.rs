@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use signalbox_matching::{Schema, Verdict, explain};
 use signalbox_proto::{
-    Accepted, Delivery, Event, EventType, Name, RawJson, Severity, Timestamp,
+    Accepted, Delivery, Event, EventType, Name, Outcome, RawJson, Severity, Timestamp,
     event::{BYTES_MAX, DEPTH_MAX, attributes::InvalidAttribute},
     names::check_event_id,
     totals::{Mark, Totals},
@@ -20,9 +20,10 @@ use signalbox_proto::{
     wire,
 };
 use signalbox_providers::{
-    Exchange, Request, Step,
+    AnyTarget, Exchange, Request, Step,
     http::Response,
     preview::{self, Shown},
+    things::memory,
 };
 use signalbox_runtime::Problem;
 use utoipa::ToSchema;
@@ -168,27 +169,7 @@ pub(crate) async fn preview(
         1,
     );
     let target = opened.target.as_ref();
-    let (requests, error) = match target.next(&delivery, &[], now) {
-        // As if it were the first that is counted: what was counted before comes on top.
-        Step::Send(Request::Count(count)) => {
-            let mut totals = Totals::default();
-            totals.count(Mark::of(&delivery), &count.events, now);
-            let push = count.push.request(&totals);
-            (vec![sent(preview::show(&push, redactor))], None)
-        }
-        Step::Send(request) => (vec![sent(preview::of(&request, redactor))], None),
-        Step::Done(outcome) => (Vec::new(), outcome.reason().map(Value::from)),
-    };
-    // A provider is a pure function of the answers: what it would do after a plain yes can be asked of it.
-    let yes = Exchange {
-        response: Response {
-            status: 200,
-            headers: axum::http::HeaderMap::new(),
-            body: Bytes::from_static(b"{}"),
-            truncated: false,
-        },
-    };
-    let more = !requests.is_empty() && matches!(target.next(&delivery, &[yes], now), Step::Send(_));
+    let Requests { requests, more, error } = Requests::of(target, &delivery, now);
     let matches = verdict == Verdict::Match;
     Ok(Json(Answer {
         requests,
@@ -198,6 +179,52 @@ pub(crate) async fn preview(
         matches,
         why_not: (!matches).then(|| redactor.document(&unmatched.words.why.into())),
     }))
+}
+
+/// What a delivery would send, as far as that is known without an answer.
+struct Requests {
+    requests: Vec<Sent>,
+    more: bool,
+    error: Option<Value>,
+}
+
+impl Requests {
+    fn of(target: &dyn AnyTarget, delivery: &Delivery, now: Timestamp) -> Self {
+        let redactor = target.redactor();
+        let error = |outcome: &Outcome| outcome.reason().map(Value::from);
+        if target.thing(delivery).is_some() {
+            // As if nothing were remembered of its thing, and the target took every request.
+            let (requests, outcome) = memory::rehearse(target, delivery, now);
+            let requests = requests.iter().map(|request| sent(preview::of(request, redactor)));
+            return Self {
+                requests: requests.collect(),
+                more: false,
+                error: error(&outcome),
+            };
+        }
+        let (requests, error) = match target.next(delivery, &[], now) {
+            // As if it were the first that is counted: what was counted before comes on top.
+            Step::Send(Request::Count(count)) => {
+                let mut totals = Totals::default();
+                totals.count(Mark::of(delivery), &count.events, now);
+                let push = count.push.request(&totals);
+                (vec![sent(preview::show(&push, redactor))], None)
+            }
+            Step::Send(request) => (vec![sent(preview::of(&request, redactor))], None),
+            Step::Done(outcome) => (Vec::new(), error(&outcome)),
+        };
+        // A provider is a pure function of the answers: what it would do after a plain yes can be asked of it.
+        let yes = Exchange {
+            response: Response {
+                status: 200,
+                headers: axum::http::HeaderMap::new(),
+                body: Bytes::from_static(b"{}"),
+                truncated: false,
+            },
+        };
+        let more = !requests.is_empty() && matches!(target.next(delivery, &[yes], now), Step::Send(_));
+        Self { requests, more, error }
+    }
 }
 
 fn sent(shown: Shown) -> Sent {

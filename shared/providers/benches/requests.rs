@@ -11,7 +11,7 @@ use signalbox_proto::{
     Delivery, Timestamp,
     totals::{Mark, Totals},
 };
-use signalbox_providers::{About, AnyTarget, Entry, Exchange, Request, Step, http, registry};
+use signalbox_providers::{About, AnyTarget, Entry, Exchange, Request, Step, http, registry, things::memory};
 
 /// The allocator of the program: what is built here is built in it.
 #[global_allocator]
@@ -118,6 +118,13 @@ impl Case {
 
     /// From the delivery to all that is sent.
     fn request(&self, delivery: &Delivery, totals: &Totals) -> Request {
+        if self.keeps(delivery) {
+            // All that it asks the target for: the requests of a thing of which nothing is known yet.
+            let (mut requests, outcome) = memory::rehearse(&*self.target, delivery, NOW);
+            return requests
+                .pop()
+                .unwrap_or_else(|| panic!("{self} sends nothing: {outcome:?}"));
+        }
         match self.target.next(delivery, &[], NOW) {
             Step::Send(Request::Count(count)) => {
                 // What adds is the worker; the body is the provider's.
@@ -130,10 +137,17 @@ impl Case {
         }
     }
 
+    /// Whether its target keeps things.
+    fn keeps(&self, delivery: &Delivery) -> bool {
+        self.target.thing(delivery).is_some()
+    }
+
     /// The totals of an integration that has counted this delivery.
     fn totals(&self, delivery: &Delivery) -> Totals {
         let mut totals = Totals::default();
-        if let Step::Send(Request::Count(count)) = self.target.next(delivery, &[], NOW) {
+        if !self.keeps(delivery)
+            && let Step::Send(Request::Count(count)) = self.target.next(delivery, &[], NOW)
+        {
             totals.count(Mark::of(delivery), &count.events, NOW);
         }
         totals
@@ -141,6 +155,9 @@ impl Case {
 
     /// Holds it to one request: who sends several is to be measured with them all.
     fn sends_one(&self, delivery: &Delivery) {
+        if self.keeps(delivery) {
+            return;
+        }
         let response = http::Response {
             status: 200,
             headers: Default::default(),

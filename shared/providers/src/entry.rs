@@ -11,6 +11,7 @@ use url::Url;
 use crate::{
     About, Egress, Error, Exchange, FieldError, Kind, Limits, Provider, Request, Step, Target, Text,
     http::{self, Auth, Response},
+    provider::plain_yes,
     redact::Redactor,
     secret,
     template::{Takes, Texts},
@@ -68,6 +69,10 @@ pub trait AnyTarget: Send + Sync {
     fn probe(&self, now: Timestamp) -> Option<Request>;
     /// What the answer to a probe means. `now` is when it came.
     fn classify(&self, response: &Response, now: Timestamp) -> Outcome;
+    /// What the target might answer where it takes a request.
+    fn made_up(&self, _request: &Request) -> Response {
+        plain_yes()
+    }
 }
 
 impl<P: Provider> AnyTarget for Target<P> {
@@ -117,6 +122,10 @@ impl<P: Provider> AnyTarget for Target<P> {
 
     fn classify(&self, response: &Response, now: Timestamp) -> Outcome {
         self.redactor.outcome(P::classify(response, now))
+    }
+
+    fn made_up(&self, request: &Request) -> Response {
+        P::made_up(self, request)
     }
 }
 

@@ -40,6 +40,7 @@ pub mod github;
 pub mod gitlab;
 pub mod http;
 pub mod jenkins;
+pub mod jira;
 pub mod nats;
 pub mod new_relic;
 pub mod opsgenie;
@@ -54,6 +55,7 @@ pub mod teams;
 pub mod telegram;
 pub mod template;
 pub mod things;
+mod tracker;
 pub mod webhook;
 pub mod wording;
 
@@ -71,6 +73,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<github::Github>(),
         Entry::of::<gitlab::Gitlab>(),
         Entry::of::<jenkins::Jenkins>(),
+        Entry::of::<jira::Jira>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),

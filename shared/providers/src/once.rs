@@ -116,6 +116,16 @@ impl Making<'_> {
     }
 }
 
+/// An answer that a target might give, for [`crate::Provider::made_up`].
+pub(crate) fn might_say(status: u16, body: &'static str) -> Response {
+    Response {
+        status,
+        headers: ::http::HeaderMap::new(),
+        body: bytes::Bytes::from_static(body.as_bytes()),
+        truncated: false,
+    }
+}
+
 /// An address to remember beside a thing; nothing where it is none, or longer than can be remembered.
 pub(crate) fn address(name: &'static str, url: Option<&str>) -> Option<Lesson> {
     let url = url.filter(|url| url.len() <= refs::VALUE_BYTES_MAX && !url.contains(char::is_control))?;

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ::http::HeaderMap;
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use signalbox_proto::{Delivery, Name, Outcome, Timestamp, integration::RateLimit};
@@ -78,6 +80,12 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// How it delivers where its target keeps things: then nobody asks [`Self::next`] while delivering.
     const KEEPS: Option<Keeps<Self>> = None;
 
+    /// What the target might answer where it takes a request: for previews, and the suites over all providers. One that
+    /// [`Self::KEEPS`] things reads ids out of answers, and says here what they look like.
+    fn made_up(_target: &Target<Self>, _request: &Request) -> http::Response {
+        plain_yes()
+    }
+
     /// The next request, or the end; `now` is when the attempt began, the same for all its requests. Most providers send
     /// one request: they write `request` and `classify`, and this default joins them.
     fn next(target: &Target<Self>, delivery: &Delivery, text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
@@ -99,6 +107,16 @@ pub trait Provider: Sized + Send + Sync + 'static {
     /// The lightest request that proves the credentials work and leaves nothing behind, if any.
     /// Without one, a test sends an event of type `integration.test`.
     fn probe(target: &Target<Self>, now: Timestamp) -> Option<Request>;
+}
+
+/// A yes that says nothing else.
+pub(crate) fn plain_yes() -> http::Response {
+    http::Response {
+        status: 200,
+        headers: HeaderMap::new(),
+        body: Bytes::from_static(b"{}"),
+        truncated: false,
+    }
 }
 
 /// One integration, ready to be delivered to.

@@ -145,15 +145,12 @@ fn the_provider_checks_its_own_fields_and_the_address() {
     assert!(complaints(json!({ "config": {} }))[0].starts_with("config/url:"));
     assert!(complaints(json!({ "config": { "url": "https://10.0.0.1/" } }))[0].contains("private address"));
     valid(json!({ "config": { "url": "http://127.0.0.1:9/" } }));
-    for (name, part) in [
-        (
-            "jira",
-            "\"jira\" is not a provider of this version: 0.6.0 will have it; there are ",
-        ),
-        ("pigeon", "\"pigeon\" is not a provider of this version: there are "),
-    ] {
+    let planned = signalbox_providers::planned::planned().iter();
+    let planned = planned.map(|row| (row.name, format!("{} will have it; there are ", row.version)));
+    for (name, part) in planned.chain([("pigeon", "there are ".to_owned())]) {
         let complaint = complaints(json!({ "provider": name })).remove(0);
-        assert!(complaint.contains(part), "{complaint}");
+        let whole = format!("\"{name}\" is not a provider of this version: {part}");
+        assert!(complaint.contains(&whole), "{complaint}");
     }
     assert_eq!(valid(json!({ "provider": "webhooks" })).provider.as_str(), "webhook");
     let new_relic = json!({

@@ -7,6 +7,7 @@
 mod bot_api;
 pub(crate) mod contracts;
 pub(crate) mod hostile;
+pub(crate) mod keeping;
 mod live;
 pub(crate) mod readable;
 mod requests;
@@ -151,6 +152,9 @@ impl Case {
 
     /// The requests of a delivery whose vendor takes each of them.
     pub(crate) fn requests(&self, target: &dyn AnyTarget, delivery: &Delivery) -> Vec<http::Request> {
+        if target.thing(delivery).is_some() {
+            return keeping::requests(self, target, delivery);
+        }
         let mut requests = Vec::new();
         let mut so_far = Vec::new();
         loop {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use signalbox_proto::{Outcome, outcome::OutcomeKind};
 
-use super::{Answer, Case, NOW, all, answer, hostile};
+use super::{Answer, Case, NOW, all, answer, hostile, keeping};
 use crate::{Exchange, Step, prometheus};
 
 /// A status that means something else to one provider than to all others.
@@ -18,13 +18,18 @@ pub(crate) struct Differs {
 /// All of them, each stated by its provider.
 const DIFFERS: [Differs; 1] = [prometheus::conformance::TOO_LARGE];
 
-/// What an answer to the first request means.
+/// What an answer to the first request means; at a target that keeps things, to the first that makes something.
 pub(crate) fn outcome(case: &Case, answer: &Answer) -> Outcome {
     let event = hostile::event("execution.failed", &json!({ "error": "disk full" }));
+    let target = case.target();
+    let delivery = hostile::delivery(event, 1);
+    if target.thing(&delivery).is_some() {
+        return keeping::outcome(case, &*target, &delivery, &answer.response());
+    }
     let exchange = Exchange {
         response: answer.response(),
     };
-    match case.target().next(&hostile::delivery(event, 1), &[exchange], NOW) {
+    match target.next(&delivery, &[exchange], NOW) {
         Step::Done(outcome) => outcome,
         Step::Send(request) => panic!("{}: another request {request:?}", case.title()),
     }

@@ -31,7 +31,7 @@ const NOT_IN_ADDRESSES: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// An address that may be opened: of the web, and naming its host openly.
-pub(super) fn address_of(text: &str) -> Option<String> {
+pub(crate) fn address_of(text: &str) -> Option<String> {
     if text.len() > LINK_BYTES_MAX {
         return None;
     }

@@ -20,6 +20,7 @@ pub use self::fields::{
     ERROR_CHARS_MAX, FIELDS_MAX, Field, FieldKind, ITEM_CHARS_MAX, ITEMS_MAX, LABEL_CHARS_MAX, LEVELS_MAX,
     MESSAGE_CHARS_MAX, SHORT_CHARS_MAX, VALUE_CHARS_MAX,
 };
+pub(crate) use self::link::address_of;
 pub use self::link::{LINK_BYTES_MAX, Link};
 use crate::About;
 

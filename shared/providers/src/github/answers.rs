@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use ::http::header::RETRY_AFTER;
+use ::http::{Method, header::RETRY_AFTER};
 use serde::Deserialize;
 use signalbox_proto::{Outcome, Timestamp};
 
 use crate::{
+    Request,
     classify::{self, RETRY_AFTER_MAX},
     http::Response,
-    mended,
+    mended, once,
     things::Lesson,
 };
 
@@ -105,6 +106,22 @@ pub(super) fn refusal(response: &Response, now: Timestamp) -> Outcome {
             reason: format!("GitHub takes it not as it is (422){}", why(response)),
         },
         _ => classify::by_status(response, now),
+    }
+}
+
+/// What GitHub might answer where it takes a request, and has made nothing yet.
+pub(super) fn made_up(request: &Request) -> Response {
+    let Request::Http(request) = request else {
+        return once::might_say(400, "");
+    };
+    let last = request.url.path().rsplit('/').next().unwrap_or_default();
+    match (request.method == Method::POST, last) {
+        (true, "dispatches") => once::might_say(200, r#"{"workflow_run_id":1,"html_url":"https://github.com"}"#),
+        (true, "comments") => once::might_say(201, r#"{"id":1,"html_url":"https://github.com"}"#),
+        (true, _) => once::might_say(201, r#"{"number":1,"html_url":"https://github.com"}"#),
+        (false, "issues" | "comments") => once::might_say(200, "[]"),
+        (false, "runs") => once::might_say(200, r#"{"total_count":0,"workflow_runs":[]}"#),
+        (false, _) => once::might_say(200, r#"{"full_name":"acme/shop"}"#),
     }
 }
 

@@ -225,6 +225,10 @@ impl Provider for Github {
     fn probe(target: &Target<Self>, _now: Timestamp) -> Option<Request> {
         Some(Request::Http(target.prepared.get(&[], &[])))
     }
+
+    fn made_up(_target: &Target<Self>, request: &Request) -> Response {
+        answers::made_up(request)
+    }
 }
 
 /// Each delivery makes something of its own.

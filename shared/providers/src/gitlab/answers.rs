@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use ::http::Method;
 use serde::Deserialize;
 use signalbox_proto::{Outcome, Timestamp};
 
 use crate::{
+    Request,
     classify::{self, RETRY_AFTER_MAX},
     http::Response,
-    mended,
+    mended, once,
     things::Lesson,
 };
 
@@ -91,6 +93,19 @@ pub(super) fn refusal(response: &Response, now: Timestamp) -> Outcome {
             after: Some(limited(response, now)),
         },
         _ => classify::by_status(response, now),
+    }
+}
+
+/// What GitLab might answer where it takes a request, and has made nothing yet.
+pub(super) fn made_up(request: &Request) -> Response {
+    let Request::Http(request) = request else {
+        return once::might_say(400, "");
+    };
+    let last = request.url.path().rsplit('/').next().unwrap_or_default();
+    match (request.method == Method::POST, last) {
+        (true, _) => once::might_say(201, r#"{"id":1,"iid":1,"web_url":"https://gitlab.com"}"#),
+        (false, "pipelines" | "variables" | "issues") => once::might_say(200, "[]"),
+        (false, _) => once::might_say(200, r#"{"path_with_namespace":"acme/shop"}"#),
     }
 }
 

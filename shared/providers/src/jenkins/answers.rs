@@ -1,11 +1,11 @@
 //! What Jenkins' answers mean.
 
-use ::http::header::LOCATION;
+use ::http::{HeaderValue, Method, header::LOCATION};
 use serde::Deserialize;
 use signalbox_proto::{Outcome, Timestamp};
 
 use super::QUEUED;
-use crate::{classify, http::Response, mended, things::Lesson};
+use crate::{Request, classify, http::Response, mended, once, things::Lesson};
 
 /// Before the number of a place in the queue, in an address of it.
 const ITEM: &str = "/queue/item/";
@@ -66,6 +66,31 @@ pub(super) fn refusal(response: &Response, now: Timestamp) -> Outcome {
         409 => suspend("the job is disabled, or cannot be built (409)"),
         _ => classify::by_status(response, now),
     }
+}
+
+/// What Jenkins might answer where it takes a request, and has built nothing yet.
+pub(super) fn made_up(request: &Request) -> Response {
+    let Request::Http(request) = request else {
+        return once::might_say(400, "");
+    };
+    let path = request.url.path();
+    if request.method == Method::POST {
+        let mut queued = once::might_say(201, "");
+        queued
+            .headers
+            .insert(LOCATION, HeaderValue::from_static("/queue/item/1/"));
+        return queued;
+    }
+    if path.ends_with("/api/xml") {
+        return once::might_say(200, "<found/>");
+    }
+    if path.contains(ITEM) {
+        return once::might_say(200, r#"{"executable":null}"#);
+    }
+    once::might_say(
+        200,
+        r#"{"name":"job","buildable":true,"property":[{"parameterDefinitions":[{"name":"signalbox_delivery"}]}]}"#,
+    )
 }
 
 /// Of a look at the job.

@@ -1,12 +1,11 @@
-//! Attempts at a target that keeps things, as a worker makes them, with a vendor that is a function.
+//! Attempts at a target that keeps things, one after another, with a vendor that is a function.
 
 use signalbox_proto::{Delivery, Outcome, Timestamp, refs::Refs};
 
 use crate::{
-    AnyTarget,
-    conformance::as_http,
+    AnyTarget, Request,
+    conformance::keeping::{self, Remembered},
     http::{self, Response},
-    things::{self, Answer, Known, Lesson, MOVES_MAX, Move},
 };
 
 /// One thing, and what is remembered of it.
@@ -34,56 +33,26 @@ impl Attempts {
 
     /// One attempt. `vendor` answers a request, or does not; then the attempt ends, as one that ran out of time.
     pub(crate) fn attempt(&mut self, mut vendor: impl FnMut(&http::Request) -> Option<Response>) -> Outcome {
-        let mut answers = Vec::new();
-        for _ in 0..MOVES_MAX {
-            let known = Known {
-                refs: &self.refs,
-                names: &self.names,
-                answers: &answers,
-            };
-            let (name, request, is_new) = match self.target.go_on(&self.delivery, &known, self.now) {
-                Move::Done(outcome) => {
-                    if outcome == Outcome::Delivered {
-                        self.refs.end(&self.delivery.id);
-                    }
-                    return outcome;
-                }
-                Move::Learn(lessons) => {
-                    assert!(!lessons.is_empty(), "nothing is learnt");
-                    for lesson in lessons {
-                        match lesson {
-                            Lesson::Fact(name, value) => self.refs.learn(&name, &value, self.now),
-                            Lesson::Refused(name) => self.refs.refuse(&name),
-                            Lesson::Gone(name) => self.refs.forget(&name),
-                            Lesson::Name(name, value) => self.names.learn(&name, &value, self.now),
-                        }
-                    }
-                    continue;
-                }
-                Move::Ask(name, request) => {
-                    let request = as_http(request);
-                    self.asked.push((name.to_string(), request.clone()));
-                    (name, request, false)
-                }
-                Move::Once(name, request) => {
-                    let is_new = self.refs.begin(&name, self.now).unwrap();
-                    let request = as_http(request);
-                    self.asked.push((format!("!{name}"), request.clone()));
-                    (name, request, is_new)
-                }
-            };
-            let Some(response) = vendor(&request) else {
-                return Outcome::Retry {
-                    reason: "no complete answer".to_owned(),
-                    after: None,
-                };
-            };
-            if is_new && things::is_refused(&response) {
-                self.refs.refuse(&name);
-            }
-            answers.push(Answer { name, response });
-        }
-        panic!("more than {MOVES_MAX} moves");
+        let mut remembered = Remembered {
+            refs: std::mem::take(&mut self.refs),
+            names: std::mem::take(&mut self.names),
+        };
+        let answers = |_: bool, request: &Request| match request {
+            Request::Http(request) => vendor(request),
+            other => panic!("it speaks HTTP: {other:?}"),
+        };
+        let came = keeping::attempt(&*self.target, &self.delivery, &mut remembered, self.now, answers);
+        let Remembered { refs, names } = remembered;
+        (self.refs, self.names) = (refs, names);
+        let asked = came.names.into_iter().zip(came.requests);
+        self.asked.extend(asked.map(|(name, (once, request))| {
+            let mark = if once { "!" } else { "" };
+            (format!("{mark}{name}"), request)
+        }));
+        came.outcome.unwrap_or_else(|| Outcome::Retry {
+            reason: "no complete answer".to_owned(),
+            after: None,
+        })
     }
 
     /// The names of all requests so far.
