@@ -120,6 +120,15 @@ fn all() -> Vec<Case> {
     cases
 }
 
+/// Who is to send a hostile delivery: of every provider one sample, each in its turn.
+fn in_turn(cases: &[Case], index: usize) -> impl Iterator<Item = &Case> {
+    // The samples stand by providers. Their turn is chosen at random, as the deliveries' kinds come in turns themselves.
+    let mut random = hostile::Random::of(index as u64);
+    cases
+        .chunk_by(|one, next| one.entry.name == next.entry.name)
+        .map(move |samples| &samples[random.below(samples.len())])
+}
+
 impl Case {
     /// The samples of one provider.
     pub(crate) fn of(entry: &'static Entry) -> Vec<Self> {
