@@ -66,4 +66,5 @@ mod tail;
 mod templates;
 mod tls;
 mod trace;
+mod trackers;
 mod wait;

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -40,6 +41,18 @@ enum Kind {
     Hang,
     /// A body that never ends, as fast as it is read.
     Endless(u16),
+    /// What this says.
+    By(By),
+}
+
+/// Works out the answer to a request.
+#[derive(Clone)]
+struct By(Arc<dyn Fn(&Received) -> Answer + Send + Sync>);
+
+impl fmt::Debug for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("By")
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +86,11 @@ impl Answer {
 
     pub(crate) fn endless(status: u16) -> Self {
         Self::of(Kind::Endless(status))
+    }
+
+    /// What this says of each request.
+    pub(crate) fn by(answer: impl Fn(&Received) -> Self + Send + Sync + 'static) -> Self {
+        Self::of(Kind::By(By(Arc::new(answer))))
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -129,17 +147,12 @@ impl Received {
     }
 }
 
-/// What answers requests as it thinks right.
-type Answering = Arc<dyn Fn(&Received) -> Answer + Send + Sync>;
-
 #[derive(Default)]
 struct Shared {
     /// The answers of a path in order; the last one stays. No script: 200.
     scripts: Mutex<HashMap<String, VecDeque<Answer>>>,
     /// The answers of paths that begin so and have no script.
     below: Mutex<BTreeMap<String, VecDeque<Answer>>>,
-    /// What answers paths that begin so and have no script.
-    answering: Mutex<BTreeMap<String, Answering>>,
     /// The answer to an event, by its id, whatever the script says.
     of_events: Mutex<HashMap<String, Answer>>,
     received: Mutex<Vec<Received>>,
@@ -196,11 +209,6 @@ impl Target {
     /// As [`Self::script`] for all paths that begin so, where none names the path itself.
     pub(crate) fn script_below(&self, beginning: &str, answers: impl IntoIterator<Item = Answer>) {
         lock(&self.shared.below).insert(beginning.to_owned(), answers.into_iter().collect());
-    }
-
-    /// From now on requests to all paths that begin so are answered by this, where no script names the path itself.
-    pub(crate) fn answer_below(&self, beginning: &str, answer: impl Fn(&Received) -> Answer + Send + Sync + 'static) {
-        lock(&self.shared.answering).insert(beginning.to_owned(), Arc::new(answer));
     }
 
     /// From now on an event gets this answer, on whatever path it comes; `None`: what the script says.
@@ -301,17 +309,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    fn answer(&self, received: &Received) -> Answer {
-        let path = received.path.as_str();
-        if let Some(answer) = lock(&self.of_events).get(&received.event) {
+    fn answer(&self, path: &str, event: &str) -> Answer {
+        if let Some(answer) = lock(&self.of_events).get(event) {
             return answer.clone();
         }
         if let Some(script) = lock(&self.scripts).get_mut(path) {
             return next(script);
-        }
-        let answering = lock(&self.answering);
-        if let Some((_, answer)) = answering.iter().find(|(beginning, _)| path.starts_with(*beginning)) {
-            return answer(received);
         }
         let mut below = lock(&self.below);
         let script = below.iter_mut().find(|(beginning, _)| path.starts_with(*beginning));
@@ -331,7 +334,10 @@ async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(mut received) = read(&mut stream).await? {
-        let answer = shared.answer(&received);
+        let mut answer = shared.answer(&received.path, &received.event);
+        while let Kind::By(By(by)) = &answer.kind {
+            answer = by.clone()(&received);
+        }
         received.taken = matches!(answer.kind, Kind::Status(200..=299) | Kind::Endless(200..=299));
         lock(&shared.received).push(received);
         tokio::time::sleep(answer.delay).await;
@@ -372,6 +378,7 @@ async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
                     stream.write_all(chunk.as_bytes()).await?;
                 }
             }
+            Kind::By(_) => unreachable!("it is worked out above"),
         }
     }
     Ok(())

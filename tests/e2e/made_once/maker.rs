@@ -88,9 +88,8 @@ impl Maker {
             state: Mutex::default(),
         });
         let answering = maker.clone();
-        target.answer_below(&format!("/{}/", sort.name()), move |received| {
-            answering.answer(received)
-        });
+        let by = Answer::by(move |received| answering.answer(received));
+        target.script_below(&format!("/{}/", sort.name()), [by]);
         maker
     }
 
