@@ -62,7 +62,7 @@ fn asked(name: &str, received: &Received) {
         "new_relic" => ("POST", "/v1/accounts/1234567/events", "[]"),
         "sentry" => ("POST", "/api/42/envelope/", "client_report"),
         "prometheus" => ("GET", "/api/v1/status", ""),
-        "github" | "github-workflow" => ("GET", "/repos/acme/shop", ""),
+        "github-issues" | "github-workflow" => ("GET", "/repos/acme/shop", ""),
         "gitlab" => ("GET", "/api/v4/projects/acme%2Fshop", ""),
         "jenkins" => ("GET", "/job/shop/job/deploy/api/json?tree=name%2Cbuildable", ""),
         other => panic!("say here what the test of {other} asks"),
@@ -129,7 +129,7 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
             "credentials.dsn",
         ),
         "prometheus" => (401, "Unauthorized", "401"),
-        "github" | "github-workflow" => (
+        "github-issues" | "github-workflow" => (
             401,
             r#"{"message":"Bad credentials: ffffffffffffffffffffffffffffffffffffffff"}"#,
             "token",
@@ -185,7 +185,7 @@ async fn a_test_asks_every_vendor_for_its_lightest_proof_and_makes_the_integrati
         target.script(&format!("/{door}/api/v1/validate"), [valid]);
     }
     for (path, body) in [
-        ("/github/repos/acme/shop", r#"{"full_name":"acme/shop"}"#),
+        ("/github-issues/repos/acme/shop", r#"{"full_name":"acme/shop"}"#),
         ("/github-workflow/repos/acme/shop", r#"{"full_name":"acme/shop"}"#),
         (
             "/gitlab/api/v4/projects/acme%2Fshop",

@@ -152,9 +152,9 @@ pub(crate) fn doors(target: &Target) -> Vec<Door> {
             retry_after(),
         ),
         door(
+            "github-issues",
             "github",
-            "github",
-            json!({ "repo": "acme/shop", "labels": ["signalbox"], "base_url": at("/github") }),
+            json!({ "repo": "acme/shop", "labels": ["signalbox"], "base_url": at("/github-issues") }),
             json!({ "token": key("f", 40) }),
             said(201, r#"{"number":1347,"html_url":"https://github.com/acme/shop/issues/1347"}"#),
             retry_after(),
