@@ -46,7 +46,7 @@ pub(crate) enum Seen {
     /// Nobody can tell, and why.
     Unclear(&'static str),
     /// This is to be asked first.
-    Ask(Cow<'static, str>, Request),
+    Ask(Cow<'static, str>, Box<http::Request>),
     /// The look itself has ended so.
     End(Outcome),
 }
@@ -77,7 +77,7 @@ impl Making<'_> {
         };
         match look(since) {
             Seen::Found(lessons) => Move::Learn(lessons),
-            Seen::Ask(name, request) => Move::Ask(name, request),
+            Seen::Ask(name, request) => Move::Ask(name, Request::Http(*request)),
             Seen::End(outcome) => Move::Done(outcome),
             Seen::Absent | Seen::Unclear(_) if self.now < self.shown(since) => self.wait(since),
             // Without its doubt it is asked for anew, and the next doubt has a time of its own.

@@ -675,7 +675,7 @@ pub(super) fn label(name: &str) -> String {
 }
 
 /// Writes the word that begins there in capitals where it is an abbreviation.
-fn capitalize(words: &mut String, begin: usize) {
+fn capitalize(words: &mut str, begin: usize) {
     const CAPITALS: [&str; 16] = [
         "api", "ci", "cpu", "db", "dns", "http", "id", "ip", "ms", "pr", "sha", "slo", "sql", "tls", "uri", "url",
     ];

@@ -231,7 +231,7 @@ fn find(
                 ("page", &*page),
             ];
             let parts = ["actions", "workflows", &workflow.id, "runs"];
-            return Seen::Ask(name.into(), Request::Http(target.prepared.get(&parts, &query)));
+            return Seen::Ask(name.into(), Box::new(target.prepared.get(&parts, &query)));
         };
         let runs = mended::object::<Runs>(response).filter(|_| response.status == 200);
         let Some(Runs {

@@ -7,7 +7,7 @@ use signalbox_proto::{Delivery, Timestamp};
 
 use super::{Credentials, Gitlab, Prepared, TOKEN, answers};
 use crate::{
-    FieldError, Request, Secret, Target,
+    FieldError, Secret, Target,
     build::Told,
     fields,
     http::{self, Response},
@@ -233,7 +233,7 @@ fn find(
             ("sort", "desc"),
             ("per_page", &*size),
         ];
-        return Seen::Ask(LIST.into(), Request::Http(prepared.get(&["pipelines"], &query)));
+        return Seen::Ask(LIST.into(), Box::new(prepared.get(&["pipelines"], &query)));
     };
     if response.status != 200 {
         return Seen::End(answers::refusal(response, now));
@@ -248,7 +248,7 @@ fn find(
         let name = format!("variables of {id}");
         let Some(response) = known.answer(&name) else {
             let request = prepared.get(&["pipelines", &id.to_string(), "variables"], &[]);
-            return Seen::Ask(name.into(), Request::Http(request));
+            return Seen::Ask(name.into(), Box::new(request));
         };
         match response.status {
             200 => {}

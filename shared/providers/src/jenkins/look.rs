@@ -8,7 +8,7 @@ use signalbox_proto::{Delivery, Timestamp};
 
 use super::{Prepared, QUEUED, answers, build_lessons, parameters::MARK};
 use crate::{
-    Request, fields,
+    fields,
     http::Response,
     mended,
     once::{CLOCKS, Seen, listed},
@@ -122,10 +122,7 @@ impl Look {
     fn seen(self, prepared: &Prepared, known: &Known<'_>, now: Timestamp) -> Result<String, Seen> {
         let Some(response) = known.answer(self.name) else {
             let query = [("tree", &*self.tree), ("xpath", &*self.xpath), ("wrapper", FOUND)];
-            return Err(Seen::Ask(
-                self.name.into(),
-                Request::Http(prepared.get(self.url, &query)),
-            ));
+            return Err(Seen::Ask(self.name.into(), Box::new(prepared.get(self.url, &query))));
         };
         if response.status != 200 {
             return Err(Seen::End(answers::refusal(response, now)));
@@ -150,7 +147,7 @@ fn could_be_seen(prepared: &Prepared, known: &Known<'_>, since: Timestamp, now: 
             BUILDS - 1
         );
         let url = fields::below(&prepared.job, &["api", "json"]);
-        return Seen::Ask(JOB.into(), Request::Http(prepared.get(url, &[("tree", &*tree)])));
+        return Seen::Ask(JOB.into(), Box::new(prepared.get(url, &[("tree", &*tree)])));
     };
     if response.status != 200 {
         return Seen::End(answers::refusal(response, now));

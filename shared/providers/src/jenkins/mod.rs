@@ -289,7 +289,7 @@ fn auth(credentials: &Credentials) -> Result<Auth, Vec<FieldError>> {
 /// The folders of a job and its name: `shop/deploy`, or as its address has it, `job/shop/job/deploy`.
 fn levels(given: &str) -> Result<Vec<String>, FieldError> {
     let parts: Vec<&str> = given.trim().trim_matches('/').split('/').collect();
-    let as_address = parts.len() % 2 == 0 && parts.iter().step_by(2).all(|part| *part == "job");
+    let as_address = parts.len().is_multiple_of(2) && parts.iter().step_by(2).all(|part| *part == "job");
     let names: Vec<&str> = match as_address {
         true => parts.into_iter().skip(1).step_by(2).collect(),
         false => parts,

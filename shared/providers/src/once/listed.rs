@@ -8,7 +8,6 @@ use signalbox_proto::{Outcome, Timestamp};
 
 use super::Seen;
 use crate::{
-    Request,
     http::{self, Response},
     mended,
     things::Known,
@@ -54,7 +53,7 @@ pub(crate) fn through<T: DeserializeOwned>(
         let name = format!("{what} {at} {size}");
         let Some(response) = known.answer(&name) else {
             let page = (at / size + 1).to_string();
-            return Seen::Ask(name.into(), Request::Http(ask(&size.to_string(), &page)));
+            return Seen::Ask(name.into(), Box::new(ask(&size.to_string(), &page)));
         };
         if response.status != 200 {
             return Seen::End(refusal(response));
