@@ -51,7 +51,7 @@ impl Sampled for Jenkins {
 
 fn form(request: &http::Request, way: &str, delivery: &Delivery) -> Option<BTreeMap<String, String>> {
     if request.method == ::http::Method::GET {
-        let place = "https://ci.example.com/jenkins/queue/item/17/api/json?tree=executable%5Bnumber%2Curl%5D";
+        let place = "https://ci.example.com/jenkins/queue/item/1/api/json?tree=executable%5Bnumber%2Curl%5D";
         assert_eq!(request.url.as_str(), place);
         return None;
     }
