@@ -85,6 +85,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "the name of the product that follows Opsgenie",
     ),
     (
+        "shared/providers/src/tracker/life.rs",
+        &["github"],
+        "where a pull request of a test is",
+    ),
+    (
         "shared/providers/src/slack/mod.rs",
         &["webhook"],
         "one of Slack's two ways in",
