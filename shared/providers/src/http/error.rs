@@ -91,9 +91,10 @@ impl Error {
         }
         match (error.is_timeout(), connecting) {
             // The only time that the transport itself keeps is that of connecting.
-            (true, _) => Self::ConnectTimeout(connect_timeout),
+            (true, true) => Self::ConnectTimeout(connect_timeout),
             (false, true) => Self::Connect { source: error },
-            (false, false) => Self::Answer { source: error },
+            // The system gives up a connection, too, behind a request that nobody acknowledges.
+            (_, false) => Self::Answer { source: error },
         }
     }
 }
