@@ -89,7 +89,7 @@ impl Sampled for Github {
 
 fn template() -> Template {
     Template {
-        title: Some("{{ event.title }}: {{ event.data.title }}".to_owned()),
+        title: Some("{{ event.title }}: {{ event.data.title|truncate(100) }}".to_owned()),
         body: Some("Runbook for {{ event.type }}:\n\n{{ event.data.message|truncate(9000) }}".to_owned()),
     }
 }
@@ -169,18 +169,18 @@ fn accepts_dispatch(request: &http::Request, delivery: &Delivery) {
 }
 
 fn claims_issue(request: &http::Request) -> Vec<Claim> {
-    let schema = "/paths/~1repos~1%7Bowner%7D~1%7Brepo%7D~1issues/post/requestBody/content/application~1json/schema";
+    let schema = "/paths/~1repos~1{owner}~1{repo}~1issues/post/requestBody/content/application~1json/schema";
     Claim::of_body(FILE, schema, &request.body)
 }
 
 fn claims_comment(request: &http::Request) -> Vec<Claim> {
-    let schema = "/paths/~1repos~1%7Bowner%7D~1%7Brepo%7D~1issues~1%7Bissue_number%7D~1comments/post/requestBody/content/\
+    let schema = "/paths/~1repos~1{owner}~1{repo}~1issues~1{issue_number}~1comments/post/requestBody/content/\
                   application~1json/schema";
     Claim::of_body(FILE, schema, &request.body)
 }
 
 fn claims_dispatch(request: &http::Request) -> Vec<Claim> {
-    let schema = "/paths/~1repos~1%7Bowner%7D~1%7Brepo%7D~1actions~1workflows~1%7Bworkflow_id%7D~1dispatches/post/requestBody/content/\
+    let schema = "/paths/~1repos~1{owner}~1{repo}~1actions~1workflows~1{workflow_id}~1dispatches/post/requestBody/content/\
                   application~1json/schema";
     Claim::of_body(FILE, schema, &request.body)
 }

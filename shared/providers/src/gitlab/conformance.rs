@@ -70,7 +70,7 @@ impl Sampled for Gitlab {
 
 fn template() -> Template {
     Template {
-        title: Some("{{ event.title }}: {{ event.data.title }}".to_owned()),
+        title: Some("{{ event.title }}: {{ event.data.title|truncate(100) }}".to_owned()),
         body: Some("Runbook for {{ event.type }}:\n\n{{ event.data.message|truncate(9000) }}".to_owned()),
     }
 }
