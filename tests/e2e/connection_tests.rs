@@ -20,7 +20,7 @@ const SAID: &str = "This is a test of the integration ";
 /// The name of the integration that posts as a bot of Slack.
 const BOT: &str = "slack-bot";
 /// Signs of a secret that no answer may hold: the beginnings of those that the doubles are set up with.
-const SECRETS: [&str; 15] = [
+const SECRETS: [&str; 16] = [
     "services/T0/B0/x",
     "sig=x",
     "token-of-the-webhook",
@@ -35,6 +35,7 @@ const SECRETS: [&str; 15] = [
     "gggggggg",
     "hhhhhhhh",
     "iiiiiiii",
+    "MIIEvgIBADANBg",
     "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 ];
 
@@ -65,6 +66,8 @@ fn asked(name: &str, received: &Received) {
         "github-issues" | "github-workflow" => ("GET", "/repos/acme/shop", ""),
         "gitlab" => ("GET", "/api/v4/projects/acme%2Fshop", ""),
         "jenkins" => ("GET", "/job/shop/job/deploy/api/json?tree=name%2Cbuildable", ""),
+        "s3" => ("GET", "/events/signalbox-connection-test", ""),
+        "gcs" => ("GET", "/events/signalbox%2Dconnection%2Dtest", ""),
         other => panic!("say here what the test of {other} asks"),
     };
     assert_eq!(method, wanted, "{name}: {path}");
@@ -143,6 +146,16 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
             401,
             "Invalid password/token for user: iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii",
             "API token",
+        ),
+        "s3" => (
+            403,
+            "<?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code><Message>eeeeeeee</Message></Error>",
+            "check the secret and the region",
+        ),
+        "gcs" => (
+            401,
+            "<?xml version='1.0'?><Error><Code>AuthenticationRequired</Code><Message>MIIEvgIBADANBg</Message></Error>",
+            "the credentials are not valid",
         ),
         "webhook" => (401, "no such signature: MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "401"),
         other => panic!("say here how {other} refuses"),

@@ -49,6 +49,7 @@ mod mutual_tls;
 mod nats_target;
 mod newcomer;
 mod oauth2;
+mod objects;
 mod openapi;
 mod order;
 mod prometheus;

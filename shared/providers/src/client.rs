@@ -4,13 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use signalbox_proto::Outcome;
 
-use crate::{Egress, Error, Exchange, Request, classify, http, nats};
+use crate::{Egress, Error, Exchange, Request, classify, http, nats, objects};
 
 /// Sends any request by the transport that it names. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: http::Client,
     nats: nats::Client,
+    objects: objects::Client,
 }
 
 impl Client {
@@ -26,15 +27,18 @@ impl Client {
 
     fn of(http: http::Client) -> Self {
         let nats = nats::Client::new(http.egress().clone(), http.tls().clone());
-        Self { http, nats }
+        let objects = objects::Client::new(http.clone());
+        Self { http, nats, objects }
     }
 
     /// The same client with another time to a connection, in whole seconds from 1 to 60.
     #[must_use]
     pub fn connecting_within(&self, connect_timeout: Duration) -> Self {
+        let http = self.http.connecting_within(connect_timeout);
         Self {
-            http: self.http.connecting_within(connect_timeout),
             nats: self.nats.connecting_within(connect_timeout),
+            objects: objects::Client::new(http.clone()),
+            http,
         }
     }
 
@@ -57,6 +61,14 @@ impl Client {
                     outcome: nats::by_error(&error),
                     asked: !matches!(error, nats::Error::NoPlace(_)),
                     may_have_arrived: !matches!(error, nats::Error::NoPlace(_)),
+                })
+            }
+            Request::Object(request) => {
+                let sent = self.objects.send(request, timeout).await;
+                sent.map_err(|error| Unanswered {
+                    outcome: objects::by_error(&error),
+                    asked: !matches!(error, objects::Error::Unsigned),
+                    may_have_arrived: !matches!(error, objects::Error::Unsigned),
                 })
             }
             // Totals would hold it for ever: workers count, and a provider that counts has a connection test.

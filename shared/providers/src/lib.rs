@@ -36,6 +36,7 @@ pub mod discord;
 pub mod display;
 pub mod entity;
 pub mod fields;
+pub mod gcs;
 pub mod github;
 pub mod gitlab;
 pub mod http;
@@ -43,12 +44,14 @@ pub mod jenkins;
 pub mod jira;
 pub mod nats;
 pub mod new_relic;
+pub mod objects;
 pub mod opsgenie;
 pub mod pagerduty;
 pub mod planned;
 pub mod preview;
 pub mod prometheus;
 pub mod redact;
+pub mod s3;
 pub mod sentry;
 pub mod slack;
 pub mod teams;
@@ -70,6 +73,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
+        Entry::of::<gcs::Gcs>(),
         Entry::of::<github::Github>(),
         Entry::of::<gitlab::Gitlab>(),
         Entry::of::<jenkins::Jenkins>(),
@@ -79,6 +83,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<opsgenie::Opsgenie>(),
         Entry::of::<pagerduty::Pagerduty>(),
         Entry::of::<prometheus::Prometheus>(),
+        Entry::of::<s3::S3>(),
         Entry::of::<sentry::Sentry>(),
         Entry::of::<slack::Slack>(),
         Entry::of::<teams::Teams>(),

@@ -23,10 +23,8 @@ const fn of(name: &'static str, kind: Kind, version: &'static str) -> Planned {
 const PROVIDERS: &[Planned] = &[
     of("azure_devops", Kind::Ticketing, "0.6.0"),
     of("email", Kind::Notification, "0.6.0"),
-    of("gcs", Kind::Storage, "0.6.0"),
     of("github_projects", Kind::Ticketing, "0.6.0"),
     of("linear", Kind::Ticketing, "0.6.0"),
-    of("s3", Kind::Storage, "0.6.0"),
 ];
 
 /// Fields of an integration that a version will enforce, by name.

@@ -14,7 +14,7 @@ use url::Url;
 use crate::{
     MASK, Request,
     http::{self, Auth},
-    nats,
+    nats, objects,
     redact::Redactor,
 };
 
@@ -32,7 +32,7 @@ pub struct Shown {
     pub url: String,
     /// The headers by name, those of HTTP in lower case; those of the connection are left out.
     pub headers: BTreeMap<String, String>,
-    /// The body.
+    /// The body; of an object its lines, before they are compressed.
     pub body: Bytes,
 }
 
@@ -41,6 +41,7 @@ pub fn of(request: &Request, redactor: &Redactor) -> Shown {
     match request {
         Request::Http(request) => show(request, redactor),
         Request::Nats(request) => published(request, redactor),
+        Request::Object(request) => stored(request, redactor),
         Request::Count(count) => show(&count.push.request(&Totals::default()), redactor),
     }
 }
@@ -66,6 +67,21 @@ fn published(request: &nats::Request, redactor: &Redactor) -> Shown {
         url: redactor.text(&format!("{servers}/{}", publish.subject)).into_owned(),
         headers: headers.collect(),
         body: body(&publish.body, redactor),
+    }
+}
+
+/// Shows what is asked of a store: its lines as they are before they are compressed. The signature is made when it is sent.
+fn stored(request: &objects::Request, redactor: &Redactor) -> Shown {
+    let headers = request.headers();
+    let headers = headers.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        (name.to_string(), redactor.text(&value).into_owned())
+    });
+    Shown {
+        method: request.method().to_string(),
+        url: address(&request.url(), redactor),
+        headers: headers.collect(),
+        body: body(&request.lines(), redactor),
     }
 }
 

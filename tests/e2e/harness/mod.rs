@@ -14,6 +14,7 @@ pub(crate) mod role;
 pub(crate) mod seed;
 pub(crate) mod server;
 pub(crate) mod sites;
+pub(crate) mod store;
 pub(crate) mod target;
 pub(crate) mod transcript;
 pub(crate) mod up;

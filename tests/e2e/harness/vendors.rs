@@ -190,6 +190,22 @@ pub(crate) fn doors(target: &Target) -> Vec<Door> {
             retry_after(),
         ),
         door(
+            "s3",
+            "s3",
+            json!({ "bucket": "events", "endpoint": at("/s3"), "key_template": "{org}/{type}/{delivery}.jsonl" }),
+            json!({ "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": key("e", 40) }),
+            said(200, "").header("ETag", "\"1\""),
+            retry_after(),
+        ),
+        door(
+            "gcs",
+            "gcs",
+            json!({ "bucket": "events", "endpoint": at("/gcs"), "key_template": "{org}/{type}/{delivery}.jsonl" }),
+            json!({ "service_account": include_str!("../../../shared/providers/src/gcs/account.json") }),
+            said(200, "").header("ETag", "\"1\""),
+            retry_after(),
+        ),
+        door(
             "webhook",
             "webhook",
             json!({ "url": at("/webhook/in") }),

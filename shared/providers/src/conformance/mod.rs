@@ -25,7 +25,7 @@ use signalbox_proto::{
 };
 
 use self::contracts::Claim;
-use crate::{About, AnyTarget, Entry, Exchange, Provider, Request, Step, http, nats, registry};
+use crate::{About, AnyTarget, Entry, Exchange, Provider, Request, Step, http, nats, objects, registry};
 
 /// The time of every attempt.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -100,6 +100,7 @@ pub(crate) fn as_http(request: Request) -> http::Request {
     match request {
         Request::Http(request) => request,
         Request::Nats(request) => nats::as_http(&request),
+        Request::Object(request) => objects::as_http(&request),
         Request::Count(count) => count.push.request(&Totals::default()),
     }
 }
