@@ -43,6 +43,7 @@ mod identity;
 mod isolation;
 mod keys;
 mod limits;
+mod made_once;
 mod mail;
 mod master_key;
 mod mutual_tls;

@@ -71,13 +71,23 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     // Words that mean something else.
     (
         "shared/providers/src/discord/mod.rs",
-        &["slack"],
-        "a path of Discord's addresses that is refused",
+        &["github", "slack"],
+        "paths of Discord's addresses that are refused",
+    ),
+    (
+        "shared/providers/src/prometheus/mod.rs",
+        &["github"],
+        "where its vendor's page is",
     ),
     (
         "shared/providers/src/opsgenie",
         &["jira"],
         "the name of the product that follows Opsgenie",
+    ),
+    (
+        "shared/providers/src/tracker/life.rs",
+        &["github"],
+        "where a pull request of a test is",
     ),
     (
         "shared/providers/src/slack/mod.rs",

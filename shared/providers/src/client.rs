@@ -60,6 +60,7 @@ impl Client {
                 sent.map_err(|error| Unanswered {
                     outcome: classify::by_error(&error),
                     asked: true,
+                    may_have_arrived: error.may_have_arrived(),
                 })
             }
             Request::Nats(request) => {
@@ -67,6 +68,7 @@ impl Client {
                 sent.map_err(|error| Unanswered {
                     outcome: nats::by_error(&error),
                     asked: !matches!(error, nats::Error::NoPlace(_)),
+                    may_have_arrived: !matches!(error, nats::Error::NoPlace(_)),
                 })
             }
             Request::Object(request) => {
@@ -74,6 +76,7 @@ impl Client {
                 sent.map_err(|error| Unanswered {
                     outcome: objects::by_error(&error),
                     asked: !matches!(error, objects::Error::Unsigned),
+                    may_have_arrived: !matches!(error, objects::Error::Unsigned),
                 })
             }
             Request::Mail(request) => {
@@ -81,6 +84,7 @@ impl Client {
                 sent.map_err(|error| Unanswered {
                     outcome: mail::by_error(&error),
                     asked: !matches!(error, mail::Error::NoPlace(_)),
+                    may_have_arrived: !matches!(error, mail::Error::NoPlace(_)),
                 })
             }
             // Totals would hold it for ever: workers count, and a provider that counts has a connection test.
@@ -89,6 +93,7 @@ impl Client {
                 Err(Unanswered {
                     outcome: Outcome::Reject { reason },
                     asked: false,
+                    may_have_arrived: false,
                 })
             }
         };
@@ -103,4 +108,6 @@ pub struct Unanswered {
     pub outcome: Outcome,
     /// Whether the target was asked, or could not be reached: false for a reason of ours.
     pub asked: bool,
+    /// Whether the target may have got the request, and have done what it asks for.
+    pub may_have_arrived: bool,
 }

@@ -16,9 +16,13 @@ use std::sync::LazyLock;
 
 use signalbox_proto::{Integration, integration::RateLimit};
 
+mod build;
 mod client;
 mod entry;
 mod error;
+mod markdown;
+mod mended;
+mod once;
 mod payload;
 mod pool;
 mod provider;
@@ -35,7 +39,10 @@ pub mod email;
 pub mod entity;
 pub mod fields;
 pub mod gcs;
+pub mod github;
+pub mod gitlab;
 pub mod http;
+pub mod jenkins;
 pub mod jira;
 pub mod mail;
 pub mod nats;
@@ -71,6 +78,9 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<discord::Discord>(),
         Entry::of::<email::Email>(),
         Entry::of::<gcs::Gcs>(),
+        Entry::of::<github::Github>(),
+        Entry::of::<gitlab::Gitlab>(),
+        Entry::of::<jenkins::Jenkins>(),
         Entry::of::<jira::Jira>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),

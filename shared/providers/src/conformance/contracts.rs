@@ -91,6 +91,8 @@ fn validator(mut document: Value, pointer: &str) -> Result<Validator, String> {
         nullable(&mut document);
     }
     if !pointer.is_empty() {
+        // As an address has it: paths of an API have their parameters in braces.
+        let pointer = pointer.replace('{', "%7B").replace('}', "%7D");
         document["$ref"] = format!("#{pointer}").into();
     }
     let mut options = jsonschema::options().should_validate_formats(false);
