@@ -21,7 +21,6 @@ const fn of(name: &'static str, kind: Kind, version: &'static str) -> Planned {
 
 /// Providers to come, the next version first, then by name.
 const PROVIDERS: &[Planned] = &[
-    of("azure_devops", Kind::Ticketing, "0.6.0"),
     of("email", Kind::Notification, "0.6.0"),
     of("gcs", Kind::Storage, "0.6.0"),
     of("github", Kind::CiCd, "0.6.0"),
