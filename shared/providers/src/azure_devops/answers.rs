@@ -84,12 +84,7 @@ fn number(response: &Response) -> Option<u64> {
 }
 
 /// The work item, child or comment that was made.
-pub(super) fn made(
-    response: &Response,
-    prepared: &Prepared,
-    what: What<'_>,
-    now: Timestamp,
-) -> Result<Made, Outcome> {
+pub(super) fn made(response: &Response, prepared: &Prepared, what: What<'_>, now: Timestamp) -> Result<Made, Outcome> {
     match response.status {
         200 | 201 => {
             let id = number(response).ok_or_else(|| not_azures(response, now))?;
@@ -129,11 +124,15 @@ pub(super) fn commented(response: &Response, marker: &str, now: Timestamp) -> Re
     }
     let made = |id: String| Made { id, url: None };
     if response.truncated {
-        let holds = response.body.windows(marker.len()).any(|part| part == marker.as_bytes());
+        let holds = response
+            .body
+            .windows(marker.len())
+            .any(|part| part == marker.as_bytes());
         return match holds {
             true => Ok(Some(made("found".to_owned()))),
             false => Err(Outcome::Retry {
-                reason: "an answer was lost, and the newest comments are too long to look for ours among them".to_owned(),
+                reason: "an answer was lost, and the newest comments are too long to look for ours among them"
+                    .to_owned(),
                 after: None,
             }),
         };
@@ -233,8 +232,9 @@ pub(super) fn pause(known: &Known<'_>, now: Timestamp) -> Option<Outcome> {
 /// An answer that is no yes of Azure DevOps, though its status is: nobody knows what was done.
 pub(super) fn not_azures(response: &Response, now: Timestamp) -> Outcome {
     Outcome::Retry {
-        reason: "the answer is not that of Azure DevOps: it does not hold what it answers, so a proxy may have answered"
-            .to_owned(),
+        reason:
+            "the answer is not that of Azure DevOps: it does not hold what it answers, so a proxy may have answered"
+                .to_owned(),
         after: classify::after(response, now),
     }
 }

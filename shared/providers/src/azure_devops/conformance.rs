@@ -100,12 +100,19 @@ fn accepts(request: &http::Request, delivery: &Delivery, base: &str) {
     let url = request.url.as_str();
     let path = url.strip_prefix(base).unwrap_or_else(|| panic!("{url}"));
     let (path, query) = path.split_once('?').expect("a version");
-    let version = if path.ends_with("/comments") { "7.1-preview.4" } else { "7.1" };
+    let version = if path.ends_with("/comments") {
+        "7.1-preview.4"
+    } else {
+        "7.1"
+    };
     let (query, asked) = query.rsplit_once("api-version=").expect("a version");
     assert_eq!(asked, version, "{url}");
     assert_eq!(request.headers["accept"], "application/json");
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-    let kind = request.headers.get("content-type").map(|kind| kind.to_str().expect("a type"));
+    let kind = request
+        .headers
+        .get("content-type")
+        .map(|kind| kind.to_str().expect("a type"));
     match (request.method.as_str(), path) {
         ("POST", "wiql") => {
             assert_eq!((kind, query), (Some("application/json"), "%24top=1&"));
@@ -150,7 +157,10 @@ fn item(body: &Value, path: &str, delivery: &Delivery) {
             "/fields/System.Description" | "/fields/Microsoft.VSTS.TCM.ReproSteps" => {
                 let shown = reading::html(text(), 1_000_000);
                 let event = &delivery.event().event;
-                assert!(delivery.is_digest() || shown.contains(event.event_type.as_str()), "{shown}");
+                assert!(
+                    delivery.is_digest() || shown.contains(event.event_type.as_str()),
+                    "{shown}"
+                );
             }
             "/fields/System.Tags" => marker(text()),
             "/fields/System.AreaPath" => assert_eq!(text(), "shop\\Team"),

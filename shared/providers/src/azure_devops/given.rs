@@ -85,15 +85,17 @@ pub(super) fn of(config: &Config) -> Result<Given, Vec<FieldError>> {
     let iteration_path = path("config/iteration_path", config.iteration_path.as_deref(), &mut errors);
     let states = states(config.state_mappings.as_ref(), &mut errors);
     match (organization, project, work_item_type, subtask_type) {
-        (Some(organization), Some(project), Some(work_item_type), Some(subtask_type)) if errors.is_empty() => Ok(Given {
-            organization,
-            project,
-            work_item_type,
-            subtask_type,
-            area_path,
-            iteration_path,
-            states,
-        }),
+        (Some(organization), Some(project), Some(work_item_type), Some(subtask_type)) if errors.is_empty() => {
+            Ok(Given {
+                organization,
+                project,
+                work_item_type,
+                subtask_type,
+                area_path,
+                iteration_path,
+                states,
+            })
+        }
         _ => Err(errors),
     }
 }

@@ -125,7 +125,10 @@ pub(super) fn read_state(target: &Target<AzureDevops>, item: &str) -> Request {
 
 /// The states of a type, in their order.
 pub(super) fn states(target: &Target<AzureDevops>, kind: &str) -> Request {
-    get(target, address(target, &["workitemtypes", kind, "states"], &[], VERSION))
+    get(
+        target,
+        address(target, &["workitemtypes", kind, "states"], &[], VERSION),
+    )
 }
 
 /// What is known of a deleted work item.
@@ -145,7 +148,11 @@ pub(super) fn comment(target: &Target<AzureDevops>, job: &Job<'_>) -> Request {
     let path = ["workItems", job.issue, "comments"];
     // Without it some organizations read Markdown.
     let url = address(target, &path, &[("format", "html")], COMMENTS_VERSION);
-    post(target, url, &json!({ "text": document::of_comment(job, &target.about) }))
+    post(
+        target,
+        url,
+        &json!({ "text": document::of_comment(job, &target.about) }),
+    )
 }
 
 /// A link to the pull request, where there is none: a link has no id of ours, and its address tells it.

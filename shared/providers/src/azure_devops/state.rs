@@ -92,7 +92,11 @@ pub(super) fn change(
     match answers::saved(answer, now) {
         Ok(()) => Did::Done,
         Err(Outcome::Reject { reason }) => ends(Outcome::Reject {
-            reason: format!("{reason}; it was to move from {} to {}", shown(&here.state), shown(chosen)),
+            reason: format!(
+                "{reason}; it was to move from {} to {}",
+                shown(&here.state),
+                shown(chosen)
+            ),
         }),
         Err(outcome) => ends(outcome),
     }

@@ -47,7 +47,10 @@ pub(super) fn html(html: &str, units_max: usize) -> String {
             block.clear();
         }
     }
-    assert!(open.is_empty() && block.is_empty(), "{open:?} stay open, or text stands alone");
+    assert!(
+        open.is_empty() && block.is_empty(),
+        "{open:?} stay open, or text stands alone"
+    );
     assert!(!shown.is_empty(), "nothing to read");
     shown
 }

@@ -142,7 +142,12 @@ impl Organization {
             return refused;
         }
         let mut shown = json!({ "id": id, "rev": 1, "fields": item.fields });
-        if request.url.query().is_some_and(|query| query.contains("expand=relations")) && !item.relations.is_empty() {
+        if request
+            .url
+            .query()
+            .is_some_and(|query| query.contains("expand=relations"))
+            && !item.relations.is_empty()
+        {
             shown["relations"] = json!(item.relations);
         }
         said(&shown)
@@ -184,7 +189,9 @@ impl Double for Organization {
             other => panic!("{other:?} is not asked"),
         };
         if self.is_near_its_limit {
-            response.headers.insert("retry-after", ::http::HeaderValue::from_static("7"));
+            response
+                .headers
+                .insert("retry-after", ::http::HeaderValue::from_static("7"));
         }
         response
     }
