@@ -50,11 +50,12 @@ impl super::Site for Site {
     fn answer(&mut self, method: &str, path: &str, body: &Value) -> Answer {
         let (path, query) = path.split_once('?').unwrap_or_else(|| panic!("{path} has no version"));
         assert!(query.contains("api-version=7.1"), "{query}");
-        let path = path
-            .strip_prefix("/acme/shop/_apis/wit/")
-            .unwrap_or_else(|| panic!("{path} is not the API of the project"));
+        // Organization and project, which are anybody's, then the API.
         let parts: Vec<&str> = path.split('/').collect();
-        match (method, parts.as_slice()) {
+        let ["", _, _, "_apis", "wit", parts @ ..] = parts.as_slice() else {
+            panic!("{path} is not the API of a project");
+        };
+        match (method, parts) {
             ("POST", ["wiql"]) => self.query(body),
             ("POST", ["workitems", kind @ ("$User%20Story" | "$Task")]) => {
                 self.create(kind, body, query.contains("validateOnly=true"))
