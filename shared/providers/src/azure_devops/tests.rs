@@ -54,8 +54,13 @@ fn golden(name: &str, requests: &[http::Request]) {
             .headers
             .get(CONTENT_TYPE)
             .map(|kind| kind.to_str().expect("a type"));
+        let Auth::Authorization(auth) = &request.auth else {
+            panic!("it is asked by whoever has a token");
+        };
+        let auth = auth.to_str().expect("ASCII");
         json!({
-            "method": request.method.as_str(), "url": request.url.as_str(), "content_type": kind, "body": body,
+            "method": request.method.as_str(), "url": request.url.as_str(), "authorization": auth, "content_type": kind,
+            "body": body,
         })
     };
     let written: Value = requests.iter().map(shown).collect();
