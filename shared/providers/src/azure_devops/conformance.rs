@@ -64,12 +64,12 @@ impl Sampled for AzureDevops {
 fn template() -> Template {
     Template {
         title: Some("{{ event.title }} ({{ integration.name }}): {{ event.data.title|truncate(300) }}".to_owned()),
-        body: Some("Runbook for {{ event.type }}:\n\n{{ event.data|tojson|truncate(60000) }}".to_owned()),
+        body: Some("Runbook for {{ event.type }}:\n\n{{ event.data|tojson|truncate(10000) }}".to_owned()),
     }
 }
 
-/// What the published description says of a body. It types a patch document as an object and its values too, where the service
-/// takes a list and scalars: so each operation is held to it, a scalar value left out.
+/// What the published description says of a body. It types a patch document as an object, and its values and the attributes of
+/// links too, where the service takes a list and scalars: so each operation is held to it, and scalars are left out.
 fn claims(request: &http::Request) -> Vec<Claim> {
     if request.method == Method::GET || request.url.path().ends_with("/wiql") {
         return Vec::new();
@@ -85,8 +85,10 @@ fn claims(request: &http::Request) -> Vec<Claim> {
     };
     let mut claims = Vec::new();
     for mut operation in operations {
-        if operation["value"].is_object() {
-            claims.push(claim("/definitions/WorkItemRelation", operation["value"].clone()));
+        if let Value::Object(relation) = &mut operation["value"] {
+            let mut relation = relation.clone();
+            relation.remove("attributes");
+            claims.push(claim("/definitions/WorkItemRelation", relation.into()));
         } else {
             operation.as_object_mut().expect("an operation").remove("value");
         }

@@ -145,10 +145,10 @@ fn states(given: Option<&StateMappings>, errors: &mut Vec<FieldError>) -> States
 /// `https://dev.azure.com/your-org`. Many write the base with the organization already.
 pub(super) fn organization(base: &Url, name: &str) -> Url {
     let mut url = base.clone();
-    let has_it = url
+    let last = url
         .path_segments()
-        .and_then(|parts| parts.filter(|part| !part.is_empty()).next_back())
-        .is_some_and(|last| last.eq_ignore_ascii_case(name));
+        .and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
+    let has_it = last.is_some_and(|last| last.eq_ignore_ascii_case(name));
     if has_it && let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().pop();
     }
