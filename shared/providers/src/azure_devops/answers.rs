@@ -193,14 +193,17 @@ pub(super) fn valid(response: &Response, now: Timestamp) -> Outcome {
     }
 }
 
-/// Whether Azure DevOps itself says that it shows us no such work item, and not a proxy before it.
+/// Whether Azure DevOps itself says, to a request about a work item, that it shows us none, and not a proxy before it. The
+/// recycle bin is asked then, so that a word of it which we do not know may count.
 pub(super) fn is_gone(response: &Response) -> bool {
-    const GONE: [&str; 3] = [
-        "WorkItemUnauthorizedAccessException",
-        "WorkItemLinkEndUnauthorizedAccessException",
-        "WorkItemNotFoundException",
+    const OTHERS: [&str; 5] = [
+        "",
+        "WorkItemTypeNotFoundException",
+        "ProjectDoesNotExistException",
+        "ProjectDoesNotExistWithNameException",
+        "WorkItemTrackingProjectNotFoundException",
     ];
-    response.status == 404 && GONE.contains(&problem(response).as_str())
+    response.status == 404 && !OTHERS.contains(&problem(response).as_str())
 }
 
 /// Whether a work item that we are not shown lies in the recycle bin. Where it does not, it was destroyed, or we may not see it

@@ -142,14 +142,20 @@ fn states(given: Option<&StateMappings>, errors: &mut Vec<FieldError>) -> States
     States::Named(named.collect())
 }
 
-/// `https://dev.azure.com/your-org`. Many write the base with the organization already.
+/// `https://dev.azure.com/your-org`. Many write the base with the organization already, and older addresses have it as a host.
 pub(super) fn organization(base: &Url, name: &str) -> Url {
+    let is_it = |part: &str| part.eq_ignore_ascii_case(name);
+    let host = base.host_str().and_then(|host| host.strip_suffix(".visualstudio.com"));
+    if host.is_some_and(is_it) {
+        return fields::below(base, &[]);
+    }
     let mut url = base.clone();
     let last = url
         .path_segments()
         .and_then(|mut parts| parts.rfind(|part| !part.is_empty()));
-    let has_it = last.is_some_and(|last| last.eq_ignore_ascii_case(name));
-    if has_it && let Ok(mut path) = url.path_segments_mut() {
+    if last.is_some_and(is_it)
+        && let Ok(mut path) = url.path_segments_mut()
+    {
         path.pop_if_empty().pop();
     }
     fields::below(&url, &[name])

@@ -44,7 +44,9 @@ fn a_limit_is_waited_for_until_it_is_renewed() {
 fn only_azure_devops_itself_can_say_that_a_work_item_is_gone() {
     assert!(is_gone(&problem_of(404, "WorkItemUnauthorizedAccessException")));
     assert!(is_gone(&problem_of(404, "WorkItemLinkEndUnauthorizedAccessException")));
+    assert!(is_gone(&problem_of(404, "CommentsOfNothingException")));
     assert!(!is_gone(&problem_of(404, "ProjectDoesNotExistWithNameException")));
+    assert!(!is_gone(&problem_of(404, "WorkItemTypeNotFoundException")));
     assert!(!is_gone(&problem_of(403, "WorkItemUnauthorizedAccessException")));
     assert!(!is_gone(&response(404, "<html>not found</html>")));
     assert!(!is_gone(&response(404, "{}")));
