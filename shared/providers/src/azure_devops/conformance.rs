@@ -63,7 +63,7 @@ impl Sampled for AzureDevops {
 
 fn template() -> Template {
     Template {
-        title: Some("{{ event.title }} ({{ integration.name }}): {{ event.data.title|truncate(300) }}".to_owned()),
+        title: Some("{{ event.title }} ({{ integration.name }}): {{ event.data.title|truncate(100) }}".to_owned()),
         body: Some("Runbook for {{ event.type }}:\n\n{{ event.data|tojson|truncate(10000) }}".to_owned()),
     }
 }
