@@ -51,12 +51,12 @@ impl Sampled for Jira {
             of("guide", guide, None, |request, delivery| {
                 accepts(request, delivery, SITE)
             }),
-            of("gateway", gateway.clone(), None, |request, delivery| {
-                accepts(request, delivery, GATEWAY)
-            }),
-            of("template", gateway, Some(template()), |request, delivery| {
-                accepts(request, delivery, GATEWAY)
-            }),
+            of(
+                "gateway and template",
+                gateway,
+                Some(template()),
+                |request, delivery| accepts(request, delivery, GATEWAY),
+            ),
             of("subtasks alone", action("create_subtask"), None, |request, delivery| {
                 accepts(request, delivery, SITE)
             }),
