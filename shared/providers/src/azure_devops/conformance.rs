@@ -45,10 +45,7 @@ impl Sampled for AzureDevops {
             of("guide", guide, None, |request, delivery| {
                 accepts(request, delivery, SERVICES)
             }),
-            of("server", server.clone(), None, |request, delivery| {
-                accepts(request, delivery, SERVER)
-            }),
-            of("template", server, Some(template()), |request, delivery| {
+            of("server, template", server, Some(template()), |request, delivery| {
                 accepts(request, delivery, SERVER)
             }),
             of("subtasks alone", action("create_subtask"), None, |request, delivery| {
