@@ -16,10 +16,15 @@ use std::sync::LazyLock;
 
 use signalbox_proto::{Integration, integration::RateLimit};
 
+mod build;
 mod client;
 mod entry;
 mod error;
+mod markdown;
+mod mended;
+mod once;
 mod payload;
+mod pool;
 mod provider;
 mod secret;
 
@@ -31,18 +36,26 @@ pub mod count;
 pub mod datadog;
 pub mod discord;
 pub mod display;
+pub mod email;
 pub mod entity;
 pub mod fields;
+pub mod gcs;
+pub mod github;
+pub mod gitlab;
 pub mod http;
+pub mod jenkins;
 pub mod jira;
+pub mod mail;
 pub mod nats;
 pub mod new_relic;
+pub mod objects;
 pub mod opsgenie;
 pub mod pagerduty;
 pub mod planned;
 pub mod preview;
 pub mod prometheus;
 pub mod redact;
+pub mod s3;
 pub mod sentry;
 pub mod slack;
 pub mod teams;
@@ -65,12 +78,18 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<azure_devops::AzureDevops>(),
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
+        Entry::of::<email::Email>(),
+        Entry::of::<gcs::Gcs>(),
+        Entry::of::<github::Github>(),
+        Entry::of::<gitlab::Gitlab>(),
+        Entry::of::<jenkins::Jenkins>(),
         Entry::of::<jira::Jira>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),
         Entry::of::<pagerduty::Pagerduty>(),
         Entry::of::<prometheus::Prometheus>(),
+        Entry::of::<s3::S3>(),
         Entry::of::<sentry::Sentry>(),
         Entry::of::<slack::Slack>(),
         Entry::of::<teams::Teams>(),

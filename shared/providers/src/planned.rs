@@ -21,14 +21,8 @@ const fn of(name: &'static str, kind: Kind, version: &'static str) -> Planned {
 
 /// Providers to come, the next version first, then by name.
 const PROVIDERS: &[Planned] = &[
-    of("email", Kind::Notification, "0.6.0"),
-    of("gcs", Kind::Storage, "0.6.0"),
-    of("github", Kind::CiCd, "0.6.0"),
     of("github_projects", Kind::Ticketing, "0.6.0"),
-    of("gitlab", Kind::CiCd, "0.6.0"),
-    of("jenkins", Kind::CiCd, "0.6.0"),
     of("linear", Kind::Ticketing, "0.6.0"),
-    of("s3", Kind::Storage, "0.6.0"),
 ];
 
 /// Fields of an integration that a version will enforce, by name.
