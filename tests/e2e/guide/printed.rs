@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{publish, write};
 use crate::harness::{
-    Client, Target, Up,
+    Client, MailServer, Target, Up,
     sites::{Stand, Tracker, trackers},
     vendors,
 };
@@ -144,11 +144,12 @@ fn place(key: &str, trackers: &[Tracker]) -> String {
 }
 
 /// A block with the address of its double instead of the printed one, or beside the rest where none is printed.
-fn pointed(key: &str, block: &str, target: &Target, trackers: &[Tracker]) -> String {
+fn pointed(key: &str, block: &str, target: &Target, trackers: &[Tracker], mail: &MailServer) -> String {
     let address = target.url(&place(key, trackers));
+    let smtp = mail.integration(key, &[], json!({}))["config"]["smtp"].clone();
     // Their addresses are secrets, which come from the environment.
     let is_secret = ["slack", "teams", "discord", "sentry"].contains(&key);
-    let has_one = is_secret || key == "webhooks" || block.contains("base_url:");
+    let has_one = is_secret || ["email", "webhooks"].contains(&key) || block.contains("base_url:");
     let mut endpoint = "";
     let mut text = String::new();
     for line in block.lines() {
@@ -159,6 +160,10 @@ fn pointed(key: &str, block: &str, target: &Target, trackers: &[Tracker]) -> Str
         }
         if said.starts_with("base_url: ") {
             text.push_str(&format!("{indent}base_url: \"{address}\"\n"));
+        } else if key == "email" && said.starts_with("host: ") {
+            text.push_str(&format!("{indent}host: {}\n", smtp["host"]));
+        } else if key == "email" && said.starts_with("port: ") {
+            text.push_str(&format!("{indent}port: {}\n", smtp["port"]));
         } else if said.starts_with("url: ") {
             text.push_str(&format!(
                 "{indent}url: \"{}\"\n",
@@ -193,6 +198,8 @@ fn variables(target: &Target) -> Vec<(&'static str, String)> {
             "SENTRY_DSN",
             dsn.replace("http://", &format!("http://{}@", key("d", 32))),
         ),
+        ("SMTP_USER", "signalbox".to_owned()),
+        ("SMTP_PASSWORD", "hush hush".to_owned()),
         ("JIRA_EMAIL", "bot@example.com".to_owned()),
         ("JIRA_API_TOKEN", key("e", 16)),
         ("LINEAR_API_KEY", format!("lin_api_{}", key("g", 40))),
@@ -252,7 +259,8 @@ fn open(trackers: &[Tracker], target: &Target) -> Vec<Arc<Stand>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_block_of_the_guide_delivers_what_it_asks_for_to_its_vendor() {
     let Some(blocks) = blocks() else { return };
-    let up = Up::start().await;
+    let mail = MailServer::start().await;
+    let up = Up::start_with(MailServer::trusted(&[&mail])).await;
     let target = Target::start().await;
     let client = up.client();
     let doors = vendors::doors(&target);
@@ -270,7 +278,7 @@ async fn every_block_of_the_guide_delivers_what_it_asks_for_to_its_vendor() {
     let mut made: Vec<(&str, Made)> = Vec::new();
     for ((key, block), (_, becomes)) in blocks.iter().zip(WANTED) {
         if is_there(key) {
-            file.push_str(&pointed(key, block, &target, &trackers));
+            file.push_str(&pointed(key, block, &target, &trackers, &mail));
             made.extend(becomes.iter().map(|one| (key.as_str(), *one)));
         } else {
             eprintln!("SKIPPED: the block {key} of the guide: its provider is not there yet");
@@ -297,7 +305,7 @@ async fn every_block_of_the_guide_delivers_what_it_asks_for_to_its_vendor() {
         wanted,
         "each gets what its block asks for, and nothing else"
     );
-    for (key, (name, _, word)) in &made {
+    for (key, (name, _, word)) in made.iter().filter(|(key, _)| *key != "email") {
         let place = match *key {
             "webhooks" => format!("/{name}/"),
             "datadog" if *name == "datadog-events" => "/datadog/api/v1/".to_owned(),
@@ -326,6 +334,17 @@ async fn every_block_of_the_guide_delivers_what_it_asks_for_to_its_vendor() {
         );
     }
     webhooks_have_the_old_names(&target);
+    if is_there("email") {
+        let mails = mail.mails();
+        let to = |one: usize| {
+            mails
+                .get(one)
+                .map(|mail| (mail.rcpt_to.join(", "), mail.text.contains(SPEC)))
+        };
+        assert_eq!(mails.len(), 2, "{mails:?}");
+        assert_eq!(to(0), Some(("oncall@example.com".to_owned(), true)), "{mails:?}");
+        assert_eq!(to(1), Some(("reviewers@example.com".to_owned(), true)), "{mails:?}");
+    }
     up.stop().await;
 }
 
