@@ -21,7 +21,6 @@ const fn of(name: &'static str, kind: Kind, version: &'static str) -> Planned {
 
 /// Providers to come, the next version first, then by name.
 const PROVIDERS: &[Planned] = &[
-    of("azure_devops", Kind::Ticketing, "0.6.0"),
     of("github_projects", Kind::Ticketing, "0.6.0"),
     of("linear", Kind::Ticketing, "0.6.0"),
 ];

@@ -3,6 +3,7 @@
 //!
 //! A tracker joins by a file with its [`Site`] and a row of [`trackers`].
 
+mod azure_devops;
 mod jira;
 
 use std::sync::{
@@ -37,24 +38,38 @@ pub(crate) struct Lived {
 
 /// All trackers.
 pub(crate) fn trackers() -> Vec<Tracker> {
-    vec![Tracker {
-        provider: "jira",
-        // An address of Jira's may end in `/jira`, which is no part of its API's.
-        door: "jira-issues",
-        config: |address| {
-            json!({
-                "base_url": address, "project_key": "PROJ", "transition_on_approve": "21", "transition_on_implement": "31",
-                "create_subtasks": true,
-            })
+    vec![
+        Tracker {
+            provider: "azure_devops",
+            door: "azure_devops",
+            config: |address| json!({ "base_url": address, "organization": "acme", "project": "shop", "create_subtasks": true }),
+            credentials: json!({ "pat": "f".repeat(84) }),
+            site: || Box::new(azure_devops::Site::default()),
+            lived: Lived {
+                state: "Closed",
+                subtasks: 2,
+                links: 1,
+            },
         },
-        credentials: json!({ "email": "bot@example.com", "api_token": "e".repeat(16) }),
-        site: || Box::new(jira::Site::default()),
-        lived: Lived {
-            state: "Done",
-            subtasks: 2,
-            links: 1,
+        Tracker {
+            provider: "jira",
+            // An address of Jira's may end in `/jira`, which is no part of its API's.
+            door: "jira-issues",
+            config: |address| {
+                json!({
+                    "base_url": address, "project_key": "PROJ", "transition_on_approve": "21", "transition_on_implement": "31",
+                    "create_subtasks": true,
+                })
+            },
+            credentials: json!({ "email": "bot@example.com", "api_token": "e".repeat(16) }),
+            site: || Box::new(jira::Site::default()),
+            lived: Lived {
+                state: "Done",
+                subtasks: 2,
+                links: 1,
+            },
         },
-    }]
+    ]
 }
 
 impl Tracker {
