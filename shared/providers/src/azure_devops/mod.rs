@@ -47,7 +47,7 @@ pub struct AzureDevops;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The name of the organization, as it stands behind https://dev.azure.com/; of a server of your own the collection.
+    /// The name of the organization, as it stands behind dev.azure.com/; of a server of your own the collection.
     #[schemars(example = &"your-org")]
     organization: String,
     /// The name of the project.
@@ -80,7 +80,7 @@ pub struct Config {
     /// One thing to do for every event. Left out: what follows from the event's type.
     #[serde(default)]
     action: Option<Action>,
-    /// Where the API is instead of https://dev.azure.com, without the organization: for Azure DevOps Server, for proxies and
+    /// Where the API is instead of dev.azure.com, without the organization: for Azure DevOps Server, for proxies and
     /// tests.
     #[serde(default)]
     #[schemars(example = &"https://devops.example.com/tfs")]

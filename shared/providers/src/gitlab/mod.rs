@@ -27,7 +27,7 @@ use crate::{
 
 /// Where the API is, unless `base_url` says otherwise.
 pub const BASE_URL: &str = "https://gitlab.com";
-/// Most labels of an issue, one of which may be [`CRITICAL`].
+/// Most labels of an issue, one of which may say that it is critical.
 pub const LABELS_MAX: usize = 100;
 /// Longest label, in characters.
 pub const LABEL_CHARS_MAX: usize = 255;
@@ -162,7 +162,7 @@ impl Provider for Gitlab {
         prepared.warnings.clone()
     }
 
-    /// As [`go_on`] goes where nothing is in doubt.
+    /// As it goes on where nothing is in doubt.
     fn next(target: &Target<Self>, delivery: &Delivery, text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
         match so_far.last() {
             None => Step::Send(Self::request(target, delivery, text, now)),

@@ -133,7 +133,7 @@ impl Provider for Jenkins {
         &prepared.auth
     }
 
-    /// As [`go_on`] goes where nothing is in doubt.
+    /// As it goes on where nothing is in doubt.
     fn next(target: &Target<Self>, delivery: &Delivery, _text: &Text, so_far: &[Exchange], now: Timestamp) -> Step {
         match so_far.last() {
             None => match build(target, delivery) {

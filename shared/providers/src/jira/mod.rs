@@ -44,7 +44,7 @@ pub struct Jira;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The address of the site; with a token that has scopes https://api.atlassian.com/ex/jira/ and the cloud id.
+    /// The address of the site; with a token that has scopes api.atlassian.com/ex/jira/ and the cloud id.
     #[schemars(example = &"https://your-domain.atlassian.net")]
     base_url: String,
     /// The key of the project, as issues begin with it.
