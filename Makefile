@@ -37,7 +37,7 @@ test: tools
 	fi
 
 # The conformance events against a real vendor, never in CI: config and credentials as JSON in SIGNALBOX_LIVE_CONFIG and
-# SIGNALBOX_LIVE_CREDENTIALS.
+# SIGNALBOX_LIVE_CREDENTIALS; where the vendor runs in a network of one's own, its ranges in SIGNALBOX_LIVE_ALLOW, parted by commas.
 live-test:
 	@test -n "$(PROVIDER)" || { echo "usage: make live-test PROVIDER=slack"; exit 2; }
 	@SIGNALBOX_LIVE_PROVIDER="$(PROVIDER)" $(CARGO) test --locked --package signalbox-providers --lib -- \

@@ -1,7 +1,8 @@
 //! The conformance events against a real vendor: `make live-test PROVIDER=slack`. Never in CI.
 //!
-//! `SIGNALBOX_LIVE_CONFIG` and `SIGNALBOX_LIVE_CREDENTIALS` hold config and credentials as JSON. It sends an event of each
-//! built-in type, a digest and some hostile events, waits where the vendor asks for it, and fails where one is not taken.
+//! `SIGNALBOX_LIVE_CONFIG` and `SIGNALBOX_LIVE_CREDENTIALS` hold config and credentials as JSON, `SIGNALBOX_LIVE_ALLOW` the
+//! ranges of a network of one's own, parted by commas. It sends an event of each built-in type, a digest and some hostile
+//! events, waits where the vendor asks for it, and fails where one is not taken.
 //! What arrives is for eyes: it is to be deleted there afterwards.
 
 use std::time::Duration;
@@ -77,7 +78,10 @@ async fn the_real_vendor_takes_every_event() {
         document("SIGNALBOX_LIVE_CONFIG"),
         document("SIGNALBOX_LIVE_CREDENTIALS"),
     );
-    let egress: Egress = serde_json::from_value(json!({ "allow": [] })).expect("no ranges");
+    let allow = std::env::var("SIGNALBOX_LIVE_ALLOW").unwrap_or_default();
+    let ranges: Vec<&str> = allow.split(',').filter(|range| !range.is_empty()).collect();
+    let egress: Egress = serde_json::from_value(json!({ "allow": ranges }))
+        .unwrap_or_else(|error| panic!("SIGNALBOX_LIVE_ALLOW is no list of ranges such as 10.0.0.0/8: {error}"));
     if let Err(wrong) = entry.check(&config, &credentials, &egress) {
         panic!("SIGNALBOX_LIVE_CONFIG and SIGNALBOX_LIVE_CREDENTIALS do not fit {name}: {wrong:?}");
     }
