@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// Most facts of one thing, and most doubts; of deliveries' own the oldest go first.
+/// Most facts of one thing, of which deliveries' own go first, and most doubts, of which none goes.
 pub const FACTS_MAX: usize = 256;
 /// Longest name of a fact, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Longest value of a fact, in bytes.
 pub const VALUE_BYTES_MAX: usize = 1_024;
 
-/// Between the id of a delivery and the name of what is its own alone.
+/// Between the id of a delivery and the name of what is its own alone; no other name has it.
 const OWN: char = '/';
 
 /// All that is remembered of one thing.
@@ -69,25 +69,30 @@ impl Refs {
         self.facts.is_empty() && self.doubts.is_empty()
     }
 
-    /// Something is about to be asked for. False where it was in doubt already: the first time stays.
-    pub fn begin(&mut self, name: &str, now: Timestamp) -> bool {
+    /// Something is about to be asked for. False where it was in doubt already: the first time stays. An error where there
+    /// are too many doubts, of which none may be forgotten.
+    pub fn begin(&mut self, name: &str, now: Timestamp) -> Result<bool, &'static str> {
         if self.doubts.contains_key(name) {
-            return false;
+            return Ok(false);
+        }
+        if self.doubts.len() >= FACTS_MAX {
+            return Err("too many of its requests were never answered");
+        }
+        if name.len() > NAME_BYTES_MAX {
+            return Err("the name of a request is too long");
         }
         self.doubts.insert(name.to_owned(), now);
-        bound(&mut self.doubts, |since| *since);
-        true
+        Ok(true)
     }
 
-    /// The target has said so: it is in doubt no more.
+    /// The target has said so: it is in doubt no more. Of a longer value the first [`VALUE_BYTES_MAX`] are kept.
     pub fn learn(&mut self, name: &str, value: &str, now: Timestamp) {
         self.doubts.remove(name);
-        let fact = Fact {
-            value: value.to_owned(),
-            at: now,
-        };
+        let mut value = value.to_owned();
+        value.truncate(value.floor_char_boundary(VALUE_BYTES_MAX));
+        let fact = Fact { value, at: now };
         self.facts.insert(name.to_owned(), fact);
-        bound(&mut self.facts, |fact| fact.at);
+        self.bound();
     }
 
     /// The target has not done it, and will not.
@@ -101,6 +106,20 @@ impl Refs {
         self.doubts.remove(name);
     }
 
+    /// Lets the oldest of too many facts go, deliveries' own before all others.
+    fn bound(&mut self) {
+        while self.facts.len() > FACTS_MAX {
+            let oldest = self
+                .facts
+                .iter()
+                .min_by_key(|(name, fact)| (!name.contains(OWN), fact.at));
+            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
+                return;
+            };
+            self.facts.remove(&oldest);
+        }
+    }
+
     /// A delivery has arrived: what is its own alone is forgotten. False where there was nothing.
     pub fn end(&mut self, delivery: &str) -> bool {
         let before = self.facts.len() + self.doubts.len();
@@ -108,17 +127,6 @@ impl Refs {
         self.facts.retain(|name, _| !is_own(name));
         self.doubts.retain(|name, _| !is_own(name));
         before > self.facts.len() + self.doubts.len()
-    }
-}
-
-/// Lets the oldest of too many go, deliveries' own before all others.
-fn bound<T>(all: &mut BTreeMap<String, T>, at: impl Fn(&T) -> Timestamp) {
-    while all.len() > FACTS_MAX {
-        let oldest = all.iter().min_by_key(|(name, one)| (!name.contains(OWN), at(one)));
-        let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
-            return;
-        };
-        all.remove(&oldest);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! For targets that take totals and not events. KV STATE holds one [`Totals`] for each integration; whoever changes it does
 //! so on condition of its revision. A delivery counts once, however often it is tried: totals remember who was counted of
-//! late, and a delivery that goes on to another attempt carries it in its steps.
+//! late, and a delivery that goes on to another attempt carries it along.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -40,7 +40,8 @@ pub struct Counted {
     pub agent: String,
 }
 
-/// A delivery as totals remember it: 64 bits of its id and generation, as a replay is meant to count again.
+/// A delivery as totals remember it: 64 bits of its id and generation, as a replay
+/// of an event is meant to count again. (A dead letter that is replayed says itself whether it was counted.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark([u8; MARK_BYTES]);
 

@@ -8,12 +8,12 @@ fn at(secs: i64) -> Timestamp {
 fn a_doubt_lasts_from_before_the_request_until_the_answer_is_known() {
     let mut refs = Refs::default();
     assert_eq!(refs.doubt("issue"), None);
-    assert!(refs.begin("issue", at(1)));
-    assert!(!refs.begin("issue", at(2)), "it is in doubt already");
+    assert_eq!(refs.begin("issue", at(1)), Ok(true));
+    assert_eq!(refs.begin("issue", at(2)), Ok(false), "it is in doubt already");
     assert_eq!(refs.doubt("issue"), Some(at(1)));
     refs.learn("issue", "SHOP-1", at(3));
     assert_eq!((refs.doubt("issue"), refs.fact("issue")), (None, Some("SHOP-1")));
-    assert!(refs.begin("subtask-1", at(4)));
+    assert_eq!(refs.begin("subtask-1", at(4)), Ok(true));
     refs.refuse("subtask-1");
     assert_eq!((refs.doubt("subtask-1"), refs.fact("subtask-1")), (None, None));
     refs.forget("issue");
@@ -25,7 +25,7 @@ fn what_is_a_delivery_s_own_goes_when_it_has_arrived() {
     let mut refs = Refs::default();
     refs.learn("issue", "SHOP-1", at(1));
     refs.learn(&own("d1", "comment"), "10", at(2));
-    assert!(refs.begin(&own("d1", "link"), at(2)));
+    assert_eq!(refs.begin(&own("d1", "link"), at(2)), Ok(true));
     refs.learn(&own("d10", "comment"), "11", at(3));
     assert!(refs.end("d1"));
     assert!(!refs.end("d1"));
@@ -56,4 +56,22 @@ fn of_too_many_the_oldest_of_deliveries_go_first() {
     assert_eq!(refs.fact("issue"), Some("SHOP-1"));
     assert_eq!(refs.fact(&own("d1", "comment")), None);
     assert_eq!(refs.fact(&own("d511", "comment")), Some("1"));
+}
+
+#[test]
+fn no_doubt_is_forgotten_for_another() {
+    let mut refs = Refs::default();
+    for n in 0..FACTS_MAX as i64 {
+        assert_eq!(refs.begin(&format!("part-{n}"), at(n)), Ok(true));
+    }
+    assert!(refs.begin("one more", at(1)).is_err());
+    assert_eq!(refs.doubt("part-0"), Some(at(0)));
+    assert!(Refs::default().begin(&"n".repeat(NAME_BYTES_MAX + 1), at(1)).is_err());
+}
+
+#[test]
+fn a_long_value_keeps_its_beginning() {
+    let mut refs = Refs::default();
+    refs.learn("url", &"ü".repeat(VALUE_BYTES_MAX), at(1));
+    assert_eq!(refs.fact("url").map(str::len), Some(VALUE_BYTES_MAX));
 }

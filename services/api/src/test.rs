@@ -149,7 +149,7 @@ async fn prove(client: &Client, target: &dyn AnyTarget, integration: &Integratio
                 outcome: target.classify(&response, Timestamp::now()),
                 response_code: Some(response.status),
             },
-            Err(outcome) => failed(outcome, &[]),
+            Err(unanswered) => failed(unanswered.outcome, &[]),
         };
     }
     let delivery = match delivery(integration, Timestamp::now()) {
@@ -174,7 +174,7 @@ async fn prove(client: &Client, target: &dyn AnyTarget, integration: &Integratio
             }
             Step::Send(request) => match client.send(request, timeout).await {
                 Ok(exchange) => exchanges.push(exchange),
-                Err(outcome) => return failed(outcome, &exchanges),
+                Err(unanswered) => return failed(unanswered.outcome, &exchanges),
             },
         }
     }

@@ -21,6 +21,9 @@ use crate::{
 /// Most requests of one attempt: those of a digest at a target that takes events one at a time, and some.
 pub(crate) const STEPS_MAX: usize = entity::IN_TURN_MAX + 12;
 
+/// What is kept of the answer to a finished step, in bytes: with all steps a small part of an envelope.
+const STEP_BYTES_MAX: usize = 1_024;
+
 /// What an attempt led to.
 #[derive(Debug)]
 pub(crate) struct Attempted {
@@ -67,6 +70,12 @@ pub(crate) async fn send(
     let started = Timestamp::now();
     let clock = tokio::time::Instant::now();
     let mut exchanges = finished_before(delivery, revision);
+    // Another version may read a kept answer in another way. Only what is asked anew can say that the target is away.
+    if !exchanges.is_empty()
+        && let Step::Done(Outcome::Retry { .. } | Outcome::Suspend { .. }) = target.next(delivery, &exchanges, started)
+    {
+        exchanges.clear();
+    }
     let before = exchanges.len();
     let mut finished = before;
     let mut asked = false;
@@ -96,13 +105,16 @@ pub(crate) async fn send(
                     Err(outcome) => break outcome,
                 }
             }
-            Step::Send(request) => {
-                asked = true;
-                match client.send(request, target.about().timeout).await {
-                    Ok(exchange) => exchanges.push(exchange),
-                    Err(outcome) => break outcome,
+            Step::Send(request) => match client.send(request, target.about().timeout).await {
+                Ok(exchange) => {
+                    asked = true;
+                    exchanges.push(exchange);
                 }
-            }
+                Err(unanswered) => {
+                    asked |= unanswered.asked;
+                    break unanswered.outcome;
+                }
+            },
         }
     };
     let took = clock.elapsed();
@@ -110,7 +122,7 @@ pub(crate) async fn send(
     let answer = |exchange: &Exchange| text(&exchange.response.body, target.redactor());
     let step = |exchange: &Exchange| StepDone {
         status: exchange.response.status,
-        body: answer(exchange).into_bytes(),
+        body: cut(answer(exchange)).into_bytes(),
     };
     let progress = Progress {
         revision,
@@ -126,6 +138,12 @@ pub(crate) async fn send(
         asked,
         progress: (counted || finished > 0).then_some(progress),
     }
+}
+
+/// What of an answer goes with the delivery to its next attempt.
+fn cut(mut answer: String) -> String {
+    answer.truncate(answer.floor_char_boundary(STEP_BYTES_MAX));
+    answer
 }
 
 /// The steps that attempts before this one have finished.

@@ -13,8 +13,12 @@ const JITTER_PER_MILLE: u64 = 200;
 /// The wait after a `suspend` answer that does not suspend the integration yet. Three such answers
 /// then span the minute that suspending asks for.
 const SUSPEND_WAIT: Duration = Duration::from_secs(30);
-/// The wait of what could not even be sent, for a reason of ours that passes by itself.
+/// The least wait of what could not even be sent, for a reason of ours that mostly passes by itself.
 const UNASKED_WAIT: Duration = Duration::from_secs(5);
+/// The longest, where the reason lasts.
+const UNASKED_WAIT_MAX: Duration = Duration::from_secs(300);
+/// It waits for this part of the time that it has waited already.
+const UNASKED_PART: u32 = 10;
 
 /// Whether a delivery may go to its target now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,7 +197,8 @@ fn once_more(after: Option<Duration>, facts: &Facts<'_>) -> Verdict {
         now,
         ..
     } = *facts;
-    let wait = jittered(UNASKED_WAIT, delivery).max(after.unwrap_or_default());
+    let grown = (now.since(delivery.since) / UNASKED_PART).clamp(UNASKED_WAIT, UNASKED_WAIT_MAX);
+    let wait = jittered(grown, delivery).max(after.unwrap_or_default());
     let at = (now + wait).min(delivery.since + integration.expire_after());
     if let Some(probe) = probe_of(facts) {
         return Verdict::ProbeAgain {

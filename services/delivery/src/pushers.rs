@@ -232,7 +232,9 @@ impl Duty {
         Pushed {
             counted: true,
             asked: true,
-            answer: answer.map(|exchange| exchange.response),
+            answer: answer
+                .map(|exchange| exchange.response)
+                .map_err(|unanswered| unanswered.outcome),
         }
     }
 

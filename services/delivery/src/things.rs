@@ -43,7 +43,7 @@ pub(crate) trait Book {
     /// Writes what is remembered of it; an error where it is another's by now, or nobody knows.
     fn write(&mut self, refs: &Refs) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// Writes what is remembered of all things of its integration, whatever it was.
+    /// Writes what is remembered of all things of its integration, unless another has done so meanwhile.
     fn write_names(&mut self, names: &Refs) -> impl Future<Output = Result<(), String>> + Send;
 }
 
@@ -115,7 +115,7 @@ impl Course<'_> {
                 answers: &self.answers,
             };
             let now = Timestamp::now();
-            let asked = match self.target.go_on(self.delivery, &known, now) {
+            let (name, request, is_new) = match self.target.go_on(self.delivery, &known, now) {
                 Move::Done(outcome) => {
                     if outcome == Outcome::Delivered {
                         refs.end(&self.delivery.id);
@@ -151,21 +151,28 @@ impl Course<'_> {
                 }
                 Move::Ask(name, request) => (name, request, false),
                 Move::Once(name, request) => {
-                    refs.begin(&name, now);
+                    let is_first = match refs.begin(&name, now) {
+                        Ok(is_first) => is_first,
+                        Err(why) => return hindered(why),
+                    };
                     // Also where it was in doubt before: the write proves that the thing is still ours.
                     if let Err(why) = book.write(&refs).await {
                         return hindered(&why);
                     }
                     stored.clone_from(&refs);
-                    (name, request, true)
+                    // A refusal now says nothing of the time before.
+                    (name, request, is_first)
                 }
             };
-            let (name, request, once) = asked;
-            self.asked = true;
+            // Who loses the lease meanwhile may have asked.
+            let asked_before = std::mem::replace(&mut self.asked, true);
             match self.client.send(request, self.target.about().timeout).await {
-                Err(outcome) => return outcome,
+                Err(unanswered) => {
+                    self.asked = asked_before || unanswered.asked;
+                    return unanswered.outcome;
+                }
                 Ok(Exchange { response }) => {
-                    if once && things::is_refused(&response) {
+                    if is_new && things::is_refused(&response) {
                         refs.refuse(&name);
                     }
                     self.answers.push(Answer { name, response });

@@ -16,7 +16,7 @@ use crate::{Broker, Error, Publish};
 /// How long a write that has a time to live may take.
 const PUT_MAX: Duration = Duration::from_secs(5);
 /// How long it can be seen that a key was removed, by who reads it at an older revision.
-const MARKER_TTL: Duration = Duration::from_secs(3600);
+pub(crate) const MARKER_TTL: Duration = Duration::from_secs(3600);
 
 /// A value with the revision under which it may be replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use signalbox_proto::subjects;
 use tokio::time::Instant;
 
-use crate::{Broker, Error, Publish, PublishError};
+use crate::{Broker, Error, Publish, PublishError, kv::MARKER_TTL};
 
 /// A duty held until `ttl` after the last renewal.
 #[derive(Clone, Debug)]
@@ -62,7 +62,9 @@ impl Broker {
     /// Gives a lease back.
     pub async fn release(&self, lease: Lease) -> Result<(), Error> {
         let store = self.bucket(subjects::LEASE).await?;
-        match store.purge_expect_revision(&lease.key, Some(lease.revision)).await {
+        // There may be a lease for each delivery: nothing of it stays.
+        let released = store.purge_expect_revision_with_ttl(&lease.key, lease.revision, MARKER_TTL);
+        match released.await {
             Ok(()) => Ok(()),
             // Lost before: there is nothing to give back.
             Err(error) if error.kind() == PurgeErrorKind::WrongLastRevision => Ok(()),

@@ -41,22 +41,40 @@ impl Client {
     /// Sends a request and waits for the answer, all within `timeout`; over NATS it may wait for a connection before. What
     /// has no answer is an outcome at once.
     /// Dropping the future ends the request and its connection.
-    pub async fn send(&self, request: Request, timeout: Duration) -> Result<Exchange, Outcome> {
+    pub async fn send(&self, request: Request, timeout: Duration) -> Result<Exchange, Unanswered> {
         let sent = match request {
             Request::Http(request) => {
                 let sent = self.http.send(request, timeout).await;
-                sent.map_err(|error| classify::by_error(&error))
+                sent.map_err(|error| Unanswered {
+                    outcome: classify::by_error(&error),
+                    asked: true,
+                })
             }
             Request::Nats(request) => {
                 let sent = self.nats.send(&request, timeout).await;
-                sent.map_err(|error| nats::by_error(&error))
+                sent.map_err(|error| Unanswered {
+                    outcome: nats::by_error(&error),
+                    asked: !matches!(error, nats::Error::NoPlace(_)),
+                })
             }
             // Totals would hold it for ever: workers count, and a provider that counts has a connection test.
             Request::Count(_) => {
                 let reason = "only a delivery is counted, and its provider has another connection test".to_owned();
-                return Err(Outcome::Reject { reason });
+                Err(Unanswered {
+                    outcome: Outcome::Reject { reason },
+                    asked: false,
+                })
             }
         };
         sent.map(|response| Exchange { response })
     }
+}
+
+/// Why there is no answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// What it means for the delivery.
+    pub outcome: Outcome,
+    /// Whether the target was asked, or could not be reached: false for a reason of ours.
+    pub asked: bool,
 }

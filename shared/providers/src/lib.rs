@@ -52,7 +52,7 @@ mod tracker;
 pub mod webhook;
 pub mod wording;
 
-pub use client::Client;
+pub use client::{Client, Unanswered};
 pub use entry::{AnyTarget, Entry};
 pub use error::{Error, FieldError};
 pub use http::Egress;

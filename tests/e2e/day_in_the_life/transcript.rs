@@ -166,9 +166,15 @@ fn seconds() -> u64 {
     now.expect("the clock is behind 1970").as_secs()
 }
 
-/// A text with names for what differs with each run: ids, and the times of requests.
+/// How a request names the program that sends it.
+const CLIENT: &str = concat!("signalbox/", env!("CARGO_PKG_VERSION"));
+
+/// How a body names its version.
+const SDK: &str = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
+
+/// A text with names for what differs with each run or version: ids, the times of requests, our version.
 fn cleaned(text: &str, names: &BTreeMap<String, String>) -> String {
-    let mut text = text.to_owned();
+    let mut text = text.replace(CLIENT, "signalbox/VERSION").replace(SDK, "\"VERSION\"");
     for (id, name) in names {
         text = text.replace(id, name);
     }

@@ -7,6 +7,8 @@ use base64::{
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
 
+/// Characters of a part that stands for the whole.
+const PART_MIN: usize = 16;
 /// Bytes at the ends of a text in base64 that depend on what stands beside it.
 const BLURRED: usize = 2;
 
@@ -69,9 +71,13 @@ fn forms(secret: &str) -> Vec<(&'static str, String)> {
         ("plain", secret.to_owned()),
         ("percent-encoded", percent.to_lowercase()),
         ("percent-encoded", percent),
-        // The part that says which one it is, whatever became of the rest.
-        ("in part", secret.rsplit('+').next().unwrap_or(secret).to_owned()),
     ];
+    // The part that says which one it is, whatever became of the rest. That of a random key may be no more than a letter,
+    // which is found everywhere.
+    let part = secret.rsplit('+').next().unwrap_or(secret);
+    if part.len() >= PART_MIN {
+        forms.push(("in part", part.to_owned()));
+    }
     // As PostgreSQL shows bytes.
     forms.push((
         "hexadecimal",

@@ -217,7 +217,7 @@ async fn an_attempt_goes_on_behind_the_last_step_that_is_finished() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_sends_nothing_tells_no_answer_of_one_before() {
+async fn a_kept_answer_that_is_read_as_a_failure_is_asked_for_again() {
     let mut delivery = delivery();
     let away = StepDone {
         status: 503,
@@ -228,9 +228,25 @@ async fn an_attempt_that_sends_nothing_tells_no_answer_of_one_before() {
         steps: vec![away],
         counted: false,
     });
+    let attempted = in_three(&[201, 202, 200], &delivery, 4).await;
+    assert_eq!((attempted.outcome, attempted.asked), (Outcome::Delivered, true));
+}
+
+#[tokio::test]
+async fn an_attempt_that_sends_nothing_tells_no_answer_of_one_before() {
+    let mut delivery = delivery();
+    let done = StepDone {
+        status: 200,
+        body: b"it is done".to_vec(),
+    };
+    delivery.progress = Some(Progress {
+        revision: 4,
+        steps: vec![done; 3],
+        counted: false,
+    });
     let attempted = in_three(&[], &delivery, 4).await;
-    assert_eq!((attempted.asked, attempted.response_code), (false, None));
-    assert_eq!(attempted.response_body, "");
+    assert_eq!((attempted.outcome, attempted.asked), (Outcome::Delivered, false));
+    assert_eq!((attempted.response_code, &*attempted.response_body), (None, ""));
 }
 
 /// An attempt of a delivery that is counted.

@@ -209,6 +209,20 @@ fn what_could_not_be_sent_goes_again_soon_and_uses_up_nothing() {
 }
 
 #[test]
+fn what_could_not_be_sent_for_long_waits_longer() {
+    let waited = |secs: i64| {
+        let now = at(secs);
+        match after_nothing(None, &delivery(), None, now) {
+            Verdict::Retry { at: due, .. } => due.since(now).as_secs_f64(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!((4.0..=6.0).contains(&waited(50)));
+    assert!((48.0..=72.0).contains(&waited(600)));
+    assert!((240.0..=360.0).contains(&waited(50_000)));
+}
+
+#[test]
 fn what_could_not_be_sent_parks_where_its_integration_is_suspended_and_is_no_failed_probe() {
     let state = suspended("another");
     assert_eq!(
@@ -230,7 +244,7 @@ fn what_could_not_be_sent_parks_where_its_integration_is_suspended_and_is_no_fai
         panic!("no probe any more");
     };
     assert_eq!(Some(&was), state.probe.as_ref(), "what the state has to name still");
-    assert!((4..=6).contains(&next.due.since(at(70)).as_secs()), "{next:?}");
+    assert!((5..=9).contains(&next.due.since(at(70)).as_secs()), "{next:?}");
     assert_eq!(
         next,
         Probe { due: next.due, ..was },

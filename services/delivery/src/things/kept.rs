@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use signalbox_broker::{Broker, Error, kv::Entry};
+use signalbox_broker::{Broker, Error, erase::Mode, kv::Entry};
 use signalbox_proto::{integration::Status, refs::Refs, subjects};
 use signalbox_providers::things;
 
@@ -41,6 +41,7 @@ impl Remembering for Things {
             key: subjects::refs_key(integration, thing),
             names: subjects::refs_key(integration, &things::names_token()),
             revision: 0,
+            names_revision: 0,
         };
         Ok((kept, lease))
     }
@@ -53,6 +54,7 @@ pub(crate) struct Kept {
     key: String,
     names: String,
     revision: u64,
+    names_revision: u64,
 }
 
 impl Kept {
@@ -69,16 +71,20 @@ impl Kept {
             }
             return Ok(());
         }
-        let was_there = self.revision > 0;
-        let written = self.broker.update(subjects::REFS, &self.key, refs, self.revision);
-        self.revision = written.await?;
-        if was_there || self.is_wanted().await? {
-            return Ok(());
+        self.revision = self.store(&self.key, refs, self.revision).await?;
+        Ok(())
+    }
+
+    /// Writes a key in the place of this revision, unless its integration is gone.
+    async fn store(&self, key: &str, refs: &Refs, revision: u64) -> Result<u64, Error> {
+        let stored = self.broker.update(subjects::REFS, key, refs, revision).await?;
+        if revision > 0 || self.is_wanted().await? {
+            return Ok(stored);
         }
         // Whoever deletes an integration says so first and removes what it remembered then. So either this is removed with
         // it, or the deletion is seen here.
-        self.broker.delete(subjects::REFS, &self.key).await?;
-        Err(Error::Conflict { key: self.key.clone() })
+        self.broker.erase_keys(subjects::REFS, key, Mode::Erase).await?;
+        Err(Error::Conflict { key: key.to_owned() })
     }
 
     async fn is_wanted(&self) -> Result<bool, Error> {
@@ -92,6 +98,7 @@ impl Book for Kept {
         let entry = self.value(&self.key).await?;
         let names = self.value(&self.names).await?;
         self.revision = entry.as_ref().map_or(0, |entry| entry.revision);
+        self.names_revision = names.as_ref().map_or(0, |entry| entry.revision);
         let value = |entry: Option<Entry<Refs>>| entry.map(|entry| entry.value).unwrap_or_default();
         Ok((value(entry), value(names)))
     }
@@ -101,8 +108,15 @@ impl Book for Kept {
     }
 
     async fn write_names(&mut self, names: &Refs) -> Result<(), String> {
-        let put = self.broker.put(subjects::REFS, &self.names, names).await;
-        put.map(|_| ()).map_err(|error| error.to_string())
+        match self.store(&self.names, names, self.names_revision).await {
+            Ok(revision) => {
+                self.names_revision = revision;
+                Ok(())
+            }
+            // Another has learnt names meanwhile: what is not remembered is looked up again.
+            Err(Error::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

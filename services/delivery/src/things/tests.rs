@@ -334,6 +334,26 @@ async fn whatever_the_vendor_answers_nothing_is_made_twice() {
 }
 
 #[tokio::test]
+async fn a_refusal_leaves_the_doubt_of_a_request_before_it() {
+    let vendor = Arc::new(Vendor::default());
+    let target = Tracker::at(&vendor).await;
+    let memory = Memory::default();
+    memory
+        .0
+        .lock()
+        .expect("nobody panicked")
+        .refs
+        .begin("issue", Timestamp::from_secs(1))
+        .expect("room");
+    vendor.says("issue", &[Says::TooMany]);
+    attempt(&target, &memory).await;
+    assert_eq!(memory.refs().doubt("issue"), Some(Timestamp::from_secs(1)));
+    arrive(&target, &memory).await;
+    assert_eq!(*vendor.looked.lock().expect("nobody panicked"), 2, "it looks each time");
+    assert_eq!(vendor.made(), each_once());
+}
+
+#[tokio::test]
 async fn what_another_delivery_has_made_is_not_made_again() {
     let vendor = Arc::new(Vendor::default());
     let target = Tracker::at(&vendor).await;

@@ -20,6 +20,7 @@ use signalbox_broker::{
 use signalbox_proto::{
     DeadLetter, Delivery, Integration, Lane, Name, Timestamp,
     act::{self, DeadFilter, Did},
+    delivery::Progress,
     ledger::Final,
     subjects, wire,
 };
@@ -463,6 +464,14 @@ fn has_room(state: &StreamState) -> bool {
     state.bytes_max.is_none_or(|most| state.bytes < most / 100 * 95)
 }
 
+/// What a replay goes on from. Its requests begin anew: a refusal among those that were answered is what it is to mend.
+fn counted_alone(progress: &Progress) -> Option<Progress> {
+    progress.counted.then(|| Progress {
+        counted: true,
+        ..Progress::default()
+    })
+}
+
 /// The delivery of a replay: a new generation, from the beginning of its schedule and its expiry. `act` is its id
 /// and its generation.
 fn again(dead: &Delivery, integration: &Integration, act: (&str, u32), seq: u64, now: Timestamp) -> Delivery {
@@ -490,7 +499,7 @@ fn again(dead: &Delivery, integration: &Integration, act: (&str, u32), seq: u64,
         probe: false,
         filed: None,
         held: false,
-        progress: dead.progress.clone().filter(|_| own),
+        progress: dead.progress.as_ref().filter(|_| own).and_then(counted_alone),
         replay: Some(act.0.to_owned()),
         replay_of: Some(seq),
         ..dead.clone()

@@ -79,7 +79,7 @@ impl Targets {
                 outcome: target.classify(&response, Timestamp::now()),
                 response_code: Some(response.status),
             },
-            Err(outcome) => Proved::of(outcome),
+            Err(unanswered) => Proved::of(unanswered.outcome),
         }
     }
 

@@ -36,7 +36,7 @@ async fn send(client: &Client, memory: &mut Memory, target: &dyn AnyTarget, deli
             Step::Done(outcome) => return outcome,
             Step::Send(request) => match client.send(request, target.about().timeout).await {
                 Ok(exchange) => so_far.push(exchange),
-                Err(outcome) => return outcome,
+                Err(unanswered) => return unanswered.outcome,
             },
         }
     }
@@ -87,7 +87,7 @@ async fn the_real_vendor_takes_every_event() {
         let answer = client.send(probe, target.about().timeout).await;
         let proved = match answer {
             Ok(Exchange { response }) => target.classify(&response, Timestamp::now()),
-            Err(outcome) => outcome,
+            Err(unanswered) => unanswered.outcome,
         };
         eprintln!("connection test: {proved:?}");
         assert_eq!(proved, Outcome::Delivered, "the connection test");

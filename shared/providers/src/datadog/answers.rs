@@ -79,7 +79,7 @@ fn taken(response: &Response, asked: Asked, now: Timestamp) -> Outcome {
     let is_yes = match asked {
         // It repeats the event.
         Asked::Event => said.status.is_some() || classify::is_cut_and_holds(response, "event"),
-        Asked::Series => said.errors.is_some(),
+        Asked::Series => said.errors.is_some() || said.status.as_ref().is_some_and(|word| word == "ok"),
         Asked::Key => said.valid.is_some(),
     };
     if is_yes {

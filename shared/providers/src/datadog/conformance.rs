@@ -288,7 +288,7 @@ fn metrics() -> Vec<Answer> {
         answer(202, TAKEN_METRICS, Delivered),
         answer(202, r#"{"errors":["bad series"]}"#, Reject),
         answer(202, r#"{"errors":"none"}"#, Retry),
-        answer(202, r#"{"status":"ok"}"#, Retry),
+        answer(202, r#"{"status":"ok"}"#, Delivered),
     ]
 }
 

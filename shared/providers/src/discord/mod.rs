@@ -88,7 +88,6 @@ impl Provider for Discord {
     const DESCRIPTION: &'static str = "Posts to a Discord channel by a webhook";
     const DOCS: &'static str = "https://discord.com/developers/docs/resources/webhook#execute-webhook";
     const KIND: Kind = Kind::Notification;
-    // What one channel is known to take of all its webhooks; what Discord itself says is obeyed besides.
     const LIMITS: Limits = Limits { per_minute: Some(60) };
     const TEMPLATE: Takes = Takes::texts(Markup::Escaped(text::value));
 
@@ -169,6 +168,7 @@ impl fmt::Debug for Prepared {
 fn webhook(address: &Secret) -> Result<Url, FieldError> {
     let wrong = |message: &str| FieldError::new("config/webhook_url", message);
     let mut url = fields::url("config/webhook_url", address.expose())?;
+    let is_discords = url.host_str().is_some_and(|host| HOSTS.contains(&host));
     let path = url.path().trim_matches('/').to_owned();
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
@@ -176,24 +176,25 @@ fn webhook(address: &Secret) -> Result<Url, FieldError> {
             return Err(wrong("takes the messages of others: leave out what follows the token"));
         }
         ["api", "webhooks", id, token] | ["api", _, "webhooks", id, token] if !id.is_empty() && !token.is_empty() => {
-            if !is_id(id) {
+            if is_discords && !is_id(id) {
                 return Err(wrong(
                     "has no id of a webhook behind webhooks/: it is a number of 20 digits at most",
                 ));
             }
             url.set_path(&format!("/api/{VERSION}/webhooks/{id}/{token}"));
         }
-        _ if url.host_str().is_some_and(|host| HOSTS.contains(&host)) => {
+        _ if is_discords => {
             return Err(wrong(
                 "is not the address of a webhook: https://discord.com/api/webhooks/, its id and its token",
             ));
         }
         _ => {}
     }
-    // Discord refuses every message to a thread that has no number.
-    if url
-        .query_pairs()
-        .any(|(name, value)| name == "thread_id" && !is_id(&value))
+    // Discord refuses every message to a thread that has no number. Who speaks its language may name them otherwise.
+    if is_discords
+        && url
+            .query_pairs()
+            .any(|(name, value)| name == "thread_id" && !is_id(&value))
     {
         return Err(wrong(
             "has a thread_id that is no id of a thread: it is a number of 20 digits at most",

@@ -1,6 +1,6 @@
 //! Events as custom events of New Relic: a JSON array of flat objects.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use signalbox_proto::{Accepted, Delivery, Timestamp};
 
@@ -21,30 +21,48 @@ const EVENT_BYTES: usize = 1_024;
 
 /// The body of the `index`-th request of a delivery; `None` where those before it hold all.
 pub(super) fn body(delivery: &Delivery, event_type: &str, now: Timestamp, index: usize) -> Option<Vec<u8>> {
-    let mut body = Vec::with_capacity(EVENT_BYTES * delivery.events.len().min(512));
+    let events = &delivery.events[part(delivery, event_type, index)?];
+    let mut body = Vec::with_capacity(EVENT_BYTES * events.len().min(512));
     body.push(b'[');
-    let mut at = 0;
-    for accepted in &delivery.events {
-        let begin = body.len();
-        let is_first = begin == 1;
-        if !is_first {
+    for accepted in events {
+        if body.len() > 1 {
             body.push(b',');
         }
         write(&mut body, delivery, accepted, event_type, now);
-        if body.len() < BODY_BYTES_MAX || is_first {
-            continue;
-        }
-        if at == index {
-            body.truncate(begin);
-            body.push(b']');
-            return Some(body);
-        }
-        // With its comma: what is left begins the next body.
-        body.drain(1..=begin);
-        at += 1;
     }
     body.push(b']');
-    (at == index && body.len() > 2).then_some(body)
+    Some(body)
+}
+
+/// The events of the `index`-th request. They are the same at any time, although an event is longer once it is late: a
+/// later attempt goes on behind the requests that were answered, and must neither leave events out nor send them again.
+fn part(delivery: &Delivery, event_type: &str, index: usize) -> Option<Range<usize>> {
+    let count = delivery.events.len();
+    if count <= 1 {
+        return (index == 0 && count == 1).then_some(0..1);
+    }
+    let mut scratch = Vec::with_capacity(EVENT_BYTES);
+    let mut longest = |accepted: &Accepted| {
+        let times = [accepted.time(), accepted.time() + 2 * AGE_MAX];
+        let lengths = times.map(|now| {
+            scratch.clear();
+            write(&mut scratch, delivery, accepted, event_type, now);
+            scratch.len()
+        });
+        lengths[0].max(lengths[1])
+    };
+    let (mut at, mut begin, mut bytes) = (0, 0, 2);
+    for (n, accepted) in delivery.events.iter().enumerate() {
+        let length = longest(accepted) + 1;
+        if n > begin && bytes + length > BODY_BYTES_MAX {
+            if at == index {
+                return Some(begin..n);
+            }
+            (at, begin, bytes) = (at + 1, n, 2);
+        }
+        bytes += length;
+    }
+    (at == index).then_some(begin..count)
 }
 
 fn write(out: &mut Vec<u8>, delivery: &Delivery, accepted: &Accepted, event_type: &str, now: Timestamp) {

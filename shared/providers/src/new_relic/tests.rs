@@ -2,7 +2,7 @@ mod config;
 
 use std::{path::Path, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use signalbox_proto::RawJson;
 
 use super::*;
@@ -296,6 +296,46 @@ fn a_digest_that_is_too_large_for_one_request_is_several_and_none_is_lost() {
         .map(|event| event["event_id"].clone())
         .collect();
     assert_eq!(ids, (1..=500).map(|n| json!(format!("evt-{n}"))).collect::<Vec<_>>());
+}
+
+#[test]
+fn which_events_are_in_a_request_is_the_same_at_any_time() {
+    // Of some the attributes are too many, so that another one takes the place of a long one of theirs.
+    let many: Map<String, Value> = (0..400)
+        .map(|n| (format!("member_{n}"), json!("m".repeat(n))))
+        .collect();
+    let few = json!({ "log": "l".repeat(4_000), "other": "o".repeat(3_000) });
+    let mut delivery = hostile::delivery(hostile::event("execution.failed", &few), 1);
+    delivery.digest = true;
+    for seq in 2..=400_u64 {
+        let data = if seq % 5 == 0 { json!(many) } else { few.clone() };
+        let mut next = hostile::event("execution.failed", &data);
+        next.id = format!("evt-{seq}");
+        delivery.events.push(hostile::delivery(next, seq).events.remove(0));
+    }
+    let parts = |now: Timestamp| {
+        let bodies = (0..).map_while(|index| event::body(&delivery, "Signalbox", now, index));
+        let ids = bodies.map(|body| {
+            assert!(body.len() <= event::BODY_BYTES_MAX);
+            let events: Vec<Value> = serde_json::from_slice(&body).expect("JSON");
+            events
+                .iter()
+                .map(|event| event["event_id"].to_string())
+                .collect::<Vec<_>>()
+        });
+        ids.collect::<Vec<_>>()
+    };
+    let accepted = delivery.event().time();
+    let first = parts(accepted);
+    assert!(first.len() > 1, "{} requests", first.len());
+    assert_eq!(first.iter().map(Vec::len).sum::<usize>(), 400);
+    for hours in [1, 23, 24, 72] {
+        assert_eq!(
+            parts(accepted + Duration::from_secs(hours * 3_600)),
+            first,
+            "{hours} h later"
+        );
+    }
 }
 
 #[test]

@@ -18,8 +18,19 @@ const OURS: [&str; 2] = ["error", "default"];
 /// How long a 429 lasts that does not say.
 const LIMITED: Duration = Duration::from_secs(60);
 
-/// What an answer means. `now` is when it came.
+/// What the answer to an event means. `now` is when it came.
 pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
+    judged(response, is_sentrys(&response.body), now)
+}
+
+/// What the answer to a connection test means: an envelope without an event has no id that Sentry could name, and is
+/// answered with an empty object.
+pub(super) fn of_probe(response: &Response, now: Timestamp) -> Outcome {
+    let is_object = classify::object::<serde::de::IgnoredAny>(&response.body).is_some();
+    judged(response, is_object || response.body.trim_ascii().is_empty(), now)
+}
+
+fn judged(response: &Response, is_sentrys: bool, now: Timestamp) -> Outcome {
     let limited = limited(&response.headers);
     match (response.status, limited) {
         (429, limited) => Outcome::Retry {
@@ -32,7 +43,7 @@ pub(super) fn outcome(response: &Response, now: Timestamp) -> Outcome {
             reason: "Sentry answered that a limit is reached for events, which it then drops".to_owned(),
             after: Some(after),
         },
-        (200..=299, None) if is_sentrys(&response.body) => Outcome::Delivered,
+        (200..=299, None) if is_sentrys => Outcome::Delivered,
         // A page of a proxy or a sign-in, or its JSON: Sentry itself has neither taken nor refused it.
         (200..=299, None) => Outcome::Retry {
             reason: "the answer is not Sentry's: it names no id, so a proxy may have answered".to_owned(),

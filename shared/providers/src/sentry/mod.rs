@@ -113,7 +113,7 @@ impl Provider for Sentry {
     }
 
     fn classify(response: &Response, now: Timestamp) -> Outcome {
-        answers::outcome(response, now)
+        answers::of_probe(response, now)
     }
 
     fn probe(target: &Target<Self>, now: Timestamp) -> Option<Request> {

@@ -234,6 +234,28 @@ fn what_is_refused_of_a_digest_holds_nothing_else_back_and_is_told() {
 }
 
 #[test]
+fn an_object_without_an_id_is_a_yes_to_a_test_alone() {
+    let target = target(json!({}), None);
+    let answer = Exchange {
+        response: Response {
+            body: "{}".into(),
+            ..answered(200).response
+        },
+    };
+    assert_eq!(target.classify(&answer.response, NOW), Outcome::Delivered);
+    let one = delivery(vec![event("alert.created", None, &json!({}))]);
+    assert!(matches!(
+        target.next(&one, &[answer], NOW),
+        Step::Done(Outcome::Retry { .. })
+    ));
+    let page = Response {
+        body: "<html>sign in</html>".into(),
+        ..answered(200).response
+    };
+    assert!(matches!(target.classify(&page, NOW), Outcome::Retry { .. }));
+}
+
+#[test]
 fn an_attempt_repeats_the_id_and_another_delivery_has_another() {
     let one = delivery(vec![event("alert.created", None, &json!({}))]);
     let mut again = one.clone();

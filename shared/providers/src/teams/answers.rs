@@ -1,7 +1,8 @@
 //! What the answers of Teams mean: of a workflow, which takes a message before it runs, and of a connector of the old
 //! kind, which tells its errors inside a 200.
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
+use serde_json::Value;
 use signalbox_proto::{Outcome, Timestamp};
 
 use crate::{classify, http::Response};
@@ -79,15 +80,19 @@ fn taken(response: &Response, asked: Asked, now: Timestamp) -> Outcome {
     }
 }
 
-/// Whether it is an object with an `error` that is not null.
+/// Whether it is an object with an `error` that says something: `false` and an empty text do not.
 fn tells_error(body: &[u8]) -> bool {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Told {
-        error: Option<IgnoredAny>,
+        error: Value,
     }
     let told: Told = classify::object(body).unwrap_or_default();
-    told.error.is_some()
+    match told.error {
+        Value::Object(error) => !error.is_empty(),
+        Value::String(error) => !error.is_empty(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => false,
+    }
 }
 
 /// An error inside a 200, by the status that stands there.

@@ -305,6 +305,7 @@ fn workflow_answers() -> Vec<Answer> {
         answer(200, r#"{"status":"posted","error":null}"#, Delivered),
         answer(200, r#"{"error":{"code":"502","message":"no such host"}}"#, Retry),
         answer(200, r#"{"error":"upstream"}"#, Retry),
+        answer(200, r#"{"error":false,"message":"posted"}"#, Delivered),
         answer(200, "<html>sign in</html>", Retry),
         answer(
             429,

@@ -107,7 +107,6 @@ impl Provider for Telegram {
     const DESCRIPTION: &'static str = "Posts to a Telegram chat, group, topic or channel by a bot";
     const DOCS: &'static str = "https://core.telegram.org/bots/api#sendmessage";
     const KIND: Kind = Kind::Notification;
-    // In a group; a chat with one person bears 60.
     const LIMITS: Limits = Limits { per_minute: Some(60) };
     const TEMPLATE: Takes = Takes::texts(Markup::Escaped(text::value));
 

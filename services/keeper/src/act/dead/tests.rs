@@ -1,6 +1,7 @@
 use signalbox_broker::PublishError;
 use signalbox_proto::{
     Accepted, RawJson, Severity,
+    delivery::StepDone,
     integration::{Status, Subscription},
 };
 
@@ -80,6 +81,28 @@ fn a_replay_is_the_same_delivery_from_its_beginning_in_a_higher_generation() {
         assert_eq!(other.id, dead.id_at("new"));
         assert_ne!(other.id, dead.id);
         assert_eq!(other.replay.as_deref(), Some("act"));
+    }
+}
+
+#[test]
+fn a_replay_asks_for_everything_anew_and_counts_nothing_twice() {
+    let step = StepDone {
+        status: 413,
+        body: b"too large".to_vec(),
+    };
+    let mut dead = dead(0);
+    for (counted, expected) in [(false, None), (true, Some(true))] {
+        dead.progress = Some(Progress {
+            revision: 7,
+            steps: vec![step.clone()],
+            counted,
+        });
+        let now = Timestamp::from_secs(100);
+        let next = again(&dead, &integration("old"), ("act", 0), 12, now).progress;
+        assert_eq!(next.as_ref().map(|progress| progress.counted), expected);
+        assert!(next.is_none_or(|progress| progress.steps.is_empty()));
+        let other = again(&dead, &integration("new"), ("act", 0), 12, now);
+        assert_eq!(other.progress, None);
     }
 }
 

@@ -42,8 +42,8 @@ fn names_call_nobody() {
         ("a/b@c", "a/b@c"),
         // They can still be opened.
         (
-            "see https://registry.npmjs.org/@scope/pkg @ann",
-            "see https://registry.npmjs.org/%40scope/pkg @\u{2060}ann",
+            "see https://docs.example.com/@scope/pkg @ann",
+            "see https://docs.example.com/%40scope/pkg @\u{2060}ann",
         ),
         (
             "https://example.com/?a=1&b=@ann",
