@@ -52,7 +52,7 @@ pub(crate) fn attempt(
             names,
             answers: &given,
         };
-        let (name, request, once) = match target.go_on(delivery, &known, now) {
+        let (name, request, once, is_new) = match target.go_on(delivery, &known, now) {
             Move::Done(outcome) => {
                 if outcome == Outcome::Delivered {
                     refs.end(&delivery.id);
@@ -69,15 +69,15 @@ pub(crate) fn attempt(
                 assert_ne!(before, (refs.clone(), names.clone()), "it learns what it knows");
                 continue;
             }
-            Move::Ask(name, request) => (name, request, false),
+            Move::Ask(name, request) => (name, request, false, false),
             Move::Once(name, request) => {
                 assert_eq!(refs.fact(&name), None, "{name} is known and asked for again");
                 assert!(
                     refs.doubt(&name).is_none() || asked_only > 0,
                     "{name} is in doubt, and asked for again without a look"
                 );
-                refs.begin(&name, now);
-                (name, request, true)
+                let is_new = refs.begin(&name, now).expect("few doubts, and a short name");
+                (name, request, true, is_new)
             }
         };
         asked_only += usize::from(!once);
@@ -89,7 +89,7 @@ pub(crate) fn attempt(
                 outcome: None,
             };
         };
-        if once && is_refused(&response) {
+        if is_new && is_refused(&response) {
             refs.refuse(&name);
         }
         given.push(Answer { name, response });

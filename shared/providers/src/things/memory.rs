@@ -46,13 +46,13 @@ pub enum Next {
     Done(Outcome),
 }
 
-/// What a request is called, and whether it may be sent once alone.
+/// What a request is called, and what its refusal says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// Its name.
     pub name: Cow<'static, str>,
-    /// Whether it was in doubt from before it was sent.
-    pub once: bool,
+    /// Whether it may be sent once alone, and was not in doubt before: a refusal then says that it was never done.
+    pub is_new: bool,
 }
 
 impl Memory {
@@ -81,7 +81,7 @@ impl Memory {
                 Next::Done(outcome) => return attempt.came(outcome),
                 Next::Send(asked, request) => match client.send(request, target.about().timeout).await {
                     Ok(Exchange { response }) => attempt.answered(asked, response),
-                    Err(outcome) => return attempt.came(outcome),
+                    Err(unanswered) => return attempt.came(unanswered.outcome),
                 },
             }
         }
@@ -108,10 +108,15 @@ impl Attempt<'_> {
                 answers: &self.answers,
             };
             match target.go_on(delivery, &known, now) {
-                Move::Ask(name, request) => return Next::Send(Asked { name, once: false }, request),
+                Move::Ask(name, request) => return Next::Send(Asked { name, is_new: false }, request),
                 Move::Once(name, request) => {
-                    self.refs().begin(&name, now);
-                    return Next::Send(Asked { name, once: true }, request);
+                    return match self.refs().begin(&name, now) {
+                        Ok(is_new) => Next::Send(Asked { name, is_new }, request),
+                        Err(why) => Next::Done(Outcome::Retry {
+                            reason: why.to_owned(),
+                            after: None,
+                        }),
+                    };
                 }
                 Move::Learn(lessons) => lessons.into_iter().for_each(|lesson| self.learn(lesson, now)),
                 Move::Done(outcome) => {
@@ -129,7 +134,7 @@ impl Attempt<'_> {
 
     /// What was answered to a request.
     pub fn answered(&mut self, asked: Asked, response: Response) {
-        if asked.once && is_refused(&response) {
+        if asked.is_new && is_refused(&response) {
             self.refs().refuse(&asked.name);
         }
         let Asked { name, .. } = asked;

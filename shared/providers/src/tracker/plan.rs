@@ -60,7 +60,13 @@ pub(super) struct Plan {
 
 impl Plan {
     /// The plan of a delivery. `has_state` says which statuses the target knows.
-    pub(super) fn of(delivery: &Delivery, said: &Said, settings: Settings, has_state: impl Fn(Status) -> bool) -> Self {
+    pub(super) fn of(
+        delivery: &Delivery,
+        said: &Said,
+        settings: Settings,
+        does: Does,
+        has_state: impl Fn(Status) -> bool,
+    ) -> Self {
         let nothing = Self {
             subtasks: false,
             link: false,
