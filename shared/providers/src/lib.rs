@@ -19,6 +19,8 @@ use signalbox_proto::{Integration, integration::RateLimit};
 mod client;
 mod entry;
 mod error;
+mod graphql;
+mod markdown;
 mod payload;
 mod provider;
 mod secret;
@@ -34,6 +36,7 @@ pub mod entity;
 pub mod fields;
 pub mod http;
 pub mod jira;
+pub mod linear;
 pub mod nats;
 pub mod new_relic;
 pub mod opsgenie;
@@ -64,6 +67,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
         Entry::of::<jira::Jira>(),
+        Entry::of::<linear::Linear>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),

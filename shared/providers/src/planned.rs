@@ -28,7 +28,6 @@ const PROVIDERS: &[Planned] = &[
     of("github_projects", Kind::Ticketing, "0.6.0"),
     of("gitlab", Kind::CiCd, "0.6.0"),
     of("jenkins", Kind::CiCd, "0.6.0"),
-    of("linear", Kind::Ticketing, "0.6.0"),
     of("s3", Kind::Storage, "0.6.0"),
 ];
 
