@@ -19,8 +19,6 @@ const SOON: Duration = Duration::from_secs(20);
 const SAID: &str = "This is a test of the integration ";
 /// The name of the integration that posts as a bot of Slack.
 const BOT: &str = "slack-bot";
-/// The name of the integration that makes issues.
-const JIRA: &str = "issues";
 /// Signs of a secret that no answer may hold: the beginnings of those that the doubles are set up with.
 const SECRETS: [&str; 11] = [
     "services/T0/B0/x",
@@ -47,7 +45,7 @@ fn asked(name: &str, received: &Received) {
         "webhook" => ("POST", "/in", r#""type":"integration.test""#),
         // Nobody sees these, and nothing is left of them.
         BOT => ("POST", "/api/auth.test", "{}"),
-        JIRA => (
+        "jira-issues" => (
             "GET",
             "/rest/api/3/mypermissions?projectKey=PROJ&permissions=BROWSE_PROJECTS%2CCREATE_ISSUES",
             "",
@@ -83,7 +81,7 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
             "401",
         ),
         BOT => (200, r#"{"ok":false,"error":"invalid_auth"}"#, "invalid_auth"),
-        JIRA => (
+        "jira-issues" => (
             401,
             r#"{"errorMessages":["eeeeeeeeeeeeeeee does not authenticate bot@example.com"],"errors":{}}"#,
             "api_token",
@@ -144,16 +142,6 @@ fn all(target: &Target, doors: &[Door]) -> Vec<(String, Value, String)> {
         "credentials": { "bot_token": "xoxb-1" },
     });
     all.push((BOT.to_owned(), bot, path));
-    let path = format!("/{JIRA}/");
-    let permissions =
-        r#"{"permissions":{"BROWSE_PROJECTS":{"havePermission":true},"CREATE_ISSUES":{"havePermission":true}}}"#;
-    target.script_below(&path, [Answer::status(200).body(permissions)]);
-    let jira = json!({
-        "name": JIRA, "provider": "jira", "events": ["tick"],
-        "config": { "base_url": target.url(&format!("/{JIRA}")), "project_key": "PROJ" },
-        "credentials": { "email": "bot@example.com", "api_token": "eeeeeeeeeeeeeeee" },
-    });
-    all.push((JIRA.to_owned(), jira, path));
     all
 }
 

@@ -3,17 +3,22 @@
 //! The files lie in `day_in_the_life/`, one for each target. `SIGNALBOX_GOLDEN_UPDATE=1` writes them anew; look at the
 //! difference before it is kept. Ids and the times of requests, which no two runs share, are written as their names.
 
-mod transcript;
-
 use std::time::Duration;
 
 use async_nats::jetstream;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Publish, Target, Up, process::Folder, server::Server, vendors};
-use transcript::Transcript;
+use crate::harness::{
+    Client, Publish, Target, Up,
+    process::Folder,
+    server::Server,
+    transcript::{self, Transcript},
+    vendors,
+};
 
 const SOON: Duration = Duration::from_secs(60);
+/// Where the files lie.
+const FOLDER: &str = "day_in_the_life";
 /// The stream of the other NATS server.
 const STREAM: &str = "ONCALL";
 /// What all of them subscribe to.
@@ -122,13 +127,13 @@ async fn a_day_of_one_service_is_told_to_every_provider_and_what_it_opened_it_cl
     for door in &doors {
         let requests = target.received_below(&format!("/{}", door.name));
         let told = Transcript::of_requests(&requests, &target, &names);
-        told.check_that_it_is_known(door.name, &mut wrong);
+        told.check_that_it_is_known(FOLDER, door.name, &mut wrong);
         if let Some((opens, closes)) = key_of_an_incident(door.name, &told) {
             assert_eq!(opens, closes, "{}: what the alert opened is closed", door.name);
         }
     }
     let told = Transcript::of_stream(&jetstream, STREAM, &names).await;
-    told.check_that_it_is_known("nats", &mut wrong);
+    told.check_that_it_is_known(FOLDER, "nats", &mut wrong);
     assert_eq!(
         wrong,
         Vec::<String>::new(),

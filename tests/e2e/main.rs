@@ -65,4 +65,5 @@ mod tail;
 mod templates;
 mod tls;
 mod trace;
+mod trackers;
 mod wait;

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -40,6 +41,18 @@ enum Kind {
     Hang,
     /// A body that never ends, as fast as it is read.
     Endless(u16),
+    /// What this says.
+    By(By),
+}
+
+/// Works out the answer to a request.
+#[derive(Clone)]
+struct By(Arc<dyn Fn(&Received) -> Answer + Send + Sync>);
+
+impl fmt::Debug for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("By")
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +86,11 @@ impl Answer {
 
     pub(crate) fn endless(status: u16) -> Self {
         Self::of(Kind::Endless(status))
+    }
+
+    /// What this says of each request.
+    pub(crate) fn by(answer: impl Fn(&Received) -> Self + Send + Sync + 'static) -> Self {
+        Self::of(Kind::By(By(Arc::new(answer))))
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
@@ -316,7 +334,10 @@ async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(mut received) = read(&mut stream).await? {
-        let answer = shared.answer(&received.path, &received.event);
+        let mut answer = shared.answer(&received.path, &received.event);
+        while let Kind::By(By(by)) = &answer.kind {
+            answer = by.clone()(&received);
+        }
         received.taken = matches!(answer.kind, Kind::Status(200..=299) | Kind::Endless(200..=299));
         lock(&shared.received).push(received);
         tokio::time::sleep(answer.delay).await;
@@ -357,6 +378,7 @@ async fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
                     stream.write_all(chunk.as_bytes()).await?;
                 }
             }
+            Kind::By(_) => unreachable!("it is worked out above"),
         }
     }
     Ok(())

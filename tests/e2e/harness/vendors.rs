@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::target::{Answer, Target};
+use super::{
+    sites::trackers,
+    target::{Answer, Target},
+};
 
 /// How long a vendor asks to be left alone, in seconds.
 pub(crate) const ASKED_SECS: u64 = 6;
@@ -50,7 +53,7 @@ pub(crate) fn doors(target: &Target) -> Vec<Door> {
         yes,
         too_many,
     };
-    let doors = vec![
+    let mut doors = vec![
         door(
             "slack",
             "slack",
@@ -157,6 +160,11 @@ pub(crate) fn doors(target: &Target) -> Vec<Door> {
             retry_after(),
         ),
     ];
+    doors.extend(trackers().iter().map(|tracker| {
+        let (config, credentials) = tracker.set_up(target, tracker.door);
+        let yes = tracker.answering(tracker.door);
+        door(tracker.door, tracker.provider, config, credentials, yes, retry_after())
+    }));
     for door in &doors {
         target.script_below(&door.path(), [door.yes.clone()]);
     }

@@ -70,7 +70,7 @@ impl Sampled for Jira {
 fn template() -> Template {
     Template {
         title: Some("{{ event.title }} ({{ integration.name }}): {{ event.data.title|truncate(300) }}".to_owned()),
-        body: Some("Runbook for {{ event.type }}:\n\n{{ event.data|tojson|truncate(60000) }}".to_owned()),
+        body: Some("Runbook for {{ event.type }}:\n\n{{ event.data|tojson|truncate(16000) }}".to_owned()),
     }
 }
 

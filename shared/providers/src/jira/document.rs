@@ -53,7 +53,8 @@ pub(super) fn of_comment(job: &Job<'_>, about: &About) -> Value {
 /// The acceptance criteria alone, where there are any.
 pub(super) fn criteria(said: &Said) -> Option<Value> {
     let mut document = Document::default();
-    document.criteria(said);
+    // The field's own name stands above them.
+    document.list(said);
     (!document.content.is_empty()).then(|| document.finish())
 }
 
@@ -135,6 +136,10 @@ impl Document {
             return;
         }
         self.paragraph(vec![(CRITERIA.to_owned(), Some("strong"))]);
+        self.list(said);
+    }
+
+    fn list(&mut self, said: &Said) {
         let mut items: Vec<Parts> = said
             .criteria
             .iter()

@@ -1,7 +1,7 @@
 use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
-use signalbox_proto::{Delivery, outcome::OutcomeKind};
+use signalbox_proto::{Delivery, integration::Template, outcome::OutcomeKind};
 
 use self::double::Site;
 use super::*;
@@ -26,17 +26,23 @@ fn config() -> Value {
     })
 }
 
-fn open(config: Value) -> Box<dyn AnyTarget> {
-    let about = About {
+fn about() -> About {
+    About {
         integration: "0197".to_owned(),
         name: "tickets".parse().expect("a name"),
         org: "acme".parse().expect("a name"),
         brand: "Signalbox".into(),
         timeout: Duration::from_secs(15),
-    };
-    let credentials = json!({ "email": "bot@example.com", "api_token": "a-long-token" });
+    }
+}
+
+fn credentials() -> Value {
+    json!({ "email": "bot@example.com", "api_token": "a-long-token" })
+}
+
+fn open(config: Value) -> Box<dyn AnyTarget> {
     let jira = find("jira").expect("built in");
-    jira.open(config, credentials, about).expect("a target")
+    jira.open(config, credentials(), about()).expect("a target")
 }
 
 fn with(change: Value) -> Value {
@@ -51,7 +57,11 @@ fn with(change: Value) -> Value {
 fn golden(name: &str, requests: &[http::Request]) {
     let shown = |request: &http::Request| {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-        json!({ "method": request.method.as_str(), "url": request.url.as_str(), "body": body })
+        let Auth::Authorization(auth) = &request.auth else {
+            panic!("Jira is asked by whoever has a token");
+        };
+        let auth = auth.to_str().expect("ASCII");
+        json!({ "method": request.method.as_str(), "url": request.url.as_str(), "authorization": auth, "body": body })
     };
     let written: Value = requests.iter().map(shown).collect();
     let written = format!("{written:#}\n");
@@ -67,6 +77,73 @@ fn golden(name: &str, requests: &[http::Request]) {
 fn the_life_of_a_spec_is_as_recorded() {
     let lived = life::live::<Site>(&*open(config()), &life::events(), None);
     golden("life", &lived.requests);
+}
+
+#[test]
+fn an_alert_and_its_end_are_as_recorded() {
+    let created = json!({
+        "title": "Latency of checkout is rising", "message": "p99 is above 800 ms\n\nfor five minutes", "latency_ms": 840,
+        "affected_agents": ["pricing", "payment"], "logs_url": "https://logs.example.com/q/1",
+    });
+    let resolved = json!({ "title": "Latency of checkout is back to normal", "latency_ms": 120 });
+    let deliveries: Vec<Delivery> = [("alert.created", &created), ("alert.resolved", &resolved)]
+        .into_iter()
+        .zip(1..)
+        .map(|((event_type, data), seq)| {
+            let mut event = hostile::event(event_type, data);
+            event.id = format!("evt-{seq}");
+            event.subject = Some("checkout".to_owned());
+            hostile::delivery(event, seq)
+        })
+        .collect();
+    golden(
+        "alert",
+        &life::live::<Site>(&*open(config()), &deliveries, None).requests,
+    );
+}
+
+#[test]
+fn a_digest_is_one_issue_as_recorded() {
+    let event = |number: u64| {
+        let mut event = hostile::event(
+            "execution.failed",
+            &json!({ "error": format!("disk {number} is full") }),
+        );
+        event.id = format!("evt-{number}");
+        hostile::delivery(event, number)
+    };
+    let mut digest = event(1);
+    digest.events = (1..=3).map(|number| event(number).event().clone()).collect();
+    digest.digest = true;
+    golden(
+        "digest",
+        &life::live::<Site>(&*open(config()), &[digest], None).requests,
+    );
+}
+
+#[test]
+fn a_template_takes_the_place_of_summary_and_text_as_recorded() {
+    let template = Template {
+        title: Some("[{{ event.subject }}] {{ event.title }}".to_owned()),
+        body: Some("{{ event.data.message }}\n\nSee the runbook.".to_owned()),
+    };
+    let jira = find("jira").expect("built in");
+    let target = jira.open_with_template(config(), credentials(), about(), Some(&template));
+    let mut event = hostile::event("alert.created", &json!({ "message": "p99 is above *800* ms" }));
+    event.subject = Some("checkout".to_owned());
+    let delivery = hostile::delivery(event, 1);
+    golden(
+        "template",
+        &life::live::<Site>(&*target.expect("a target"), &[delivery], None).requests,
+    );
+}
+
+#[test]
+fn the_probe_is_as_recorded() {
+    match open(config()).probe(NOW) {
+        Some(Request::Http(probe)) => golden("probe", &[probe]),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use serde_json::Value;
 use signalbox_proto::Timestamp;
 
-use crate::harness::{Client, Target, target::Received};
+use super::{Client, Target, target::Received};
 
 /// Headers that every client sends, or that differ with each run.
 const UNSAID: [&str; 6] = [
@@ -19,24 +19,28 @@ const UNSAID: [&str; 6] = [
 ];
 /// How far from now a number is a time of this run, in seconds.
 const RUN_SECS: u64 = 3_600;
+/// How the marks begin that trackers leave at issues.
+const MARK: &str = "signalbox-";
+/// What follows, in characters: a hash, of the integration's id too.
+const MARK_CHARS: usize = 22;
 
 /// Requests in their order.
-pub(super) struct Transcript {
-    pub(super) requests: Vec<Told>,
+pub(crate) struct Transcript {
+    pub(crate) requests: Vec<Told>,
 }
 
 /// One request.
-pub(super) struct Told {
+pub(crate) struct Told {
     /// Method and address, or the subject.
-    pub(super) path: String,
+    pub(crate) path: String,
     headers: BTreeMap<String, String>,
     /// The body, where it is JSON.
-    pub(super) body: Value,
+    pub(crate) body: Value,
     text: String,
 }
 
 /// What is written instead of the ids of this run.
-pub(super) async fn names(client: &Client) -> BTreeMap<String, String> {
+pub(crate) async fn names(client: &Client) -> BTreeMap<String, String> {
     let mut names = BTreeMap::new();
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let integrations = client.get("/v1/integrations?limit=200").await;
@@ -57,7 +61,7 @@ pub(super) async fn names(client: &Client) -> BTreeMap<String, String> {
 }
 
 impl Transcript {
-    pub(super) fn of_requests(requests: &[Received], target: &Target, names: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn of_requests(requests: &[Received], target: &Target, names: &BTreeMap<String, String>) -> Self {
         let tell = |request: &Received| {
             let own = target.url("");
             let clean = |text: &str| cleaned(&text.replace(own.trim_start_matches("http://"), "TARGET"), names);
@@ -79,7 +83,7 @@ impl Transcript {
         }
     }
 
-    pub(super) async fn of_stream(
+    pub(crate) async fn of_stream(
         jetstream: &jetstream::Context,
         name: &str,
         names: &BTreeMap<String, String>,
@@ -111,12 +115,12 @@ impl Transcript {
             }
             text.push_str(&format!("\n{}\n\n", request.text.trim_end()));
         }
-        text
+        with_marks_numbered(&text)
     }
 
-    /// Compares it with its file, or writes that.
-    pub(super) fn check_that_it_is_known(&self, name: &str, wrong: &mut Vec<String>) {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("e2e/day_in_the_life/{name}.txt"));
+    /// Compares it with its file in a folder beside this one, or writes that.
+    pub(crate) fn check_that_it_is_known(&self, folder: &str, name: &str, wrong: &mut Vec<String>) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("e2e/{folder}/{name}.txt"));
         let text = self.text();
         if std::env::var_os("SIGNALBOX_GOLDEN_UPDATE").is_some() {
             fs::write(&path, &text).expect("the file can be written");
@@ -138,6 +142,29 @@ impl Transcript {
             ));
         }
     }
+}
+
+/// Marks are of this run: each is written as its number, so that one that comes again is known.
+fn with_marks_numbered(text: &str) -> String {
+    let mut known: Vec<&str> = Vec::new();
+    let mut parts = text.split(MARK);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_of_hash = |letter: &u8| letter.is_ascii_alphanumeric() || b"-_".contains(letter);
+        let length = part.bytes().take_while(is_of_hash).count();
+        out.push_str(MARK);
+        if length != MARK_CHARS {
+            out.push_str(part);
+            continue;
+        }
+        let (mark, rest) = part.split_at(length);
+        let number = known.iter().position(|one| *one == mark).unwrap_or_else(|| {
+            known.push(mark);
+            known.len() - 1
+        });
+        out.push_str(&format!("<mark {}>{rest}", number + 1));
+    }
+    out
 }
 
 /// A signature is of this run.
