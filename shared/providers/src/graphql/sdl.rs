@@ -27,15 +27,21 @@ impl Sdl {
         })
     }
 
-    /// Whether a server with this schema takes a request: its document is valid, has the operation that is named, and the
-    /// variables are of its types, none missing and none beside them.
-    pub(crate) fn check(&mut self, body: &Value) -> Result<(), String> {
-        let query = body["query"].as_str().ok_or("has no query")?;
+    /// Whether a document is one that a server with this schema takes.
+    pub(crate) fn validate(&mut self, query: &str) -> Result<(), String> {
         if !self.documents.contains_key(query) {
             let document = ExecutableDocument::parse_and_validate(&self.schema, query, "query.graphql");
             let document = document.map_err(|error| error.to_string())?;
             self.documents.insert(query.to_owned(), document);
         }
+        Ok(())
+    }
+
+    /// Whether a server with this schema takes a request: its document is valid, has the operation that is named, and the
+    /// variables are of its types, none missing and none beside them.
+    pub(crate) fn check(&mut self, body: &Value) -> Result<(), String> {
+        let query = body["query"].as_str().ok_or("has no query")?;
+        self.validate(query)?;
         let operations = &self.documents[query].operations;
         let operation = operations.get(body["operationName"].as_str());
         let operation = operation.map_err(|_| "has no operation of this name".to_owned())?;

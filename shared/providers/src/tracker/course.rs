@@ -179,6 +179,7 @@ impl<'a, T: Tracker> Course<'a, T> {
             delivery: self.delivery,
             text: self.text,
             said: self.said,
+            status: self.plan.status,
         }
     }
 

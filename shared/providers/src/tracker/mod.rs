@@ -121,6 +121,8 @@ pub(crate) struct Job<'a> {
     pub(crate) text: &'a Text,
     /// What the event says of specs and pull requests.
     pub(crate) said: &'a Said,
+    /// The state that it is to be moved to afterwards, where that is known.
+    pub(crate) status: Option<Status>,
 }
 
 /// What the target has made.
