@@ -40,7 +40,9 @@ impl Operation {
             query: self.document,
             variables,
         };
-        serde_json::to_vec(&body).expect("texts and numbers are written to memory").into()
+        serde_json::to_vec(&body)
+            .expect("texts and numbers are written to memory")
+            .into()
     }
 
     /// The request that asks for it, as JSON for JSON.
@@ -229,7 +231,9 @@ impl Vendor {
                 },
             },
             (200..=299, No::Foreign) => Outcome::Retry {
-                reason: format!("the answer is not {name}'s: it does not hold what {name} answers, so a proxy may have answered"),
+                reason: format!(
+                    "the answer is not {name}'s: it does not hold what {name} answers, so a proxy may have answered"
+                ),
                 after: classify::after(response, now),
             },
             (_, No::Foreign) => classify::by_status(response, now),
@@ -245,7 +249,10 @@ impl Vendor {
     }
 
     fn told(&self, status: u16, kind: &Kind) -> String {
-        format!("{} answered {status} with the error {}: {}", self.name, kind.name, kind.words)
+        format!(
+            "{} answered {status} with the error {}: {}",
+            self.name, kind.name, kind.words
+        )
     }
 
     fn unknown(&self, response: &Response, now: Timestamp) -> Outcome {

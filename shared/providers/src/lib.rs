@@ -34,6 +34,7 @@ pub mod discord;
 pub mod display;
 pub mod entity;
 pub mod fields;
+pub mod github_projects;
 pub mod http;
 pub mod jira;
 pub mod linear;
@@ -66,6 +67,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
+        Entry::of::<github_projects::GithubProjects>(),
         Entry::of::<jira::Jira>(),
         Entry::of::<linear::Linear>(),
         Entry::of::<nats::Nats>(),

@@ -25,7 +25,6 @@ const PROVIDERS: &[Planned] = &[
     of("email", Kind::Notification, "0.6.0"),
     of("gcs", Kind::Storage, "0.6.0"),
     of("github", Kind::CiCd, "0.6.0"),
-    of("github_projects", Kind::Ticketing, "0.6.0"),
     of("gitlab", Kind::CiCd, "0.6.0"),
     of("jenkins", Kind::CiCd, "0.6.0"),
     of("s3", Kind::Storage, "0.6.0"),

@@ -61,7 +61,10 @@ impl Schemas {
     fn check(&mut self, claim: &Claim) -> Result<(), String> {
         let folder = &self.folder;
         if claim.file.ends_with(".graphql") {
-            let sdl = self.sdl.entry(claim.file).or_insert_with(|| Sdl::read(&folder.join(claim.file)));
+            let sdl = self
+                .sdl
+                .entry(claim.file)
+                .or_insert_with(|| Sdl::read(&folder.join(claim.file)));
             return sdl.check(&claim.document);
         }
         let schema = self.read.entry((claim.file, claim.pointer)).or_insert_with(|| {

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use apollo_compiler::{ExecutableDocument, Schema, request::coerce_variable_values, response::JsonMap, validation::Valid};
+use apollo_compiler::{
+    ExecutableDocument, Schema, request::coerce_variable_values, response::JsonMap, validation::Valid,
+};
 use serde_json::Value;
 
 /// A schema, with the documents that were held to it.

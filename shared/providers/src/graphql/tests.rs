@@ -49,7 +49,8 @@ fn a_200_with_errors_is_no_yes() {
             assert_eq!(outcome(status, &of(code)).kind(), wanted, "{status} {code}");
         }
     }
-    let by_type = json!({ "data": { "add": null }, "errors": [{ "type": "FORBIDDEN", "path": ["add"], "message": "No." }] });
+    let by_type =
+        json!({ "data": { "add": null }, "errors": [{ "type": "FORBIDDEN", "path": ["add"], "message": "No." }] });
     assert_eq!(outcome(200, &by_type).kind(), OutcomeKind::Suspend);
 }
 
@@ -65,12 +66,19 @@ fn what_failed_behind_a_creation_leaves_it_in_doubt() {
 #[test]
 fn of_several_errors_the_one_that_may_pass_counts() {
     let of = |codes: &[&str]| {
-        let errors: Vec<Value> = codes.iter().map(|code| json!({ "extensions": { "code": code } })).collect();
+        let errors: Vec<Value> = codes
+            .iter()
+            .map(|code| json!({ "extensions": { "code": code } }))
+            .collect();
         outcome(200, &json!({ "errors": errors })).kind()
     };
     assert_eq!(of(&["INVALID", "FORBIDDEN"]), OutcomeKind::Suspend);
     assert_eq!(of(&["INVALID", "BUSY"]), OutcomeKind::Retry);
-    assert_eq!(of(&["INVALID", "SOMETHING_NEW"]), OutcomeKind::Retry, "nobody knows what that is");
+    assert_eq!(
+        of(&["INVALID", "SOMETHING_NEW"]),
+        OutcomeKind::Retry,
+        "nobody knows what that is"
+    );
 }
 
 #[test]
@@ -85,10 +93,19 @@ fn what_no_such_target_answers_is_never_taken_for_a_yes() {
     ] {
         let asked = data::<std::collections::BTreeMap<String, Value>>(&response(200, &body));
         assert!(asked.is_err(), "{body}");
-        assert_eq!(VENDOR.refused(&response(200, &body), &asked.unwrap_err(), || Duration::ZERO, NOW).kind(), OutcomeKind::Retry);
+        assert_eq!(
+            VENDOR
+                .refused(&response(200, &body), &asked.unwrap_err(), || Duration::ZERO, NOW)
+                .kind(),
+            OutcomeKind::Retry
+        );
     }
     let yes = json!({ "data": { "done": true } });
-    assert_eq!(data::<Value>(&response(502, &yes)), Err(No::Foreign), "the status says that something failed");
+    assert_eq!(
+        data::<Value>(&response(502, &yes)),
+        Err(No::Foreign),
+        "the status says that something failed"
+    );
 }
 
 #[test]
@@ -121,7 +138,10 @@ fn the_check_of_requests_finds_what_a_server_would_refuse() {
         sdl.check(&json!({ "operationName": "A", "query": query, "variables": variables }))
     };
     let create = "mutation A($input: New!) { create(input: $input) { id } }";
-    assert_eq!(check(create, json!({ "input": { "title": "a", "priority": 1 } })), Ok(()));
+    assert_eq!(
+        check(create, json!({ "input": { "title": "a", "priority": 1 } })),
+        Ok(())
+    );
     for (query, variables) in [
         (create, json!({ "input": { "priority": 1 } })),
         (create, json!({ "input": { "title": 7 } })),

@@ -42,7 +42,8 @@ const NOT_FOUND_IN_CONFIG: [(&str, &str); 3] = [
     ),
 ];
 /// What is said where the team cannot be seen.
-pub(super) const NO_TEAM: &str = "Linear shows no team of config.team_id: there is none, or whose key it is does not belong to it";
+pub(super) const NO_TEAM: &str =
+    "Linear shows no team of config.team_id: there is none, or whose key it is does not belong to it";
 
 const KINDS: &[Kind] = &[
     kind("RATELIMITED", Means::Limit, "more requests than it takes"),
@@ -73,7 +74,11 @@ const KINDS: &[Kind] = &[
     kind("BAD_USER_INPUT", Means::Never, INVALID),
     kind("USER_ERROR", Means::Never, INVALID),
     kind("user error", Means::Never, INVALID),
-    kind("GRAPHQL_VALIDATION_FAILED", Means::Never, "it does not know the request"),
+    kind(
+        "GRAPHQL_VALIDATION_FAILED",
+        Means::Never,
+        "it does not know the request",
+    ),
     kind("GRAPHQL_PARSE_FAILED", Means::Never, "it does not know the request"),
     kind("graphql error", Means::Never, "it does not know the request"),
 ];
@@ -111,7 +116,12 @@ struct State {
 /// The one payload of a mutation.
 #[derive(Deserialize)]
 struct Mutated {
-    #[serde(alias = "issueCreate", alias = "issueUpdate", alias = "commentCreate", alias = "attachmentCreate")]
+    #[serde(
+        alias = "issueCreate",
+        alias = "issueUpdate",
+        alias = "commentCreate",
+        alias = "attachmentCreate"
+    )]
     payload: Payload,
 }
 
@@ -213,7 +223,9 @@ pub(super) fn is_gone(response: &Response) -> bool {
 /// Whether anything in an answer is in the trash: we ask so of issues alone.
 fn is_trashed(value: &Value) -> bool {
     match value {
-        Value::Object(members) => members.get("trashed") == Some(&Value::Bool(true)) || members.values().any(is_trashed),
+        Value::Object(members) => {
+            members.get("trashed") == Some(&Value::Bool(true)) || members.values().any(is_trashed)
+        }
         Value::Array(items) => items.iter().any(is_trashed),
         _ => false,
     }
@@ -248,7 +260,10 @@ fn reset(response: &Response, now: Timestamp) -> Option<Duration> {
         .iter()
         .filter(|(remaining, _)| number(response, remaining).is_some_and(|left| left <= 0));
     let waits = reached.filter_map(|(_, reset)| Some(Timestamp::from_millis(number(response, reset)?).since(now)));
-    waits.max().filter(|wait| !wait.is_zero()).map(|wait| wait.min(RETRY_AFTER_MAX))
+    waits
+        .max()
+        .filter(|wait| !wait.is_zero())
+        .map(|wait| wait.min(RETRY_AFTER_MAX))
 }
 
 /// What Linear answers where it takes a request.
@@ -263,8 +278,14 @@ pub(super) fn made_up(prepared: &Prepared, request: &Request) -> Response {
         ),
         (documents::FIND_ISSUE, json!({ "issues": { "nodes": [] } })),
         (documents::FIND_COMMENT, json!({ "comments": { "nodes": [] } })),
-        (documents::CREATE, json!({ "issueCreate": { "success": true, "issue": one } })),
-        (documents::MOVE, json!({ "issueUpdate": { "success": true, "issue": one } })),
+        (
+            documents::CREATE,
+            json!({ "issueCreate": { "success": true, "issue": one } }),
+        ),
+        (
+            documents::MOVE,
+            json!({ "issueUpdate": { "success": true, "issue": one } }),
+        ),
         (
             documents::COMMENT,
             json!({ "commentCreate": { "success": true, "comment": one } }),

@@ -68,7 +68,10 @@ fn accepts(request: &http::Request, _delivery: &Delivery) {
     match body["operationName"].as_str().expect("a name") {
         "SignalboxNames" => {
             let team = &variables["team"];
-            assert!(team["key"]["eqIgnoreCase"].is_string() || is_uuid(&team["id"]["eq"]), "{team}");
+            assert!(
+                team["key"]["eqIgnoreCase"].is_string() || is_uuid(&team["id"]["eq"]),
+                "{team}"
+            );
         }
         "SignalboxIssue" => assert!(is_own(&variables["filter"]["id"]["eq"])),
         "SignalboxCreate" => issue(input),
@@ -88,19 +91,39 @@ fn accepts(request: &http::Request, _delivery: &Delivery) {
 }
 
 fn issue(input: &Value) {
-    only(input, &["id", "teamId", "title", "description", "parentId", "labelIds", "stateId", "priority"]);
+    only(
+        input,
+        &[
+            "id",
+            "teamId",
+            "title",
+            "description",
+            "parentId",
+            "labelIds",
+            "stateId",
+            "priority",
+        ],
+    );
     assert!(is_own(&input["id"]));
     assert!(is_uuid(&input["teamId"]));
     one_line(input["title"].as_str().expect("a title"), 255, "title");
     match input["parentId"].as_str() {
         Some(_) => assert!(input["description"].is_null()),
-        None => readable(input["description"].as_str().expect("a text"), TEXT_UNITS_MAX, "description"),
+        None => readable(
+            input["description"].as_str().expect("a text"),
+            TEXT_UNITS_MAX,
+            "description",
+        ),
     }
     if let Some(priority) = input.get("priority") {
         assert!((1..=4).contains(&priority.as_u64().expect("a number")), "{priority}");
     }
     let labels = input["labelIds"].as_array().into_iter().flatten();
-    assert!(labels.clone().all(|label| label.as_str().is_some_and(|label| !label.is_empty())));
+    assert!(
+        labels
+            .clone()
+            .all(|label| label.as_str().is_some_and(|label| !label.is_empty()))
+    );
 }
 
 fn is_uuid(value: &Value) -> bool {
@@ -125,7 +148,11 @@ fn answers() -> Vec<Answer> {
     vec![
         answer(200, ISSUE, Delivered),
         answer(200, r#"{"data":{"issueCreate":{"success":false,"issue":null}}}"#, Retry),
-        answer(200, r#"{"data":{"issueCreate":{"success":true,"issue":{"id":""}}}}"#, Retry),
+        answer(
+            200,
+            r#"{"data":{"issueCreate":{"success":true,"issue":{"id":""}}}}"#,
+            Retry,
+        ),
         answer(200, "<html>sign in</html>", Retry),
         answer(200, "", Retry),
         answer(200, "{}", Retry),

@@ -39,9 +39,15 @@ pub(super) fn auth(key: &Secret) -> Result<Auth, FieldError> {
         return Err(wrong("is empty".to_owned()));
     }
     if text.contains(char::is_whitespace) {
-        return Err(wrong("holds a space or a line break: give the key alone, without Bearer".to_owned()));
+        return Err(wrong(
+            "holds a space or a line break: give the key alone, without Bearer".to_owned(),
+        ));
     }
     let secret = text.into();
-    let auth = if text.starts_with(OAUTH) { Auth::bearer(&secret) } else { Auth::header(&secret) };
+    let auth = if text.starts_with(OAUTH) {
+        Auth::bearer(&secret)
+    } else {
+        Auth::header(&secret)
+    };
     auth.map_err(|error| wrong(error.to_string()))
 }

@@ -34,9 +34,7 @@ pub(super) fn id(marker: &str) -> String {
 pub(super) fn find(target: &Target<Linear>, job: &Job<'_>) -> Request {
     let id = id(&job.marker);
     let variables = Find {
-        filter: ById {
-            id: Equals { eq: &id },
-        },
+        filter: ById { id: Equals { eq: &id } },
     };
     let operation = match job.what {
         What::Issue | What::Subtask(_) => documents::FIND_ISSUE,
@@ -59,7 +57,11 @@ pub(super) fn create(target: &Target<Linear>, job: &Job<'_>, known: &Known<'_>) 
         title: &title,
         description: Some(&description),
         parent_id: None,
-        label_ids: prepared.labels.iter().filter_map(|label| id_of(Named::Label(label))).collect(),
+        label_ids: prepared
+            .labels
+            .iter()
+            .filter_map(|label| id_of(Named::Label(label)))
+            .collect(),
         state_id: state.and_then(|state| id_of(Named::State(state))),
         priority: priority(event.severity, event.severity_named),
     };

@@ -164,7 +164,11 @@ impl Provider for Linear {
 
     fn warnings(prepared: &Prepared) -> Vec<FieldError> {
         let moves = matches!(prepared.settings.action, None | Some(Action::UpdateStatus));
-        prepared.states.warning("config/state_mappings", moves).into_iter().collect()
+        prepared
+            .states
+            .warning("config/state_mappings", moves)
+            .into_iter()
+            .collect()
     }
 
     /// What a test asks: every delivery goes on by [`tracker::keeps`].
@@ -234,13 +238,7 @@ impl Tracker for Linear {
         answers::made(response, now)
     }
 
-    fn refused(
-        target: &Target<Self>,
-        job: &Job<'_>,
-        name: &str,
-        known: &Known<'_>,
-        now: Timestamp,
-    ) -> Option<Renewed> {
+    fn refused(target: &Target<Self>, job: &Job<'_>, name: &str, known: &Known<'_>, now: Timestamp) -> Option<Renewed> {
         match job.what {
             What::Issue | What::Subtask(_) => names::renew(target, name, known, now),
             What::Comment => None,

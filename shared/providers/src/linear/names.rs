@@ -12,12 +12,11 @@ use crate::{
     Request, Target,
     display::text,
     graphql::Nodes,
-    things::{Known, Lesson, Move},
-    tracker::{Renewed, Status, is_same},
+    http::Response,
+    things::{Known, Move},
+    tracker::{Names, Renewed, Status, Told, is_same},
 };
 
-/// The request that asks for all of them.
-const ASKED: &str = "names";
 /// States that a reason lists.
 const LISTED_MAX: usize = 20;
 /// Characters of each name in a reason.
@@ -99,9 +98,8 @@ impl Named<'_> {
             }
             Self::Label(name) => {
                 let all = answered.issue_labels.iter().flat_map(|labels| &labels.nodes);
-                let fits = |label: &&LabelNode| {
-                    is_same(&label.name, name) && !label.is_group && label.retired_at.is_none()
-                };
+                let fits =
+                    |label: &&LabelNode| is_same(&label.name, name) && !label.is_group && label.retired_at.is_none();
                 // The team's own before those of teams above it, and these before those of the workspace.
                 let rank = |label: &LabelNode| match &label.team {
                     Some(of) if of.id == team.id => Some(0),
@@ -122,64 +120,37 @@ pub(super) fn id<'k>(prepared: &Prepared, known: &Known<'k>, name: Named<'_>) ->
 }
 
 /// What must come before ids of these names are there; `None` where all are.
-pub(super) fn learn(
-    target: &Target<Linear>,
-    names: &[Named<'_>],
-    known: &Known<'_>,
-    now: Timestamp,
-) -> Option<Move> {
-    let prepared = &target.prepared;
-    if names.iter().all(|name| id(prepared, known, *name).is_some()) {
-        return None;
-    }
-    let Some(answer) = known.answer(ASKED) else {
-        return Some(ask(target));
-    };
-    let answered = match answers::named(answer, now) {
-        Ok(answered) => answered,
-        Err(outcome) => return Some(Move::Done(outcome)),
-    };
-    if let Some(lessons) = news(prepared, &answered, known) {
-        return Some(Move::Learn(lessons));
-    }
-    let missing = names.iter().find(|name| id(prepared, known, **name).is_none())?;
-    Some(Move::Done(Outcome::Suspend {
-        reason: absent(*missing, &answered),
-        at_once: false,
-    }))
+pub(super) fn learn(target: &Target<Linear>, wanted: &[Named<'_>], known: &Known<'_>, now: Timestamp) -> Option<Move> {
+    let tokens: Vec<String> = wanted.iter().map(|name| name.token(&target.prepared)).collect();
+    names(target, known, now).learn(&tokens, |place, answer| match answers::named(answer, now) {
+        Err(outcome) => outcome,
+        Ok(answered) => Outcome::Suspend {
+            reason: absent(wanted[place], &answered),
+            at_once: false,
+        },
+    })
 }
 
 /// What is to be done where Linear refused the request of this name: the ids may be outdated.
 pub(super) fn renew(target: &Target<Linear>, refused: &str, known: &Known<'_>, now: Timestamp) -> Option<Renewed> {
-    let last = |name: &str| known.answers.iter().rposition(|answer| answer.name == name);
-    let Some(asked) = last(ASKED) else {
-        return Some(Renewed::Step(ask(target)));
-    };
-    // It was refused with ids that Linear had just told.
-    if last(refused).is_none_or(|refused| asked < refused) {
-        return None;
-    }
-    let answered = match answers::named(&known.answers[asked].response, now) {
-        Ok(answered) => answered,
-        Err(outcome) => return Some(Renewed::Step(Move::Done(outcome))),
-    };
-    Some(match news(&target.prepared, &answered, known) {
-        Some(lessons) => Renewed::Step(Move::Learn(lessons)),
-        None => Renewed::Again,
-    })
+    names(target, known, now).renew(refused)
 }
 
-/// What an answer says that is not remembered so.
-fn news(prepared: &Prepared, answered: &Answered, known: &Known<'_>) -> Option<Vec<Lesson>> {
-    let mut lessons: Vec<Lesson> = Vec::new();
-    for name in all(prepared) {
-        let Some(told) = name.id_in(answered) else { continue };
-        let lesson = Lesson::Name(name.token(prepared).into(), told.to_owned());
-        if id(prepared, known, name) != Some(told) && !lessons.contains(&lesson) {
-            lessons.push(lesson);
-        }
+fn names<'a, 'k>(
+    target: &'a Target<Linear>,
+    known: &'a Known<'k>,
+    now: Timestamp,
+) -> Names<'a, 'k, impl Fn() -> Request, impl Fn(&Response) -> Result<Told, Outcome>> {
+    let tell = move |response: &Response| {
+        let answered = answers::named(response, now)?;
+        let id_of = |name: Named<'_>| Some((name.token(&target.prepared), name.id_in(&answered)?.to_owned()));
+        Ok(all(&target.prepared).filter_map(id_of).collect())
+    };
+    Names {
+        known,
+        ask: move || ask(target),
+        tell,
     }
-    (!lessons.is_empty()).then_some(lessons)
 }
 
 /// All names of the config.
@@ -217,7 +188,7 @@ fn absent(name: Named<'_>, answered: &Answered) -> String {
     }
 }
 
-fn ask(target: &Target<Linear>) -> Move {
+fn ask(target: &Target<Linear>) -> Request {
     let prepared = &target.prepared;
     let or: Vec<Name<'_>> = prepared
         .labels
@@ -231,7 +202,7 @@ fn ask(target: &Target<Linear>) -> Move {
         with_labels: !or.is_empty(),
         labels: AnyOf { or },
     };
-    Move::Ask(ASKED.into(), NAMES.request(&prepared.url, &prepared.auth, &variables))
+    NAMES.request(&prepared.url, &prepared.auth, &variables)
 }
 
 /// Asks whether the team can be seen.

@@ -134,8 +134,16 @@ fn a_template_takes_the_place_of_title_and_text_as_recorded() {
         body: Some("**{{ event.data.message }}**\n\nSee the runbook.".to_owned()),
     };
     let target = open_with(with(json!({ "labels": [] })), Some(&template));
-    let delivery = of_data("alert.created", "checkout", 1, &json!({ "message": "p99 is above *800* ms, @ann" }));
-    golden("template", &life::live::<Workspace>(&*target, &[delivery], None).requests);
+    let delivery = of_data(
+        "alert.created",
+        "checkout",
+        1,
+        &json!({ "message": "p99 is above *800* ms, @ann" }),
+    );
+    golden(
+        "template",
+        &life::live::<Workspace>(&*target, &[delivery], None).requests,
+    );
 }
 
 #[test]
@@ -156,7 +164,12 @@ fn however_the_life_of_a_spec_is_cut_there_is_one_issue() {
 #[test]
 fn names_are_asked_for_once() {
     let (mut workspace, mut remembered) = (Workspace::default(), Remembered::default());
-    let (asked, outcome) = deliver(&mut workspace, &mut remembered, config(), &of("spec.created", "FEAT-1", 1));
+    let (asked, outcome) = deliver(
+        &mut workspace,
+        &mut remembered,
+        config(),
+        &of("spec.created", "FEAT-1", 1),
+    );
     assert_eq!(outcome, Outcome::Delivered);
     // It is made in the state that it is to be in.
     assert_eq!(asked, ["SignalboxIssue", "SignalboxNames", "SignalboxCreate"]);
@@ -165,8 +178,19 @@ fn names_are_asked_for_once() {
         ..Remembered::default()
     };
     let (asked, outcome) = deliver(&mut workspace, &mut other, config(), &of("spec.created", "FEAT-2", 2));
-    assert_eq!((asked, outcome), (vec!["SignalboxIssue".to_owned(), "SignalboxCreate".to_owned()], Outcome::Delivered));
-    let (asked, _) = deliver(&mut workspace, &mut remembered, config(), &of("spec.approved", "FEAT-1", 3));
+    assert_eq!(
+        (asked, outcome),
+        (
+            vec!["SignalboxIssue".to_owned(), "SignalboxCreate".to_owned()],
+            Outcome::Delivered
+        )
+    );
+    let (asked, _) = deliver(
+        &mut workspace,
+        &mut remembered,
+        config(),
+        &of("spec.approved", "FEAT-1", 3),
+    );
     assert_eq!(asked, ["SignalboxMove"]);
     assert_eq!(workspace.has().issues, ["Todo", "Backlog"]);
 }
@@ -174,7 +198,12 @@ fn names_are_asked_for_once() {
 #[test]
 fn a_label_and_a_state_that_were_made_anew_are_learnt_anew() {
     let (mut workspace, mut remembered) = (Workspace::default(), Remembered::default());
-    deliver(&mut workspace, &mut remembered, config(), &of("spec.created", "FEAT-1", 1));
+    deliver(
+        &mut workspace,
+        &mut remembered,
+        config(),
+        &of("spec.created", "FEAT-1", 1),
+    );
     workspace.labels[0].1 = "label-7";
     workspace.states[2].1 = "state-7";
     let mut other = Remembered {
@@ -183,8 +212,16 @@ fn a_label_and_a_state_that_were_made_anew_are_learnt_anew() {
     };
     let (asked, outcome) = deliver(&mut workspace, &mut other, config(), &of("spec.created", "FEAT-2", 2));
     assert_eq!(outcome, Outcome::Delivered);
-    assert_eq!(asked, ["SignalboxIssue", "SignalboxCreate", "SignalboxNames", "SignalboxCreate"]);
-    let (asked, outcome) = deliver(&mut workspace, &mut remembered, config(), &of("spec.approved", "FEAT-1", 3));
+    assert_eq!(
+        asked,
+        ["SignalboxIssue", "SignalboxCreate", "SignalboxNames", "SignalboxCreate"]
+    );
+    let (asked, outcome) = deliver(
+        &mut workspace,
+        &mut remembered,
+        config(),
+        &of("spec.approved", "FEAT-1", 3),
+    );
     assert_eq!(outcome, Outcome::Delivered);
     assert_eq!(asked, ["SignalboxMove", "SignalboxNames", "SignalboxMove"]);
     assert_eq!(workspace.has().issues, ["Todo", "Backlog"]);
@@ -194,18 +231,34 @@ fn a_label_and_a_state_that_were_made_anew_are_learnt_anew() {
 fn a_name_that_linear_has_not_got_is_told_and_nothing_is_made() {
     let (mut workspace, mut remembered) = (Workspace::default(), Remembered::default());
     let config = with(json!({ "labels": ["nowhere"] }));
-    let (_, outcome) = deliver(&mut workspace, &mut remembered, config, &of("spec.created", "FEAT-1", 1));
+    let (_, outcome) = deliver(
+        &mut workspace,
+        &mut remembered,
+        config,
+        &of("spec.created", "FEAT-1", 1),
+    );
     let Outcome::Suspend { reason, .. } = &outcome else {
         panic!("{outcome:?}");
     };
-    assert!(reason.contains("nowhere") && reason.contains("config.labels"), "{reason}");
+    assert!(
+        reason.contains("nowhere") && reason.contains("config.labels"),
+        "{reason}"
+    );
     assert!(workspace.issues.is_empty());
     let config = with(json!({ "state_mappings": { "approved": "Ready" } }));
-    let (_, outcome) = deliver(&mut workspace, &mut remembered, config, &of("spec.approved", "FEAT-1", 2));
+    let (_, outcome) = deliver(
+        &mut workspace,
+        &mut remembered,
+        config,
+        &of("spec.approved", "FEAT-1", 2),
+    );
     let Outcome::Suspend { reason, .. } = &outcome else {
         panic!("{outcome:?}");
     };
-    assert!(reason.contains("Ready") && reason.contains("Backlog, In Review, Todo, Done"), "{reason}");
+    assert!(
+        reason.contains("Ready") && reason.contains("Backlog, In Review, Todo, Done"),
+        "{reason}"
+    );
     workspace.is_blind = true;
     let (_, outcome) = deliver(
         &mut workspace,
@@ -238,7 +291,10 @@ fn an_alert_is_closed_and_the_next_one_is_another() {
 #[test]
 fn an_issue_in_the_trash_is_made_again_once() {
     let (mut workspace, mut remembered) = (Workspace::default(), Remembered::default());
-    for (seq, event_type) in ["spec.created", "spec.approved", "implementation.started"].iter().enumerate() {
+    for (seq, event_type) in ["spec.created", "spec.approved", "implementation.started"]
+        .iter()
+        .enumerate()
+    {
         let delivery = of(event_type, "FEAT-1", seq as u64 + 1);
         let (_, outcome) = deliver(&mut workspace, &mut remembered, config(), &delivery);
         assert_eq!(outcome, Outcome::Delivered, "{event_type}");
@@ -251,7 +307,12 @@ fn an_issue_in_the_trash_is_made_again_once() {
 #[test]
 fn whose_key_no_longer_sees_the_team_does_not_make_an_issue_for_each_event() {
     let (mut workspace, mut remembered) = (Workspace::default(), Remembered::default());
-    deliver(&mut workspace, &mut remembered, config(), &of("spec.created", "FEAT-1", 1));
+    deliver(
+        &mut workspace,
+        &mut remembered,
+        config(),
+        &of("spec.created", "FEAT-1", 1),
+    );
     workspace.is_blind = true;
     for (seq, event_type) in [(2, "spec.approved"), (3, "implementation.started"), (4, "pr.merged")] {
         let delivery = of(event_type, "FEAT-1", seq);
@@ -272,11 +333,17 @@ fn a_refusal_leaves_no_doubt_behind() {
         body: refusal.to_string().leak(),
         means: OutcomeKind::Reject,
     };
-    let came = attempt(&*open(config()), &delivery, &mut remembered, NOW, |once, request| match request {
-        Request::Http(_) if once => Some(refusal.response()),
-        Request::Http(request) => Some(workspace.answer(request, NOW)),
-        other => panic!("{other:?}"),
-    });
+    let came = attempt(
+        &*open(config()),
+        &delivery,
+        &mut remembered,
+        NOW,
+        |once, request| match request {
+            Request::Http(_) if once => Some(refusal.response()),
+            Request::Http(request) => Some(workspace.answer(request, NOW)),
+            other => panic!("{other:?}"),
+        },
+    );
     assert_eq!(came.outcome.as_ref().map(Outcome::kind), Some(OutcomeKind::Reject));
     assert_eq!(remembered.refs.doubt("issue"), None);
 }
@@ -287,7 +354,10 @@ fn ids_are_of_the_form_of_random_ones_and_the_same_each_time() {
     assert_eq!(id, issue::id("signalbox-abc"));
     assert_ne!(id, issue::id("signalbox-abd"));
     let read = uuid::Uuid::parse_str(&id).expect("a UUID");
-    assert_eq!((read.get_version_num(), read.get_variant()), (4, uuid::Variant::RFC4122));
+    assert_eq!(
+        (read.get_version_num(), read.get_variant()),
+        (4, uuid::Variant::RFC4122)
+    );
 }
 
 #[test]
@@ -315,10 +385,7 @@ fn all_that_is_wrong_is_told_at_once() {
 
 #[test]
 fn a_key_is_sent_as_it_is_and_a_token_of_oauth_behind_bearer() {
-    for (given, sent) in [
-        (" lin_api_1\n", "lin_api_1"),
-        ("lin_oauth_1", "Bearer lin_oauth_1"),
-    ] {
+    for (given, sent) in [(" lin_api_1\n", "lin_api_1"), ("lin_oauth_1", "Bearer lin_oauth_1")] {
         let auth = given::auth(&given.into()).expect("a key");
         let Auth::Authorization(value) = auth else {
             panic!("{auth:?}");
@@ -340,7 +407,11 @@ fn the_address_is_linears() {
     for wrong in ["http://api.linear.app", "https://linear.example.com"] {
         assert_eq!(check(wrong), Err("config/base_url".to_owned()), "{wrong}");
     }
-    for base in ["https://api.linear.app", "https://api.linear.app/", "https://api.linear.app/graphql"] {
+    for base in [
+        "https://api.linear.app",
+        "https://api.linear.app/",
+        "https://api.linear.app/graphql",
+    ] {
         let url = given::endpoint(&Url::parse(base).expect("a URL"));
         assert_eq!(url.as_str(), "https://api.linear.app/graphql");
     }
@@ -361,7 +432,10 @@ fn who_gives_no_state_is_warned() {
 fn all_documents_are_valid_by_linears_schema() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/contracts/schemas/linear.graphql");
     if !path.is_file() {
-        eprintln!("SKIPPED: {} is absent, so that documents are not held to it", path.display());
+        eprintln!(
+            "SKIPPED: {} is absent, so that documents are not held to it",
+            path.display()
+        );
         return;
     }
     let mut sdl = Sdl::read(&path);

@@ -42,7 +42,11 @@ impl Mappings {
             let place = format!("{pointer}/{name}");
             fields::keep(fields::optional(&place, given.as_deref(), chars_max), &mut errors).flatten()
         });
-        if errors.is_empty() { Ok(States(names)) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(States(names))
+        } else {
+            Err(errors)
+        }
     }
 }
 

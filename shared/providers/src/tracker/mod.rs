@@ -21,6 +21,7 @@
 
 mod course;
 mod mappings;
+mod names;
 mod plan;
 mod said;
 mod thing;
@@ -33,6 +34,7 @@ use signalbox_proto::{Delivery, Outcome, Timestamp};
 
 pub(crate) use self::{
     mappings::{Mappings, States, is_same},
+    names::{Names, Told},
     plan::Status,
     said::{PullRequest, Said},
 };
@@ -137,7 +139,7 @@ pub(crate) struct Made {
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Looking<'a> {
-    /// The name of the request that looks. What is asked beside it has names that begin with it and go on before the issue's.
+    /// The name of the request that looks, with which those of others begin that look as well.
     pub(crate) name: &'a str,
     /// Since when it is in doubt; `None` where it never was.
     pub(crate) since: Option<Timestamp>,

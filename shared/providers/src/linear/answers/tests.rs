@@ -34,15 +34,31 @@ fn a_limit_is_waited_for_until_linear_renews_it() {
     let in_90_s = "1767225690000";
     assert_eq!(wait(&[]), 60);
     assert_eq!(wait(&[("retry-after", "7")]), 7);
-    let requests = |left: &'static str| [("x-ratelimit-requests-remaining", left), ("x-ratelimit-requests-reset", in_90_s)];
+    let requests = |left: &'static str| {
+        [
+            ("x-ratelimit-requests-remaining", left),
+            ("x-ratelimit-requests-reset", in_90_s),
+        ]
+    };
     assert_eq!(wait(&requests("0")), 90);
     assert_eq!(wait(&requests("12")), 60, "that is not the one that is reached");
     assert_eq!(
-        wait(&[("x-ratelimit-complexity-remaining", "0"), ("x-ratelimit-complexity-reset", "1767225630000"),
-            ("x-ratelimit-requests-remaining", "0"), ("x-ratelimit-requests-reset", in_90_s)]),
+        wait(&[
+            ("x-ratelimit-complexity-remaining", "0"),
+            ("x-ratelimit-complexity-reset", "1767225630000"),
+            ("x-ratelimit-requests-remaining", "0"),
+            ("x-ratelimit-requests-reset", in_90_s)
+        ]),
         90
     );
-    assert_eq!(wait(&[("x-ratelimit-requests-remaining", "0"), ("x-ratelimit-requests-reset", "1")]), 60, "it is over");
+    assert_eq!(
+        wait(&[
+            ("x-ratelimit-requests-remaining", "0"),
+            ("x-ratelimit-requests-reset", "1")
+        ]),
+        60,
+        "it is over"
+    );
 }
 
 #[test]
@@ -68,7 +84,12 @@ fn only_linear_itself_can_say_that_an_issue_is_gone() {
     assert!(is_gone(&response(400, &lacking("Entity not found: Issue: parentId"))));
     assert!(!is_gone(&response(200, &lacking("Entity not found: IssueLabel"))));
     assert!(!is_gone(&response(404, &json!("Entity not found: Issue"))));
-    let moved = |trashed: Value| response(200, &json!({ "data": { "issueUpdate": { "success": true, "issue": { "id": "1", "trashed": trashed } } } }));
+    let moved = |trashed: Value| {
+        response(
+            200,
+            &json!({ "data": { "issueUpdate": { "success": true, "issue": { "id": "1", "trashed": trashed } } } }),
+        )
+    };
     assert!(is_gone(&moved(json!(true))));
     assert!(!is_gone(&moved(json!(null))));
     assert!(!is_gone(&moved(json!(false))));
@@ -76,12 +97,24 @@ fn only_linear_itself_can_say_that_an_issue_is_gone() {
 
 #[test]
 fn only_success_is_a_yes() {
-    let said = |success: Value| response(200, &json!({ "data": { "issueCreate": { "success": success, "issue": { "id": "a-1", "url": "https://linear.app/a" } } } }));
+    let said = |success: Value| {
+        response(
+            200,
+            &json!({ "data": { "issueCreate": { "success": success, "issue": { "id": "a-1", "url": "https://linear.app/a" } } } }),
+        )
+    };
     assert_eq!(
         made(&said(json!(true)), NOW),
-        Ok(Made { id: "a-1".to_owned(), url: Some("https://linear.app/a".to_owned()) })
+        Ok(Made {
+            id: "a-1".to_owned(),
+            url: Some("https://linear.app/a".to_owned())
+        })
     );
-    for other in [said(json!(false)), said(json!(null)), response(200, &json!({ "data": { "issueCreate": null } }))] {
+    for other in [
+        said(json!(false)),
+        said(json!(null)),
+        response(200, &json!({ "data": { "issueCreate": null } })),
+    ] {
         assert_eq!(made(&other, NOW).expect_err("no yes").kind(), OutcomeKind::Retry);
     }
 }

@@ -91,7 +91,10 @@ impl Workspace {
             .iter()
             .map(|one| text(&one["name"]["eqIgnoreCase"]).to_lowercase())
             .collect();
-        let labels = self.labels.iter().filter(|(name, _)| wanted.contains(&name.to_lowercase()));
+        let labels = self
+            .labels
+            .iter()
+            .filter(|(name, _)| wanted.contains(&name.to_lowercase()));
         let mut labels: Vec<Value> = labels.map(node).collect();
         // Of another team, and none that can be set.
         labels.push(json!({ "id": "label-9", "name": "spec", "team": { "id": "another" } }));
@@ -197,10 +200,16 @@ impl Double for Workspace {
         match text(&body["operationName"]) {
             "SignalboxNames" => self.names(variables),
             "SignalboxTeam" => {
-                let teams = if self.is_blind { json!([]) } else { json!([{ "id": TEAM }]) };
+                let teams = if self.is_blind {
+                    json!([])
+                } else {
+                    json!([{ "id": TEAM }])
+                };
                 said(json!({ "viewer": { "id": "1" }, "teams": { "nodes": teams } }))
             }
-            "SignalboxIssue" => said(json!({ "issues": { "nodes": by_id(self.issues.contains_key(id) && !self.is_blind) } })),
+            "SignalboxIssue" => {
+                said(json!({ "issues": { "nodes": by_id(self.issues.contains_key(id) && !self.is_blind) } }))
+            }
             "SignalboxComment" => said(json!({ "comments": { "nodes": by_id(self.comments.contains_key(id)) } })),
             "SignalboxCreate" => self.create(&variables["input"]),
             "SignalboxMove" => self.moved(variables),
@@ -219,8 +228,16 @@ impl Double for Workspace {
         Has {
             issues: self.whole().iter().map(|issue| name(&issue.state)).collect(),
             subtasks: subtasks.map(|issue| text(&issue.input["title"]).to_owned()).collect(),
-            links: self.whole().iter().flat_map(|issue| issue.links.keys().cloned()).collect(),
-            comments: self.comments.values().map(|comment| text(&comment["body"]).to_owned()).collect(),
+            links: self
+                .whole()
+                .iter()
+                .flat_map(|issue| issue.links.keys().cloned())
+                .collect(),
+            comments: self
+                .comments
+                .values()
+                .map(|comment| text(&comment["body"]).to_owned())
+                .collect(),
         }
     }
 }
