@@ -12,7 +12,7 @@ const REGISTRY: &str = "shared/providers/src/lib.rs";
 /// The deployment on one machine, held to the table by `tests/compose`.
 const COMPOSE: &str = "docker-compose.yml";
 /// Words of the language too. They count where they stand for the provider alone: as a text, or as the module.
-const WORDS: [&str; 3] = ["nats", "prometheus", "webhook"];
+const WORDS: [&str; 4] = ["linear", "nats", "prometheus", "webhook"];
 
 /// Who may name a provider: the file or folder, the providers, and why.
 const ALLOWED: &[(&str, &[&str], &str)] = &[

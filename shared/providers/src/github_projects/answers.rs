@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use ::http::header::RETRY_AFTER;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use signalbox_proto::{Outcome, Timestamp};
 
-use super::{Prepared, documents, names};
+use super::{
+    Prepared, documents,
+    forms::{Added, Changed, Content, Draft, Item, Node, Owners, Page, Project},
+    names,
+};
 use crate::{
     Request,
     classify::{self, RETRY_AFTER_MAX},
@@ -59,187 +63,6 @@ const GITHUB: Vendor = Vendor {
     unauthorized: "it does not take credentials.token",
 };
 
-/// A project, with the field of the status.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Project {
-    pub(super) id: String,
-    #[serde(default)]
-    viewer_can_update: bool,
-    #[serde(default)]
-    pub(super) field: Option<Field>,
-}
-
-/// A field; without an id it is of another type.
-#[derive(Debug, Deserialize)]
-pub(super) struct Field {
-    #[serde(default)]
-    pub(super) id: Option<String>,
-    #[serde(default)]
-    pub(super) options: Vec<SelectOption>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct SelectOption {
-    pub(super) id: String,
-    pub(super) name: String,
-}
-
-/// An organization or a user: of one name there is but one of them.
-#[derive(Deserialize)]
-struct Owners {
-    #[serde(default)]
-    organization: Option<Owner>,
-    #[serde(default)]
-    user: Option<Owner>,
-}
-
-#[derive(Deserialize)]
-struct Owner {
-    #[serde(rename = "projectV2")]
-    project: Option<Project>,
-}
-
-#[derive(Deserialize)]
-struct Id {
-    id: String,
-}
-
-/// What was added, by either of two mutations.
-#[derive(Deserialize)]
-struct Added {
-    #[serde(alias = "addProjectV2DraftIssue", alias = "addProjectV2ItemById")]
-    payload: AddedItem,
-}
-
-#[derive(Deserialize)]
-struct AddedItem {
-    #[serde(alias = "projectItem")]
-    item: Id,
-}
-
-/// What was changed, by either of two mutations.
-#[derive(Deserialize)]
-struct Changed {
-    #[serde(alias = "updateProjectV2ItemFieldValue", alias = "updateProjectV2DraftIssue")]
-    payload: ChangedThing,
-}
-
-#[derive(Deserialize)]
-struct ChangedThing {
-    #[serde(alias = "projectV2Item", alias = "draftIssue")]
-    _thing: Id,
-}
-
-/// A node that was asked for by its id.
-#[derive(Deserialize)]
-struct Node<T> {
-    node: T,
-}
-
-/// An item, as far as it was asked for.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Item {
-    #[serde(default)]
-    is_archived: bool,
-    #[serde(default)]
-    content: Option<Content>,
-}
-
-/// An issue or a pull request has nothing of this.
-#[derive(Deserialize)]
-struct Content {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    body: Option<String>,
-}
-
-/// A draft with its text.
-#[derive(Debug)]
-pub(super) struct Draft {
-    pub(super) id: String,
-    pub(super) body: String,
-}
-
-/// Items of a project.
-#[derive(Deserialize)]
-pub(super) struct Page {
-    viewer: Login,
-    node: Listed,
-}
-
-#[derive(Deserialize)]
-struct Login {
-    login: String,
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    items: Items,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Items {
-    page_info: PageInfo,
-    nodes: Vec<Option<ListedItem>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageInfo {
-    has_previous_page: bool,
-    #[serde(default)]
-    start_cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ListedItem {
-    id: String,
-    created_at: Timestamp,
-    #[serde(default)]
-    creator: Option<Login>,
-    #[serde(default)]
-    content: Option<Content>,
-}
-
-impl Page {
-    /// The ids of drafts that we have made between these times, the last first.
-    pub(super) fn drafts(&self, first: Timestamp, last: Timestamp) -> impl Iterator<Item = &str> {
-        let is_ours = move |item: &&ListedItem| {
-            let is_draft = item.content.as_ref().is_some_and(|content| content.id.is_some());
-            let by_us = item
-                .creator
-                .as_ref()
-                .is_none_or(|creator| is_same_login(&creator.login, &self.viewer.login));
-            is_draft && by_us && (first..=last).contains(&item.created_at)
-        };
-        self.node
-            .items
-            .nodes
-            .iter()
-            .rev()
-            .flatten()
-            .filter(is_ours)
-            .map(|item| &*item.id)
-    }
-
-    /// The cursor of the page before.
-    pub(super) fn before(&self) -> Option<String> {
-        let info = &self.node.items.page_info;
-        info.start_cursor.clone().filter(|_| info.has_previous_page)
-    }
-}
-
-/// An app has `[bot]` behind its name, or has it not.
-fn is_same_login(one: &str, other: &str) -> bool {
-    one.trim_end_matches("[bot]")
-        .eq_ignore_ascii_case(other.trim_end_matches("[bot]"))
-}
-
 /// The data of an answer without errors.
 fn yes<T: DeserializeOwned>(response: &Response, now: Timestamp) -> Result<T, Outcome> {
     graphql::data(response).map_err(|no| refused(response, &no, now))
@@ -274,14 +97,13 @@ pub(super) fn made(response: &Response, now: Timestamp) -> Result<Made, Outcome>
     Err(refused(response, &no, now))
 }
 
-/// Whether the status was set.
-pub(super) fn set(response: &Response, now: Timestamp) -> Result<(), Outcome> {
-    yes::<Changed>(response, now).map(|_| ())
-}
-
-/// Whether the text was changed.
-pub(super) fn edited(response: &Response, now: Timestamp) -> Result<(), Outcome> {
-    yes::<Changed>(response, now).map(|_| ())
+/// Whether the status was set, or the text changed.
+pub(super) fn changed(response: &Response, now: Timestamp) -> Result<(), Outcome> {
+    let Changed { payload } = yes(response, now)?;
+    match payload.thing.id.is_empty() {
+        false => Ok(()),
+        true => Err(refused(response, &No::Foreign, now)),
+    }
 }
 
 /// The draft of an item; `None` where it is an issue or a pull request.

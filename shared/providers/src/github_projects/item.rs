@@ -111,7 +111,7 @@ pub(super) fn state(
             ask(target, documents::SET, &Input { input }),
         ))
     };
-    let outcome = match known.answer(&name).map(|answer| answers::set(answer, now)) {
+    let outcome = match known.answer(&name).map(|answer| answers::changed(answer, now)) {
         None => return set(),
         Some(Ok(())) => return Did::Done,
         Some(Err(outcome)) => outcome,
@@ -146,7 +146,7 @@ pub(super) fn link(
 ) -> Did {
     let (read, edited) = (changing.name("draft"), changing.name("link"));
     if let Some(answer) = known.answer(&edited) {
-        return match answers::edited(answer, now) {
+        return match answers::changed(answer, now) {
             Ok(()) => Did::Done,
             Err(outcome) => Did::Next(Move::Done(outcome)),
         };

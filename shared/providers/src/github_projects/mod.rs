@@ -2,6 +2,7 @@
 
 mod answers;
 mod documents;
+mod forms;
 mod given;
 mod item;
 mod look;

@@ -2,7 +2,7 @@
 
 use signalbox_proto::{Outcome, Timestamp, hash};
 
-use super::{GithubProjects, Prepared, answers, documents};
+use super::{GithubProjects, Prepared, answers, documents, forms::Project};
 use crate::{
     Request, Target,
     display::text,
@@ -37,7 +37,7 @@ impl Named<'_> {
         format!("{kind}-{}", hash::parts(parts.map(str::as_bytes)))
     }
 
-    fn id_in(self, project: &answers::Project) -> Option<&str> {
+    fn id_in(self, project: &Project) -> Option<&str> {
         let field = project.field.as_ref();
         match self {
             Self::Project => Some(&project.id),
@@ -102,7 +102,7 @@ fn names<'a, 'k>(
     }
 }
 
-fn absent(prepared: &Prepared, name: Named<'_>, project: &answers::Project) -> String {
+fn absent(prepared: &Prepared, name: Named<'_>, project: &Project) -> String {
     let shown = |name: &str| text::line(name, LISTED_CHARS_MAX).into_owned();
     let field = shown(&prepared.status_field);
     match name {

@@ -366,7 +366,7 @@ fn what_this_version_does_not_have_is_refused_by_name_and_version_or_left_out_wh
         error.lines().collect::<Vec<_>>(),
         [
             "i.yaml:3: integrations.jira: the provider jira is not in this version",
-            "i.yaml:4: integrations.linear: the provider linear comes with version 0.6.0",
+            "i.yaml:4: integrations.linear: the provider linear is not in this version",
             "i.yaml:4: integrations.linear: needs LINEAR_API_KEY, which is not set: the API key; set it, or write \
              `api_key` here",
             &format!(
@@ -387,7 +387,7 @@ fn what_this_version_does_not_have_is_refused_by_name_and_version_or_left_out_wh
         file.remarks(),
         [
             "left out: integrations.jira: the provider jira is not in this version",
-            "left out: integrations.linear: the provider linear comes with version 0.6.0",
+            "left out: integrations.linear: the provider linear is not in this version",
             "left out: integrations.azure_devops: it is disabled, and the provider azure_devops comes with version 0.6.0",
         ]
     );

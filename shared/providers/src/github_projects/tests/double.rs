@@ -24,7 +24,7 @@ pub(crate) struct Board {
     pub(crate) is_blind: bool,
     /// Items on a page: fewer than GitHub's, so that there are pages.
     pub(crate) page: usize,
-    next: usize,
+    pub(crate) next: usize,
 }
 
 #[derive(Clone)]
@@ -32,7 +32,6 @@ pub(crate) struct Item {
     pub(crate) id: String,
     /// The issue or pull request; a draft where there is none.
     pub(crate) content: Option<String>,
-    pub(crate) title: String,
     pub(crate) body: String,
     pub(crate) status: Option<String>,
     pub(crate) is_archived: bool,
@@ -119,7 +118,7 @@ impl Board {
         said(json!({ "viewer": { "login": "signalbox" }, "node": { "items": { "pageInfo": info, "nodes": nodes } } }))
     }
 
-    fn add(&mut self, content: Option<&str>, title: &str, body: &str, now: Timestamp) -> String {
+    fn add(&mut self, content: Option<&str>, body: &str, now: Timestamp) -> String {
         if let Some(known) = self
             .items
             .iter()
@@ -132,7 +131,6 @@ impl Board {
         self.items.push(Item {
             id: id.clone(),
             content: content.map(str::to_owned),
-            title: title.to_owned(),
             body: body.to_owned(),
             status: None,
             is_archived: false,
@@ -143,8 +141,8 @@ impl Board {
 
     /// Others add drafts of theirs.
     pub(crate) fn crowd(&mut self, count: usize, now: Timestamp) {
-        for number in 0..count {
-            self.add(None, &format!("by hand {number}"), "by hand", now);
+        for _ in 0..count {
+            self.add(None, "by hand", now);
         }
     }
 
@@ -176,12 +174,12 @@ impl Double for Board {
                 Some(item) => said(json!({ "node": { "id": item.id, "isArchived": item.is_archived } })),
             },
             "SignalboxAddDraft" if is_ours => {
-                let id = self.add(None, text(&input["title"]), text(&input["body"]), now);
+                let id = self.add(None, text(&input["body"]), now);
                 said(json!({ "addProjectV2DraftIssue": { "projectItem": { "id": id } } }))
             }
             "SignalboxAddDraft" => none("addProjectV2DraftIssue"),
             "SignalboxAdd" if is_ours && text(&input["contentId"]).starts_with("I_") => {
-                let id = self.add(Some(text(&input["contentId"])), "", "", now);
+                let id = self.add(Some(text(&input["contentId"])), "", now);
                 said(json!({ "addProjectV2ItemById": { "item": { "id": id } } }))
             }
             "SignalboxAdd" => none("addProjectV2ItemById"),
