@@ -48,7 +48,7 @@ impl Sampled for GithubProjects {
 
 fn template() -> Template {
     Template {
-        title: Some("{{ event.title }} ({{ integration.name }}): {{ event.data.title|truncate(300) }}".to_owned()),
+        title: Some("{{ event.title }} ({{ integration.name }}): {{ event.data.title|truncate(80) }}".to_owned()),
         body: Some("Runbook for {{ event.type }}:\n\n{{ event.data.message|truncate(9000) }}".to_owned()),
     }
 }

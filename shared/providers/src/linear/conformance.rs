@@ -51,7 +51,7 @@ impl Sampled for Linear {
 
 fn template() -> Template {
     Template {
-        title: Some("{{ event.title }} ({{ integration.name }}): {{ event.data.title|truncate(300) }}".to_owned()),
+        title: Some("{{ event.title }} ({{ integration.name }}): {{ event.data.title|truncate(80) }}".to_owned()),
         body: Some("Runbook for {{ event.type }}:\n\n{{ event.data.message|truncate(9000) }}".to_owned()),
     }
 }
