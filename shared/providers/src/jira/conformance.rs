@@ -51,12 +51,12 @@ impl Sampled for Jira {
             of("guide", guide, None, |request, delivery| {
                 accepts(request, delivery, SITE)
             }),
-            of("gateway", gateway.clone(), None, |request, delivery| {
-                accepts(request, delivery, GATEWAY)
-            }),
-            of("template", gateway, Some(template()), |request, delivery| {
-                accepts(request, delivery, GATEWAY)
-            }),
+            of(
+                "gateway and template",
+                gateway,
+                Some(template()),
+                |request, delivery| accepts(request, delivery, GATEWAY),
+            ),
             of("subtasks alone", action("create_subtask"), None, |request, delivery| {
                 accepts(request, delivery, SITE)
             }),
@@ -69,7 +69,7 @@ impl Sampled for Jira {
 
 fn template() -> Template {
     Template {
-        title: Some("{{ event.title }} ({{ integration.name }}): {{ event.data.title|truncate(300) }}".to_owned()),
+        title: Some("{{ event.title }} ({{ integration.name }}): {{ event.data.title|truncate(200) }}".to_owned()),
         body: Some("Runbook for {{ event.type }}:\n\n{{ event.data|tojson|truncate(16000) }}".to_owned()),
     }
 }

@@ -37,7 +37,15 @@ pub(super) fn summary(job: &Job<'_>, about: &About) -> String {
     let given = given.map(|title| short(&title)).filter(|title| !title.is_empty());
     given
         .or_else(|| job.said.spec_name().map(|name| short(&name)))
-        .unwrap_or_else(|| short(&Display::of(job.delivery, about).line()))
+        .unwrap_or_else(|| happened(&Display::of(job.delivery, about)))
+}
+
+/// `Alert Created: Latency of checkout is rising`; the message stands below, unless there is nothing else to say.
+fn happened(display: &Display<'_>) -> String {
+    short(&match &display.headline {
+        Some(headline) => format!("{}: {}", text::isolated(&display.title), text::isolated(headline)),
+        None => display.line(),
+    })
 }
 
 /// What an issue says.

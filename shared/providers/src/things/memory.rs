@@ -181,3 +181,6 @@ pub fn rehearse(target: &dyn AnyTarget, delivery: &Delivery, now: Timestamp) -> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

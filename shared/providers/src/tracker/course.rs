@@ -170,7 +170,7 @@ impl<'a, T: Tracker> Course<'a, T> {
     }
 
     fn job(&self, what: What<'a>, part: &str, issue: &'a str) -> Job<'a> {
-        let token = thing::of(self.delivery).token(self.delivery);
+        let token = thing::by(self.delivery, self.said).token(self.delivery);
         let round = self.fact(ROUND).unwrap_or(FIRST);
         Job {
             what,

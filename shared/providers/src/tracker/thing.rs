@@ -27,10 +27,15 @@ pub(super) fn of(delivery: &Delivery) -> Thing {
     if delivery.is_digest() {
         return Thing::Own;
     }
-    let event = &delivery.event().event;
-    match Said::of(event).spec_id {
+    by(delivery, &Said::of(&delivery.event().event))
+}
+
+/// As [`of`], where its data is read already.
+pub(super) fn by(delivery: &Delivery, said: &Said) -> Thing {
+    match &said.spec_id {
+        _ if delivery.is_digest() => Thing::Own,
         Some(id) => Thing::Named(format!("spec/{id}")),
-        None => named(event),
+        None => named(&delivery.event().event),
     }
 }
 

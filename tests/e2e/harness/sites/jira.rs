@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::{Answer, Has};
 
-/// How long the search does not know of an issue: longer than the first retries wait.
+/// How long the search does not know of an issue: longer than the first retries wait, and shorter than what a killed worker held
+/// takes to come again.
 const LAG: Duration = Duration::from_secs(15);
 const STATES: [&str; 3] = ["To Do", "In Progress", "Done"];
 /// The type of subtasks.
