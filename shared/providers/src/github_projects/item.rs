@@ -10,14 +10,11 @@ use super::{
 };
 use crate::{
     About, Request, Target,
-    display::{
-        Display,
-        text::{self, Measure},
-    },
+    display::Display,
     graphql::Operation,
     markdown,
     things::{Known, Move},
-    tracker::{Changing, Did, Job, PullRequest, Renewed, Status},
+    tracker::{self, Changing, Did, Job, PullRequest, Renewed, Status},
 };
 
 /// The fact that says which issue or pull request the item is: asked for again it answers the same item.
@@ -62,7 +59,7 @@ pub(super) fn make(target: &Target<GithubProjects>, job: &Job<'_>, known: &Known
     }
     let input = documents::AddDraft {
         project_id,
-        title: &title(job, &target.about),
+        title: &tracker::title(job, &target.about, TITLE_UNITS_MAX),
         body: &body(job, &target.about),
     };
     ask(target, documents::ADD_DRAFT, &Input { input })
@@ -187,14 +184,6 @@ fn is_number(number: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The name of a draft: that of its spec, whichever event made it, else what happened.
-fn title(job: &Job<'_>, about: &About) -> String {
-    let given = job.text.title.as_deref().map(short).filter(|title| !title.is_empty());
-    given
-        .or_else(|| job.said.spec_name().map(|name| short(&name)))
-        .unwrap_or_else(|| short(&Display::of(job.delivery, about).line()))
-}
-
 /// What a draft says, in Markdown, behind its mark: there it is read also where a long text is cut.
 fn body(job: &Job<'_>, about: &About) -> String {
     let given = job.text.body.as_ref().filter(|body| !body.trim().is_empty());
@@ -204,10 +193,4 @@ fn body(job: &Job<'_>, about: &About) -> String {
     };
     // On a line of its own it is markup of its own, whatever it holds.
     format!("<!-- {} -->\n{said}", job.marker)
-}
-
-/// A clean line, cut.
-fn short(line: &str) -> String {
-    let line = text::line(line, TITLE_UNITS_MAX);
-    text::cut(&line, TITLE_UNITS_MAX, Measure::Utf16).into_owned()
 }

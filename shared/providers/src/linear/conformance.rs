@@ -41,8 +41,7 @@ impl Sampled for Linear {
         let action = |action: &str| json!({ "team_id": "ENG", "action": action });
         vec![
             of("guide", guide, None),
-            of("team by its id", by_id.clone(), None),
-            of("template", by_id, Some(template())),
+            of("team by its id and template", by_id, Some(template())),
             of("subtasks alone", action("create_subtask"), None),
             of("links alone", action("link"), None),
         ]

@@ -10,13 +10,10 @@ use super::{
 };
 use crate::{
     About, Request, Target,
-    display::{
-        Display,
-        text::{self, Measure},
-    },
+    display::Display,
     markdown,
     things::{Known, Move},
-    tracker::{Changing, Did, Job, PullRequest, Renewed, Status, What},
+    tracker::{self, Changing, Did, Job, PullRequest, Renewed, Status, What},
 };
 
 /// Longest title of an issue or a link, in units of UTF-16.
@@ -47,7 +44,7 @@ pub(super) fn find(target: &Target<Linear>, job: &Job<'_>) -> Request {
 pub(super) fn create(target: &Target<Linear>, job: &Job<'_>, known: &Known<'_>) -> Request {
     let prepared = &target.prepared;
     let id_of = |name| names::id(prepared, known, name);
-    let title = title(job, &target.about);
+    let title = tracker::title(job, &target.about, TITLE_UNITS_MAX);
     let description = said(job, &target.about);
     let state = job.status.and_then(|status| prepared.states.of(status));
     let event = &job.delivery.event().event;
@@ -74,7 +71,7 @@ pub(super) fn subtask(target: &Target<Linear>, job: &Job<'_>, criterion: &str, k
     let input = documents::Issue {
         id: &id(&job.marker),
         team_id: names::id(prepared, known, Named::Team).unwrap_or_default(),
-        title: &short(criterion),
+        title: &tracker::short(criterion, TITLE_UNITS_MAX),
         description: None,
         parent_id: Some(job.issue),
         label_ids: Vec::new(),
@@ -111,7 +108,7 @@ pub(super) fn link(
         let input = documents::Link {
             issue_id: changing.issue,
             url: &pr.url,
-            title: &short(&title),
+            title: &tracker::short(&title, TITLE_UNITS_MAX),
         };
         let request = documents::LINK.request(&target.prepared.url, &target.prepared.auth, &Input { input });
         return Did::Next(Move::Ask(name.into(), request));
@@ -181,14 +178,6 @@ const fn priority(severity: Severity, is_named: bool) -> Option<u8> {
     }
 }
 
-/// The name of an issue: that of its spec, whichever event made it, else what happened.
-fn title(job: &Job<'_>, about: &About) -> String {
-    let given = job.text.title.as_deref().map(short).filter(|title| !title.is_empty());
-    given
-        .or_else(|| job.said.spec_name().map(|name| short(&name)))
-        .unwrap_or_else(|| short(&Display::of(job.delivery, about).line()))
-}
-
 /// What an issue or a comment says, in Markdown.
 fn said(job: &Job<'_>, about: &About) -> String {
     let given = job.text.body.as_ref().filter(|body| !body.trim().is_empty());
@@ -196,10 +185,4 @@ fn said(job: &Job<'_>, about: &About) -> String {
         Some(body) => body.clone(),
         None => markdown::page(&Display::of(job.delivery, about), job.delivery),
     }
-}
-
-/// A clean line, cut.
-fn short(line: &str) -> String {
-    let line = text::line(line, TITLE_UNITS_MAX);
-    text::cut(&line, TITLE_UNITS_MAX, Measure::Utf16).into_owned()
 }

@@ -25,6 +25,7 @@ mod names;
 mod plan;
 mod said;
 mod thing;
+mod title;
 
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub(crate) use self::{
     names::{Names, Told},
     plan::Status,
     said::{PullRequest, Said},
+    title::{short, title},
 };
 use crate::{
     Provider, Request, Target, Text,
