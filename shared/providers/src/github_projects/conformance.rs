@@ -36,12 +36,10 @@ impl Sampled for GithubProjects {
             "owner": "acme", "project_number": 1, "status_field": "Status",
             "status_mappings": { "draft": "Backlog", "review": "In Review", "approved": "Ready", "implemented": "Done" },
         });
-        let bare = json!({ "owner": "acme", "project_number": 1 });
-        let action = |action: &str| json!({ "owner": "acme", "project_number": 1, "action": action });
+        let links = json!({ "owner": "acme", "project_number": 1, "action": "link" });
         vec![
             of("guide", guide, None),
-            of("template", bare, Some(template())),
-            of("links alone", action("link"), None),
+            of("links alone and template", links, Some(template())),
         ]
     }
 }
