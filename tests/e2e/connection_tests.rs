@@ -20,7 +20,7 @@ const SAID: &str = "This is a test of the integration ";
 /// The name of the integration that posts as a bot of Slack.
 const BOT: &str = "slack-bot";
 /// Signs of a secret that no answer may hold: the beginnings of those that the doubles are set up with.
-const SECRETS: [&str; 13] = [
+const SECRETS: [&str; 18] = [
     "services/T0/B0/x",
     "sig=x",
     "token-of-the-webhook",
@@ -31,8 +31,13 @@ const SECRETS: [&str; 13] = [
     "cccccccc",
     "dddddddd",
     "eeeeeeee",
+    "ffffffff",
     "gggggggg",
     "hhhhhhhh",
+    "iiiiiiii",
+    "jjjjjjjj",
+    "kkkkkkkk",
+    "MIIEvgIBADANBg",
     "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 ];
 
@@ -62,6 +67,11 @@ fn asked(name: &str, received: &Received) {
         "new_relic" => ("POST", "/v1/accounts/1234567/events", "[]"),
         "sentry" => ("POST", "/api/42/envelope/", "client_report"),
         "prometheus" => ("GET", "/api/v1/status", ""),
+        "github-issues" | "github-workflow" => ("GET", "/repos/acme/shop", ""),
+        "gitlab" => ("GET", "/api/v4/projects/acme%2Fshop", ""),
+        "jenkins" => ("GET", "/job/shop/job/deploy/api/json?tree=name%2Cbuildable", ""),
+        "s3" => ("GET", "/events/signalbox-connection-test", ""),
+        "gcs" => ("GET", "/events/signalbox%2Dconnection%2Dtest", ""),
         other => panic!("say here what the test of {other} asks"),
     };
     assert_eq!(method, wanted, "{name}: {path}");
@@ -92,12 +102,12 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
         ),
         "github_projects" => (
             401,
-            r#"{"message":"Bad credentials: gggggggggggggggg","status":"401"}"#,
+            r#"{"message":"Bad credentials: jjjjjjjjjjjjjjjj","status":"401"}"#,
             "credentials.token",
         ),
         "linear" => (
             400,
-            r#"{"errors":[{"message":"hhhhhhhhhhhhhhhh is no key","extensions":{"code":"AUTHENTICATION_ERROR"}}]}"#,
+            r#"{"errors":[{"message":"kkkkkkkkkkkkkkkk is no key","extensions":{"code":"AUTHENTICATION_ERROR"}}]}"#,
             "credentials.api_key",
         ),
         "discord" => (
@@ -136,6 +146,31 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
             "credentials.dsn",
         ),
         "prometheus" => (401, "Unauthorized", "401"),
+        "github-issues" | "github-workflow" => (
+            401,
+            r#"{"message":"Bad credentials: ffffffffffffffffffffffffffffffffffffffff"}"#,
+            "token",
+        ),
+        "gitlab" => (
+            401,
+            r#"{"message":"401 Unauthorized: gggggggggggggggggggg, hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh"}"#,
+            "token",
+        ),
+        "jenkins" => (
+            401,
+            "Invalid password/token for user: iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii",
+            "API token",
+        ),
+        "s3" => (
+            403,
+            "<?xml version=\"1.0\"?><Error><Code>SignatureDoesNotMatch</Code><Message>eeeeeeee</Message></Error>",
+            "check the secret and the region",
+        ),
+        "gcs" => (
+            401,
+            "<?xml version='1.0'?><Error><Code>AuthenticationRequired</Code><Message>MIIEvgIBADANBg</Message></Error>",
+            "the credentials are not valid",
+        ),
         "webhook" => (401, "no such signature: MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "401"),
         other => panic!("say here how {other} refuses"),
     }
@@ -176,6 +211,20 @@ async fn a_test_asks_every_vendor_for_its_lightest_proof_and_makes_the_integrati
         let valid = Answer::status(200).body(r#"{"valid":true}"#);
         target.script(&format!("/{door}/api/v1/validate"), [valid]);
     }
+    for (path, body) in [
+        ("/github-issues/repos/acme/shop", r#"{"full_name":"acme/shop"}"#),
+        ("/github-workflow/repos/acme/shop", r#"{"full_name":"acme/shop"}"#),
+        (
+            "/gitlab/api/v4/projects/acme%2Fshop",
+            r#"{"path_with_namespace":"acme/shop"}"#,
+        ),
+        (
+            "/jenkins/job/shop/job/deploy/api/json?tree=name%2Cbuildable",
+            r#"{"name":"deploy","buildable":true}"#,
+        ),
+    ] {
+        target.script(path, [Answer::status(200).body(body)]);
+    }
     for (name, integration, path) in &all {
         let made = client.post("/v1/integrations", integration.clone()).await;
         assert_eq!(made["status"], "pending_setup", "{made}");
@@ -198,8 +247,11 @@ async fn a_test_asks_every_vendor_for_its_lightest_proof_and_makes_the_integrati
     let providers = client.get("/v1/providers").await;
     for provider in providers["items"].as_array().expect("a list") {
         let name = provider["name"].as_str().expect("a name");
-        // It is not called over HTTP: see below.
-        assert!(name == "nats" || tested.contains(&name), "{name} has no double here");
+        // They are not called over HTTP: see below, and `mail.rs`.
+        assert!(
+            ["email", "nats"].contains(&name) || tested.contains(&name),
+            "{name} has no double here"
+        );
     }
     up.stop().await;
 }

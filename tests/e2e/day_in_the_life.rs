@@ -9,7 +9,7 @@ use async_nats::jetstream;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Client, Publish, Target, Up,
+    Client, MailServer, Publish, Target, Up,
     process::Folder,
     server::Server,
     transcript::{self, Transcript},
@@ -109,7 +109,8 @@ async fn live(client: &Client) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_of_one_service_is_told_to_every_provider_and_what_it_opened_it_closes() {
-    let up = Up::start().await;
+    let mail_server = MailServer::start().await;
+    let up = Up::start_with(MailServer::trusted(&[&mail_server])).await;
     let folder = Folder::new();
     let (server, jetstream) = other_server(&folder).await;
     let target = Target::start().await;
@@ -119,6 +120,9 @@ async fn a_day_of_one_service_is_told_to_every_provider_and_what_it_opened_it_cl
         "name": "nats", "provider": "nats", "events": EVENTS,
         "config": { "url": server.url(), "subject": "oncall.{type}", "anonymous": true },
     }));
+    let recipients =
+        json!({ "to_addresses": ["shop@example.com"], "recipients": { "alert.*": ["On Call <oncall@example.com>"] } });
+    integrations.push(mail_server.integration("email", &EVENTS, recipients));
     up.client().apply(json!(integrations)).await;
     live(up.client()).await;
 
@@ -134,6 +138,8 @@ async fn a_day_of_one_service_is_told_to_every_provider_and_what_it_opened_it_cl
     }
     let told = Transcript::of_stream(&jetstream, STREAM, &names).await;
     told.check_that_it_is_known(FOLDER, "nats", &mut wrong);
+    let told = Transcript::of_mails(&mail_server.mails(), &names);
+    told.check_that_it_is_known(FOLDER, "email", &mut wrong);
     assert_eq!(
         wrong,
         Vec::<String>::new(),

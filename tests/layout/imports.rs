@@ -49,7 +49,7 @@ const TESTS: &str = "signalbox-tests";
 const ANY: &[&str] = &["*"];
 
 /// Crates of others that stand for an outside system or a decision, and who may name them besides `tests`.
-const OTHERS: [(&str, &[&str]); 18] = [
+const OTHERS: [(&str, &[&str]); 19] = [
     ("rmp-serde", &[PROTO]),
     ("config", &[RUNTIME]),
     ("opentelemetry", &[RUNTIME]),
@@ -61,10 +61,12 @@ const OTHERS: [(&str, &[&str]); 18] = [
     ("chrono", &[MATCHING]),
     // Providers hold their requests to the vendors' schemas with it, in tests alone.
     ("jsonschema", &[MATCHING, PROVIDERS]),
+    ("lettre", &[PROVIDERS]),
     // The binary is a client of our own API, and measures.
     ("reqwest", &[PROVIDERS, BINARY]),
     // The keys with which the provider `nats` proves itself.
     ("nkeys", &[PROVIDERS]),
+    ("object_store", &[PROVIDERS]),
     ("clap", &[BINARY]),
     // Errors of a library have a meaning; only the program prints a chain and ends.
     ("anyhow", &[BINARY]),

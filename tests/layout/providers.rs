@@ -12,7 +12,7 @@ const REGISTRY: &str = "shared/providers/src/lib.rs";
 /// The deployment on one machine, held to the table by `tests/compose`.
 const COMPOSE: &str = "docker-compose.yml";
 /// Words of the language too. They count where they stand for the provider alone: as a text, or as the module.
-const WORDS: [&str; 4] = ["linear", "nats", "prometheus", "webhook"];
+const WORDS: [&str; 5] = ["email", "linear", "nats", "prometheus", "webhook"];
 
 /// Who may name a provider: the file or folder, the providers, and why.
 const ALLOWED: &[(&str, &[&str], &str)] = &[
@@ -71,13 +71,28 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     // Words that mean something else.
     (
         "shared/providers/src/discord/mod.rs",
-        &["slack"],
-        "a path of Discord's addresses that is refused",
+        &["github", "slack"],
+        "paths of Discord's addresses that are refused",
+    ),
+    (
+        "shared/providers/src/github_projects",
+        &["github"],
+        "the vendor of both",
+    ),
+    (
+        "shared/providers/src/prometheus/mod.rs",
+        &["github"],
+        "where its vendor's page is",
     ),
     (
         "shared/providers/src/opsgenie",
         &["jira"],
         "the name of the product that follows Opsgenie",
+    ),
+    (
+        "shared/providers/src/tracker/life.rs",
+        &["github"],
+        "where a pull request of a test is",
     ),
     (
         "shared/providers/src/slack/mod.rs",

@@ -493,4 +493,4 @@ pub(crate) fn word(outcome: &Outcome) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

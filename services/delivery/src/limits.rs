@@ -14,6 +14,8 @@ use signalbox_proto::{Timestamp, integration::RateLimit};
 
 /// How long a delivery waits inside a worker for its token to be due.
 pub(crate) const WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a target must ask to be left alone for others to be told: what is shorter, the delivery that met it obeys alone.
+pub(crate) const ASKED_MIN: Duration = Duration::from_millis(500);
 /// How long a token that a keeper has taken for a delivery counts: one that lay in a lane for longer
 /// takes another, since the minute of the first may be over.
 const PAID_FOR: Duration = Duration::from_secs(30);

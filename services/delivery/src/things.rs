@@ -169,6 +169,13 @@ impl Course<'_> {
             match self.client.send(request, self.target.about().timeout).await {
                 Err(unanswered) => {
                     self.asked = asked_before || unanswered.asked;
+                    if is_new && !unanswered.may_have_arrived {
+                        refs.refuse(&name);
+                        // Where this fails it stays in doubt, as after a crash.
+                        if let Err(why) = book.write(&refs).await {
+                            tracing::warn!(why, delivery.id = self.delivery.id, "what was not sent stays in doubt");
+                        }
+                    }
                     return unanswered.outcome;
                 }
                 Ok(Exchange { response }) => {

@@ -4,13 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use signalbox_proto::Outcome;
 
-use crate::{Egress, Error, Exchange, Request, classify, http, nats};
+use crate::{Egress, Error, Exchange, Request, classify, http, mail, nats, objects};
 
 /// Sends any request by the transport that it names. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: http::Client,
     nats: nats::Client,
+    objects: objects::Client,
+    mail: mail::Client,
 }
 
 impl Client {
@@ -26,20 +28,30 @@ impl Client {
 
     fn of(http: http::Client) -> Self {
         let nats = nats::Client::new(http.egress().clone(), http.tls().clone());
-        Self { http, nats }
+        let objects = objects::Client::new(http.clone());
+        let mail = mail::Client::new(http.egress().clone(), http.tls().clone());
+        Self {
+            http,
+            nats,
+            objects,
+            mail,
+        }
     }
 
     /// The same client with another time to a connection, in whole seconds from 1 to 60.
     #[must_use]
     pub fn connecting_within(&self, connect_timeout: Duration) -> Self {
+        let http = self.http.connecting_within(connect_timeout);
         Self {
-            http: self.http.connecting_within(connect_timeout),
             nats: self.nats.connecting_within(connect_timeout),
+            mail: self.mail.connecting_within(connect_timeout),
+            objects: objects::Client::new(http.clone()),
+            http,
         }
     }
 
-    /// Sends a request and waits for the answer, all within `timeout`; over NATS it may wait for a connection before. What
-    /// has no answer is an outcome at once.
+    /// Sends a request and waits for the answer, all within `timeout`; over NATS and SMTP it may wait for a connection
+    /// before. What has no answer is an outcome at once.
     /// Dropping the future ends the request and its connection.
     pub async fn send(&self, request: Request, timeout: Duration) -> Result<Exchange, Unanswered> {
         let sent = match request {
@@ -48,6 +60,7 @@ impl Client {
                 sent.map_err(|error| Unanswered {
                     outcome: classify::by_error(&error),
                     asked: true,
+                    may_have_arrived: error.may_have_arrived(),
                 })
             }
             Request::Nats(request) => {
@@ -55,6 +68,23 @@ impl Client {
                 sent.map_err(|error| Unanswered {
                     outcome: nats::by_error(&error),
                     asked: !matches!(error, nats::Error::NoPlace(_)),
+                    may_have_arrived: !matches!(error, nats::Error::NoPlace(_)),
+                })
+            }
+            Request::Object(request) => {
+                let sent = self.objects.send(request, timeout).await;
+                sent.map_err(|error| Unanswered {
+                    outcome: objects::by_error(&error),
+                    asked: !matches!(error, objects::Error::Unsigned),
+                    may_have_arrived: !matches!(error, objects::Error::Unsigned),
+                })
+            }
+            Request::Mail(request) => {
+                let sent = self.mail.send(&request, timeout).await;
+                sent.map_err(|error| Unanswered {
+                    outcome: mail::by_error(&error),
+                    asked: !matches!(error, mail::Error::NoPlace(_)),
+                    may_have_arrived: !matches!(error, mail::Error::NoPlace(_)),
                 })
             }
             // Totals would hold it for ever: workers count, and a provider that counts has a connection test.
@@ -63,6 +93,7 @@ impl Client {
                 Err(Unanswered {
                     outcome: Outcome::Reject { reason },
                     asked: false,
+                    may_have_arrived: false,
                 })
             }
         };
@@ -77,4 +108,6 @@ pub struct Unanswered {
     pub outcome: Outcome,
     /// Whether the target was asked, or could not be reached: false for a reason of ours.
     pub asked: bool,
+    /// Whether the target may have got the request, and have done what it asks for.
+    pub may_have_arrived: bool,
 }

@@ -16,12 +16,16 @@ use std::sync::LazyLock;
 
 use signalbox_proto::{Integration, integration::RateLimit};
 
+mod build;
 mod client;
 mod entry;
 mod error;
 mod graphql;
 mod markdown;
+mod mended;
+mod once;
 mod payload;
+mod pool;
 mod provider;
 mod secret;
 
@@ -32,20 +36,28 @@ pub mod count;
 pub mod datadog;
 pub mod discord;
 pub mod display;
+pub mod email;
 pub mod entity;
 pub mod fields;
+pub mod gcs;
+pub mod github;
 pub mod github_projects;
+pub mod gitlab;
 pub mod http;
+pub mod jenkins;
 pub mod jira;
 pub mod linear;
+pub mod mail;
 pub mod nats;
 pub mod new_relic;
+pub mod objects;
 pub mod opsgenie;
 pub mod pagerduty;
 pub mod planned;
 pub mod preview;
 pub mod prometheus;
 pub mod redact;
+pub mod s3;
 pub mod sentry;
 pub mod slack;
 pub mod teams;
@@ -67,7 +79,12 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
+        Entry::of::<email::Email>(),
+        Entry::of::<gcs::Gcs>(),
+        Entry::of::<github::Github>(),
         Entry::of::<github_projects::GithubProjects>(),
+        Entry::of::<gitlab::Gitlab>(),
+        Entry::of::<jenkins::Jenkins>(),
         Entry::of::<jira::Jira>(),
         Entry::of::<linear::Linear>(),
         Entry::of::<nats::Nats>(),
@@ -75,6 +92,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<opsgenie::Opsgenie>(),
         Entry::of::<pagerduty::Pagerduty>(),
         Entry::of::<prometheus::Prometheus>(),
+        Entry::of::<s3::S3>(),
         Entry::of::<sentry::Sentry>(),
         Entry::of::<slack::Slack>(),
         Entry::of::<teams::Teams>(),

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use signalbox_proto::Delivery;
 
-use crate::display::{self, Display, Entry, FieldKind, text};
+use crate::display::{self, Display, Entry, Field, FieldKind, text};
 
 /// Longest value that a template takes from an event, in characters.
 const VALUE_CHARS_MAX: usize = 60_000;
@@ -18,6 +18,8 @@ const TICKS_MAX: usize = 8;
 const COMMIT_DIGITS_MIN: usize = 7;
 /// Longest name of an installation, in characters.
 const BRAND_CHARS_MAX: usize = 60;
+/// How a display calls the agent, which a page says before its details.
+const AGENT: &str = "Agent";
 /// Most characters of a [`page`], in any target's measure of them: what a display bounds, and its markup.
 pub(crate) const PAGE_CHARS_MAX: usize = 60_000;
 
@@ -163,13 +165,13 @@ pub(crate) fn page(shown: &Display<'_>, delivery: &Delivery) -> String {
     }
     out.push_str(&format!("- **Time:** {}\n", shown.time));
     let agent = delivery.event().event.agent_id.as_deref();
-    if let Some(agent) = agent.filter(|_| !delivery.is_digest()) {
-        let agent = text::line(agent, display::VALUE_CHARS_MAX);
-        if !agent.is_empty() {
-            out.push_str(&format!("- **Agent ID:** {}\n", code(&agent)));
-        }
+    let agent = agent.filter(|_| !delivery.is_digest());
+    let agent = agent.map(|agent| text::line(agent, display::VALUE_CHARS_MAX));
+    let agent = agent.filter(|agent| !agent.is_empty());
+    if let Some(agent) = &agent {
+        out.push_str(&format!("- **Agent ID:** {}\n", code(agent)));
     }
-    details(&mut out, shown);
+    details(&mut out, shown, agent.as_deref());
     for link in &shown.links {
         out.push_str(&format!("\n[{}](<{}>)\n", link.label, link.url));
     }
@@ -201,12 +203,14 @@ fn paragraph(out: &mut String, text: &str) {
     out.push('\n');
 }
 
-fn details(out: &mut String, shown: &Display<'_>) {
-    if shown.fields.is_empty() && shown.entries.is_empty() {
+fn details(out: &mut String, shown: &Display<'_>, agent: Option<&str>) {
+    let is_said = |field: &&Field<'_>| field.label == AGENT && agent == Some(&*field.value);
+    let fields: Vec<_> = shown.fields.iter().filter(|field| !is_said(field)).collect();
+    if fields.is_empty() && shown.entries.is_empty() {
         return;
     }
     out.push_str("\n### Details\n\n");
-    for field in &shown.fields {
+    for field in fields {
         let label = set(&field.label);
         let several = field.value.contains('\n');
         if field.kind == FieldKind::Code || several && field.kind != FieldKind::List {

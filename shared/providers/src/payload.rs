@@ -87,7 +87,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn single(accepted: &'a Accepted) -> Self {
+    /// One event, of a digest too.
+    pub(crate) fn single(accepted: &'a Accepted) -> Self {
         let event = &accepted.event;
         Self {
             id: &event.id,

@@ -20,15 +20,7 @@ const fn of(name: &'static str, kind: Kind, version: &'static str) -> Planned {
 }
 
 /// Providers to come, the next version first, then by name.
-const PROVIDERS: &[Planned] = &[
-    of("azure_devops", Kind::Ticketing, "0.6.0"),
-    of("email", Kind::Notification, "0.6.0"),
-    of("gcs", Kind::Storage, "0.6.0"),
-    of("github", Kind::CiCd, "0.6.0"),
-    of("gitlab", Kind::CiCd, "0.6.0"),
-    of("jenkins", Kind::CiCd, "0.6.0"),
-    of("s3", Kind::Storage, "0.6.0"),
-];
+const PROVIDERS: &[Planned] = &[of("azure_devops", Kind::Ticketing, "0.6.0")];
 
 /// Fields of an integration that a version will enforce, by name.
 const FIELDS: &[(&str, &str)] = &[];

@@ -14,7 +14,7 @@ use url::Url;
 use crate::{
     MASK, Request,
     http::{self, Auth},
-    nats,
+    mail, nats, objects,
     redact::Redactor,
 };
 
@@ -26,13 +26,14 @@ const SCHEMES: [&str; 3] = ["Basic", "Bearer", "Token"];
 /// A request, secrets masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// The method; `PUB` for what is published over NATS.
+    /// The method; `PUB` for what is published over NATS, `MAIL` for what is sent to a mail server.
     pub method: String,
-    /// The address; over NATS the servers and, as its path, the subject.
+    /// The address; over NATS the servers and, as its path, the subject; of mail the server.
     pub url: String,
-    /// The headers by name, those of HTTP in lower case; those of the connection are left out.
+    /// The headers by name, those of HTTP in lower case; those of the connection are left out. Of mail the sender and the
+    /// recipients that the server is told; the headers of the message stand in its body.
     pub headers: BTreeMap<String, String>,
-    /// The body.
+    /// The body; of an object its lines, before they are compressed.
     pub body: Bytes,
 }
 
@@ -41,6 +42,8 @@ pub fn of(request: &Request, redactor: &Redactor) -> Shown {
     match request {
         Request::Http(request) => show(request, redactor),
         Request::Nats(request) => published(request, redactor),
+        Request::Object(request) => stored(request, redactor),
+        Request::Mail(request) => mailed(request, redactor),
         Request::Count(count) => show(&count.push.request(&Totals::default()), redactor),
     }
 }
@@ -66,6 +69,54 @@ fn published(request: &nats::Request, redactor: &Redactor) -> Shown {
         url: redactor.text(&format!("{servers}/{}", publish.subject)).into_owned(),
         headers: headers.collect(),
         body: body(&publish.body, redactor),
+    }
+}
+
+/// Shows what is asked of a store: its lines as they are before they are compressed. The signature is made when it is sent.
+fn stored(request: &objects::Request, redactor: &Redactor) -> Shown {
+    let headers = request.headers();
+    let headers = headers.iter().map(|(name, value)| {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        (name.to_string(), redactor.text(&value).into_owned())
+    });
+    Shown {
+        method: request.method().to_string(),
+        url: address(&request.url(), redactor),
+        headers: headers.collect(),
+        body: body(&request.lines(), redactor),
+    }
+}
+
+/// Shows a transaction with a mail server. What proves who we are is sent before, and no part of it.
+fn mailed(request: &mail::Request, redactor: &Redactor) -> Shown {
+    let url = redactor.text(&request.account.server.to_string()).into_owned();
+    let Some(mail) = &request.mail else {
+        return Shown {
+            method: "NOOP".to_owned(),
+            url,
+            headers: BTreeMap::new(),
+            body: Bytes::new(),
+        };
+    };
+    let to: Vec<&str> = mail.to.iter().map(|(_, address)| address.as_ref()).collect();
+    let headers = [("MAIL FROM", mail.from.to_string()), ("RCPT TO", to.join(", "))];
+    let shown = headers.map(|(name, value)| (name.to_owned(), redactor.text(&value).into_owned()));
+    Shown {
+        method: "MAIL".to_owned(),
+        url,
+        headers: shown.into_iter().collect(),
+        body: folded(&mail.message, redactor),
+    }
+}
+
+/// As [`body`], where a secret may stand across the ends of lines: quoted-printable and base64 fold whatever is long.
+fn folded(message: &Bytes, redactor: &Redactor) -> Bytes {
+    let text = String::from_utf8_lossy(message);
+    let (quoted, joined) = (text.replace("=\r\n", ""), text.replace("\r\n", ""));
+    match (redactor.text(&quoted), redactor.text(&joined)) {
+        (Cow::Owned(redacted), _) => redacted.into(),
+        (_, Cow::Owned(_)) => MASK.into(),
+        (Cow::Borrowed(_), Cow::Borrowed(_)) => message.clone(),
     }
 }
 

@@ -12,7 +12,7 @@ use url::Url;
 use crate::{
     FieldError, classify,
     count::Count,
-    http, nats,
+    http, mail, nats, objects,
     redact::Redactor,
     template::{Takes, Texts},
     things::Keeps,
@@ -169,7 +169,8 @@ pub struct Installation {
 /// A request that was answered.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// The answer; that of a NATS server in the form that [`nats::Client`] describes.
+    /// The answer; that of a NATS server in the form that [`nats::Client`] describes, that of a mail server in that of
+    /// [`mail::Client`], that of a store as [`objects::Request`] does.
     pub response: http::Response,
 }
 
@@ -180,6 +181,10 @@ pub enum Request {
     Http(http::Request),
     /// Through [`nats::Client`].
     Nats(nats::Request),
+    /// Through [`objects::Client`]. Its answer is that of the store over HTTP.
+    Object(objects::Request),
+    /// Through [`mail::Client`].
+    Mail(mail::Request),
     /// To be counted; then the totals go through [`http::Client`]. Its answer is that of the push.
     Count(Count),
 }

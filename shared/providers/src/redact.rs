@@ -8,6 +8,7 @@
 
 use std::{borrow::Cow, cmp::Reverse};
 
+use ::http::HeaderValue;
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
@@ -17,7 +18,10 @@ use serde_json::{Map, Value};
 use signalbox_proto::Outcome;
 use url::Url;
 
-use crate::{MASK, http::Auth};
+use crate::{
+    MASK,
+    http::{Auth, Response},
+};
 
 /// Shortest secret that is looked for in texts, in bytes.
 pub const SECRET_BYTES_MIN: usize = 6;
@@ -132,6 +136,21 @@ impl Redactor {
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => document.clone(),
         }
+    }
+
+    /// An answer that does not repeat them, in headers and body.
+    pub(crate) fn response(&self, mut response: Response) -> Response {
+        for value in response.headers.values_mut() {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            if let Cow::Owned(without) = self.text(&text) {
+                *value = HeaderValue::from_str(&without).unwrap_or(HeaderValue::from_static(MASK));
+            }
+        }
+        let text = String::from_utf8_lossy(&response.body);
+        if let Cow::Owned(without) = self.text(&text) {
+            response.body = without.into();
+        }
+        response
     }
 
     /// What is taken out.

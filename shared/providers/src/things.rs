@@ -84,8 +84,9 @@ pub enum Move {
     /// Ask this, as often as it may be.
     Ask(Cow<'static, str>, Request),
     /// Ask for what may be done once alone. Its name is that of the fact that it leads to; it is in doubt from before it is
-    /// asked for until it is learnt, or the target refuses it (4xx, but for 408). A doubt counts from its first request: who has
-    /// looked, found nothing and asks again learns [`Lesson::Refused`] before, so that it counts from the new one.
+    /// asked for until it is learnt, the target refuses it (4xx, but for 408), or no connection came about. A doubt counts from
+    /// its first request: who has looked, found nothing and asks again learns [`Lesson::Refused`] before, so that it counts from
+    /// the new one.
     Once(Cow<'static, str>, Request),
     /// Remember these, then ask what comes next.
     Learn(Vec<Lesson>),

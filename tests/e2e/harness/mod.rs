@@ -3,6 +3,7 @@
 
 pub(crate) mod client;
 pub(crate) mod load;
+pub(crate) mod mail_server;
 pub(crate) mod messages;
 // The same server as that of the tests of the store.
 #[path = "../../../shared/store/tests/it/postgres/process.rs"]
@@ -14,6 +15,7 @@ pub(crate) mod role;
 pub(crate) mod seed;
 pub(crate) mod server;
 pub(crate) mod sites;
+pub(crate) mod store;
 pub(crate) mod target;
 pub(crate) mod transcript;
 pub(crate) mod up;
@@ -22,6 +24,7 @@ pub(crate) mod wait;
 
 pub(crate) use client::{Client, Publish};
 pub(crate) use load::Load;
+pub(crate) use mail_server::{Mail, MailServer};
 pub(crate) use pushgateway::Pushgateway;
 pub(crate) use role::{Cluster, ROLES};
 pub(crate) use seed::Seed;

@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use serde_json::Value;
 use signalbox_proto::Timestamp;
 
-use super::{Client, Target, target::Received};
+use super::{Client, Mail, Target, target::Received};
 
 /// Headers that every client sends, or that differ with each run.
 const UNSAID: [&str; 6] = [
@@ -51,7 +51,10 @@ pub(crate) async fn names(client: &Client) -> BTreeMap<String, String> {
     loop {
         let page = client.get(&format!("/v1/deliveries?limit=200{cursor}")).await;
         for one in page["items"].as_array().expect("a list") {
-            names.insert(text(&one["id"]), "<delivery>".to_owned());
+            let id = text(&one["id"]);
+            // As one vendor's addresses spell it.
+            names.insert(id.replace('-', "%2D").replace('_', "%5F"), "<delivery>".to_owned());
+            names.insert(id, "<delivery>".to_owned());
         }
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
@@ -104,6 +107,30 @@ impl Transcript {
             });
         }
         Self { requests }
+    }
+
+    /// Mails as their reader has them: the headers decoded, the text, and then the HTML.
+    pub(super) fn of_mails(mails: &[Mail], names: &BTreeMap<String, String>) -> Self {
+        let tell = |mail: &Mail| {
+            let headers = mail.headers.iter().map(|(name, value)| {
+                let value = match name.as_str() {
+                    // When the event was accepted.
+                    "Date" => "<now>".to_owned(),
+                    _ => cleaned(value, names),
+                };
+                (name.clone(), value)
+            });
+            let both = format!("{}\n{}", mail.text.trim_end(), mail.html).replace("\r\n", "\n");
+            Told {
+                path: format!("MAIL FROM <{}> TO <{}>", mail.mail_from, mail.rcpt_to.join(">, <")),
+                headers: headers.collect(),
+                body: Value::Null,
+                text: cleaned(&both, names),
+            }
+        };
+        Self {
+            requests: mails.iter().map(tell).collect(),
+        }
     }
 
     fn text(&self) -> String {
@@ -167,10 +194,15 @@ fn with_marks_numbered(text: &str) -> String {
     out
 }
 
-/// A signature is of this run.
+/// A signature is of this run, and so are the time that it is made with and the hash of a body.
 fn header(name: &str, value: String) -> String {
-    if name.ends_with("signature") {
+    let signs = ["AWS4-HMAC-SHA256 ", "Bearer eyJ"];
+    if name.ends_with("signature") || signs.iter().any(|sign| value.starts_with(sign)) {
         "<signature>".to_owned()
+    } else if name == "x-amz-date" {
+        "<now>".to_owned()
+    } else if name == "x-amz-content-sha256" {
+        "<hash>".to_owned()
     } else {
         value
     }

@@ -152,6 +152,60 @@ pub(crate) fn doors(target: &Target) -> Vec<Door> {
             retry_after(),
         ),
         door(
+            "github-issues",
+            "github",
+            json!({ "repo": "acme/shop", "labels": ["signalbox"], "base_url": at("/github-issues") }),
+            json!({ "token": key("f", 40) }),
+            said(201, r#"{"number":1347,"html_url":"https://github.com/acme/shop/issues/1347"}"#),
+            retry_after(),
+        ),
+        door(
+            "github-workflow",
+            "github",
+            json!({
+                "repo": "acme/shop", "action": "trigger_workflow", "workflow_id": "deploy.yml", "delivery_input": "delivery",
+                "base_url": at("/github-workflow"),
+            }),
+            json!({ "token": key("f", 40) }),
+            said(
+                200,
+                r#"{"workflow_run_id":30433642,"html_url":"https://github.com/acme/shop/actions/runs/30433642"}"#,
+            ),
+            retry_after(),
+        ),
+        door(
+            "gitlab",
+            "gitlab",
+            json!({ "project": "acme/shop", "base_url": at("/gitlab") }),
+            json!({ "token": key("g", 20), "trigger_token": key("h", 40) }),
+            said(201, r#"{"id":257,"web_url":"https://gitlab.com/acme/shop/-/pipelines/257"}"#),
+            retry_after(),
+        ),
+        door(
+            "jenkins",
+            "jenkins",
+            json!({ "job": "shop/deploy", "base_url": at("/jenkins") }),
+            json!({ "user": "signalbox", "api_token": key("i", 34) }),
+            said(201, "").header("Location", "http://jenkins.internal:8080/queue/item/17/"),
+            retry_after(),
+        ),
+        door(
+            "s3",
+            "s3",
+            json!({ "bucket": "events", "endpoint": at("/s3"), "key_template": "{org}/{type}/{delivery}.jsonl" }),
+            json!({ "access_key_id": "AKIAIOSFODNN7EXAMPLE", "secret_access_key": key("e", 40) }),
+            said(200, "").header("ETag", "\"1\""),
+            retry_after(),
+        ),
+        door(
+            "gcs",
+            "gcs",
+            json!({ "bucket": "events", "endpoint": at("/gcs"), "key_template": "{org}/{type}/{delivery}.jsonl" }),
+            json!({ "service_account": include_str!("../../../shared/providers/src/gcs/account.json") }),
+            said(200, "").header("ETag", "\"1\""),
+            retry_after(),
+        ),
+        door(
             "webhook",
             "webhook",
             json!({ "url": at("/webhook/in") }),
@@ -168,5 +222,11 @@ pub(crate) fn doors(target: &Target) -> Vec<Door> {
     for door in &doors {
         target.script_below(&door.path(), [door.yes.clone()]);
     }
+    // Jenkins is asked once where its build waits, which is no more than a look.
+    let waits = r#"{"_class":"hudson.model.Queue$WaitingItem"}"#;
+    target.script(
+        "/jenkins/queue/item/17/api/json?tree=executable%5Bnumber%2Curl%5D",
+        [said(200, waits)],
+    );
     doors
 }

@@ -1,10 +1,8 @@
-use std::time::Duration;
-
 use super::*;
 use crate::{
-    decide::tests::{at, delivery, integration},
+    decide::tests::{at, delivery},
+    filing::tests::{attempted, job, retry},
     streak,
-    targets::Known,
 };
 
 fn judge() -> Judge {
@@ -24,44 +22,18 @@ fn judge() -> Judge {
     })
 }
 
-fn job() -> Job {
-    let known = Known {
-        integration: integration(),
-        target: Err("it is not opened here".to_owned()),
-        limit: None,
-    };
-    Job {
-        delivery: Arc::new(delivery()),
-        known: Arc::new(known),
-    }
-}
-
-fn attempted(outcome: Outcome, asked: bool, started: Timestamp) -> Attempted {
-    Attempted {
-        outcome,
-        response_code: None,
-        response_body: String::new(),
-        started,
-        took: Duration::ZERO,
-        asked,
-        progress: None,
-    }
-}
-
-fn retry() -> Outcome {
-    Outcome::Retry {
-        reason: "away".to_owned(),
-        after: None,
-    }
-}
-
 #[test]
 fn what_could_not_be_sent_opens_no_breaker_and_is_told_to_nobody() {
     for asked in [false, true] {
         let mut judge = judge();
         let (mut opened, mut told) = (false, 0);
         for second in 0..60 {
-            let (verdict, notices) = judge.judge(&mut job(), &attempted(retry(), asked, at(second)), None, at(second));
+            let (verdict, notices) = judge.judge(
+                &mut job(delivery()),
+                &attempted(retry(), asked, at(second)),
+                None,
+                at(second),
+            );
             opened |= matches!(verdict, Verdict::Suspend { .. });
             told += notices.len();
         }
@@ -76,7 +48,7 @@ fn what_could_not_be_sent_stands_between_no_two_suspend_answers() {
         at_once: false,
     };
     for asked in [false, true] {
-        let (mut judge, mut refused, mut other) = (judge(), job(), job());
+        let (mut judge, mut refused, mut other) = (judge(), job(delivery()), job(delivery()));
         let mut verdicts = Vec::new();
         for count in 0..i64::from(streak::COUNT_MIN) {
             let now = at(count * 40);

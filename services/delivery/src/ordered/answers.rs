@@ -11,7 +11,7 @@ use super::{
     partition::At,
     poison, records,
 };
-use crate::{attempt::Attempted, filing::Job};
+use crate::{attempt::Attempted, filing::Job, limits::ASKED_MIN};
 
 /// What is said of a target that asked to be left alone.
 const ASKED: &str = "its target asks to be left alone for a while";
@@ -59,6 +59,9 @@ impl Ordered {
         let Outcome::Retry { after: Some(after), .. } = outcome else {
             return;
         };
+        if *after < ASKED_MIN {
+            return;
+        }
         let until = now + *after;
         let known = self.targets.state(integration).and_then(|state| state.not_before);
         if known.is_some_and(|known| known >= until) {

@@ -334,6 +334,22 @@ async fn whatever_the_vendor_answers_nothing_is_made_twice() {
 }
 
 #[tokio::test]
+async fn what_found_no_connection_leaves_no_doubt() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/", nobody.local_addr().expect("an address"));
+    drop(nobody);
+    let webhook = find("webhook").expect("built in");
+    let to = webhook.open(json!({ "url": url }), json!({}), about());
+    let target: Arc<dyn AnyTarget> = Arc::new(Tracker {
+        to: to.expect("a target"),
+    });
+    let memory = Memory::default();
+    let attempted = attempt(&target, &memory).await;
+    assert_eq!((attempted.outcome.kind(), attempted.asked), (OutcomeKind::Retry, true));
+    assert_eq!(memory.refs().doubt("issue"), None, "nobody can have made it");
+}
+
+#[tokio::test]
 async fn a_refusal_leaves_the_doubt_of_a_request_before_it() {
     let vendor = Arc::new(Vendor::default());
     let target = Tracker::at(&vendor).await;

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::Worker;
 use crate::{
     filing::{self, Done, Job},
-    limits::{self, Limits, WAIT_MAX},
+    limits::{self, ASKED_MIN, Limits, WAIT_MAX},
 };
 
 /// Why an integration is held back that is over its limit.
@@ -28,8 +28,6 @@ const OVER: &str = "over its rate limit";
 const UNCOUNTED: &str = "the counters of its rate limit do not answer";
 /// Why one is held back whose target asks for it.
 const ASKED: &str = "its target asked to wait, with Retry-After";
-/// A shorter `Retry-After` is obeyed by the delivery that met it alone.
-const ASKED_MIN: Duration = Duration::from_millis(500);
 
 /// How long tokens may take to be given back when the worker stops.
 const GIVE_BACK_MAX: Duration = Duration::from_secs(2);

@@ -8,6 +8,8 @@ use signalbox_proto::{
     types::{BUILT_IN, Look, Tone},
 };
 
+/// Hostile deliveries for each provider.
+pub(crate) const COUNT: usize = 1_000;
 /// Longest text that is made, in characters.
 const TEXT_CHARS_MAX: usize = 70_000;
 /// Characters of all texts that one event holds, and of those that the further events of a digest share: about what an

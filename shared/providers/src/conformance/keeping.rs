@@ -30,6 +30,8 @@ pub(crate) struct Remembered {
 pub(crate) struct Came {
     /// All requests, and whether each may be sent once alone.
     pub(crate) requests: Vec<(bool, http::Request)>,
+    /// What each of them is called.
+    pub(crate) names: Vec<String>,
     /// `None` where an answer was lost.
     pub(crate) outcome: Option<Outcome>,
 }
@@ -43,7 +45,7 @@ pub(crate) fn attempt(
     mut answers: impl FnMut(bool, &Request) -> Option<Response>,
 ) -> Came {
     let mut given: Vec<Answer> = Vec::new();
-    let mut requests = Vec::new();
+    let (mut requests, mut called) = (Vec::new(), Vec::new());
     let mut asked_only = 0;
     for _ in 0..MOVES_MAX {
         let Remembered { refs, names } = &mut *remembered;
@@ -59,6 +61,7 @@ pub(crate) fn attempt(
                 }
                 return Came {
                     requests,
+                    names: called,
                     outcome: Some(outcome),
                 };
             }
@@ -83,9 +86,11 @@ pub(crate) fn attempt(
         asked_only += usize::from(!once);
         let answer = answers(once, &request);
         requests.push((once, as_http(request)));
+        called.push(name.to_string());
         let Some(response) = answer else {
             return Came {
                 requests,
+                names: called,
                 outcome: None,
             };
         };

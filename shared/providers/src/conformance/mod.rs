@@ -25,7 +25,7 @@ use signalbox_proto::{
 };
 
 use self::contracts::Claim;
-use crate::{About, AnyTarget, Entry, Exchange, Provider, Request, Step, http, nats, registry};
+use crate::{About, AnyTarget, Entry, Exchange, Provider, Request, Step, http, mail, nats, objects, registry};
 
 /// The time of every attempt.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_767_225_600);
@@ -100,6 +100,8 @@ pub(crate) fn as_http(request: Request) -> http::Request {
     match request {
         Request::Http(request) => request,
         Request::Nats(request) => nats::as_http(&request),
+        Request::Object(request) => objects::as_http(&request),
+        Request::Mail(request) => mail::as_http(&request),
         Request::Count(count) => count.push.request(&Totals::default()),
     }
 }
@@ -118,6 +120,15 @@ fn all() -> Vec<Case> {
         assert!(has_one, "{} has no sample", entry.name);
     }
     cases
+}
+
+/// Who is to send a hostile delivery: of every provider one sample, each in its turn.
+fn in_turn(cases: &[Case], index: usize) -> impl Iterator<Item = &Case> {
+    // The samples stand by providers. Their turn is chosen at random, as the deliveries' kinds come in turns themselves.
+    let mut random = hostile::Random::of(index as u64);
+    cases
+        .chunk_by(|one, next| one.entry.name == next.entry.name)
+        .map(move |samples| &samples[random.below(samples.len())])
 }
 
 impl Case {
@@ -148,6 +159,14 @@ impl Case {
 
     pub(crate) fn title(&self) -> String {
         format!("{} ({})", self.entry.name, self.sample.name)
+    }
+
+    /// Whether the status of its answers is one of HTTP; that of a mail server is a reply code of SMTP, in which 5xx is for
+    /// good.
+    pub(crate) fn speaks_http(&self) -> bool {
+        let event = hostile::event("execution.failed", &serde_json::json!({}));
+        let first = self.target().next(&hostile::delivery(event, 1), &[], NOW);
+        !matches!(first, Step::Send(Request::Mail(_)))
     }
 
     /// The requests of a delivery whose vendor takes each of them.

@@ -2,11 +2,9 @@
 
 use signalbox_proto::types::BUILT_IN;
 
-use super::{Case, NOW, all, as_http, hostile};
+use super::{Case, NOW, all, as_http, hostile, in_turn};
 use crate::http;
 
-/// Hostile events for each sample.
-const HOSTILE: usize = 1_000;
 /// Largest request that is made of one delivery, in bytes: what a digest of the largest events may come to.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -75,9 +73,9 @@ fn a_thousand_hostile_events_become_requests_that_the_vendor_takes() {
     let cases = all();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let check_each = |first: usize| {
-        for index in (first..HOSTILE).step_by(threads) {
+        for index in (first..hostile::COUNT).step_by(threads) {
             let delivery = hostile::hostile(index);
-            for case in &cases {
+            for case in in_turn(&cases, index) {
                 let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(case, &delivery)));
                 assert!(result.is_ok(), "{}: hostile event {index}", case.title());
             }
@@ -95,7 +93,7 @@ fn a_thousand_hostile_events_become_requests_that_the_vendor_takes() {
 #[test]
 fn the_hostile_events_are_large_and_many() {
     let (mut largest, mut digests) = (0, 0);
-    for index in 0..HOSTILE {
+    for index in 0..hostile::COUNT {
         let delivery = hostile::hostile(index);
         let longest = delivery
             .events

@@ -57,8 +57,18 @@ fn push_escaped(out: &mut String, text: &str, begins_line: bool) {
     // Nothing but digits so far in this line: with a point they would number a list.
     let mut begin = begins_line;
     let mut digits = false;
-    for (at, c) in text.char_indices() {
-        let rest = || text.get(at + c.len_utf8()..).unwrap_or_default();
+    let mut rest = text;
+    loop {
+        // Letters mean nothing, and most of a text is letters.
+        let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (word, behind) = rest.split_at(letters);
+        if let Some(last) = word.chars().next_back() {
+            out.push_str(word);
+            (begin, digits, before) = (false, false, Some(last));
+        }
+        let mut chars = behind.chars();
+        let Some(c) = chars.next() else { return };
+        rest = chars.as_str();
         match c {
             '\n' => {
                 // Two spaces before it, or the next line goes on with this one.
@@ -69,8 +79,8 @@ fn push_escaped(out: &mut String, text: &str, begins_line: bool) {
             // Four of them before a line make it code.
             ' ' | '\t' if begin => continue,
             '\\' | '`' | '*' | '[' | ']' | '<' | '>' | '~' | '|' => out.push('\\'),
-            '_' if !is_inside_word(before, rest()) => out.push('\\'),
-            '&' if begins_entity(rest()) => out.push('\\'),
+            '_' if !is_inside_word(before, rest) => out.push('\\'),
+            '&' if begins_entity(rest) => out.push('\\'),
             '#' | '+' | '-' | '=' if begin => out.push('\\'),
             '.' | ')' if digits => out.push('\\'),
             // Three end the markup.

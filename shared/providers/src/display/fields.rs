@@ -644,19 +644,18 @@ fn joined(parts: &[Cow<'_, str>], more: usize) -> String {
 
 /// A field's name in words: `exit_code`, `exitCode` and `exit-code` are "Exit Code".
 pub(super) fn label(name: &str) -> String {
-    const CAPITALS: [&str; 16] = [
-        "api", "ci", "cpu", "db", "dns", "http", "id", "ip", "ms", "pr", "sha", "slo", "sql", "tls", "uri", "url",
-    ];
     let name = text::line(name, LABEL_CHARS_MAX);
     let mut words = String::with_capacity(name.len() + 4);
-    let (mut start, mut lower) = (true, false);
+    let (mut begin, mut start, mut lower) = (0, true, false);
     for c in name.chars() {
         if matches!(c, '_' | '-' | '.' | ' ' | '/') {
             start = true;
             continue;
         }
         if (start || lower && c.is_uppercase()) && !words.is_empty() {
+            capitalize(&mut words, begin);
             words.push(' ');
+            begin = words.len();
             start = true;
         }
         if start {
@@ -666,24 +665,24 @@ pub(super) fn label(name: &str) -> String {
         }
         (start, lower) = (false, c.is_lowercase());
     }
-    if words.is_empty() {
-        return "Unnamed".to_owned();
+    capitalize(&mut words, begin);
+    match words.len() {
+        0 => "Unnamed".to_owned(),
+        // A name has become longer by its spaces, and by letters that are several in capitals.
+        1..=LABEL_CHARS_MAX => words,
+        _ => text::line(&words, LABEL_CHARS_MAX).into_owned(),
     }
-    let capitals = |word: &str| CAPITALS.iter().any(|known| known.eq_ignore_ascii_case(word));
-    if words.split(' ').any(capitals) {
-        let words: Vec<String> = words
-            .split(' ')
-            .map(|word| {
-                if capitals(word) {
-                    word.to_uppercase()
-                } else {
-                    word.to_owned()
-                }
-            })
-            .collect();
-        return text::line(&words.join(" "), LABEL_CHARS_MAX).into_owned();
+}
+
+/// Writes the word that begins there in capitals where it is an abbreviation.
+fn capitalize(words: &mut str, begin: usize) {
+    const CAPITALS: [&str; 16] = [
+        "api", "ci", "cpu", "db", "dns", "http", "id", "ip", "ms", "pr", "sha", "slo", "sql", "tls", "uri", "url",
+    ];
+    let Some(word) = words.get_mut(begin..) else { return };
+    if (2..=4).contains(&word.len()) && CAPITALS.iter().any(|known| known.eq_ignore_ascii_case(word)) {
+        word.make_ascii_uppercase();
     }
-    text::line(&words, LABEL_CHARS_MAX).into_owned()
 }
 
 /// How many bytes a base64 text stands for.

@@ -27,9 +27,10 @@ pub(super) fn look(
     since: Timestamp,
     known: &Known<'_>,
     now: Timestamp,
-) -> Result<Option<Made>, Move> {
+) -> Result<Option<Made>, Box<Move>> {
+    let done = |outcome| Box::new(Move::Done(outcome));
     if let Some(step) = names::learn(target, &[names::Named::Project], known, now) {
-        return Err(step);
+        return Err(step.into());
     }
     let (first, last) = (since - CLOCKS, since + target.about.timeout + LAG + CLOCKS);
     let mut before: Option<String> = None;
@@ -37,19 +38,19 @@ pub(super) fn look(
     for number in 0..PAGES_MAX {
         let name = format!("{} page {number}", looking.name);
         let Some(answer) = known.answer(&name) else {
-            return Err(Move::Ask(name.into(), item::items(target, known, before.as_deref())));
+            return Err(Move::Ask(name.into(), item::items(target, known, before.as_deref())).into());
         };
-        let page = answers::page(answer, now).map_err(Move::Done)?;
+        let page = answers::page(answer, now).map_err(done)?;
         for id in page.drafts(first, last) {
             count += 1;
             if count > DRAFTS_MAX {
-                return Err(Move::Done(too_many()));
+                return Err(done(too_many()));
             }
             let name = format!("{} draft {id}", looking.name);
             let Some(answer) = known.answer(&name) else {
-                return Err(Move::Ask(name.into(), item::draft(target, id)));
+                return Err(Move::Ask(name.into(), item::draft(target, id)).into());
             };
-            if answers::bears(answer, &job.marker, now).map_err(Move::Done)? {
+            if answers::bears(answer, &job.marker, now).map_err(done)? {
                 let id = id.to_owned();
                 return Ok(Some(Made { id, url: None }));
             }

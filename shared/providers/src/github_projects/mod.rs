@@ -236,7 +236,7 @@ impl Tracker for GithubProjects {
         looking: &Looking<'_>,
         known: &Known<'_>,
         now: Timestamp,
-    ) -> Result<Option<Made>, Move> {
+    ) -> Result<Option<Made>, Box<Move>> {
         match (looking.since, known.refs.fact(item::CONTENT)) {
             (Some(since), None) => look::look(target, job, looking, since, known, now),
             _ => Ok(None),

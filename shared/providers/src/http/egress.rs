@@ -38,7 +38,9 @@ pub enum Refusal {
         class: Class,
     },
     /// Without TLS only allowed ranges are called.
-    #[error("{host} must be called by https (over NATS by tls): without TLS only addresses in egress.allow are")]
+    #[error(
+        "{host} must be called by https (over NATS by tls, over SMTP with secure): without TLS only addresses in egress.allow are"
+    )]
     Plain {
         /// The host as the URL names it.
         host: String,

@@ -59,6 +59,34 @@ pub enum Error {
 }
 
 impl Error {
+    /// What a failed read, write or connection of another transport means; the error itself where it means nothing more.
+    pub(crate) fn of_io(error: io::Error) -> Result<Self, io::Error> {
+        if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Ok(Self::Tls { source: tls.clone() });
+        }
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Ok(Self::ConnectionRefused),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+                Ok(Self::ConnectionReset)
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Whether the target may have got the request: false where there was no connection, or it refused the token.
+    pub fn may_have_arrived(&self) -> bool {
+        match self {
+            // A handshake may fail, and a connection break, behind the request.
+            Self::Timeout(_) | Self::ConnectionReset | Self::Tls { .. } | Self::Answer { .. } => true,
+            Self::ConnectTimeout(_)
+            | Self::ConnectionRefused
+            | Self::Dns { .. }
+            | Self::Connect { .. }
+            | Self::Egress(_)
+            | Self::Token(_) => false,
+        }
+    }
+
     /// Finds out what went wrong from the chain of causes. `connect_timeout` is what the transport keeps.
     pub(super) fn of(error: reqwest::Error, connect_timeout: Duration) -> Self {
         // The URL may hold a secret, and every message of this type names what is worth naming.
@@ -77,9 +105,10 @@ impl Error {
         }
         match (error.is_timeout(), connecting) {
             // The only time that the transport itself keeps is that of connecting.
-            (true, _) => Self::ConnectTimeout(connect_timeout),
+            (true, true) => Self::ConnectTimeout(connect_timeout),
             (false, true) => Self::Connect { source: error },
-            (false, false) => Self::Answer { source: error },
+            // The system gives up a connection, too, behind a request that nobody acknowledges.
+            (_, false) => Self::Answer { source: error },
         }
     }
 }

@@ -39,7 +39,7 @@ use crate::Secret;
 /// Time to resolve a name, connect and agree on TLS, where an integration names none.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest such time that an integration may name.
-const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// Bytes of an answer's body that are read; the rest is cut, with the connection.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Idle connections kept for one host.

@@ -295,7 +295,7 @@ fn reset(response: &Response, now: Timestamp) -> Option<Duration> {
 pub(super) fn made_up(prepared: &Prepared, request: &Request) -> Response {
     let path = match request {
         Request::Http(request) => request.url.path(),
-        Request::Nats(_) | Request::Count(_) => "",
+        Request::Nats(_) | Request::Object(_) | Request::Mail(_) | Request::Count(_) => "",
     };
     let (status, body) = match path.rsplit('/').next().unwrap_or_default() {
         "jql" => (200, json!({ "issues": [], "isLast": true })),

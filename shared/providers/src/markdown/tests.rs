@@ -90,22 +90,24 @@ fn outside_of_code(text: &str) -> String {
 fn outside_of_spans(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;
+    let ticks = |text: &str| text.chars().take_while(|c| *c == '`').count();
     while let Some(at) = rest.find('`') {
-        out.push_str(&rest[..at]);
-        let length = rest[at..].chars().take_while(|c| *c == '`').count();
-        let (row, inside) = rest[at..].split_at(length);
-        let mut search = 0;
-        let end = loop {
-            let Some(found) = inside[search..].find(row).map(|found| found + search) else {
+        let (plain, code) = rest.split_at(at);
+        out.push_str(plain);
+        let length = ticks(code);
+        let (row, mut inside) = code.split_at(length);
+        rest = loop {
+            let Some(found) = inside.find(row) else {
                 panic!("a span stays open: {line}")
             };
-            let longer = inside[found..].chars().take_while(|c| *c == '`').count();
+            let (_, end) = inside.split_at(found);
+            let longer = ticks(end);
+            let (_, behind) = end.split_at(longer);
             if longer == length {
-                break found + length;
+                break behind;
             }
-            search = found + longer;
+            inside = behind;
         };
-        rest = &inside[end..];
     }
     out + rest
 }

@@ -111,8 +111,11 @@ impl<'a> Page<'a> {
     fn event(&mut self, shown: &Display<'a>, mentions: &str) {
         let mut lead = mentions.to_owned();
         if let Some(headline) = &shown.headline {
-            let headline = escape(&isolated(&unfenced(headline)), SECTION_UNITS_MAX / 2);
-            push_line(&mut lead, &bold(&headline));
+            begin_line(&mut lead);
+            push_bold(
+                &mut lead,
+                &escape(&isolated(&unfenced(headline)), SECTION_UNITS_MAX / 2),
+            );
         }
         if shown.says_more() {
             let room = SECTION_UNITS_MAX - units(&lead) - 1;
@@ -205,12 +208,13 @@ impl<'a> Page<'a> {
     }
 
     fn last_line(&mut self, shown: &Display<'a>) {
-        let brand = escape(&isolated(shown.brand), BRAND_UNITS_MAX);
-        let mut line = if brand.is_empty() {
-            String::new()
-        } else {
-            format!("{brand} · ")
-        };
+        let brand = isolated(shown.brand);
+        let brand = escape(&brand, BRAND_UNITS_MAX);
+        let mut line = String::with_capacity(brand.len() + 160);
+        if !brand.is_empty() {
+            line.push_str(&brand);
+            line.push_str(" · ");
+        }
         write!(line, "`{}` · {} · ", shown.event_type, shown.severity).expect("a string takes all");
         push_date(&mut line, shown.time, "{date_short_pretty} {time_secs}");
         self.blocks.push(Block::context(line));
@@ -255,7 +259,8 @@ fn fallback(shown: &Display<'_>, title: Option<&str>, mentions: &str) -> String 
 }
 
 fn field_text(field: &Field<'_>) -> String {
-    let mut text = bold(&escape(&field.label, 2 * display::LABEL_CHARS_MAX));
+    let mut text = String::with_capacity(field.label.len() + field.value.len() + 16);
+    push_bold(&mut text, &escape(&field.label, 2 * display::LABEL_CHARS_MAX));
     text.push('\n');
     let limit = if field.kind == FieldKind::Short {
         FIELD_UNITS_MAX
@@ -276,38 +281,43 @@ fn field_text(field: &Field<'_>) -> String {
 
 /// One event of a digest: `❌ *Execution Failed* · today 10:30 · out of memory`.
 fn entry_line(entry: &Entry<'_>) -> String {
-    let mut line = format!(
-        "{} {} · ",
-        escape(&unfenced(&entry.emoji), 64),
-        bold(&escape(&isolated(&unfenced(&entry.title)), LINE_UNITS_MAX))
-    );
+    let mut line = escape(&unfenced(&entry.emoji), 64).into_owned();
+    line.push(' ');
+    push_bold(&mut line, &escape(&isolated(&unfenced(&entry.title)), LINE_UNITS_MAX));
+    line.push_str(" · ");
     push_date(&mut line, entry.time, "{date_short_pretty} {time}");
     if let Some(text) = &entry.text {
-        write!(line, " · {}", escape(&isolated(&unfenced(text)), LINE_UNITS_MAX)).expect("a string takes all");
+        line.push_str(" · ");
+        line.push_str(&escape(&isolated(&unfenced(text)), LINE_UNITS_MAX));
     }
     line
 }
 
-/// Escaped text in bold; as it is where a star inside it would end that.
-fn bold(escaped: &str) -> String {
-    if escaped.contains('*') {
-        escaped.to_owned()
-    } else {
-        format!("*{escaped}*")
-    }
+/// Adds escaped text in bold; as it is where a star inside it would end that.
+fn push_bold(text: &mut String, escaped: &str) {
+    let mark = if escaped.contains('*') { "" } else { "*" };
+    text.push_str(mark);
+    text.push_str(escaped);
+    text.push_str(mark);
 }
 
 fn push_line(text: &mut String, line: &str) {
-    if !text.is_empty() && !line.is_empty() {
-        text.push('\n');
+    if !line.is_empty() {
+        begin_line(text);
+        text.push_str(line);
     }
-    text.push_str(line);
 }
 
-/// A time that each reader sees in their own zone; behind the bar what is shown where that fails.
+fn begin_line(text: &mut String) {
+    if !text.is_empty() {
+        text.push('\n');
+    }
+}
+
+/// Adds a time that each reader sees in their own zone; behind the bar what is shown where that fails.
 fn push_date(text: &mut String, time: Timestamp, form: &str) {
     let at = OffsetDateTime::from(time);
-    let plain = format!(
+    let plain = format_args!(
         "{}-{:02}-{:02} {:02}:{:02}:{:02} UTC",
         at.year(),
         u8::from(at.month()),

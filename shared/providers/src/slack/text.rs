@@ -42,7 +42,7 @@ pub(super) fn value(value: &str) -> String {
     if matches!(first, Some('!' | '@' | '#')) {
         format!("\u{2060}{escaped}")
     } else {
-        escaped
+        escaped.into_owned()
     }
 }
 
@@ -53,11 +53,11 @@ fn has_no_width(c: char) -> bool {
 }
 
 /// A plain text escaped and, with that, cut to at most `units_max`.
-pub(super) fn escape(text: &str, units_max: usize) -> String {
+pub(super) fn escape(text: &str, units_max: usize) -> Cow<'_, str> {
     let is_special = |byte: u8| matches!(byte, b'&' | b'<' | b'>') || !byte.is_ascii();
     // Most texts are this: nothing has to be counted.
     if text.len() <= units_max && !text.bytes().any(is_special) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let (kept, end) = fit(text, units_max, weigh);
     let mut escaped = String::with_capacity(kept.len() + 8);
@@ -76,7 +76,7 @@ pub(super) fn escape(text: &str, units_max: usize) -> String {
     if let Some(end) = end {
         escaped.push_str(&end);
     }
-    escaped
+    Cow::Owned(escaped)
 }
 
 /// A plain text as a block of code of at most `units_max`. A fence inside it would end the block: three backticks

@@ -81,7 +81,12 @@ impl Memory {
                 Next::Done(outcome) => return attempt.came(outcome),
                 Next::Send(asked, request) => match client.send(request, target.about().timeout).await {
                     Ok(Exchange { response }) => attempt.answered(asked, response),
-                    Err(unanswered) => return attempt.came(unanswered.outcome),
+                    Err(unanswered) => {
+                        if !unanswered.may_have_arrived {
+                            attempt.not_sent(&asked);
+                        }
+                        return attempt.came(unanswered.outcome);
+                    }
                 },
             }
         }
@@ -139,6 +144,13 @@ impl Attempt<'_> {
         }
         let Asked { name, .. } = asked;
         self.answers.push(Answer { name, response });
+    }
+
+    /// A request found no connection, so that nobody can have done what it asks for.
+    pub fn not_sent(&mut self, asked: &Asked) {
+        if asked.is_new {
+            self.refs().refuse(&asked.name);
+        }
     }
 
     /// What is remembered of its thing.

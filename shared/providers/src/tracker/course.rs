@@ -242,7 +242,7 @@ impl<'a, T: Tracker> Course<'a, T> {
             since: doubt,
         };
         match T::search(self.target, job, &looking, self.known, self.now) {
-            Err(step) => Some(step),
+            Err(step) => Some(*step),
             Ok(Some(made)) => Some(Move::Learn(self.learnt(name, job.what, made))),
             Ok(None) if !wait.is_zero() => Some(Move::Done(Outcome::Retry {
                 reason: "an answer was lost, and what the target has made of the request may not be found yet"

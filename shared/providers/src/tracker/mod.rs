@@ -224,17 +224,17 @@ pub(crate) trait Tracker: Provider {
     ) -> Result<Option<Made>, Outcome>;
 
     /// Looks for what bears the marker, which has been in doubt since then: the usual way is by one request of this name.
-    /// What is yet to be asked is an error, and so is an outcome.
+    /// What is yet to be asked is an error, and so is an outcome; it is boxed, as it is far larger than what is found.
     fn search(
         target: &Target<Self>,
         job: &Job<'_>,
         looking: &Looking<'_>,
         known: &Known<'_>,
         now: Timestamp,
-    ) -> Result<Option<Made>, Move> {
+    ) -> Result<Option<Made>, Box<Move>> {
         match known.answer(looking.name) {
-            None => Err(Move::Ask(looking.name.to_owned().into(), Self::look(target, job))),
-            Some(answer) => Self::found(target, job, answer, now).map_err(Move::Done),
+            None => Err(Move::Ask(looking.name.to_owned().into(), Self::look(target, job)).into()),
+            Some(answer) => Self::found(target, job, answer, now).map_err(|outcome| Move::Done(outcome).into()),
         }
     }
 

@@ -49,7 +49,7 @@ pub(crate) fn trackers() -> Vec<Tracker> {
                     "status_mappings": { "draft": "Backlog", "approved": "Ready", "implemented": "Done" },
                 })
             },
-            credentials: json!({ "token": "g".repeat(16) }),
+            credentials: json!({ "token": "j".repeat(16) }),
             site: || Box::new(github_projects::Site::default()),
             // Its items have no subtasks, and a draft keeps its link in its text.
             lived: Lived {
@@ -85,7 +85,7 @@ pub(crate) fn trackers() -> Vec<Tracker> {
                     "state_mappings": { "draft": "Backlog", "approved": "Todo", "implemented": "Done" },
                 })
             },
-            credentials: json!({ "api_key": "h".repeat(16) }),
+            credentials: json!({ "api_key": "k".repeat(16) }),
             site: || Box::new(linear::Site::default()),
             lived: Lived {
                 state: "Done",

@@ -8,7 +8,7 @@ use signalbox_proto::Timestamp;
 
 use super::answer::Granted;
 use crate::{
-    MASK, Secret,
+    Secret,
     http::{Auth, Response, secret_value},
     redact::Redactor,
 };
@@ -125,18 +125,8 @@ impl Token {
     }
 
     /// An answer that does not repeat the token, in headers and body.
-    pub(super) fn taken_out_of(&self, mut response: Response) -> Response {
-        for value in response.headers.values_mut() {
-            let text = String::from_utf8_lossy(value.as_bytes());
-            if let Cow::Owned(without) = self.redactor.text(&text) {
-                *value = HeaderValue::from_str(&without).unwrap_or(HeaderValue::from_static(MASK));
-            }
-        }
-        let text = String::from_utf8_lossy(&response.body);
-        if let Cow::Owned(without) = self.redactor.text(&text) {
-            response.body = without.into();
-        }
-        response
+    pub(super) fn taken_out_of(&self, response: Response) -> Response {
+        self.redactor.response(response)
     }
 }
 

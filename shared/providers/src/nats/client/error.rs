@@ -103,16 +103,10 @@ impl Error {
 
     /// What a failed read, write or connection means.
     pub(super) fn of_io(error: io::Error) -> Self {
-        if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Self::Connection(http::Error::Tls { source: tls.clone() });
-        }
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => Self::Connection(http::Error::ConnectionRefused),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
-                Self::Connection(http::Error::ConnectionReset)
-            }
-            io::ErrorKind::UnexpectedEof => Self::Closed,
-            _ => Self::Io(error),
+        match http::Error::of_io(error) {
+            Ok(error) => Self::Connection(error),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Closed,
+            Err(error) => Self::Io(error),
         }
     }
 }

@@ -16,7 +16,6 @@
 
 mod connection;
 mod error;
-mod pool;
 mod protocol;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -27,15 +26,13 @@ use rustls::ClientConfig;
 use signalbox_proto::outcome::OutcomeKind;
 use tokio::time::{Instant, timeout};
 
+use self::connection::Connection;
 pub use self::error::Error;
-use self::{
-    connection::Connection,
-    pool::{Key, Pool},
-};
 use super::{Identity, Servers, by_error};
 use crate::{
     Egress,
-    http::{self, CONNECT_TIMEOUT, Response},
+    http::{self, CONNECT_TIMEOUT, CONNECT_TIMEOUT_MAX, Response},
+    pool::{self, Key, Pool},
 };
 
 /// How long a request waits for one of the connections that there may be. With the time of most requests on top it is less
@@ -44,8 +41,6 @@ const PLACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The least that a server gets of the time to a connection where others are left to be tried: less is too short for TLS
 /// with one that is far away.
 const SHARE_MIN: Duration = Duration::from_secs(1);
-/// The longest time to a connection that an integration may name.
-const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// What is asked of a server. Its debug output shows neither the values of headers, nor the body, nor what proves who we
 /// are.

@@ -77,11 +77,11 @@ async fn all_that_wait_hear_of_a_failure_and_the_endpoint_is_asked_once() {
 #[tokio::test]
 async fn nobody_who_has_a_token_waits_for_its_renewal() {
     let stub = Stub::start().await;
-    stub.set(|script| script.life_secs = 4);
+    stub.set(|script| script.life_secs = 12);
     let (client, grant) = (alone(), grant(&stub));
     assert_eq!(status(&client, &stub, &grant).await, 200);
     // Past half of its life, and the endpoint takes longer than any request may.
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    tokio::time::sleep(Duration::from_millis(6_200)).await;
     stub.set(|script| script.takes = Duration::from_secs(600));
     for _ in 0..3 {
         let sent = send_within(&client, &stub, &grant, Duration::from_millis(1_000)).await;
@@ -94,10 +94,10 @@ async fn nobody_who_has_a_token_waits_for_its_renewal() {
 #[tokio::test]
 async fn a_token_is_renewed_early_and_the_old_one_serves_while_that_fails() {
     let stub = Stub::start().await;
-    stub.set(|script| script.life_secs = 4);
+    stub.set(|script| script.life_secs = 12);
     let (client, grant) = (alone(), grant(&stub));
     assert_eq!(status(&client, &stub, &grant).await, 200);
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    tokio::time::sleep(Duration::from_millis(6_200)).await;
     stub.set(|script| script.fails = Some((503, String::new(), "{}")));
     assert_eq!(status(&client, &stub, &grant).await, 200);
     fetched(&stub, 2).await;

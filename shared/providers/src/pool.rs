@@ -1,4 +1,4 @@
-//! Who may have a connection, and the connections that wait for their next use.
+//! Who may have a connection, and the connections that wait for their next use: for transports that keep their own.
 //!
 //! A connection that is used holds a place; one that is idle holds none, and is closed where a place is needed that it
 //! stands in the way of. Whatever a connection is, it does nothing with it but drop it: so it is tried without a server.
@@ -19,23 +19,23 @@ use tokio::{
 use crate::http::{IDLE_TIMEOUT, Kept};
 
 /// Connections of a process, those that are used and those that are idle.
-pub(super) const CONNECTIONS_MAX: usize = 64;
+pub(crate) const CONNECTIONS_MAX: usize = 64;
 /// Connections of one integration that are used at the same time. Where many are used by others it gets fewer: see
 /// [`State::has_room`].
-pub(super) const INTEGRATION_MAX: usize = 16;
+pub(crate) const INTEGRATION_MAX: usize = 16;
 /// Most integrations of which it is remembered which server let us in.
 const REMEMBERED_MAX: usize = 10_000;
 
 /// Whose a connection is: never another integration's, and never one that was made with other settings.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    pub(super) integration: String,
+pub(crate) struct Key {
+    pub(crate) integration: String,
     /// Of servers and login.
-    pub(super) settings: [u8; 32],
+    pub(crate) settings: [u8; 32],
 }
 
 /// The connections of a process.
-pub(super) struct Pool<C> {
+pub(crate) struct Pool<C> {
     state: Mutex<State<C>>,
 }
 
@@ -69,7 +69,7 @@ struct Waiting<C> {
 }
 
 /// The right to one connection, until it is dropped.
-pub(super) struct Place<C> {
+pub(crate) struct Place<C> {
     pool: Arc<Pool<C>>,
     key: Key,
     connection: Option<C>,
@@ -77,7 +77,7 @@ pub(super) struct Place<C> {
 }
 
 impl<C: Send + 'static> Pool<C> {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 lines: HashMap::new(),
@@ -91,7 +91,7 @@ impl<C: Send + 'static> Pool<C> {
     }
 
     /// Waits for a place. Dropping the future gives up the wait.
-    pub(super) async fn place(self: &Arc<Self>, key: &Key) -> Place<C> {
+    pub(crate) async fn place(self: &Arc<Self>, key: &Key) -> Place<C> {
         let called = {
             let mut state = self.state();
             if !state.swept {
@@ -125,7 +125,7 @@ impl<C> Pool<C> {
     }
 
     /// Closes the idle connections of an integration.
-    pub(super) fn close(&self, key: &Key) {
+    pub(crate) fn close(&self, key: &Key) {
         let mut state = self.state();
         let State { lines, idle, .. } = &mut *state;
         if let Some(line) = lines.get_mut(key) {
@@ -138,7 +138,7 @@ impl<C> Pool<C> {
     }
 
     /// Closes what has been idle for too long; false where nothing is left to look after.
-    pub(super) fn close_idle(&self) -> bool {
+    pub(crate) fn close_idle(&self) -> bool {
         let mut state = self.state();
         let State { lines, idle, .. } = &mut *state;
         lines.retain(|_, line| {
@@ -152,12 +152,12 @@ impl<C> Pool<C> {
     }
 
     #[cfg(test)]
-    pub(super) fn idle(&self) -> usize {
+    pub(crate) fn idle(&self) -> usize {
         self.state().idle
     }
 
     #[cfg(test)]
-    pub(super) fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.state().used
     }
 
@@ -255,22 +255,22 @@ impl<C> Idle<C> {
 
 impl<C> Place<C> {
     /// The connection that was kept, to be used again.
-    pub(super) fn take(&mut self) -> Option<C> {
+    pub(crate) fn take(&mut self) -> Option<C> {
         self.connection.take()
     }
 
     /// Gives up the place and keeps its connection for the next.
-    pub(super) fn keep(mut self, connection: C) {
+    pub(crate) fn keep(mut self, connection: C) {
         self.connection = Some(connection);
     }
 
     /// The server of the integration that was tried last: that which let us in, if any did.
-    pub(super) fn server(&self) -> usize {
+    pub(crate) fn server(&self) -> usize {
         self.server.load(Ordering::Relaxed)
     }
 
     /// Says which server is tried.
-    pub(super) fn tries(&self, server: usize) {
+    pub(crate) fn tries(&self, server: usize) {
         self.server.store(server, Ordering::Relaxed);
     }
 }
