@@ -175,8 +175,7 @@ async fn what_is_not_there_yet_is_refused_whole_or_left_out_where_asked() {
     let client = up.client();
     let folder = tempfile::tempdir().expect("a folder");
     let text = format!(
-        "{}  linear: {{ enabled: true }}\n  azure_devops: {{ enabled: true, notify_on: [spec_created] }}\nnotifications:\n  \
-         rate_limit: {{ max_per_hour: 30 }}\n",
+        "{}  azure_devops: {{ enabled: true, notify_on: [spec_created] }}\nnotifications:\n  rate_limit: {{ max_per_hour: 30 }}\n",
         webhooks(&target)
     );
     let file = write(folder.path(), &text);
@@ -185,10 +184,8 @@ async fn what_is_not_there_yet_is_refused_whole_or_left_out_where_asked() {
         let (code, out, error) = client.command_in(&variables, &[command, "-f", &file]).await;
         assert_eq!((code, out.as_str()), (4, ""), "{error}");
         for part in [
-            ":15: integrations.linear: the provider linear comes with version 0.6.0",
-            ":15: integrations.linear: needs LINEAR_API_KEY, which is not set",
-            ":16: integrations.azure_devops: the provider azure_devops comes with version 0.6.0",
-            ":16: integrations.azure_devops: needs AZURE_DEVOPS_PAT, which is not set",
+            ":15: integrations.azure_devops: the provider azure_devops comes with version 0.6.0",
+            ":15: integrations.azure_devops: needs AZURE_DEVOPS_PAT, which is not set",
             "--skip-unavailable",
         ] {
             assert!(error.contains(part), "{part}\n{error}");
@@ -209,7 +206,7 @@ async fn what_is_not_there_yet_is_refused_whole_or_left_out_where_asked() {
         .flatten()
         .filter_map(|left_out| left_out["block"].as_str())
         .collect();
-    assert_eq!(left_out, ["integrations.linear", "integrations.azure_devops"]);
+    assert_eq!(left_out, ["integrations.azure_devops"]);
     for block in left_out {
         assert!(error.contains(&format!("left out: {block}: ")), "{error}");
     }
