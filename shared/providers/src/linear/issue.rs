@@ -12,7 +12,7 @@ use crate::{
     About, Request, Target,
     display::Display,
     markdown,
-    things::{Known, Move},
+    things::{Known, Lesson, Move},
     tracker::{self, Changing, Did, Job, PullRequest, Renewed, Status, What},
 };
 
@@ -38,6 +38,25 @@ pub(super) fn find(target: &Target<Linear>, job: &Job<'_>) -> Request {
         What::Comment => documents::FIND_COMMENT,
     };
     operation.request(&target.prepared.url, &target.prepared.auth, &variables)
+}
+
+/// Linear refuses an id that it has: so what was refused may be there, as where we have lost our memory of it. `None` where it
+/// is not.
+pub(super) fn repeated(
+    target: &Target<Linear>,
+    job: &Job<'_>,
+    name: &str,
+    known: &Known<'_>,
+    now: Timestamp,
+) -> Option<Renewed> {
+    let asked = format!("repeated {}", job.marker);
+    let Some(answer) = known.answer(&asked) else {
+        return Some(Renewed::Step(Move::Ask(asked.into(), find(target, job))));
+    };
+    match answers::found(answer, now) {
+        Ok(made) => made.map(|made| Renewed::Step(Move::Learn(vec![Lesson::Fact(name.to_owned().into(), made.id)]))),
+        Err(outcome) => Some(Renewed::Step(Move::Done(outcome))),
+    }
 }
 
 /// Makes an issue, in the state of its status where it has one.

@@ -239,10 +239,10 @@ impl Tracker for Linear {
     }
 
     fn refused(target: &Target<Self>, job: &Job<'_>, name: &str, known: &Known<'_>, now: Timestamp) -> Option<Renewed> {
-        match job.what {
+        issue::repeated(target, job, name, known, now).or_else(|| match job.what {
             What::Issue | What::Subtask(_) => names::renew(target, name, known, now),
             What::Comment => None,
-        }
+        })
     }
 
     fn change(target: &Target<Self>, changing: &Changing<'_>, known: &Known<'_>, now: Timestamp) -> Did {

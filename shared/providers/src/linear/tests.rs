@@ -215,7 +215,7 @@ fn a_label_and_a_state_that_were_made_anew_are_learnt_anew() {
     assert_eq!(outcome, Outcome::Delivered);
     assert_eq!(
         asked,
-        ["SignalboxIssue", "SignalboxCreate", "SignalboxNames", "SignalboxCreate"]
+        ["Issue", "Create", "Issue", "Names", "Create"].map(|name| format!("Signalbox{name}"))
     );
     let (asked, outcome) = deliver(
         &mut workspace,
@@ -321,6 +321,18 @@ fn whose_key_no_longer_sees_the_team_does_not_make_an_issue_for_each_event() {
         assert_eq!(outcome.kind(), OutcomeKind::Suspend, "{outcome:?}");
     }
     assert_eq!(workspace.issues.len(), 1);
+}
+
+#[test]
+fn who_has_lost_all_memory_makes_nothing_twice() {
+    let mut workspace = Workspace::default();
+    let created = &life::events()[0];
+    for _ in 0..2 {
+        let (_, outcome) = deliver(&mut workspace, &mut Remembered::default(), config(), created);
+        assert_eq!(outcome, Outcome::Delivered);
+    }
+    let has = workspace.has();
+    assert_eq!((has.issues.len(), has.subtasks.len()), (1, 2), "{has:#?}");
 }
 
 #[test]
