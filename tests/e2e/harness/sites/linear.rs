@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Has};
 
-const TEAM: &str = "9cfb482a-81e3-4154-b5b9-2c805e70a02d";
+const TEAM: &str = "00000000-0000-4000-8000-00000000beef";
 /// Names of states, each with its id.
 const STATES: [(&str, &str); 3] = [("Backlog", "state-1"), ("Todo", "state-2"), ("Done", "state-3")];
 /// The label, and its id.
