@@ -52,6 +52,11 @@ fn asked(name: &str, received: &Received) {
         "webhook" => ("POST", "/in", r#""type":"integration.test""#),
         // Nobody sees these, and nothing is left of them.
         BOT => ("POST", "/api/auth.test", "{}"),
+        "azure_devops" => (
+            "POST",
+            "/acme/shop/_apis/wit/workitems/$User%20Story?validateOnly=true&api-version=7.1",
+            "/fields/System.Title",
+        ),
         "jira-issues" => (
             "GET",
             "/rest/api/3/mypermissions?projectKey=PROJ&permissions=BROWSE_PROJECTS%2CCREATE_ISSUES",
@@ -95,6 +100,11 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
             "401",
         ),
         BOT => (200, r#"{"ok":false,"error":"invalid_auth"}"#, "invalid_auth"),
+        "azure_devops" => (
+            401,
+            r#"{"$id":"1","message":"TF400813: ffffffffffffffff is not authorized","typeKey":"UnauthorizedRequestException"}"#,
+            "token",
+        ),
         "jira-issues" => (
             401,
             r#"{"errorMessages":["eeeeeeeeeeeeeeee does not authenticate bot@example.com"],"errors":{}}"#,

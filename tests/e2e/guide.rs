@@ -8,6 +8,8 @@ use sha2::Sha256;
 
 use crate::harness::{Client, Publish, Target, Up, eventually};
 
+mod printed;
+
 const SOON: Duration = Duration::from_secs(20);
 /// What signs the requests to `/signed`.
 const SECRET: &str = "whsec_read-as-the-text-that-it-is";
@@ -169,48 +171,23 @@ async fn a_slack_block_delivers_to_the_address_in_the_environment() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_there_yet_is_refused_whole_or_left_out_where_asked() {
+async fn what_is_no_block_is_refused_whole_whatever_may_be_left_out() {
     let up = Up::start().await;
     let target = Target::start().await;
     let client = up.client();
     let folder = tempfile::tempdir().expect("a folder");
-    let text = format!(
-        "{}  azure_devops: {{ enabled: true, notify_on: [spec_created] }}\nnotifications:\n  rate_limit: {{ max_per_hour: 30 }}\n",
-        webhooks(&target)
-    );
+    let text = format!("{}  pigeon: {{ enabled: true }}\n", webhooks(&target));
     let file = write(folder.path(), &text);
     let variables = [("HOOK_TOKEN", TOKEN), ("HOOK_SECRET", SECRET)];
-    for command in ["plan", "apply"] {
-        let (code, out, error) = client.command_in(&variables, &[command, "-f", &file]).await;
+    // A version that knew when pigeons come could leave them out: what that is like the reader's own tests say.
+    for arguments in [&["plan"][..], &["apply"], &["apply", "--skip-unavailable"]] {
+        let arguments = [arguments, &["-f", file.as_str()][..]].concat();
+        let (code, out, error) = client.command_in(&variables, &arguments).await;
         assert_eq!((code, out.as_str()), (4, ""), "{error}");
-        for part in [
-            ":15: integrations.azure_devops: the provider azure_devops comes with version 0.6.0",
-            ":15: integrations.azure_devops: needs AZURE_DEVOPS_PAT, which is not set",
-            "--skip-unavailable",
-        ] {
-            assert!(error.contains(part), "{part}\n{error}");
-        }
+        let told = ":15: integrations.pigeon: is no block of this form: there are ";
+        assert!(error.contains(told) && !error.contains("plain"), "{error}");
     }
     assert_eq!(client.get("/v1/integrations").await["items"], json!([]));
-    let (code, out, error) = client
-        .command_in(
-            &variables,
-            &["apply", "-f", &file, "--skip-unavailable", "--output", "json"],
-        )
-        .await;
-    assert_eq!(code, 0, "{error}");
-    let answer: Value = serde_json::from_str(&out).expect("JSON");
-    let left_out: Vec<&str> = answer["left_out"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|left_out| left_out["block"].as_str())
-        .collect();
-    assert_eq!(left_out, ["integrations.azure_devops"]);
-    for block in left_out {
-        assert!(error.contains(&format!("left out: {block}: ")), "{error}");
-    }
-    assert_eq!(client.integration("signed").await["status"], "active");
     up.stop().await;
 }
 

@@ -49,7 +49,7 @@ const TESTS: &str = "signalbox-tests";
 const ANY: &[&str] = &["*"];
 
 /// Crates of others that stand for an outside system or a decision, and who may name them besides `tests`.
-const OTHERS: [(&str, &[&str]); 19] = [
+const OTHERS: [(&str, &[&str]); 20] = [
     ("rmp-serde", &[PROTO]),
     ("config", &[RUNTIME]),
     ("opentelemetry", &[RUNTIME]),

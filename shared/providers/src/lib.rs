@@ -29,6 +29,7 @@ mod pool;
 mod provider;
 mod secret;
 
+pub mod azure_devops;
 pub mod classify;
 #[cfg(test)]
 mod conformance;
@@ -77,6 +78,7 @@ pub use secret::{MASK, SECRET_MARK, Secret};
 
 static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
+        Entry::of::<azure_devops::AzureDevops>(),
         Entry::of::<datadog::Datadog>(),
         Entry::of::<discord::Discord>(),
         Entry::of::<email::Email>(),

@@ -112,7 +112,7 @@ impl Transcript {
     }
 
     /// Mails as their reader has them: the headers decoded, the text, and then the HTML.
-    pub(super) fn of_mails(mails: &[Mail], names: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn of_mails(mails: &[Mail], names: &BTreeMap<String, String>) -> Self {
         let tell = |mail: &Mail| {
             let headers = mail.headers.iter().map(|(name, value)| {
                 let value = match name.as_str() {

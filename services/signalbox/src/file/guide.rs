@@ -41,15 +41,18 @@ pub(super) struct Reading<'a> {
     pub(super) version: Version,
 }
 
-/// What the running version has.
+/// What the running version has, and what it knows of those behind it.
 #[derive(Clone, Copy)]
 pub(super) struct Version {
     pub(super) provides: fn(&str) -> bool,
+    /// The version that brings a provider which this one does not have.
+    pub(super) brings: fn(&str) -> Option<&'static str>,
 }
 
 impl Version {
     pub(super) const THIS: Self = Self {
         provides: |provider| signalbox_providers::find(provider).is_some(),
+        brings: |provider| planned::provider(provider).map(|planned| planned.version),
     };
 }
 

@@ -127,8 +127,8 @@ fn accepts_template(request: &http::Request, delivery: &Delivery) {
     envelope(request, &["ops@example.com"]);
     let subject = mail.subject().expect("a subject");
     assert!(subject.starts_with("[Signalbox] =?utf-8?Q?hidden?= "), "{subject}");
-    let text = mail.body_text(0).expect("a text");
-    assert!(text.contains("\nRunbook: https://example.com\n.\n"), "{text}");
+    let text = mail.body_text(0).expect("a text").replace("\r\n", "\n");
+    assert!(text.contains("\nRunbook: https://example.com\n.\n"), "{text:?}");
 }
 
 /// Who the server is told, besides who the message names.

@@ -285,7 +285,7 @@ impl Tracker for Jira {
         answers::is_gone(response)
     }
 
-    fn sight(target: &Target<Self>) -> Option<Request> {
+    fn sight(target: &Target<Self>, _issue: &str) -> Option<Request> {
         Some(permissions(target))
     }
 

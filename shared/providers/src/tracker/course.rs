@@ -150,7 +150,7 @@ impl<'a, T: Tracker> Course<'a, T> {
         if !is_gone {
             return None;
         }
-        if let Some(request) = T::sight(self.target) {
+        if let Some(request) = T::sight(self.target, issue) {
             let Some(answer) = self.known.answer(SIGHT) else {
                 return Some(Move::Ask(SIGHT.into(), request));
             };

@@ -263,12 +263,13 @@ pub(crate) trait Tracker: Provider {
     /// Whether an answer about an issue says, in the vendor's own words, that there is none.
     fn is_gone(response: &Response) -> bool;
 
-    /// Asks whether we see issues at all, where an answer that there is none may mean that we do not.
-    fn sight(_target: &Target<Self>) -> Option<Request> {
+    /// Asks whether we see issues at all, or that this one is deleted, where an answer that there is none may mean that we do
+    /// not see it.
+    fn sight(_target: &Target<Self>, _issue: &str) -> Option<Request> {
         None
     }
 
-    /// What the answer to [`Self::sight`] means: delivered where we do.
+    /// What the answer to [`Self::sight`] means: delivered where the issue is gone indeed.
     fn sees(_response: &Response, _now: Timestamp) -> Outcome {
         Outcome::Delivered
     }

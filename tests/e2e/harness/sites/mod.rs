@@ -3,6 +3,7 @@
 //!
 //! A tracker joins by a file with its [`Site`] and a row of [`trackers`].
 
+mod azure_devops;
 mod github_projects;
 mod jira;
 mod linear;
@@ -40,6 +41,18 @@ pub(crate) struct Lived {
 /// All trackers.
 pub(crate) fn trackers() -> Vec<Tracker> {
     vec![
+        Tracker {
+            provider: "azure_devops",
+            door: "azure_devops",
+            config: |address| json!({ "base_url": address, "organization": "acme", "project": "shop", "create_subtasks": true }),
+            credentials: json!({ "pat": "f".repeat(84) }),
+            site: || Box::new(azure_devops::Site::default()),
+            lived: Lived {
+                state: "Closed",
+                subtasks: 2,
+                links: 1,
+            },
+        },
         Tracker {
             provider: "github_projects",
             door: "github_projects",

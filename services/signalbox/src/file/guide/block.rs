@@ -80,9 +80,9 @@ pub(super) fn read(translation: &mut Translation, reading: &Reading<'_>, place: 
     }
     check_fields(translation, block, place, fields, "enabled");
     if !(reading.version.provides)(block.provider) {
-        let until = planned::provider(block.provider).map_or_else(
+        let until = (reading.version.brings)(block.provider).map_or_else(
             || format!("the provider {} is not in this version", block.provider),
-            |planned| format!("the provider {} comes with version {}", block.provider, planned.version),
+            |version| format!("the provider {} comes with version {version}", block.provider),
         );
         if !enabled {
             translation

@@ -56,9 +56,13 @@ const BLOCKS: &[Block] = &[
         config: &[
             "area_path",
             "base_url",
+            "create_subtasks",
             "iteration_path",
+            "link_pr",
             "organization",
             "project",
+            "state_mappings",
+            "subtask_type",
             "work_item_type",
         ],
         credentials: &["pat"],

@@ -8,10 +8,14 @@ use crate::file::File;
 mod printed;
 
 /// A version in which all providers are there.
-const LATER: Version = Version { provides: |_| true };
-/// The running version, by a definition that does not move.
+const LATER: Version = Version {
+    provides: |_| true,
+    brings: |_| None,
+};
+/// A version that has two providers and knows when two more come.
 const NOW: Version = Version {
     provides: |provider| matches!(provider, "webhook" | "slack"),
+    brings: |provider| matches!(provider, "linear" | "azure_devops").then_some("99.1.0"),
 };
 
 /// Every variable that the guide names, and those that the fixtures use.
@@ -366,7 +370,7 @@ fn what_this_version_does_not_have_is_refused_by_name_and_version_or_left_out_wh
         error.lines().collect::<Vec<_>>(),
         [
             "i.yaml:3: integrations.jira: the provider jira is not in this version",
-            "i.yaml:4: integrations.linear: the provider linear is not in this version",
+            "i.yaml:4: integrations.linear: the provider linear comes with version 99.1.0",
             "i.yaml:4: integrations.linear: needs LINEAR_API_KEY, which is not set: the API key; set it, or write \
              `api_key` here",
             &format!(
@@ -387,8 +391,8 @@ fn what_this_version_does_not_have_is_refused_by_name_and_version_or_left_out_wh
         file.remarks(),
         [
             "left out: integrations.jira: the provider jira is not in this version",
-            "left out: integrations.linear: the provider linear is not in this version",
-            "left out: integrations.azure_devops: it is disabled, and the provider azure_devops comes with version 0.6.0",
+            "left out: integrations.linear: the provider linear comes with version 99.1.0",
+            "left out: integrations.azure_devops: it is disabled, and the provider azure_devops comes with version 99.1.0",
         ]
     );
 }
