@@ -274,7 +274,7 @@ impl Tracker for GithubProjects {
         answers::is_gone(response)
     }
 
-    fn sight(target: &Target<Self>) -> Option<Request> {
+    fn sight(target: &Target<Self>, _issue: &str) -> Option<Request> {
         Some(names::ask(target))
     }
 

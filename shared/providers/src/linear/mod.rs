@@ -256,7 +256,7 @@ impl Tracker for Linear {
         answers::is_gone(response)
     }
 
-    fn sight(target: &Target<Self>) -> Option<Request> {
+    fn sight(target: &Target<Self>, _issue: &str) -> Option<Request> {
         Some(names::team(target))
     }
 
