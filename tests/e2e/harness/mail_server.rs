@@ -118,7 +118,7 @@ impl MailServer {
     pub(crate) fn mails(&self) -> Vec<Mail> {
         let written = fs::read_to_string(self.file("mails.jsonl")).unwrap_or_default();
         // The last line may be in the making.
-        let whole = written.rfind('\n').map_or("", |end| &written[..end]);
+        let whole = written.rsplit_once('\n').map_or("", |(whole, _)| whole);
         let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         whole.lines().map(read).collect()
     }
