@@ -20,7 +20,7 @@ const SAID: &str = "This is a test of the integration ";
 /// The name of the integration that posts as a bot of Slack.
 const BOT: &str = "slack-bot";
 /// Signs of a secret that no answer may hold: the beginnings of those that the doubles are set up with.
-const SECRETS: [&str; 16] = [
+const SECRETS: [&str; 18] = [
     "services/T0/B0/x",
     "sig=x",
     "token-of-the-webhook",
@@ -35,6 +35,8 @@ const SECRETS: [&str; 16] = [
     "gggggggg",
     "hhhhhhhh",
     "iiiiiiii",
+    "jjjjjjjj",
+    "kkkkkkkk",
     "MIIEvgIBADANBg",
     "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 ];
@@ -60,6 +62,8 @@ fn asked(name: &str, received: &Received) {
             "/rest/api/3/mypermissions?projectKey=PROJ&permissions=BROWSE_PROJECTS%2CCREATE_ISSUES",
             "",
         ),
+        "github_projects" => ("POST", "/graphql", "query SignalboxProject("),
+        "linear" => ("POST", "/graphql", "query SignalboxTeam("),
         "discord" => ("GET", "/token-of-the-webhook", ""),
         "telegram" => ("POST", "/getChat", "chat_id"),
         "pagerduty" => ("POST", "/v2/enqueue", r#""event_action":"resolve""#),
@@ -105,6 +109,16 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
             401,
             r#"{"errorMessages":["eeeeeeeeeeeeeeee does not authenticate bot@example.com"],"errors":{}}"#,
             "api_token",
+        ),
+        "github_projects" => (
+            401,
+            r#"{"message":"Bad credentials: jjjjjjjjjjjjjjjj","status":"401"}"#,
+            "credentials.token",
+        ),
+        "linear" => (
+            400,
+            r#"{"errors":[{"message":"kkkkkkkkkkkkkkkk is no key","extensions":{"code":"AUTHENTICATION_ERROR"}}]}"#,
+            "credentials.api_key",
         ),
         "discord" => (
             401,

@@ -12,7 +12,7 @@ const REGISTRY: &str = "shared/providers/src/lib.rs";
 /// The deployment on one machine, held to the table by `tests/compose`.
 const COMPOSE: &str = "docker-compose.yml";
 /// Words of the language too. They count where they stand for the provider alone: as a text, or as the module.
-const WORDS: [&str; 4] = ["email", "nats", "prometheus", "webhook"];
+const WORDS: [&str; 5] = ["email", "linear", "nats", "prometheus", "webhook"];
 
 /// Who may name a provider: the file or folder, the providers, and why.
 const ALLOWED: &[(&str, &[&str], &str)] = &[
@@ -74,6 +74,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "shared/providers/src/discord/mod.rs",
         &["github", "slack"],
         "paths of Discord's addresses that are refused",
+    ),
+    (
+        "shared/providers/src/github_projects",
+        &["github"],
+        "the vendor of both",
     ),
     (
         "shared/providers/src/prometheus/mod.rs",

@@ -20,6 +20,7 @@ mod build;
 mod client;
 mod entry;
 mod error;
+mod graphql;
 mod markdown;
 mod mended;
 mod once;
@@ -41,10 +42,12 @@ pub mod entity;
 pub mod fields;
 pub mod gcs;
 pub mod github;
+pub mod github_projects;
 pub mod gitlab;
 pub mod http;
 pub mod jenkins;
 pub mod jira;
+pub mod linear;
 pub mod mail;
 pub mod nats;
 pub mod new_relic;
@@ -81,9 +84,11 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<email::Email>(),
         Entry::of::<gcs::Gcs>(),
         Entry::of::<github::Github>(),
+        Entry::of::<github_projects::GithubProjects>(),
         Entry::of::<gitlab::Gitlab>(),
         Entry::of::<jenkins::Jenkins>(),
         Entry::of::<jira::Jira>(),
+        Entry::of::<linear::Linear>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
         Entry::of::<opsgenie::Opsgenie>(),

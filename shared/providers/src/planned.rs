@@ -15,15 +15,8 @@ pub struct Planned {
     pub version: &'static str,
 }
 
-const fn of(name: &'static str, kind: Kind, version: &'static str) -> Planned {
-    Planned { name, kind, version }
-}
-
 /// Providers to come, the next version first, then by name.
-const PROVIDERS: &[Planned] = &[
-    of("github_projects", Kind::Ticketing, "0.6.0"),
-    of("linear", Kind::Ticketing, "0.6.0"),
-];
+const PROVIDERS: &[Planned] = &[];
 
 /// Fields of an integration that a version will enforce, by name.
 const FIELDS: &[(&str, &str)] = &[];

@@ -23,6 +23,8 @@ const RUN_SECS: u64 = 3_600;
 const MARK: &str = "signalbox-";
 /// What follows, in characters: a hash, of the integration's id too.
 const MARK_CHARS: usize = 22;
+/// Bytes of a UUID.
+const ID_BYTES: usize = 36;
 
 /// Requests in their order.
 pub(crate) struct Transcript {
@@ -142,7 +144,7 @@ impl Transcript {
             }
             text.push_str(&format!("\n{}\n\n", request.text.trim_end()));
         }
-        with_marks_numbered(&text)
+        with_ids_numbered(&with_marks_numbered(&text))
     }
 
     /// Compares it with its file in a folder beside this one, or writes that.
@@ -192,6 +194,38 @@ fn with_marks_numbered(text: &str) -> String {
         out.push_str(&format!("<mark {}>{rest}", number + 1));
     }
     out
+}
+
+/// Ids of our choice are of this run where they are made of the integration's: UUIDs of the fourth version. Each is written as
+/// its number, so that one that comes again is known.
+fn with_ids_numbered(text: &str) -> String {
+    let mut known: Vec<&str> = Vec::new();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let Some((id, behind)) = rest.split_at_checked(ID_BYTES).filter(|(id, _)| is_chosen(id)) else {
+            out.push(letter);
+            rest = rest.split_at(letter.len_utf8()).1;
+            continue;
+        };
+        let number = known.iter().position(|one| *one == id).unwrap_or_else(|| {
+            known.push(id);
+            known.len() - 1
+        });
+        out.push_str(&format!("<id {}>", number + 1));
+        rest = behind;
+    }
+    out
+}
+
+/// Whether a text is such an id. One that begins with zeros is a double's.
+fn is_chosen(text: &str) -> bool {
+    let fits = |(place, byte): (usize, u8)| match place {
+        8 | 13 | 18 | 23 => byte == b'-',
+        14 => byte == b'4',
+        _ => byte.is_ascii_hexdigit(),
+    };
+    text.bytes().enumerate().all(fits) && !text.starts_with("00000000")
 }
 
 /// A signature is of this run, and so are the time that it is made with and the hash of a body.

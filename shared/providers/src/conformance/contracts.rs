@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 use signalbox_proto::types::BUILT_IN;
 
 use super::{Case, all, bot_api, hostile, in_turn};
+use crate::graphql::sdl::Sdl;
 
 /// What is to hold of a document that a request carries.
 pub(crate) struct Claim {
-    /// A file of the folder of schemas.
+    /// A file of the folder of schemas. One of GraphQL holds whole requests: the document and its variables.
     pub(crate) file: &'static str,
     /// Where the schema stands in it, as a JSON pointer (RFC 6901); empty for the whole.
     pub(crate) pointer: &'static str,
@@ -39,6 +40,8 @@ impl Claim {
 struct Schemas {
     folder: PathBuf,
     read: BTreeMap<(&'static str, &'static str), Validator>,
+    /// Schemas of GraphQL, by file.
+    sdl: BTreeMap<&'static str, Sdl>,
 }
 
 impl Schemas {
@@ -48,11 +51,19 @@ impl Schemas {
         folder.is_dir().then(|| Self {
             folder,
             read: BTreeMap::new(),
+            sdl: BTreeMap::new(),
         })
     }
 
     fn check(&mut self, claim: &Claim) -> Result<(), String> {
         let folder = &self.folder;
+        if claim.file.ends_with(".graphql") {
+            let sdl = self
+                .sdl
+                .entry(claim.file)
+                .or_insert_with(|| Sdl::read(&folder.join(claim.file)));
+            return sdl.check(&claim.document);
+        }
         let schema = self.read.entry((claim.file, claim.pointer)).or_insert_with(|| {
             let path = folder.join(claim.file);
             let text = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use signalbox_proto::{Delivery, Outcome, Timestamp, hash, refs};
 
 use super::{
-    Change, Changing, Did, Job, Made, Said, Tracker, What,
+    Change, Changing, Did, Job, Looking, Made, Renewed, Said, Tracker, What,
     plan::Plan,
     thing::{self, marker},
 };
@@ -179,6 +179,7 @@ impl<'a, T: Tracker> Course<'a, T> {
             delivery: self.delivery,
             text: self.text,
             said: self.said,
+            status: self.plan.status,
         }
     }
 
@@ -187,7 +188,7 @@ impl<'a, T: Tracker> Course<'a, T> {
         if let Some(answer) = self.known.answer(&name) {
             return match T::made(self.target, job, answer, self.now) {
                 Ok(made) => Move::Learn(self.learnt(name, job.what, made)),
-                Err(outcome) => Move::Done(outcome),
+                Err(outcome) => self.not_made(name, job, outcome),
             };
         }
         let is_issue = job.what == What::Issue;
@@ -213,6 +214,21 @@ impl<'a, T: Tracker> Course<'a, T> {
         Move::Once(name, T::make(self.target, job, self.known))
     }
 
+    /// It was asked for, and the answer is no yes. Only an outcome of retry leaves it in doubt.
+    fn not_made(&self, name: Cow<'static, str>, job: &Job<'_>, outcome: Outcome) -> Move {
+        if matches!(outcome, Outcome::Retry { .. }) {
+            return Move::Done(outcome);
+        }
+        if self.known.refs.doubt(&name).is_some() {
+            return Move::Learn(vec![Lesson::Refused(name)]);
+        }
+        match T::refused(self.target, job, &name, self.known, self.now) {
+            Some(Renewed::Step(step)) => step,
+            Some(Renewed::Again) => Move::Once(name, T::make(self.target, job, self.known)),
+            None => Move::Done(outcome),
+        }
+    }
+
     /// Looks for it at the target; `None` where it is not there.
     fn look(&self, name: Cow<'static, str>, job: &Job<'_>, doubt: Option<Timestamp>) -> Option<Move> {
         let lag = T::lag(job.what);
@@ -221,11 +237,12 @@ impl<'a, T: Tracker> Course<'a, T> {
         let how = if wait.is_zero() { "look" } else { "early look" };
         // By its marker, of which each round has another.
         let asked = at(&format!("{how} {}", job.marker), job.issue);
-        let Some(answer) = self.known.answer(&asked) else {
-            return Some(Move::Ask(asked.into(), T::look(self.target, job)));
+        let looking = Looking {
+            name: &asked,
+            since: doubt,
         };
-        match T::found(self.target, job, answer, self.now) {
-            Err(outcome) => Some(Move::Done(outcome)),
+        match T::search(self.target, job, &looking, self.known, self.now) {
+            Err(step) => Some(*step),
             Ok(Some(made)) => Some(Move::Learn(self.learnt(name, job.what, made))),
             Ok(None) if !wait.is_zero() => Some(Move::Done(Outcome::Retry {
                 reason: "an answer was lost, and what the target has made of the request may not be found yet"

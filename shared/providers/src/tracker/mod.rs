@@ -20,9 +20,12 @@
 //! were before), and of each issue `link-<hash>@<issue>`, `subtask-<hash>@<issue>`.
 
 mod course;
+mod mappings;
+mod names;
 mod plan;
 mod said;
 mod thing;
+mod title;
 
 use std::time::Duration;
 
@@ -31,8 +34,11 @@ use serde::Deserialize;
 use signalbox_proto::{Delivery, Outcome, Timestamp};
 
 pub(crate) use self::{
+    mappings::{Mappings, States, is_same},
+    names::{Names, Told},
     plan::Status,
     said::{PullRequest, Said},
+    title::{short, title},
 };
 use crate::{
     Provider, Request, Target, Text,
@@ -119,6 +125,8 @@ pub(crate) struct Job<'a> {
     pub(crate) text: &'a Text,
     /// What the event says of specs and pull requests.
     pub(crate) said: &'a Said,
+    /// The state that it is to be moved to afterwards, where that is known.
+    pub(crate) status: Option<Status>,
 }
 
 /// What the target has made.
@@ -128,6 +136,25 @@ pub(crate) struct Made {
     pub(crate) id: String,
     /// Where people find it.
     pub(crate) url: Option<String>,
+}
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Looking<'a> {
+    /// The name of the request that looks, with which those of others begin that look as well.
+    pub(crate) name: &'a str,
+    /// Since when it is in doubt; `None` where it never was.
+    pub(crate) since: Option<Timestamp>,
+}
+
+/// What is remembered of names was asked for again.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once a request and used at once")]
+pub(crate) enum Renewed {
+    /// This comes first.
+    Step(Move),
+    /// It is known anew: what was refused is asked for once more.
+    Again,
 }
 
 /// A change that may be asked for again: it has the same effect.
@@ -196,11 +223,39 @@ pub(crate) trait Tracker: Provider {
         now: Timestamp,
     ) -> Result<Option<Made>, Outcome>;
 
+    /// Looks for what bears the marker, which has been in doubt since then: the usual way is by one request of this name.
+    /// What is yet to be asked is an error, and so is an outcome; it is boxed, as it is far larger than what is found.
+    fn search(
+        target: &Target<Self>,
+        job: &Job<'_>,
+        looking: &Looking<'_>,
+        known: &Known<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Made>, Box<Move>> {
+        match known.answer(looking.name) {
+            None => Err(Move::Ask(looking.name.to_owned().into(), Self::look(target, job)).into()),
+            Some(answer) => Self::found(target, job, answer, now).map_err(|outcome| Move::Done(outcome).into()),
+        }
+    }
+
     /// Makes it, with its marker.
     fn make(target: &Target<Self>, job: &Job<'_>, known: &Known<'_>) -> Request;
 
-    /// What was made, by the answer to [`Self::make`]; an error where it was not, or the answer does not say.
+    /// What was made, by the answer to [`Self::make`]; an error where it was not, or the answer does not say. An outcome other
+    /// than retry says that it was not.
     fn made(target: &Target<Self>, job: &Job<'_>, response: &Response, now: Timestamp) -> Result<Made, Outcome>;
+
+    /// What comes next where the target did not make what was asked for by this name: what is remembered of names may be
+    /// outdated. `None` where nothing helps.
+    fn refused(
+        _target: &Target<Self>,
+        _job: &Job<'_>,
+        _name: &str,
+        _known: &Known<'_>,
+        _now: Timestamp,
+    ) -> Option<Renewed> {
+        None
+    }
 
     /// What comes next of a change, from this attempt's answers to its own requests.
     fn change(target: &Target<Self>, changing: &Changing<'_>, known: &Known<'_>, now: Timestamp) -> Did;

@@ -4,7 +4,9 @@
 //! A tracker joins by a file with its [`Site`] and a row of [`trackers`].
 
 mod azure_devops;
+mod github_projects;
 mod jira;
+mod linear;
 
 use std::sync::{
     Arc, Mutex,
@@ -52,6 +54,24 @@ pub(crate) fn trackers() -> Vec<Tracker> {
             },
         },
         Tracker {
+            provider: "github_projects",
+            door: "github_projects",
+            config: |address| {
+                json!({
+                    "base_url": address, "owner": "acme", "project_number": 7,
+                    "status_mappings": { "draft": "Backlog", "approved": "Ready", "implemented": "Done" },
+                })
+            },
+            credentials: json!({ "token": "j".repeat(16) }),
+            site: || Box::new(github_projects::Site::default()),
+            // Its items have no subtasks, and a draft keeps its link in its text.
+            lived: Lived {
+                state: "Done",
+                subtasks: 0,
+                links: 1,
+            },
+        },
+        Tracker {
             provider: "jira",
             // An address of Jira's may end in `/jira`, which is no part of its API's.
             door: "jira-issues",
@@ -63,6 +83,23 @@ pub(crate) fn trackers() -> Vec<Tracker> {
             },
             credentials: json!({ "email": "bot@example.com", "api_token": "e".repeat(16) }),
             site: || Box::new(jira::Site::default()),
+            lived: Lived {
+                state: "Done",
+                subtasks: 2,
+                links: 1,
+            },
+        },
+        Tracker {
+            provider: "linear",
+            door: "linear",
+            config: |address| {
+                json!({
+                    "base_url": address, "team_id": "ENG", "labels": ["spec"], "create_subtasks": true,
+                    "state_mappings": { "draft": "Backlog", "approved": "Todo", "implemented": "Done" },
+                })
+            },
+            credentials: json!({ "api_key": "k".repeat(16) }),
+            site: || Box::new(linear::Site::default()),
             lived: Lived {
                 state: "Done",
                 subtasks: 2,
