@@ -34,8 +34,19 @@ pub(crate) struct Attempted {
     pub(crate) took: Duration,
     /// Whether a request was sent. Without one the outcome says nothing about the target.
     pub(crate) asked: bool,
+    /// Why it comes again, where nothing has failed: an outcome of retry then.
+    pub(crate) waits: Option<Waits>,
     /// What the next attempt goes on from.
     pub(crate) progress: Option<Progress>,
+}
+
+/// Why a delivery comes again though nothing has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// For a time of its own: [`Move::Wait`](signalbox_providers::things::Move::Wait).
+    Alone,
+    /// With all that goes to its target: [`Move::Pause`](signalbox_providers::things::Move::Pause).
+    WithAll,
 }
 
 /// What an attempt is made with besides a client. Cheap to clone.
@@ -52,6 +63,19 @@ impl Attempted {
     /// of. One that ends there (its text could not be made) is one: its end has a number of its own.
     pub(crate) fn is_none(&self) -> bool {
         !self.asked && matches!(self.outcome, Outcome::Retry { .. })
+    }
+
+    /// Whether its outcome is that of the target: it was asked, and has not just to be waited for.
+    pub(crate) fn is_of_target(&self) -> bool {
+        self.asked && self.waits.is_none()
+    }
+
+    /// For how long the target asks to be left alone by all.
+    pub(crate) fn asks_for(&self) -> Option<Duration> {
+        match self.outcome {
+            Outcome::Retry { after, .. } if self.waits != Some(Waits::Alone) => after,
+            _ => None,
+        }
     }
 }
 
@@ -136,6 +160,7 @@ pub(crate) async fn send(
         started,
         took,
         asked,
+        waits: None,
         progress: (counted || finished > 0).then_some(progress),
     }
 }

@@ -114,8 +114,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) delivery: &'a Delivery,
     pub(crate) integration: &'a Integration,
     pub(crate) state: Option<&'a State>,
-    /// Whether a request was sent: see [`Attempted::asked`](crate::attempt::Attempted::asked).
-    pub(crate) asked: bool,
+    /// Whether the outcome is that of the target: see [`Attempted::is_of_target`](crate::attempt::Attempted::is_of_target).
+    pub(crate) of_target: bool,
     /// Whether `suspend` answers have come often enough to suspend the integration.
     pub(crate) suspends: bool,
     /// Why the breaker opens at this failure, if it does.
@@ -131,7 +131,7 @@ pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
         now,
         ..
     } = *facts;
-    if let (Outcome::Retry { after, .. }, false) = (outcome, facts.asked) {
+    if let (Outcome::Retry { after, .. }, false) = (outcome, facts.of_target) {
         return once_more(*after, facts);
     }
     let expiry = delivery.since + integration.expire_after();
@@ -187,7 +187,7 @@ pub(crate) fn decide(outcome: &Outcome, facts: &Facts<'_>) -> Verdict {
     }
 }
 
-/// What comes next after nothing was sent. The target had no part in it: no step of its schedule is used up, and the
+/// What comes next after nothing was sent, or nothing has failed. The target had no part in it: no step of its schedule is used up, and the
 /// probe has not failed, so that neither its wait grows nor another takes its place. It is named anew all the same, for
 /// its new time: one that is long past would be taken for lost.
 fn once_more(after: Option<Duration>, facts: &Facts<'_>) -> Verdict {

@@ -51,7 +51,7 @@ impl Judge {
             delivery: &job.delivery,
             integration: &job.known.integration,
             state,
-            asked: attempted.asked,
+            of_target: attempted.is_of_target(),
             suspends: enough,
             opens: breaker::reason(standing, attempted.outcome.reason().unwrap_or_default()),
             now,

@@ -13,7 +13,7 @@ use signalbox_providers::{
 };
 use tokio::time::Instant;
 
-use crate::attempt::{Attempted, text};
+use crate::attempt::{Attempted, Waits, text};
 
 mod kept;
 #[cfg(test)]
@@ -78,6 +78,7 @@ pub(crate) async fn send(
         delivery,
         answers: Vec::new(),
         asked: false,
+        waits: None,
     };
     let token = thing.token(delivery);
     let outcome = match remembering.take(&target.about().integration, &token).await {
@@ -99,6 +100,7 @@ struct Course<'a> {
     delivery: &'a Delivery,
     answers: Vec<Answer>,
     asked: bool,
+    waits: Option<Waits>,
 }
 
 impl Course<'_> {
@@ -116,22 +118,17 @@ impl Course<'_> {
             };
             let now = Timestamp::now();
             let (name, request, is_new) = match self.target.go_on(self.delivery, &known, now) {
-                Move::Done(outcome) => {
-                    if outcome == Outcome::Delivered {
-                        refs.end(&self.delivery.id);
-                    }
-                    // Where this fails, the next attempt finds what it would have found after a crash.
-                    if refs != stored
-                        && let Err(why) = book.write(&refs).await
-                    {
-                        tracing::warn!(
-                            why,
-                            delivery.id = self.delivery.id,
-                            "the end of an attempt is not remembered"
-                        );
-                    }
-                    return outcome;
+                Move::Wait { reason, after } => {
+                    self.waits = Some(Waits::Alone);
+                    let after = Some(after);
+                    return self.end(book, refs, &stored, Outcome::Retry { reason, after }).await;
                 }
+                Move::Pause { reason, after } => {
+                    self.waits = Some(Waits::WithAll);
+                    let after = Some(after);
+                    return self.end(book, refs, &stored, Outcome::Retry { reason, after }).await;
+                }
+                Move::Done(outcome) => return self.end(book, refs, &stored, outcome).await,
                 Move::Learn(lessons) => {
                     let before = names.clone();
                     learn(lessons, &mut refs, &mut names, now);
@@ -191,6 +188,23 @@ impl Course<'_> {
         }
     }
 
+    /// Stores what is not yet. Where that fails, the next attempt finds what it would have found after a crash.
+    async fn end(&self, book: &mut impl Book, mut refs: Refs, stored: &Refs, outcome: Outcome) -> Outcome {
+        if outcome == Outcome::Delivered {
+            refs.end(&self.delivery.id);
+        }
+        if refs != *stored
+            && let Err(why) = book.write(&refs).await
+        {
+            tracing::warn!(
+                why,
+                delivery.id = self.delivery.id,
+                "the end of an attempt is not remembered"
+            );
+        }
+        outcome
+    }
+
     fn attempted(self, outcome: Outcome, started: Timestamp, took: Duration) -> Attempted {
         let last = self.answers.last();
         Attempted {
@@ -202,6 +216,7 @@ impl Course<'_> {
             started,
             took,
             asked: self.asked,
+            waits: self.waits,
             progress: None,
         }
     }

@@ -459,6 +459,7 @@ impl Worker {
                     started: Timestamp::now(),
                     took: Duration::ZERO,
                     asked: false,
+                    waits: None,
                     progress: job.delivery.progress.clone(),
                 },
             };

@@ -112,6 +112,7 @@ impl<P: Provider> AnyTarget for Target<P> {
             Move::Ask(name, request) => Move::Ask(name, self.owning(request)),
             Move::Once(name, request) => Move::Once(name, self.owning(request)),
             Move::Learn(lessons) => Move::Learn(lessons),
+            wait @ (Move::Wait { .. } | Move::Pause { .. }) => wait,
             Move::Done(outcome) => Move::Done(self.redactor.outcome(outcome)),
         }
     }

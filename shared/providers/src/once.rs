@@ -3,7 +3,9 @@
 //! What was asked for and never answered is looked for first. A doubt that is younger than the target may need to show what it
 //! has made is waited out. Where it is certain that the thing is not there it is asked for again. **Where nobody can tell, it
 //! is asked for once more and no further**: a build that runs twice does less harm than one that never runs, and a target whose
-//! answers are always lost is not to get one with each retry. Then a person decides: a replay asks once more again.
+//! answers are always lost is not to get one with each retry. Then a person decides: a replay asks once more again. A target that
+//! answered that it fails (5xx, but for the 504 of a proxy that waited in vain) or is elsewhere (3xx) is asked again as the retry
+//! schedule has it.
 
 pub(crate) mod listed;
 
@@ -22,6 +24,8 @@ pub(crate) const CLOCKS: Duration = Duration::from_secs(300);
 
 /// What remembers that a delivery was asked for once more without knowledge, and in which generation.
 const AGAIN: &str = "again";
+/// What remembers that a doubt is about a request to which the target answered that it fails, or is elsewhere.
+const FAILED: &str = "failed";
 
 /// One thing that a delivery makes.
 #[derive(Clone, Copy)]
@@ -66,6 +70,7 @@ impl Making<'_> {
         if let Some(response) = self.known.answer(self.name) {
             return match told(response) {
                 Ok(lessons) => Move::Learn(lessons),
+                Err(_) if self.fails_now(response) => Move::Learn(vec![Lesson::Fact(self.failed(), FAILED.to_owned())]),
                 Err(outcome) => Move::Done(outcome),
             };
         }
@@ -80,10 +85,26 @@ impl Making<'_> {
             Seen::Ask(name, request) => Move::Ask(name, Request::Http(*request)),
             Seen::End(outcome) => Move::Done(outcome),
             Seen::Absent | Seen::Unclear(_) if self.now < self.shown(since) => self.wait(since),
-            // Without its doubt it is asked for anew, and the next doubt has a time of its own.
-            Seen::Absent => Move::Learn(vec![Lesson::Refused(self.name.into())]),
+            Seen::Absent => Move::Learn(self.anew()),
+            Seen::Unclear(_) if self.known.refs.fact(&self.failed()).is_some() => Move::Learn(self.anew()),
             Seen::Unclear(why) => self.once_more(why),
         }
+    }
+
+    fn failed(&self) -> Cow<'static, str> {
+        refs::own(&self.delivery.id, FAILED).into()
+    }
+
+    /// Whether the doubt is about a request that the target has answered so, and that is not remembered yet.
+    fn fails_now(&self, response: &Response) -> bool {
+        let fails = matches!(response.status, 300..=399 | 500..=599) && response.status != 504;
+        let refs = self.known.refs;
+        fails && refs.doubt(self.name).is_some() && refs.fact(&self.failed()).is_none()
+    }
+
+    /// Without its doubt it is asked for anew, and the next doubt has a time of its own.
+    fn anew(&self) -> Vec<Lesson> {
+        vec![Lesson::Refused(self.name.into()), Lesson::Gone(self.failed())]
     }
 
     /// When the target would show what it was asked for at that time.
@@ -93,10 +114,10 @@ impl Making<'_> {
 
     fn wait(self, since: Timestamp) -> Move {
         let left = self.shown(since).since(self.now);
-        Move::Done(Outcome::Retry {
+        Move::Wait {
             reason: "it is not known yet whether the target has done what it was asked for".to_owned(),
-            after: Some(Duration::from_secs(left.as_secs() + 1)),
-        })
+            after: Duration::from_secs(left.as_secs() + 1),
+        }
     }
 
     fn once_more(self, why: &str) -> Move {
@@ -109,10 +130,9 @@ impl Making<'_> {
             );
             return Move::Done(Outcome::Reject { reason });
         }
-        Move::Learn(vec![
-            Lesson::Fact(again.into(), generation),
-            Lesson::Refused(self.name.into()),
-        ])
+        let mut lessons = self.anew();
+        lessons.push(Lesson::Fact(again.into(), generation));
+        Move::Learn(lessons)
     }
 }
 

@@ -7,7 +7,7 @@
 //! asked for). **In doubt it looks at the target before it asks again**, by a mark that it has left there or an id of its own
 //! choice.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use signalbox_proto::{Delivery, Outcome, Timestamp, hash, refs::Refs};
 
@@ -84,12 +84,28 @@ pub enum Move {
     /// Ask this, as often as it may be.
     Ask(Cow<'static, str>, Request),
     /// Ask for what may be done once alone. Its name is that of the fact that it leads to; it is in doubt from before it is
-    /// asked for until it is learnt, the target refuses it (4xx, but for 408), or no connection came about. A doubt counts from
+    /// asked for until it is learnt, the target refuses it ([`is_refused`]), or no connection came about. A doubt counts from
     /// its first request: who has looked, found nothing and asks again learns [`Lesson::Refused`] before, so that it counts from
     /// the new one.
     Once(Cow<'static, str>, Request),
     /// Remember these, then ask what comes next.
     Learn(Vec<Lesson>),
+    /// Come again so much later, as only then can be told what comes next. Nothing has failed: no step of the retry schedule is
+    /// used up, and what else goes to the target does not wait. A provider waits for a certain time, such as the end of a doubt.
+    Wait {
+        /// What for, in a sentence.
+        reason: String,
+        /// How long, from now.
+        after: Duration,
+    },
+    /// The target has done what it was asked for, and wants to be left alone for so long before the rest: all that goes to it
+    /// waits. No step of the retry schedule is used up; behind each pause there is some progress.
+    Pause {
+        /// What for, in a sentence.
+        reason: String,
+        /// How long, from now.
+        after: Duration,
+    },
     /// This is the outcome.
     Done(Outcome),
 }
@@ -107,7 +123,8 @@ pub enum Lesson {
     Name(Cow<'static, str>, String),
 }
 
-/// Whether a target that answers so has not done what it was asked for.
+/// Whether a target that answers so has not done what it was asked for (RFC 9110, 15.5). Of all else nobody knows: one that
+/// sends us elsewhere may do so because it is done (303), and a proxy says 408 or 5xx also of a request that has reached it.
 pub fn is_refused(response: &Response) -> bool {
     matches!(response.status, 400..=499) && response.status != 408
 }

@@ -160,6 +160,7 @@ fn a_limit_a_refusal_and_what_was_not_sent_are_no_failures() {
             started: at(0),
             took: Duration::ZERO,
             asked,
+            waits: None,
             progress: None,
         })
     };

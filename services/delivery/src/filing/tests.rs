@@ -25,6 +25,7 @@ pub(crate) fn attempted(outcome: Outcome, asked: bool, started: Timestamp) -> At
         started,
         took: Duration::ZERO,
         asked,
+        waits: None,
         progress: None,
     }
 }

@@ -1,7 +1,9 @@
 //! From an answer to a verdict, from a verdict to its effects, from there to the next of the key.
 
+use std::time::Duration;
+
 use signalbox_broker::Error as BrokerError;
-use signalbox_proto::{Outcome, Phase, Timestamp};
+use signalbox_proto::{Phase, Timestamp};
 use tokio::time::Instant;
 
 use super::{
@@ -37,7 +39,7 @@ impl Ordered {
         let Ok((verdict, notices)) = judged else {
             return self.file_poison(at, turn, job, poison::PANICKED);
         };
-        self.obey(&turn.integration, &attempted.outcome, now);
+        self.obey(&turn.integration, attempted.asks_for(), now);
         let answer = Answer {
             job,
             attempted,
@@ -54,15 +56,12 @@ impl Ordered {
         });
     }
 
-    /// Tells all workers that a target asks to be left alone.
-    fn obey(&mut self, integration: &str, outcome: &Outcome, now: Timestamp) {
-        let Outcome::Retry { after: Some(after), .. } = outcome else {
+    /// Tells all workers that a target asks to be left alone for a while.
+    fn obey(&mut self, integration: &str, asks_for: Option<Duration>, now: Timestamp) {
+        let Some(after) = asks_for.filter(|after| *after >= ASKED_MIN) else {
             return;
         };
-        if *after < ASKED_MIN {
-            return;
-        }
-        let until = now + *after;
+        let until = now + after;
         let known = self.targets.state(integration).and_then(|state| state.not_before);
         if known.is_some_and(|known| known >= until) {
             return;

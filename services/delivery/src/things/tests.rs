@@ -118,6 +118,8 @@ impl Vendor {
 /// A target that makes an issue, two parts of it, and a comment for each delivery.
 struct Tracker {
     to: Box<dyn AnyTarget>,
+    /// What it waits for behind the issue.
+    waits: Option<Waits>,
 }
 
 impl Tracker {
@@ -127,6 +129,7 @@ impl Tracker {
         let to = webhook.open(json!({ "url": url }), json!({}), about());
         Arc::new(Self {
             to: to.expect("a target"),
+            waits: None,
         })
     }
 
@@ -173,6 +176,12 @@ impl AnyTarget for Tracker {
             let fact = Cow::Borrowed(name);
             if known.refs.fact(name).is_some() {
                 continue;
+            }
+            let (reason, after) = ("not yet".to_owned(), Duration::from_secs(60));
+            match self.waits.filter(|_| name != "issue") {
+                Some(Waits::Alone) => return Move::Wait { reason, after },
+                Some(Waits::WithAll) => return Move::Pause { reason, after },
+                None => {}
             }
             if let Some(answer) = known.answer(name) {
                 return match answer.status {
@@ -342,6 +351,7 @@ async fn what_found_no_connection_leaves_no_doubt() {
     let to = webhook.open(json!({ "url": url }), json!({}), about());
     let target: Arc<dyn AnyTarget> = Arc::new(Tracker {
         to: to.expect("a target"),
+        waits: None,
     });
     let memory = Memory::default();
     let attempted = attempt(&target, &memory).await;
@@ -367,6 +377,26 @@ async fn a_refusal_leaves_the_doubt_of_a_request_before_it() {
     arrive(&target, &memory).await;
     assert_eq!(*vendor.looked.lock().expect("nobody panicked"), 2, "it looks each time");
     assert_eq!(vendor.made(), each_once());
+}
+
+#[tokio::test]
+async fn what_waits_has_not_failed_and_holds_others_only_where_the_target_asks_for_it() {
+    let vendor = Arc::new(Vendor::default());
+    for (waits, holds) in [(Waits::Alone, None), (Waits::WithAll, Some(Duration::from_secs(60)))] {
+        let webhook = find("webhook").expect("built in");
+        let url = format!("http://{}/", vendor.start().await);
+        let to = webhook.open(json!({ "url": url }), json!({}), about());
+        let target: Arc<dyn AnyTarget> = Arc::new(Tracker {
+            to: to.expect("a target"),
+            waits: Some(waits),
+        });
+        let attempted = attempt(&target, &Memory::default()).await;
+        let after = Some(Duration::from_secs(60));
+        let reason = "not yet".to_owned();
+        assert_eq!(attempted.outcome, Outcome::Retry { reason, after });
+        assert!(attempted.asked && !attempted.is_of_target(), "{attempted:?}");
+        assert_eq!(attempted.asks_for(), holds);
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use signalbox_broker::{
     holding::limits::is_later,
     limiter::{Leased, Limiter},
 };
-use signalbox_proto::{Delivery, Outcome, Phase, State, Timestamp, integration::RateLimit};
+use signalbox_proto::{Delivery, Phase, State, Timestamp, integration::RateLimit};
 use tokio::time::Instant;
 
 use super::Worker;
@@ -304,11 +304,11 @@ impl Worker {
     pub(super) fn obeying(
         &self,
         integration: &str,
-        outcome: &Outcome,
+        asks_for: Option<Duration>,
         now: Timestamp,
         filing: impl Future<Output = Result<Done, BrokerError>> + Send + 'static,
     ) -> BoxFuture<'static, Result<Done, BrokerError>> {
-        let Some(until) = asks_until(outcome, self.targets.state(integration), now) else {
+        let Some(until) = asks_until(asks_for, self.targets.state(integration), now) else {
             return filing.boxed();
         };
         let (broker, integration) = (self.broker.clone(), integration.to_owned());
@@ -328,17 +328,15 @@ impl Worker {
 }
 
 /// Until when a target asks to be left alone, where that is worth telling and not known yet.
-fn asks_until(outcome: &Outcome, state: Option<&State>, now: Timestamp) -> Option<Timestamp> {
-    let Outcome::Retry { after: Some(after), .. } = outcome else {
-        return None;
-    };
-    let until = now + *after;
+fn asks_until(asks_for: Option<Duration>, state: Option<&State>, now: Timestamp) -> Option<Timestamp> {
+    let after = asks_for.filter(|after| *after >= ASKED_MIN)?;
+    let until = now + after;
     let worth = match state.map(|state| (state.phase, state)) {
         None | Some((Phase::Open, _)) => true,
         Some((Phase::Draining, state)) => is_later(until, state),
         Some((Phase::Paused | Phase::Suspended | Phase::Unknown, _)) => false,
     };
-    (worth && *after >= ASKED_MIN).then_some(until)
+    worth.then_some(until)
 }
 
 #[cfg(test)]

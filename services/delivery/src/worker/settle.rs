@@ -42,9 +42,9 @@ impl Worker {
             return Ok(());
         }
         let (broker, first_secs) = (self.broker.clone(), self.config.probe_first_s);
-        let outcome = attempted.outcome.clone();
+        let asks_for = attempted.asks_for();
         let filing = filing::file(broker, job, attempted, verdict, notices, first_secs, now);
-        let filing = self.obeying(&integration, &outcome, now, filing);
+        let filing = self.obeying(&integration, asks_for, now, filing);
         self.file(key, &integration, filing);
         Ok(())
     }

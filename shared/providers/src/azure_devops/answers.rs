@@ -13,7 +13,7 @@ use crate::{
     Request,
     classify::{self, RETRY_AFTER_MAX},
     http::Response,
-    things::Known,
+    things::{Known, Move},
     tracker::{Made, What},
 };
 
@@ -222,13 +222,13 @@ pub(super) fn deleted(response: &Response, now: Timestamp) -> Outcome {
 
 /// A pause that was asked for with the answer to the last thing that was made: Azure DevOps is near a limit, says so with a
 /// success, and slows down before it refuses. What is made is remembered, so that each pause is behind some progress.
-pub(super) fn pause(known: &Known<'_>, now: Timestamp) -> Option<Outcome> {
+pub(super) fn pause(known: &Known<'_>, now: Timestamp) -> Option<Move> {
     let last = known.answers.last()?;
     let made = known.refs.fact(&last.name).is_some() && !last.name.starts_with(CHILD);
     let after = classify::after(&last.response, now).filter(|after| made && !after.is_zero())?;
-    Some(Outcome::Retry {
+    Some(Move::Pause {
         reason: "Azure DevOps took it and asked for a pause before the next request".to_owned(),
-        after: Some(after),
+        after,
     })
 }
 

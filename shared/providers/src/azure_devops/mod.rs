@@ -234,7 +234,7 @@ impl Tracker for AzureDevops {
     }
 
     fn ready(_target: &Target<Self>, _job: &Job<'_>, known: &Known<'_>, now: Timestamp) -> Option<Move> {
-        answers::pause(known, now).map(Move::Done)
+        answers::pause(known, now)
     }
 
     fn look(target: &Target<Self>, job: &Job<'_>) -> Request {
@@ -269,8 +269,8 @@ impl Tracker for AzureDevops {
     }
 
     fn change(target: &Target<Self>, changing: &Changing<'_>, known: &Known<'_>, now: Timestamp) -> Did {
-        if let Some(outcome) = answers::pause(known, now) {
-            return Did::Next(Move::Done(outcome));
+        if let Some(pause) = answers::pause(known, now) {
+            return Did::Next(pause);
         }
         match changing.change {
             Change::Status(status) => state::change(target, changing, status, known, now),

@@ -55,6 +55,14 @@ pub(crate) fn attempt(
             answers: &given,
         };
         let (name, request, once, is_new) = match target.go_on(delivery, &known, now) {
+            Move::Wait { reason, after } | Move::Pause { reason, after } => {
+                let after = Some(after);
+                return Came {
+                    requests,
+                    names: called,
+                    outcome: Some(Outcome::Retry { reason, after }),
+                };
+            }
             Move::Done(outcome) => {
                 if outcome == Outcome::Delivered {
                     refs.end(&delivery.id);

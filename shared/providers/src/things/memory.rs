@@ -124,6 +124,10 @@ impl Attempt<'_> {
                     };
                 }
                 Move::Learn(lessons) => lessons.into_iter().for_each(|lesson| self.learn(lesson, now)),
+                Move::Wait { reason, after } | Move::Pause { reason, after } => {
+                    let after = Some(after);
+                    return Next::Done(Outcome::Retry { reason, after });
+                }
                 Move::Done(outcome) => {
                     if outcome == Outcome::Delivered {
                         self.refs().end(&delivery.id);

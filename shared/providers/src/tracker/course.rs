@@ -231,7 +231,7 @@ impl<'a, T: Tracker> Course<'a, T> {
 
     /// Looks for it at the target; `None` where it is not there.
     fn look(&self, name: Cow<'static, str>, job: &Job<'_>, doubt: Option<Timestamp>) -> Option<Move> {
-        let lag = T::lag(job.what);
+        let lag = T::lag(job.what) + self.target.about.timeout;
         let wait = doubt.map_or(Duration::ZERO, |since| lag.saturating_sub(self.now.since(since)));
         // What an early look does not find may be there: such an answer counts for no later look.
         let how = if wait.is_zero() { "look" } else { "early look" };
@@ -244,11 +244,11 @@ impl<'a, T: Tracker> Course<'a, T> {
         match T::search(self.target, job, &looking, self.known, self.now) {
             Err(step) => Some(*step),
             Ok(Some(made)) => Some(Move::Learn(self.learnt(name, job.what, made))),
-            Ok(None) if !wait.is_zero() => Some(Move::Done(Outcome::Retry {
+            Ok(None) if !wait.is_zero() => Some(Move::Wait {
                 reason: "an answer was lost, and what the target has made of the request may not be found yet"
                     .to_owned(),
-                after: Some(wait + Duration::from_secs(1)),
-            })),
+                after: wait + Duration::from_secs(1),
+            }),
             Ok(None) => None,
         }
     }

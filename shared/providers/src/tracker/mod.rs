@@ -198,7 +198,7 @@ pub(crate) trait Tracker: Provider {
     const DOES: Does = Does::ALL;
 
     /// For how long what was made may be missing from what [`Self::look`] asks, with the time that a request may still be
-    /// under way after we stopped waiting for it.
+    /// under way after we stopped waiting for it. We wait for it for the integration's timeout, which comes before.
     fn lag(what: What<'_>) -> Duration;
 
     /// What its config says of all that trackers do alike.

@@ -160,6 +160,27 @@ fn what_nobody_can_see_is_asked_for_once_more_and_no_further() {
 }
 
 #[test]
+fn a_target_that_says_that_it_fails_is_asked_as_often_as_the_schedule_has_it() {
+    // 504 is a proxy that waited in vain, and 408 no more than that: the pipeline may run.
+    for (status, ends) in [
+        (302, None),
+        (500, None),
+        (502, None),
+        (503, None),
+        (504, Some(2)),
+        (408, Some(2)),
+    ] {
+        let mut attempts = attempts(run(), json!({ "trigger_token": TRIGGER }));
+        let rejected = (0..5).position(|_| {
+            attempts.now = attempts.now + Duration::from_secs(120);
+            attempts.attempt(|_| Some(answered(status, ""))).kind() == OutcomeKind::Reject
+        });
+        assert_eq!(rejected, ends, "{status}");
+        assert_eq!(attempts.made(), ends.unwrap_or(5), "{status}");
+    }
+}
+
+#[test]
 fn an_issue_in_doubt_is_found_by_its_mark() {
     let mut attempts = attempts(issues(), token());
     let mut made = Value::Null;
