@@ -8,7 +8,7 @@ use super::{Answer, Has};
 const PROJECT: &str = "PVT_1";
 const FIELD: &str = "PVTSSF_1";
 /// Names of options, each with its id.
-const OPTIONS: [(&str, &str); 3] = [("Backlog", "1a"), ("Ready", "2b"), ("Done", "3c")];
+const OPTIONS: [(&str, &str); 4] = [("Backlog", "1a"), ("Ready", "2b"), ("Done", "3c"), ("In Review", "4d")];
 
 /// One project.
 #[derive(Default)]

@@ -8,9 +8,14 @@ use super::{Answer, Has};
 
 const TEAM: &str = "00000000-0000-4000-8000-00000000beef";
 /// Names of states, each with its id.
-const STATES: [(&str, &str); 3] = [("Backlog", "state-1"), ("Todo", "state-2"), ("Done", "state-3")];
-/// The label, and its id.
-const LABEL: (&str, &str) = ("spec", "label-1");
+const STATES: [(&str, &str); 4] = [
+    ("Backlog", "state-1"),
+    ("Todo", "state-2"),
+    ("Done", "state-3"),
+    ("In Review", "state-4"),
+];
+/// Names of labels, each with its id.
+const LABELS: [(&str, &str); 2] = [("spec", "label-1"), ("automated", "label-2")];
 
 /// One workspace.
 #[derive(Default)]
@@ -51,9 +56,10 @@ impl super::Site for Site {
             "SignalboxNames" => {
                 let states = STATES.map(|(name, id)| json!({ "id": id, "name": name }));
                 let team = json!({ "id": TEAM, "ancestors": [], "states": { "nodes": states } });
-                let label =
-                    json!({ "id": LABEL.1, "name": LABEL.0, "isGroup": false, "retiredAt": null, "team": null });
-                said(json!({ "teams": { "nodes": [team] }, "issueLabels": { "nodes": [label] } }))
+                let labels = LABELS.map(
+                    |(name, id)| json!({ "id": id, "name": name, "isGroup": false, "retiredAt": null, "team": null }),
+                );
+                said(json!({ "teams": { "nodes": [team] }, "issueLabels": { "nodes": labels } }))
             }
             "SignalboxIssue" => said(json!({ "issues": { "nodes": found(self.issues.contains_key(id)) } })),
             "SignalboxComment" => said(json!({ "comments": { "nodes": found(self.comments.contains_key(id)) } })),
@@ -128,7 +134,7 @@ impl Site {
             return refused("Entity not found: Team");
         }
         let mut labels = input["labelIds"].as_array().into_iter().flatten();
-        if labels.any(|label| *label != LABEL.1) {
+        if labels.any(|label| LABELS.iter().all(|(_, known)| label != known)) {
             return refused("Entity not found: IssueLabel: labelIds contained an entry that could not be found.");
         }
         if let Some(parent) = input["parentId"].as_str()
