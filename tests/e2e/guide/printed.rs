@@ -1,7 +1,5 @@
 //! The guide as it is printed, where the checkout lies beside it: each of its blocks, as written but for where its vendor is,
 //! delivers what it asks for by the old names of events to a double of that vendor.
-//!
-//! A provider that is not there yet is named and left out.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -126,12 +124,6 @@ fn blocks() -> Option<Vec<(String, String)>> {
     let known: Vec<&str> = WANTED.iter().map(|(key, _)| *key).collect();
     assert_eq!(keys, known, "the guide has other blocks");
     Some(blocks)
-}
-
-/// Whether this version has the provider of a block.
-fn is_there(key: &str) -> bool {
-    let name = if key == "webhooks" { "webhook" } else { key };
-    signalbox_providers::find(name).is_some()
 }
 
 /// Where the double of a block's vendor is, below the target.
@@ -277,12 +269,8 @@ async fn every_block_of_the_guide_delivers_what_it_asks_for_to_its_vendor() {
     let mut file = "integrations:\n".to_owned();
     let mut made: Vec<(&str, Made)> = Vec::new();
     for ((key, block), (_, becomes)) in blocks.iter().zip(WANTED) {
-        if is_there(key) {
-            file.push_str(&pointed(key, block, &target, &trackers, &mail));
-            made.extend(becomes.iter().map(|one| (key.as_str(), *one)));
-        } else {
-            eprintln!("SKIPPED: the block {key} of the guide: its provider is not there yet");
-        }
+        file.push_str(&pointed(key, block, &target, &trackers, &mail));
+        made.extend(becomes.iter().map(|one| (key.as_str(), *one)));
     }
     let variables = variables(&target);
     let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -334,17 +322,15 @@ async fn every_block_of_the_guide_delivers_what_it_asks_for_to_its_vendor() {
         );
     }
     webhooks_have_the_old_names(&target);
-    if is_there("email") {
-        let mails = mail.mails();
-        let to = |one: usize| {
-            mails
-                .get(one)
-                .map(|mail| (mail.rcpt_to.join(", "), mail.text.contains(SPEC)))
-        };
-        assert_eq!(mails.len(), 2, "{mails:?}");
-        assert_eq!(to(0), Some(("oncall@example.com".to_owned(), true)), "{mails:?}");
-        assert_eq!(to(1), Some(("reviewers@example.com".to_owned(), true)), "{mails:?}");
-    }
+    let mails = mail.mails();
+    let to = |one: usize| {
+        mails
+            .get(one)
+            .map(|mail| (mail.rcpt_to.join(", "), mail.text.contains(SPEC)))
+    };
+    assert_eq!(mails.len(), 2, "{mails:?}");
+    assert_eq!(to(0), Some(("oncall@example.com".to_owned(), true)), "{mails:?}");
+    assert_eq!(to(1), Some(("reviewers@example.com".to_owned(), true)), "{mails:?}");
     up.stop().await;
 }
 
