@@ -5,6 +5,8 @@
 //! each thing; whoever changes it has its lease, and writes on condition of its revision. **A doubt is written before the
 //! request that it is about, a fact after its answer.** Whoever finds a doubt without its fact does not know whether the
 //! target did it, and looks there before asking again.
+//!
+//! What is remembered is bounded, and what goes first is what does the least harm ([`FACTS_MAX`], [`Refs::begin`]).
 
 use std::collections::BTreeMap;
 
@@ -12,12 +14,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// Most facts of one thing, of which deliveries' own go first, and most doubts, of which none goes.
+/// Most facts of one thing, and most doubts. Of too many facts those go first that are a delivery's own, as it comes no more;
+/// then those that begin with [`REPEATABLE`], as what they tell of may be done again; then others. Of each the oldest goes first.
 pub const FACTS_MAX: usize = 256;
 /// Longest name of a fact, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Longest value of a fact, in bytes.
 pub const VALUE_BYTES_MAX: usize = 1_024;
+
+/// Begins the names of facts of what may be done again without harm, as a link: a target that has it makes no other of it.
+pub const REPEATABLE: &str = "link-";
 
 /// Between the id of a delivery and the name of what is its own alone; no other name has it.
 const OWN: char = '/';
@@ -38,6 +44,27 @@ pub struct Refs {
 struct Fact {
     value: String,
     at: Timestamp,
+}
+
+/// How dear a fact is, the least dear first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    /// One delivery's own.
+    Own,
+    /// What may be done again.
+    Repeatable,
+    /// What would be made twice: an issue, a subtask.
+    Kept,
+}
+
+impl Worth {
+    fn of(name: &str) -> Self {
+        match name {
+            own if own.contains(OWN) => Self::Own,
+            repeatable if repeatable.starts_with(REPEATABLE) => Self::Repeatable,
+            _ => Self::Kept,
+        }
+    }
 }
 
 /// The name of what one delivery has done and no other asks for, such as a comment.
@@ -69,17 +96,24 @@ impl Refs {
         self.facts.is_empty() && self.doubts.is_empty()
     }
 
-    /// Something is about to be asked for. False where it was in doubt already: the first time stays. An error where there
-    /// are too many doubts, of which none may be forgotten.
+    /// Something is about to be asked for. False where it was in doubt already: the first time stays.
+    ///
+    /// Of too many doubts the oldest goes that is a delivery's own, such as that of a comment. Most of these deliveries are dead
+    /// by then: at worst somebody replays one, and its comment stands there twice. What would be made twice otherwise, such as a
+    /// subtask, stays in doubt; an error where there is nothing else. Who let no doubt go would do more harm: a thing that takes
+    /// nothing any more loses everything that happens to it.
     pub fn begin(&mut self, name: &str, now: Timestamp) -> Result<bool, &'static str> {
         if self.doubts.contains_key(name) {
             return Ok(false);
         }
-        if self.doubts.len() >= FACTS_MAX {
-            return Err("too many of its requests were never answered");
-        }
         if name.len() > NAME_BYTES_MAX {
             return Err("the name of a request is too long");
+        }
+        if self.doubts.len() >= FACTS_MAX {
+            let own = self.doubts.iter().filter(|(name, _)| Worth::of(name) == Worth::Own);
+            let oldest = own.min_by_key(|(_, since)| **since).map(|(name, _)| name.clone());
+            let oldest = oldest.ok_or("too many of its requests were never answered")?;
+            self.doubts.remove(&oldest);
         }
         self.doubts.insert(name.to_owned(), now);
         Ok(true)
@@ -92,7 +126,7 @@ impl Refs {
         value.truncate(value.floor_char_boundary(VALUE_BYTES_MAX));
         let fact = Fact { value, at: now };
         self.facts.insert(name.to_owned(), fact);
-        self.bound();
+        self.bound(name);
     }
 
     /// The target has not done it, and will not.
@@ -106,17 +140,15 @@ impl Refs {
         self.doubts.remove(name);
     }
 
-    /// Lets the oldest of too many facts go, deliveries' own before all others.
-    fn bound(&mut self) {
+    /// Lets the least dear of too many facts go, but not the one that was just learnt: who has learnt it would do it again.
+    fn bound(&mut self, learnt: &str) {
         while self.facts.len() > FACTS_MAX {
-            let oldest = self
-                .facts
-                .iter()
-                .min_by_key(|(name, fact)| (!name.contains(OWN), fact.at));
-            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else {
+            let others = self.facts.iter().filter(|(name, _)| *name != learnt);
+            let least = others.min_by_key(|(name, fact)| (Worth::of(name), fact.at));
+            let Some(least) = least.map(|(name, _)| name.clone()) else {
                 return;
             };
-            self.facts.remove(&oldest);
+            self.facts.remove(&least);
         }
     }
 

@@ -59,7 +59,52 @@ fn of_too_many_the_oldest_of_deliveries_go_first() {
 }
 
 #[test]
-fn no_doubt_is_forgotten_for_another() {
+fn of_too_many_facts_links_go_before_what_would_be_made_twice() {
+    let mut refs = Refs::default();
+    for n in 0..FACTS_MAX as i64 {
+        let name = if n % 2 == 0 { "subtask" } else { "link" };
+        refs.learn(&format!("{name}-{n}@1"), "yes", at(n));
+    }
+    refs.learn(&own("d1", "comment"), "1", at(1_000));
+    assert_eq!(refs.facts.len(), FACTS_MAX);
+    assert_eq!(refs.fact("link-1@1"), None, "the oldest link went");
+    assert_eq!(refs.fact("subtask-0@1"), Some("yes"), "and no subtask");
+    // What is learnt is known, though it is the least dear of all.
+    assert_eq!(refs.fact(&own("d1", "comment")), Some("1"));
+    refs.learn("subtask-new@1", "yes", at(1_001));
+    assert_eq!(
+        refs.fact(&own("d1", "comment")),
+        None,
+        "what is a delivery's own goes before all"
+    );
+    assert_eq!(refs.fact("link-3@1"), Some("yes"));
+    for n in 0..FACTS_MAX as i64 {
+        refs.learn(&format!("subtask-more-{n}@1"), "yes", at(2_000 + n));
+    }
+    assert_eq!(refs.facts(REPEATABLE).count(), 0);
+    assert_eq!(refs.fact("subtask-0@1"), None, "then the oldest");
+    refs.learn("link-new@1", "yes", at(3_000));
+    assert_eq!(refs.fact("link-new@1"), Some("yes"));
+}
+
+#[test]
+fn of_too_many_doubts_the_oldest_of_a_delivery_goes() {
+    let mut refs = Refs::default();
+    assert_eq!(refs.begin("subtask-1@1", at(0)), Ok(true));
+    for n in 1..FACTS_MAX as i64 {
+        assert_eq!(refs.begin(&own(&format!("d{n}"), "comment@1"), at(n)), Ok(true));
+    }
+    assert_eq!(refs.begin("subtask-2@1", at(1_000)), Ok(true));
+    assert_eq!(refs.doubt(&own("d1", "comment@1")), None);
+    assert_eq!(refs.doubt(&own("d2", "comment@1")), Some(at(2)));
+    assert_eq!(refs.doubt("subtask-1@1"), Some(at(0)), "it would be made twice");
+    assert_eq!(refs.begin(&own("d1", "comment@1"), at(1_001)), Ok(true));
+    assert_eq!(refs.doubt(&own("d2", "comment@1")), None);
+    assert_eq!(refs.doubts.len(), FACTS_MAX);
+}
+
+#[test]
+fn no_doubt_is_forgotten_that_is_of_more_than_one_delivery() {
     let mut refs = Refs::default();
     for n in 0..FACTS_MAX as i64 {
         assert_eq!(refs.begin(&format!("part-{n}"), at(n)), Ok(true));

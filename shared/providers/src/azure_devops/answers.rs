@@ -117,35 +117,6 @@ pub(super) fn found(response: &Response, prepared: &Prepared, now: Timestamp) ->
     }
 }
 
-/// The comment that bears the marker, of the newest.
-pub(super) fn commented(response: &Response, marker: &str, now: Timestamp) -> Result<Option<Made>, Outcome> {
-    if response.status != 200 {
-        return Err(refused(response, now));
-    }
-    let made = |id: String| Made { id, url: None };
-    if response.truncated {
-        let holds = response
-            .body
-            .windows(marker.len())
-            .any(|part| part == marker.as_bytes());
-        return match holds {
-            true => Ok(Some(made("found".to_owned()))),
-            false => Err(Outcome::Retry {
-                reason: "an answer was lost, and the newest comments are too long to look for ours among them"
-                    .to_owned(),
-                after: None,
-            }),
-        };
-    }
-    let list: Option<Value> = classify::object(&response.body);
-    let Some(comments) = list.as_ref().and_then(|list| list["comments"].as_array()) else {
-        return Err(not_azures(response, now));
-    };
-    let text = |comment: &Value| comment["text"].as_str().unwrap_or_default().contains(marker);
-    let ours = comments.iter().find(|comment| text(comment));
-    Ok(ours.map(|comment| made(comment["id"].to_string())))
-}
-
 /// Whether a work item links to this address. One that is too long to be read to its end is taken for one that does not: at
 /// worst the same link stands there twice, where the answer to the first was lost.
 pub(super) fn is_linked(response: &Response, url: &str, now: Timestamp) -> Result<bool, Outcome> {

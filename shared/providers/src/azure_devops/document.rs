@@ -6,14 +6,14 @@ use crate::{
         Display, FieldKind,
         text::{self, Measure},
     },
-    tracker::{Job, Said},
+    tracker::{self, Job, Said},
 };
 
 /// Longest title and name of a link, in units of UTF-16. Azure DevOps says characters, which are never more.
-const SHORT_UNITS_MAX: usize = 255;
+pub(super) const SHORT_UNITS_MAX: usize = 255;
 /// All text of a description, in units of UTF-16. A field takes a million characters; nobody reads so many.
 const ITEM_UNITS_MAX: usize = 24_000;
-/// The same of a comment: few enough that the newest are read whole, where ours is looked for among them.
+/// The same of a comment: few enough that ours is read whole where it is looked for.
 const COMMENT_UNITS_MAX: usize = 6_000;
 /// Characters of a text that an owner's template has made.
 const TEMPLATE_CHARS_MAX: usize = 20_000;
@@ -22,28 +22,7 @@ const CRITERIA: &str = "Acceptance Criteria";
 
 /// A clean line, cut.
 pub(super) fn short(line: &str) -> String {
-    text::cut(line, SHORT_UNITS_MAX, Measure::Utf16).into_owned()
-}
-
-/// The name of a work item: that of its spec, whichever event made it, else what happened.
-pub(super) fn title(job: &Job<'_>, about: &About) -> String {
-    let given = job
-        .text
-        .title
-        .as_deref()
-        .map(|title| text::line(title, SHORT_UNITS_MAX));
-    let given = given.map(|title| short(&title)).filter(|title| !title.is_empty());
-    given
-        .or_else(|| job.said.spec_name().map(|name| short(&name)))
-        .unwrap_or_else(|| happened(&Display::of(job.delivery, about)))
-}
-
-/// `Alert Created: Latency of checkout is rising`; the message stands below, unless there is nothing else to say.
-fn happened(display: &Display<'_>) -> String {
-    short(&match &display.headline {
-        Some(headline) => format!("{}: {}", text::isolated(&display.title), text::isolated(headline)),
-        None => display.line(),
-    })
+    tracker::short(line, SHORT_UNITS_MAX)
 }
 
 /// What a work item says.

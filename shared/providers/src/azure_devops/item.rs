@@ -9,7 +9,7 @@ use super::{AzureDevops, COMMENTS_VERSION, VERSION, address, answers, document, 
 use crate::{
     Request, Target, fields,
     things::{Known, Move},
-    tracker::{Changing, Did, Job, PullRequest},
+    tracker::{Changing, Did, Job, PullRequest, title},
 };
 
 /// What a work item is about. Forms of bugs do not show it.
@@ -22,8 +22,6 @@ const BUG: &str = "Bug";
 const PARENT: &str = "System.LinkTypes.Hierarchy-Reverse";
 /// A link to any address.
 const HYPERLINK: &str = "Hyperlink";
-/// Comments among which one of ours is looked for: the newest.
-const COMMENTS: &str = "5";
 /// The name of what is checked and not stored.
 const CHECKED: &str = "Connection test";
 
@@ -65,7 +63,7 @@ pub(super) fn create(target: &Target<AzureDevops>, job: &Job<'_>) -> Request {
     } else {
         DESCRIPTION
     };
-    let mut operations = place(target, document::title(job, &target.about));
+    let mut operations = place(target, title(job, &target.about, document::SHORT_UNITS_MAX));
     operations.push(Operation::add(description, document::of_item(job, &target.about)));
     operations.push(tag(job));
     new(target, kind, &[], &operations)
@@ -136,11 +134,13 @@ pub(super) fn deleted(target: &Target<AzureDevops>, item: &str) -> Request {
     get(target, address(target, &["recyclebin", item], &[], VERSION))
 }
 
-/// The newest comments of a work item.
-pub(super) fn comments(target: &Target<AzureDevops>, item: &str) -> Request {
-    let newest = [("$top", COMMENTS), ("order", "desc")];
+/// Comments of a work item, the newest first: so many, of the page that has this token.
+pub(super) fn comments(target: &Target<AzureDevops>, item: &str, size: usize, token: Option<&str>) -> Request {
+    let size = size.to_string();
+    let mut query = vec![("$top", &*size), ("order", "desc")];
+    query.extend(token.map(|token| ("continuationToken", token)));
     let path = ["workItems", item, "comments"];
-    get(target, address(target, &path, &newest, COMMENTS_VERSION))
+    get(target, address(target, &path, &query, COMMENTS_VERSION))
 }
 
 /// `POST …/workItems/42/comments`

@@ -4,6 +4,7 @@ mod answers;
 mod document;
 mod given;
 mod item;
+mod look;
 mod state;
 
 use std::{fmt, time::Duration};
@@ -24,7 +25,7 @@ use crate::{
     http::{self, Auth, Response},
     template::{Markup, Takes},
     things::{Keeps, Known, Move},
-    tracker::{self, Action, Change, Changing, Did, Job, Made, Settings, Status, Tracker, What},
+    tracker::{self, Action, Change, Changing, Did, Job, Looking, Made, Settings, Status, Tracker, What},
 };
 
 /// Where Azure DevOps Services are; the second is how organizations were addressed before 2018.
@@ -240,19 +241,33 @@ impl Tracker for AzureDevops {
     fn look(target: &Target<Self>, job: &Job<'_>) -> Request {
         match job.what {
             What::Issue | What::Subtask(_) => item::query(target, &job.marker),
-            What::Comment => item::comments(target, job.issue),
+            What::Comment => item::comments(target, job.issue, look::PAGE, None),
         }
     }
 
+    /// By a query: comments have none.
     fn found(
         target: &Target<Self>,
-        job: &Job<'_>,
+        _job: &Job<'_>,
         response: &Response,
         now: Timestamp,
     ) -> Result<Option<Made>, Outcome> {
-        match job.what {
-            What::Issue | What::Subtask(_) => answers::found(response, &target.prepared, now),
-            What::Comment => answers::commented(response, &job.marker, now),
+        answers::found(response, &target.prepared, now)
+    }
+
+    fn search(
+        target: &Target<Self>,
+        job: &Job<'_>,
+        looking: &Looking<'_>,
+        known: &Known<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Made>, Box<Move>> {
+        if let (What::Comment, Some(since)) = (job.what, looking.since) {
+            return look::comment(target, job, looking, since, known, now);
+        }
+        match known.answer(looking.name) {
+            None => Err(Move::Ask(looking.name.to_owned().into(), Self::look(target, job)).into()),
+            Some(answer) => Self::found(target, job, answer, now).map_err(|outcome| Move::Done(outcome).into()),
         }
     }
 

@@ -7,7 +7,7 @@ use signalbox_proto::Outcome;
 use crate::{
     Exchange,
     http::Response,
-    mail::{Answer, Refused, Step},
+    mail::{self, Answer, Refused, Step},
 };
 
 /// A recipient of a delivery, as answers and reasons name it.
@@ -54,7 +54,7 @@ impl Tally {
         };
         for answer in so_far.iter().filter_map(|exchange| Answer::of(&exchange.response)) {
             tally.got.extend(answer.got);
-            let for_good = answer.not.into_iter().filter(|refused| refused.code >= 500);
+            let for_good = answer.not.into_iter().filter(Refused::is_for_good);
             tally.refused.extend(for_good.map(|refused| (refused.to, refused)));
         }
         tally
@@ -126,24 +126,27 @@ fn verdict(expected: &[Expected<'_>], tally: &Tally) -> Outcome {
     );
     for (one, no) in &refused {
         let codes = codes(no.code, no.why.as_deref());
-        let words = words(no.code).map(|words| format!(", {words}")).unwrap_or_default();
+        let words = words(no.code, no.why.as_deref())
+            .map(|words| format!(", {words}"))
+            .unwrap_or_default();
         write!(reason, " {} ({codes}{words})", one.pointer).expect("a string takes all");
     }
     Outcome::Reject { reason }
 }
 
-/// The meaning of a reply: 4xx may pass. 5xx to the connection or the login is for the owner to mend, 5xx to a sender, a
-/// recipient or a message says that this delivery will never be taken.
+/// The meaning of a reply: 4xx may pass, and so does a quota. Other 5xx to the connection, the login or the sender are for the
+/// owner to mend, as every delivery meets them; to a recipient or a message they say that this delivery will never be taken.
 pub(super) fn by_reply(answer: &Answer) -> Outcome {
     let Answer { code, step, why, .. } = answer;
     let reason = answered(*code, why.as_deref(), Some(*step));
-    let before_mail = match step {
-        Step::Greeting | Step::Ehlo | Step::StartTls | Step::Auth | Step::Noop => true,
-        Step::Mail | Step::Rcpt | Step::Data => false,
+    let is_of_all = match step {
+        Step::Greeting | Step::Ehlo | Step::StartTls | Step::Auth | Step::Noop | Step::Mail => true,
+        Step::Rcpt | Step::Data => false,
     };
     match code {
         200..=299 if *step == Step::Noop => Outcome::Delivered,
-        500..=599 if before_mail || is_login(*code, why.as_deref()) => Outcome::Suspend { reason, at_once: false },
+        500..=599 if !mail::is_for_good(*code, why.as_deref()) => Outcome::Retry { reason, after: None },
+        500..=599 if is_of_all || is_login(*code, why.as_deref()) => Outcome::Suspend { reason, at_once: false },
         500..=599 => Outcome::Reject { reason },
         400..=499 if *step == Step::Rcpt && *code != CLOSING => Outcome::Retry {
             reason,
@@ -183,15 +186,16 @@ fn answered(code: u16, why: Option<&str>, step: Option<Step>) -> String {
     if let Some(step) = step {
         write!(text, " to {step}").expect("a string takes all");
     }
-    if let Some(words) = words(code) {
+    if let Some(words) = words(code, why) {
         write!(text, ": {words}").expect("a string takes all");
     }
     text
 }
 
 /// What codes mean, in few words (RFC 5321, section 4.2.3; RFC 4954, section 4.7).
-const fn words(code: u16) -> Option<&'static str> {
+fn words(code: u16, why: Option<&str>) -> Option<&'static str> {
     Some(match code {
+        500..=599 if why == Some(mail::QUOTA) => "the account has sent as much as it may for now",
         421 => "it closes the connection",
         450 => "the mailbox is not available now",
         451 => "an error of its own",

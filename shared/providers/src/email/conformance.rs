@@ -276,7 +276,8 @@ fn answers(yes: &'static str) -> Vec<Answer> {
         answer(530, r#"{"step":"MAIL","why":"5.7.0"}"#, Suspend),
         answer(550, r#"{"step":"MAIL","why":"5.7.8"}"#, Suspend),
         answer(452, r#"{"step":"MAIL","why":"4.3.1"}"#, Retry),
-        answer(553, r#"{"step":"MAIL","why":"5.1.8"}"#, Reject),
+        answer(553, r#"{"step":"MAIL","why":"5.1.8"}"#, Suspend),
+        answer(550, r#"{"step":"MAIL","why":"5.4.5"}"#, Retry),
         answer(
             450,
             refused(
@@ -293,9 +294,11 @@ fn answers(yes: &'static str) -> Vec<Answer> {
             ),
             Reject,
         ),
+        answer(550, r#"{"step":"RCPT","why":"5.4.5","not":[[0,550,"5.4.5"]]}"#, Retry),
         answer(530, r#"{"step":"RCPT","not":[[0,530,null]]}"#, Suspend),
         answer(421, r#"{"step":"RCPT"}"#, Retry),
         answer(451, r#"{"step":"DATA","why":"4.3.0"}"#, Retry),
+        answer(550, r#"{"step":"DATA","why":"5.4.5"}"#, Retry),
         answer(552, r#"{"step":"DATA","why":"5.3.4"}"#, Reject),
         answer(554, r#"{"step":"DATA","why":"5.6.0"}"#, Reject),
     ]

@@ -96,33 +96,6 @@ pub(super) fn found(response: &Response, prepared: &Prepared, now: Timestamp) ->
     }
 }
 
-/// The comment that bears the marker, of the newest.
-pub(super) fn commented(response: &Response, marker: &str, now: Timestamp) -> Result<Option<Made>, Outcome> {
-    if response.status != 200 {
-        return Err(refused(response, now));
-    }
-    let Some(list) = classify::object::<Value>(&response.body) else {
-        return Err(match response.truncated {
-            true => Outcome::Retry {
-                reason: "an answer was lost, and the newest comments are too long to look for ours among them"
-                    .to_owned(),
-                after: None,
-            },
-            false => not_jiras(response, now),
-        });
-    };
-    let Some(comments) = list["comments"].as_array() else {
-        return Err(not_jiras(response, now));
-    };
-    let ours = comments
-        .iter()
-        .find(|comment| comment["body"].to_string().contains(marker));
-    Ok(ours.map(|comment| Made {
-        id: comment["id"].as_str().unwrap_or("found").to_owned(),
-        url: None,
-    }))
-}
-
 /// The id of the type that subtasks have.
 pub(super) fn subtask_type(response: &Response, now: Timestamp) -> Result<String, Outcome> {
     if response.status != 200 {

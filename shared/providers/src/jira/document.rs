@@ -8,13 +8,16 @@ use crate::{
         Display, FieldKind,
         text::{self, Measure},
     },
-    tracker::{Job, Said},
+    tracker::{self, Job, Said},
 };
 
 /// Longest summary, name of a link and short text, in units of UTF-16. Jira says characters, which are never more.
-const SHORT_UNITS_MAX: usize = 255;
+pub(super) const SHORT_UNITS_MAX: usize = 255;
 /// All text of a document, in units of UTF-16. Jira takes 32,767 characters, and counts marks of its own among them.
 const DOCUMENT_UNITS_MAX: usize = 24_000;
+/// A comment as JSON, in bytes: less than half of what is read of an answer, so that all of ours is seen where it is looked for,
+/// with all that Jira writes beside it.
+pub(super) const COMMENT_BYTES_MAX: usize = 28 * 1024;
 /// Characters of a text that an owner's template has made.
 const TEMPLATE_CHARS_MAX: usize = 20_000;
 /// Lines of one paragraph; what is beyond stands on the last.
@@ -24,51 +27,38 @@ const CRITERIA: &str = "Acceptance Criteria";
 
 /// A clean line, cut.
 pub(super) fn short(line: &str) -> String {
-    text::cut(line, SHORT_UNITS_MAX, Measure::Utf16).into_owned()
-}
-
-/// The name of an issue: that of its spec, whichever event made it, else what happened.
-pub(super) fn summary(job: &Job<'_>, about: &About) -> String {
-    let given = job
-        .text
-        .title
-        .as_deref()
-        .map(|title| text::line(title, SHORT_UNITS_MAX));
-    let given = given.map(|title| short(&title)).filter(|title| !title.is_empty());
-    given
-        .or_else(|| job.said.spec_name().map(|name| short(&name)))
-        .unwrap_or_else(|| happened(&Display::of(job.delivery, about)))
-}
-
-/// `Alert Created: Latency of checkout is rising`; the message stands below, unless there is nothing else to say.
-fn happened(display: &Display<'_>) -> String {
-    short(&match &display.headline {
-        Some(headline) => format!("{}: {}", text::isolated(&display.title), text::isolated(headline)),
-        None => display.line(),
-    })
+    tracker::short(line, SHORT_UNITS_MAX)
 }
 
 /// What an issue says.
 pub(super) fn of_issue(job: &Job<'_>, about: &About) -> Value {
-    said(job, about, None)
+    said(job, about, DOCUMENT_UNITS_MAX, None)
 }
 
 /// What a comment says. Its marker stands in it, as the list of comments shows nothing else that we could know it by.
 pub(super) fn of_comment(job: &Job<'_>, about: &About) -> Value {
-    said(job, about, Some(&job.marker))
+    let mut room = DOCUMENT_UNITS_MAX;
+    loop {
+        let document = said(job, about, room, Some(&job.marker));
+        // Signs and lines weigh differently as JSON.
+        if room == 0 || document.to_string().len() <= COMMENT_BYTES_MAX {
+            return document;
+        }
+        room /= 2;
+    }
 }
 
 /// The acceptance criteria alone, where there are any.
 pub(super) fn criteria(said: &Said) -> Option<Value> {
-    let mut document = Document::default();
+    let mut document = Document::of(DOCUMENT_UNITS_MAX);
     // The field's own name stands above them.
     document.list(said);
     (!document.content.is_empty()).then(|| document.finish())
 }
 
-fn said(job: &Job<'_>, about: &About, marker: Option<&str>) -> Value {
+fn said(job: &Job<'_>, about: &About, room: usize, marker: Option<&str>) -> Value {
     let display = Display::of(job.delivery, about);
-    let mut document = Document::default();
+    let mut document = Document::of(room);
     let template = job
         .text
         .body
@@ -88,16 +78,14 @@ struct Document {
     room: usize,
 }
 
-impl Default for Document {
-    fn default() -> Self {
+impl Document {
+    fn of(room: usize) -> Self {
         Self {
             content: Vec::new(),
-            room: DOCUMENT_UNITS_MAX,
+            room,
         }
     }
-}
 
-impl Document {
     fn display(&mut self, display: &Display<'_>, said: &Said) {
         let mut title = format!("{} {}", display.emoji, text::isolated(&display.title));
         if let Some(headline) = &display.headline {

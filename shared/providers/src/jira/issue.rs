@@ -7,13 +7,11 @@ use super::{Jira, answers, by_name_or_id, document, get, post};
 use crate::{
     Request, Target, fields,
     things::{Known, Lesson, Move},
-    tracker::{Changing, Did, Job, PullRequest},
+    tracker::{Changing, Did, Job, PullRequest, title},
 };
 
 /// The key of the property that tells where an issue comes from.
 const PROPERTY: &str = "signalbox";
-/// Comments among which one of ours is looked for: the newest.
-const COMMENTS: &str = "5";
 /// The request for the types of issues.
 const TYPES: &str = "issue-types";
 
@@ -28,12 +26,13 @@ pub(super) fn search(target: &Target<Jira>, marker: &str) -> Request {
     post(target, &["search", "jql"], &body)
 }
 
-/// The newest comments of an issue.
-pub(super) fn comments(target: &Target<Jira>, issue: &str) -> Request {
+/// Comments of an issue, the newest first: so many behind so many.
+pub(super) fn comments(target: &Target<Jira>, issue: &str, at: usize, size: usize) -> Request {
     let mut url = fields::below(&target.prepared.api, &["issue", issue, "comment"]);
     url.query_pairs_mut()
         .append_pair("orderBy", "-created")
-        .append_pair("maxResults", COMMENTS);
+        .append_pair("startAt", &at.to_string())
+        .append_pair("maxResults", &size.to_string());
     get(target, url)
 }
 
@@ -42,7 +41,10 @@ pub(super) fn create(target: &Target<Jira>, job: &Job<'_>) -> Request {
     let prepared = &target.prepared;
     let mut fields = Map::new();
     fields.insert("issuetype".to_owned(), by_name_or_id(&prepared.issue_type));
-    fields.insert("summary".to_owned(), document::summary(job, &target.about).into());
+    fields.insert(
+        "summary".to_owned(),
+        title(job, &target.about, document::SHORT_UNITS_MAX).into(),
+    );
     fields.insert("description".to_owned(), document::of_issue(job, &target.about));
     if let (Some(field), Some(id)) = (&prepared.spec_id, &job.said.spec_id) {
         fields.insert(field.clone(), document::short(id).into());

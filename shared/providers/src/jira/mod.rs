@@ -4,6 +4,7 @@ mod answers;
 mod document;
 mod given;
 mod issue;
+mod look;
 mod state;
 
 use std::{fmt, time::Duration};
@@ -24,7 +25,7 @@ use crate::{
     http::{self, Auth, Response},
     template::{Markup, Takes},
     things::{Keeps, Known, Move},
-    tracker::{self, Action, Change, Changing, Did, Job, Made, Settings, Status, Tracker, What},
+    tracker::{self, Action, Change, Changing, Did, Job, Looking, Made, Settings, Status, Tracker, What},
 };
 
 /// Longest name of an issue type, a transition or a state, in characters.
@@ -246,19 +247,33 @@ impl Tracker for Jira {
     fn look(target: &Target<Self>, job: &Job<'_>) -> Request {
         match job.what {
             What::Issue | What::Subtask(_) => issue::search(target, &job.marker),
-            What::Comment => issue::comments(target, job.issue),
+            What::Comment => issue::comments(target, job.issue, 0, look::PAGE),
         }
     }
 
+    /// By a search: comments have none.
     fn found(
         target: &Target<Self>,
-        job: &Job<'_>,
+        _job: &Job<'_>,
         response: &Response,
         now: Timestamp,
     ) -> Result<Option<Made>, Outcome> {
-        match job.what {
-            What::Issue | What::Subtask(_) => answers::found(response, &target.prepared, now),
-            What::Comment => answers::commented(response, &job.marker, now),
+        answers::found(response, &target.prepared, now)
+    }
+
+    fn search(
+        target: &Target<Self>,
+        job: &Job<'_>,
+        looking: &Looking<'_>,
+        known: &Known<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Made>, Box<Move>> {
+        if let (What::Comment, Some(since)) = (job.what, looking.since) {
+            return look::comment(target, job, looking, since, known, now);
+        }
+        match known.answer(looking.name) {
+            None => Err(Move::Ask(looking.name.to_owned().into(), Self::look(target, job)).into()),
+            Some(answer) => Self::found(target, job, answer, now).map_err(|outcome| Move::Done(outcome).into()),
         }
     }
 

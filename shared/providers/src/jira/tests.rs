@@ -15,6 +15,7 @@ use crate::{
     tracker::life::{self, Double as _},
 };
 
+mod comments;
 mod double;
 
 fn config() -> Value {

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::Response;
 
+/// The enhanced code of a mail system that is congested (RFC 3463, section 3.5). With 550 it is how Google says that an account has
+/// sent its mails of the day: <https://support.google.com/a/answer/166852>.
+pub const QUOTA: &str = "5.4.5";
+
 /// The command that an answer was given to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
@@ -84,6 +88,13 @@ pub struct Refused {
     pub why: Option<String>,
 }
 
+impl Refused {
+    /// Whether the recipient will never be taken.
+    pub fn is_for_good(&self) -> bool {
+        is_for_good(self.code, self.why.as_deref())
+    }
+}
+
 impl From<Refused> for (usize, u16, Option<String>) {
     fn from(Refused { to, code, why }: Refused) -> Self {
         (to, code, why)
@@ -128,6 +139,12 @@ impl Answer {
     }
 }
 
+/// Whether a refusal by this code, with the enhanced one beside it, stays one: 5xx, but where the account has sent as much as it
+/// may for now.
+pub fn is_for_good(code: u16, why: Option<&str>) -> bool {
+    code >= 500 && why != Some(QUOTA)
+}
+
 /// The enhanced code that the text of a reply begins with: a class of 2, 4 or 5 and two numbers of at most three digits.
 pub(super) fn enhanced(text: &str) -> Option<String> {
     let word = text.split_whitespace().next()?;
@@ -168,6 +185,19 @@ mod tests {
             ..response
         };
         assert_eq!(Answer::of(&page), None);
+    }
+
+    #[test]
+    fn what_is_refused_for_good_is_5xx_but_for_a_quota() {
+        for (code, why, for_good) in [
+            (550, Some("5.1.1"), true),
+            (554, None, true),
+            (550, Some(QUOTA), false),
+            (450, Some("4.2.1"), false),
+            (421, None, false),
+        ] {
+            assert_eq!(is_for_good(code, why), for_good, "{code} {why:?}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use lettre::Address;
 use sha2::{Digest, Sha256};
 
 pub use self::{
-    answer::{Answer, Refused, Step},
+    answer::{Answer, QUOTA, Refused, Step, is_for_good},
     client::Client,
     error::{Error, by_error},
     server::{Security, Server},

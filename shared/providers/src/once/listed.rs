@@ -4,7 +4,7 @@
 //! one by one. What tells ours apart stands early in it, so that it is seen also where it is cut itself.
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use signalbox_proto::{Outcome, Timestamp};
+use signalbox_proto::{Delivery, Outcome, Timestamp};
 
 use super::Seen;
 use crate::{
@@ -27,6 +27,17 @@ pub(crate) fn when<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 /// A time in whole seconds, as targets take it.
 pub(crate) fn time(at: Timestamp) -> String {
     Timestamp::from_secs(at.secs()).to_string()
+}
+
+/// What it means that nobody can tell by such a list whether something was made that was asked for at that time: a person is to
+/// look. `None` where somebody has replayed it since, as who replays it wants it made.
+pub(crate) fn undecided(delivery: &Delivery, since: Timestamp, why: &str) -> Option<Outcome> {
+    let is_replayed = delivery.generation > 0 && since < delivery.since;
+    (!is_replayed).then(|| Outcome::Reject {
+        reason: format!(
+            "an answer was lost, and whether it was done cannot be seen: {why}. Look there, and replay it if it was not"
+        ),
+    })
 }
 
 /// What an answer in another form than the vendor's means.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
+use signalbox_proto::Timestamp;
 
 use super::{Answer, Has};
 
@@ -67,7 +68,7 @@ impl super::Site for Site {
                 let states = STATES.map(|(name, category)| json!({ "name": name, "category": category }));
                 said(&json!({ "count": states.len(), "value": states }))
             }
-            (_, ["workitems" | "workItems", id, what @ ..]) => self.about(method, id, what, body),
+            (_, ["workitems" | "workItems", id, what @ ..]) => self.about(method, id, (what, query), body),
             other => panic!("{other:?} is not asked"),
         }
     }
@@ -136,7 +137,7 @@ impl Site {
         said(&json!({ "id": id, "rev": 1, "fields": fields, "url": "" }))
     }
 
-    fn about(&mut self, method: &str, id: &str, what: &[&str], body: &Value) -> Answer {
+    fn about(&mut self, method: &str, id: &str, (what, query): (&[&str], &str), body: &Value) -> Answer {
         let item = id
             .parse()
             .ok()
@@ -154,13 +155,12 @@ impl Site {
                 Some(refused) => refused,
                 None => item.shown(id),
             },
-            ("GET", ["comments"]) => {
-                let newest: Vec<&Value> = item.comments.iter().rev().take(5).collect();
-                said(&json!({ "count": newest.len(), "comments": newest }))
-            }
+            ("GET", ["comments"]) => item.page(query),
             ("POST", ["comments"]) => {
                 let number = item.comments.len() + 1;
-                item.comments.push(json!({ "id": number, "text": body["text"] }));
+                let created = Timestamp::now().to_string();
+                item.comments
+                    .push(json!({ "id": number, "text": body["text"], "createdDate": created }));
                 said(&json!({ "id": number, "workItemId": id, "text": body["text"] }))
             }
             other => panic!("{other:?} is not asked"),
@@ -171,6 +171,21 @@ impl Site {
 impl Item {
     fn is_child(&self) -> bool {
         self.relations.iter().any(|relation| relation["rel"] == PARENT)
+    }
+
+    /// A page of comments, the newest first; its token is how many stand before the next.
+    fn page(&self, query: &str) -> Answer {
+        assert!(query.contains("order=desc"), "{query}");
+        let number = |name: &str| -> Option<usize> {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(asked, _)| *asked == name)?.1.parse().ok()
+        };
+        let size = number("%24top").unwrap_or_else(|| panic!("{query} has no size"));
+        let at = number("continuationToken").unwrap_or(0);
+        let newest: Vec<&Value> = self.comments.iter().rev().skip(at).take(size).collect();
+        let total = self.comments.len();
+        let next = (at + newest.len() < total).then(|| (at + newest.len()).to_string());
+        said(&json!({ "totalCount": total, "count": newest.len(), "comments": newest, "continuationToken": next }))
     }
 
     fn shown(&self, id: usize) -> Answer {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use signalbox_proto::Timestamp;
 
 use super::{Answer, Has};
 
@@ -41,7 +42,7 @@ fn none() -> Answer {
 
 impl super::Site for Site {
     fn answer(&mut self, method: &str, path: &str, body: &Value) -> Answer {
-        let path = path.split('?').next().unwrap_or_default();
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let path = path
             .strip_prefix("/rest/api/3/")
             .unwrap_or_else(|| panic!("{path} is not the API"));
@@ -63,6 +64,7 @@ impl super::Site for Site {
                 ] }),
             ),
             ("POST", ["issue"]) => self.create(body),
+            ("GET", ["issue", id, "comment"]) => self.comments(id, query),
             (_, ["issue", id, what @ ..]) => self.about(method, id, what, body),
             other => panic!("{other:?} is not asked"),
         }
@@ -129,6 +131,28 @@ impl Site {
         said(201, json!({ "id": id, "key": format!("PROJ-{id}"), "self": "" }))
     }
 
+    /// A page of comments.
+    fn comments(&self, id: &str, query: &str) -> Answer {
+        let Some(issue) = self.issues.get(id) else {
+            return none();
+        };
+        assert!(query.contains("orderBy=-created"), "{query}");
+        let number = |name: &str| -> usize {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            let found = pairs.find(|(asked, _)| *asked == name);
+            found
+                .and_then(|(_, number)| number.parse().ok())
+                .unwrap_or_else(|| panic!("{query} has no {name}"))
+        };
+        let (at, size) = (number("startAt"), number("maxResults"));
+        let newest: Vec<&Value> = issue.comments.iter().rev().skip(at).take(size).collect();
+        let total = issue.comments.len();
+        said(
+            200,
+            json!({ "startAt": at, "maxResults": size, "total": total, "comments": newest }),
+        )
+    }
+
     fn about(&mut self, method: &str, id: &str, what: &[&str], body: &Value) -> Answer {
         let Some(issue) = self.issues.get_mut(id) else {
             return none();
@@ -152,10 +176,15 @@ impl Site {
                     None => said(400, json!({ "errorMessages": ["It is not valid."], "errors": {} })),
                 }
             }
-            ("GET", ["comment"]) => said(200, json!({ "comments": issue.comments })),
             ("POST", ["comment"]) => {
                 let id = issue.comments.len().to_string();
-                issue.comments.push(json!({ "id": id, "body": body["body"] }));
+                // As Jira writes times.
+                let created = Timestamp::from_secs(Timestamp::now().secs())
+                    .to_string()
+                    .replace('Z', ".000+0000");
+                issue
+                    .comments
+                    .push(json!({ "id": id, "body": body["body"], "created": created }));
                 said(201, json!({ "id": id }))
             }
             ("POST", ["remotelink"]) => {

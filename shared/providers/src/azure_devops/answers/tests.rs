@@ -88,29 +88,6 @@ fn a_number_is_read_though_long_texts_are_cut_behind_it() {
 }
 
 #[test]
-fn comments_that_cannot_be_read_are_no_proof_that_ours_is_not_there() {
-    let marker = "signalbox-abc";
-    let list = json!({ "comments": [
-        { "id": 7, "text": "by hand" }, { "id": 8, "text": format!("<p><code>{marker}</code></p>") },
-    ] });
-    let whole = response(200, &list.to_string());
-    let found = commented(&whole, marker, NOW).expect("a list").expect("ours");
-    assert_eq!(found.id, "8");
-    assert_eq!(commented(&whole, "signalbox-other", NOW), Ok(None));
-    let mut cut = response(200, r#"{"comments":[{"id":7,"text":"signalbox-abc and"#);
-    cut.truncated = true;
-    assert!(matches!(commented(&cut, marker, NOW), Ok(Some(_))));
-    assert!(matches!(
-        commented(&cut, "signalbox-other", NOW),
-        Err(Outcome::Retry { .. })
-    ));
-    assert!(matches!(
-        commented(&response(200, "{}"), marker, NOW),
-        Err(Outcome::Retry { .. })
-    ));
-}
-
-#[test]
 fn a_link_is_known_by_its_address() {
     let url = "https://github.com/org/repo/pull/42";
     let of = |relations: Value| {

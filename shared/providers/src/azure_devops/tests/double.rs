@@ -9,6 +9,7 @@ use signalbox_proto::Timestamp;
 
 use crate::{
     http::{Request, Response},
+    once::attempts::answered,
     tracker::life::{Double, Has},
 };
 
@@ -43,6 +44,51 @@ impl Item {
     fn is_child(&self) -> bool {
         let parent = |relation: &Value| relation["rel"] == "System.LinkTypes.Hierarchy-Reverse";
         self.relations.iter().any(parent)
+    }
+
+    fn comment(&mut self, text: &Value, at: Timestamp) -> usize {
+        let number = self.comments.len() + 1;
+        self.comments
+            .push(json!({ "id": number, "text": text, "createdDate": at.to_string() }));
+        number
+    }
+
+    /// A page of comments, each with its members in the order that Azure DevOps has; behind them the token of the next.
+    fn page(&self, id: u64, request: &Request) -> Response {
+        let asked: BTreeMap<_, _> = request.url.query_pairs().collect();
+        assert_eq!(asked["order"], "desc");
+        let size: usize = asked["$top"].parse().expect("a number");
+        let token = asked.get("continuationToken").map_or("behind 0", |token| token);
+        let at: usize = token
+            .strip_prefix("behind ")
+            .expect("a token")
+            .parse()
+            .expect("a number");
+        let newest: Vec<String> = self
+            .comments
+            .iter()
+            .rev()
+            .skip(at)
+            .take(size)
+            .map(|comment| {
+                let (number, text, created) = (&comment["id"], &comment["text"], &comment["createdDate"]);
+                format!(
+                    r#"{{"workItemId":{id},"id":{number},"version":1,"text":{text},"createdBy":{{}},"createdDate":{created}}}"#
+                )
+            })
+            .collect();
+        let (count, total) = (newest.len(), self.comments.len());
+        let next = match at + count {
+            behind if behind < total => {
+                format!(r#","nextPage":"https://next.example.com","continuationToken":"behind {behind}""#)
+            }
+            _ => String::new(),
+        };
+        let comments = newest.join(",");
+        answered(
+            200,
+            &format!(r#"{{"totalCount":{total},"count":{count},"comments":[{comments}]{next}}}"#),
+        )
     }
 
     fn text(&self, field: &str) -> String {
@@ -153,18 +199,22 @@ impl Organization {
         said(&shown)
     }
 
-    fn comments(&mut self, id: u64, request: &Request, body: &Value) -> Response {
+    /// A person comments on every work item.
+    pub(crate) fn say(&mut self, text: &str, at: Timestamp) {
+        for item in self.items.values_mut() {
+            item.comment(&text.into(), at);
+        }
+    }
+
+    fn comments(&mut self, id: u64, request: &Request, body: &Value, now: Timestamp) -> Response {
         let is_blind = self.is_blind;
         let Some(item) = self.items.get_mut(&id).filter(|_| !is_blind) else {
             return none();
         };
         if request.method == Method::GET {
-            let newest: Vec<&Value> = item.comments.iter().rev().take(5).collect();
-            return said(&json!({ "count": newest.len(), "comments": newest }));
+            return item.page(id, request);
         }
-        let number = item.comments.len() + 1;
-        item.comments.push(json!({ "id": number, "text": body["text"] }));
-        said(&json!({ "id": number, "workItemId": id }))
+        said(&json!({ "id": item.comment(&body["text"], now), "workItemId": id }))
     }
 }
 
@@ -179,7 +229,7 @@ impl Double for Organization {
             ["wiql"] => self.query(&body, now),
             ["workitems", kind] if kind.starts_with('$') => self.create(kind.trim_start_matches('$'), &body, now),
             ["workitems", id] => self.item(number(id), request, &body),
-            ["workItems", id, "comments"] => self.comments(number(id), request, &body),
+            ["workItems", id, "comments"] => self.comments(number(id), request, &body, now),
             ["workitemtypes", _, "states"] => {
                 let states = STATES.map(|(name, category)| json!({ "name": name, "category": category }));
                 said(&json!({ "count": states.len(), "value": states }))

@@ -105,12 +105,14 @@ fn who_is_refused_for_good_is_told_once_the_others_have_it() {
 }
 
 #[test]
-fn a_login_that_is_asked_for_is_the_owners_matter_wherever_it_is() {
+fn a_login_or_sender_that_is_not_taken_is_the_owners_matter() {
     for (status, body) in [
         (530, r#"{"step":"MAIL","why":"5.7.0"}"#),
         (530, r#"{"step":"RCPT","not":[[0,530,null],[1,530,null],[2,530,null]]}"#),
         (550, r#"{"step":"DATA","why":"5.7.8"}"#),
         (535, r#"{"step":"AUTH","why":"5.7.8"}"#),
+        (550, r#"{"step":"MAIL","why":"5.7.1"}"#),
+        (553, r#"{"step":"MAIL"}"#),
         (501, r#"{"step":"AUTH"}"#),
         (554, r#"{"step":"HELLO"}"#),
     ] {
@@ -120,6 +122,32 @@ fn a_login_that_is_asked_for_is_the_owners_matter_wherever_it_is() {
             "{body}: {outcome:?}"
         );
     }
+}
+
+#[test]
+fn a_quota_passes_whatever_it_was_said_to() {
+    for (body, step) in [
+        (r#"{"step":"MAIL","why":"5.4.5"}"#, "MAIL FROM"),
+        (
+            r#"{"step":"RCPT","why":"5.4.5","not":[[0,550,"5.1.1"],[1,550,"5.4.5"],[2,550,"5.4.5"]]}"#,
+            "RCPT TO",
+        ),
+        (r#"{"step":"DATA","why":"5.4.5"}"#, "DATA"),
+    ] {
+        let reason = format!("the server answered 550 5.4.5 to {step}: the account has sent as much as it may for now");
+        assert_eq!(after(&[(550, body)]), retried(&reason, None));
+    }
+    // Who has it is not asked for again, and nobody is given up.
+    let some = (
+        250,
+        r#"{"step":"DATA","got":[0],"not":[[1,550,"5.4.5"],[2,550,"5.1.1"]]}"#,
+    );
+    assert_eq!(after(&[some]), Ok(vec![1]));
+    let none = (550, r#"{"step":"RCPT","why":"5.4.5","not":[[1,550,"5.4.5"]]}"#);
+    let Err(Outcome::Retry { reason, .. }) = after(&[some, none]) else {
+        panic!("it passes");
+    };
+    assert!(reason.ends_with("; 1 of 3 recipients have it already"), "{reason}");
 }
 
 /// Each transaction that is followed by another has brought the message to somebody, so that there are never more than

@@ -67,26 +67,6 @@ fn permissions_are_told_by_their_names() {
 }
 
 #[test]
-fn comments_that_cannot_be_read_are_no_proof_that_ours_is_not_there() {
-    let marker = "signalbox-abc";
-    let list = json!({ "comments": [
-        { "id": "7", "body": { "type": "doc", "content": [{ "type": "text", "text": "by hand" }] } },
-        { "id": "8", "body": { "type": "doc", "content": [{ "type": "text", "text": marker }] } },
-    ] });
-    let whole = response(200, &list.to_string());
-    let found = commented(&whole, marker, NOW).expect("a list").expect("ours");
-    assert_eq!(found.id, "8");
-    assert_eq!(commented(&whole, "signalbox-other", NOW), Ok(None));
-    let mut cut = response(200, r#"{"comments":[{"id":"7","body":"#);
-    cut.truncated = true;
-    assert!(matches!(commented(&cut, marker, NOW), Err(Outcome::Retry { .. })));
-    assert!(matches!(
-        commented(&response(200, "{}"), marker, NOW),
-        Err(Outcome::Retry { .. })
-    ));
-}
-
-#[test]
 fn a_project_without_a_type_for_subtasks_is_told_so() {
     let types = |subtask: bool| {
         let body = json!({ "issueTypes": [

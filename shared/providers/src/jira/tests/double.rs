@@ -8,11 +8,14 @@ use signalbox_proto::Timestamp;
 
 use crate::{
     http::{Request, Response},
+    once::attempts::answered,
     tracker::life::{Double, Has},
 };
 
 /// How long the search does not know of an issue.
 const LAG: Duration = Duration::from_secs(30);
+/// What a person says whom the account may not hear.
+pub(crate) const SECRETLY: &str = "secretly";
 const STATES: [&str; 3] = ["To Do", "In Progress", "Done"];
 
 #[derive(Default)]
@@ -39,6 +42,14 @@ impl Issue {
             1 => json!([to("31", 2)]),
             _ => json!([]),
         }
+    }
+
+    fn comment(&mut self, body: Value, at: Timestamp) -> String {
+        let id = (self.comments.len() + 1).to_string();
+        let created = at.to_string().replace('Z', ".000+0000");
+        self.comments
+            .push(json!({ "id": id, "body": body, "created": created }));
+        id
     }
 
     fn is_subtask(&self) -> bool {
@@ -72,6 +83,37 @@ impl Site {
         self.issues.clear();
     }
 
+    /// A person comments on every issue.
+    pub(crate) fn say(&mut self, text: &str, at: Timestamp) {
+        let paragraph = json!({ "type": "paragraph", "content": [{ "type": "text", "text": text }] });
+        for issue in self.issues.values_mut() {
+            issue.comment(json!({ "version": 1, "type": "doc", "content": [paragraph] }), at);
+        }
+    }
+
+    /// A page of comments, each with its members in Jira's order. Those that the account may not see count and are left out.
+    fn comments(&self, id: &str, request: &Request) -> Response {
+        let Some(issue) = self.issues.get(id).filter(|_| !self.is_blind) else {
+            return none();
+        };
+        let asked: BTreeMap<_, _> = request.url.query_pairs().collect();
+        assert_eq!(asked["orderBy"], "-created");
+        let number = |name: &str| asked[name].parse::<usize>().expect("a number");
+        let (at, size) = (number("startAt"), number("maxResults").min(100));
+        let newest = issue.comments.iter().rev().skip(at).take(size);
+        let seen = newest.filter(|comment| !comment["body"].to_string().contains(SECRETLY));
+        let newest = seen.map(|comment| {
+            let (id, body, created) = (&comment["id"], &comment["body"], &comment["created"]);
+            format!(r#"{{"self":"","id":{id},"author":{{}},"body":{body},"updateAuthor":{{}},"created":{created}}}"#)
+        });
+        let newest = newest.collect::<Vec<_>>().join(",");
+        let total = issue.comments.len();
+        answered(
+            200,
+            &format!(r#"{{"startAt":{at},"maxResults":{size},"total":{total},"comments":[{newest}]}}"#),
+        )
+    }
+
     fn search(&self, body: &Value, now: Timestamp) -> Response {
         let jql = body["jql"].as_str().expect("JQL");
         let label = jql.split('"').nth(1).expect("a label in quotes");
@@ -97,7 +139,7 @@ impl Site {
         said(201, json!({ "id": id, "key": format!("PROJ-{id}"), "self": "" }))
     }
 
-    fn about(&mut self, id: &str, what: &str, method: &Method, body: &Value) -> Response {
+    fn about(&mut self, id: &str, what: &str, method: &Method, body: &Value, now: Timestamp) -> Response {
         let is_blind = self.is_blind;
         let Some(issue) = self.issues.get_mut(id).filter(|_| !is_blind) else {
             return none();
@@ -121,12 +163,7 @@ impl Site {
                 }
                 _ => said(400, json!({ "errorMessages": ["It is not valid."], "errors": {} })),
             },
-            ("comment", true) => said(200, json!({ "comments": issue.comments })),
-            ("comment", false) => {
-                let id = (issue.comments.len() + 1).to_string();
-                issue.comments.push(json!({ "id": id, "body": body["body"] }));
-                said(201, json!({ "id": id }))
-            }
+            ("comment", false) => said(201, json!({ "id": issue.comment(body["body"].clone(), now) })),
             ("remotelink", false) => {
                 let global = body["globalId"].as_str().expect("an id").to_owned();
                 let is_new = issue.links.insert(global, body["object"].clone()).is_none();
@@ -157,8 +194,9 @@ impl Double for Site {
                 200,
                 json!({ "issueTypes": [{ "id": "5", "name": "Subtask", "subtask": true }] }),
             ),
-            ["issue", id] => self.about(id, "", &request.method, &body),
-            ["issue", id, what] => self.about(id, what, &request.method, &body),
+            ["issue", id] => self.about(id, "", &request.method, &body, now),
+            ["issue", id, "comment"] if request.method == Method::GET => self.comments(id, request),
+            ["issue", id, what] => self.about(id, what, &request.method, &body, now),
             other => panic!("{other:?} is not asked"),
         }
     }

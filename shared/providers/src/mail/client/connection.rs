@@ -104,6 +104,8 @@ pub(super) struct Connection {
     smtp: AsyncSmtpConnection,
     /// Messages that went by it.
     sent: usize,
+    /// Whether the last transaction was refused, and may be open still.
+    open: bool,
     /// Whether all that was asked for has been answered, so that the next transaction can begin.
     good: bool,
 }
@@ -136,6 +138,7 @@ impl Connection {
         let mut connection = Self {
             smtp,
             sent: 0,
+            open: false,
             good: true,
         };
         connection.log_in(account).await?;
@@ -163,10 +166,17 @@ impl Connection {
         self.good && self.sent < MESSAGES_MAX
     }
 
-    /// Whether the server is there still.
+    /// Whether the server is there still, and begins anew. What was refused before is reset only here: who was refused has no use
+    /// for that, and a server that is silent to it would hide what it has said.
     pub(super) async fn is_there(&mut self) -> bool {
         self.good = false;
-        self.good = self.ask(Noop).await.is_ok();
+        let said = if self.open {
+            self.ask(Rset).await
+        } else {
+            self.ask(Noop).await
+        };
+        self.good = said.is_ok();
+        self.open &= !self.good;
         self.good
     }
 
@@ -184,7 +194,8 @@ impl Connection {
         self.good = false;
         let answer = self.transact(mail, is_sent).await?;
         self.sent += 1;
-        self.good = answer.code != CLOSING && (!answer.got.is_empty() || self.ask(Rset).await.is_ok());
+        self.open = answer.got.is_empty();
+        self.good = answer.code != CLOSING;
         Ok(answer)
     }
 
@@ -215,7 +226,7 @@ impl Connection {
         }
         if got.is_empty() {
             // One that may be taken later decides: then there is something left to be done.
-            let decides = not.iter().find(|refused| refused.code < 500).or(not.first());
+            let decides = not.iter().find(|refused| !refused.is_for_good()).or(not.first());
             let codes = decides.map_or((554, None), |refused| (refused.code, refused.why.clone()));
             return Ok(Answer {
                 not,

@@ -6,7 +6,7 @@
 //! handed a connection that is made already.
 //!
 //! A connection carries one transaction at a time and is then kept for the next one of the same integration with the same
-//! account, after a `NOOP`. A message whose answer did not come is never sent again here: whoever asked decides that.
+//! account, after a `NOOP`, or a `RSET` where it was refused. A message whose answer did not come is never sent again here: whoever asked decides that.
 //!
 //! The answer has the form of one over HTTP: **the status is the code of the server's reply** (250, 451, 550), the body an
 //! [`Answer`].
@@ -119,8 +119,9 @@ impl Client {
                 // It ended while nobody looked, and that says nothing of the server as it is now.
                 Err(Failure::Error(error)) if error.is_loss() => {}
                 Ok(answer) if answer.code == CLOSING => {}
-                // Some servers take so many messages a connection and refuse the next one for now.
-                Ok(answer) if answer.step == Step::Mail && answer.code < 500 => {}
+                // Some servers take so many messages a connection and refuse the next one, for now or for good: only on a
+                // fresh one that is about the sender.
+                Ok(answer) if answer.step == Step::Mail => {}
                 result => return finish(place, kept, result),
             }
             is_sent.store(false, Ordering::Relaxed);

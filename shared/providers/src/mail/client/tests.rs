@@ -131,10 +131,45 @@ async fn nothing_is_sent_where_nobody_is_taken_and_the_connection_is_good_for_th
     assert_eq!(next.expect("an answer").status, 250);
     assert_eq!(server.connections(), 1);
     let seen = server.seen();
-    assert!(
-        seen.contains(&"RSET".to_owned()) && seen.contains(&"NOOP".to_owned()),
-        "{seen:?}"
-    );
+    let between: Vec<&str> = seen
+        .iter()
+        .map(String::as_str)
+        .skip_while(|line| !line.starts_with("RCPT TO:<c@"))
+        .collect();
+    assert_eq!(between[1], "RSET", "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_though_the_server_is_silent_to_what_follows() {
+    for silence in ["SILENCE", "HANGUP"] {
+        let manner = Manner::default()
+            .says("MAIL", &["550 5.4.5 enough for today"])
+            .says("RSET", &[silence]);
+        let server = Server::start(manner).await;
+        let client = client().connecting_within(Duration::from_secs(1));
+        let refused = client.send(&clear(&server, &["a@example.com"]), SHORT).await;
+        let answer = answer_of(&refused.expect("the refusal"));
+        assert_eq!(
+            (answer.code, answer.step, answer.why.as_deref()),
+            (550, Step::Mail, Some("5.4.5")),
+            "{silence}"
+        );
+        // The next message goes by another connection.
+        let next = client.send(&clear(&server, &["a@example.com"]), LONG).await;
+        assert_eq!(next.expect("an answer").status, 250, "{silence}");
+        assert_eq!(server.connections(), 2, "{silence}");
+    }
+}
+
+#[tokio::test]
+async fn a_recipient_who_may_be_taken_another_day_decides_for_all() {
+    let manner = Manner::default()
+        .says("RCPT TO:<b@", &["550 5.1.1 no such user"])
+        .says("RCPT TO:<c@", &["550 5.4.5 enough for today"]);
+    let server = Server::start(manner).await;
+    let asked = clear(&server, &["b@example.com", "c@example.com"]);
+    let answer = answer_of(&client().send(&asked, LONG).await.expect("an answer"));
+    assert_eq!((answer.code, answer.why.as_deref()), (550, Some("5.4.5")));
 }
 
 #[tokio::test]

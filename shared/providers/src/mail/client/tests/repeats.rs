@@ -43,6 +43,7 @@ async fn a_connection_that_ended_meanwhile_costs_nothing() {
         "HANGUP",
         "421 leaving",
         "452 4.5.3 too many messages by this connection",
+        "550 5.7.0 too many messages by this connection",
     ] {
         let server = Server::start(Manner::default().says("MAIL", &["250 ok", reply])).await;
         let client = client();
