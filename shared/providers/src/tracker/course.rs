@@ -270,7 +270,7 @@ impl<'a, T: Tracker> Course<'a, T> {
     fn link(&self, issue: &'a str) -> Option<Move> {
         let pr = self.said.pr.as_ref().filter(|_| self.plan.link)?;
         let part = hash::parts([b"link", pr.url.as_bytes()]);
-        let name = at(&format!("link-{part}"), issue);
+        let name = at(&format!("{}{part}", refs::REPEATABLE), issue);
         if self.fact(&name).is_some() {
             return None;
         }
