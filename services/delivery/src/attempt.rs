@@ -47,6 +47,8 @@ pub(crate) enum Waits {
     Alone,
     /// With all that goes to its target: [`Move::Pause`](signalbox_providers::things::Move::Pause).
     WithAll,
+    /// For us: a lease or KV could not be had.
+    Hindered,
 }
 
 /// What an attempt is made with besides a client. Cheap to clone.
@@ -65,7 +67,15 @@ impl Attempted {
         !self.asked && matches!(self.outcome, Outcome::Retry { .. })
     }
 
-    /// Whether its outcome is that of the target: it was asked, and has not just to be waited for.
+    /// For how long it waits, where that is certain.
+    pub(crate) fn waits_for(&self) -> Option<Duration> {
+        match (self.waits?, &self.outcome) {
+            (Waits::Alone | Waits::WithAll, Outcome::Retry { after, .. }) => *after,
+            _ => None,
+        }
+    }
+
+    /// Whether its outcome is that of the target: it was asked, and neither has to be waited for nor were we hindered.
     pub(crate) fn is_of_target(&self) -> bool {
         self.asked && self.waits.is_none()
     }
@@ -104,6 +114,7 @@ pub(crate) async fn send(
     let mut finished = before;
     let mut asked = false;
     let mut counted = pushers::is_counted(delivery);
+    let mut waits = None;
     let outcome = loop {
         // All requests of an attempt are of one time, which its note tells the next attempt.
         let step = target.next(delivery, &exchanges, started);
@@ -124,6 +135,7 @@ pub(crate) async fn send(
                     .await;
                 asked |= pushed.asked;
                 counted |= pushed.counted;
+                waits = pushed.is_hindered.then_some(Waits::Hindered);
                 match pushed.answer {
                     Ok(response) => exchanges.push(Exchange { response }),
                     Err(outcome) => break outcome,
@@ -160,7 +172,7 @@ pub(crate) async fn send(
         started,
         took,
         asked,
-        waits: None,
+        waits,
         progress: (counted || finished > 0).then_some(progress),
     }
 }

@@ -101,7 +101,7 @@ impl Sign {
     /// us has a rule of its own.
     pub(crate) fn of(attempted: &Attempted) -> Option<Self> {
         match &attempted.outcome {
-            _ if !attempted.asked => None,
+            _ if !attempted.is_of_target() => None,
             Outcome::Delivered | Outcome::Reject { .. } => Some(Self::Alive),
             Outcome::Retry { after: Some(_), .. } | Outcome::Suspend { .. } => None,
             Outcome::Retry { after: None, .. } if attempted.response_code == Some(TOO_MANY_REQUESTS) => None,

@@ -116,6 +116,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) state: Option<&'a State>,
     /// Whether the outcome is that of the target: see [`Attempted::is_of_target`](crate::attempt::Attempted::is_of_target).
     pub(crate) of_target: bool,
+    /// For how long it waits, where that is certain.
+    pub(crate) waits_for: Option<Duration>,
     /// Whether `suspend` answers have come often enough to suspend the integration.
     pub(crate) suspends: bool,
     /// Why the breaker opens at this failure, if it does.
@@ -197,8 +199,10 @@ fn once_more(after: Option<Duration>, facts: &Facts<'_>) -> Verdict {
         now,
         ..
     } = *facts;
-    let grown = (now.since(delivery.since) / UNASKED_PART).clamp(UNASKED_WAIT, UNASKED_WAIT_MAX);
-    let wait = jittered(grown, delivery).max(after.unwrap_or_default());
+    let wait = facts.waits_for.unwrap_or_else(|| {
+        let grown = (now.since(delivery.since) / UNASKED_PART).clamp(UNASKED_WAIT, UNASKED_WAIT_MAX);
+        jittered(grown, delivery).max(after.unwrap_or_default())
+    });
     let at = (now + wait).min(delivery.since + integration.expire_after());
     if let Some(probe) = probe_of(facts) {
         return Verdict::ProbeAgain {

@@ -145,7 +145,12 @@ pub(crate) async fn file(
         }
     }
     let (outcome, next_at) = match verdict {
-        Verdict::Delivered => (Next::Final(Final::Delivered), None),
+        Verdict::Delivered => {
+            if !attempted.asked {
+                state = pass_on(&broker, &job.delivery, now).await;
+            }
+            (Next::Final(Final::Delivered), None)
+        }
         Verdict::Retry { at, counted } => {
             next.retries += u32::from(counted);
             schedule(&broker, next, at).await?;
@@ -154,7 +159,7 @@ pub(crate) async fn file(
         Verdict::ProbeAgain { was, next: probe } => {
             let (id, due) = (&job.delivery.integration, probe.due);
             // What its target does is known from the last probe that asked it.
-            let said = attempted.asked.then_some(&*reason);
+            let said = attempted.is_of_target().then_some(&*reason);
             state = told(broker.set_probe(id, Some(&was), probe, said).await);
             go_on_as_probe(&broker, next, state.as_ref(), due).await?
         }

@@ -52,6 +52,7 @@ impl Judge {
             integration: &job.known.integration,
             state,
             of_target: attempted.is_of_target(),
+            waits_for: attempted.waits_for(),
             suspends: enough,
             opens: breaker::reason(standing, attempted.outcome.reason().unwrap_or_default()),
             now,

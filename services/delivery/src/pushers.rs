@@ -84,6 +84,8 @@ pub(crate) struct Pushed {
     pub(crate) counted: bool,
     /// Whether a push was sent.
     pub(crate) asked: bool,
+    /// Whether it is our fault that there is no answer.
+    pub(crate) is_hindered: bool,
     /// The answer, or what it means that there is none.
     pub(crate) answer: Result<Response, Outcome>,
 }
@@ -95,6 +97,7 @@ impl Pushed {
         Self {
             counted,
             asked,
+            is_hindered: true,
             answer: Err(Outcome::Retry { reason, after: None }),
         }
     }
@@ -232,6 +235,7 @@ impl Duty {
         Pushed {
             counted: true,
             asked: true,
+            is_hindered: false,
             answer: answer
                 .map(|exchange| exchange.response)
                 .map_err(|unanswered| unanswered.outcome),

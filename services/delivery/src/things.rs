@@ -56,12 +56,6 @@ pub(crate) trait Holding {
     fn release(self) -> impl Future<Output = ()> + Send;
 }
 
-/// A reason of ours why a delivery was not sent, or no further.
-fn hindered(why: &str) -> Outcome {
-    let reason = format!("what is remembered of its thing cannot be had: {why}");
-    Outcome::Retry { reason, after: None }
-}
-
 /// Delivers to a target that keeps things.
 pub(crate) async fn send(
     client: &Client,
@@ -85,9 +79,9 @@ pub(crate) async fn send(
         Ok((mut book, mut holding)) => {
             let outcome = holding.bound(course.run(&mut book)).await;
             holding.release().await;
-            outcome.unwrap_or_else(|| hindered("its lease was lost"))
+            outcome.unwrap_or_else(|| course.hindered("its lease was lost"))
         }
-        Err(why) => hindered(&why),
+        Err(why) => course.hindered(&why),
     };
     let took = clock.elapsed();
     course.attempted(outcome, started, took)
@@ -107,7 +101,7 @@ impl Course<'_> {
     async fn run(&mut self, book: &mut impl Book) -> Outcome {
         let (mut refs, mut names) = match book.read().await {
             Ok(read) => read,
-            Err(why) => return hindered(&why),
+            Err(why) => return self.hindered(&why),
         };
         let mut stored = refs.clone();
         for _ in 0..MOVES_MAX {
@@ -141,7 +135,7 @@ impl Course<'_> {
                         false => book.write_names(&names).await,
                     };
                     if let Err(why) = written.and(named) {
-                        return hindered(&why);
+                        return self.hindered(&why);
                     }
                     stored.clone_from(&refs);
                     continue;
@@ -150,11 +144,11 @@ impl Course<'_> {
                 Move::Once(name, request) => {
                     let is_first = match refs.begin(&name, now) {
                         Ok(is_first) => is_first,
-                        Err(why) => return hindered(why),
+                        Err(why) => return self.hindered(why),
                     };
                     // Also where it was in doubt before: the write proves that the thing is still ours.
                     if let Err(why) = book.write(&refs).await {
-                        return hindered(&why);
+                        return self.hindered(&why);
                     }
                     stored.clone_from(&refs);
                     // A refusal now says nothing of the time before.
@@ -186,6 +180,13 @@ impl Course<'_> {
         Outcome::Reject {
             reason: format!("more than {MOVES_MAX} steps for one delivery"),
         }
+    }
+
+    /// A reason of ours why a delivery was not sent, or no further.
+    fn hindered(&mut self, why: &str) -> Outcome {
+        self.waits = Some(Waits::Hindered);
+        let reason = format!("what is remembered of its thing cannot be had: {why}");
+        Outcome::Retry { reason, after: None }
     }
 
     /// Stores what is not yet. Where that fails, the next attempt finds what it would have found after a crash.

@@ -58,6 +58,7 @@ fn says(counted: bool, answer: Result<u16, Outcome>) -> Says {
     Says(Pushed {
         counted,
         asked: answer.is_ok(),
+        is_hindered: answer.is_err(),
         answer: answer.map(response),
     })
 }
@@ -172,6 +173,7 @@ impl Counting for Answers {
         Pushed {
             counted: false,
             asked: true,
+            is_hindered: false,
             answer: Ok(answer),
         }
     }

@@ -67,6 +67,7 @@ fn after(outcome: &Outcome, delivery: &Delivery, state: Option<&State>, suspends
             integration: &integration(),
             state,
             of_target: true,
+            waits_for: None,
             suspends,
             opens: None,
             now,
@@ -80,6 +81,7 @@ fn after_opening(outcome: &Outcome, delivery: &Delivery, state: Option<&State>) 
         integration: &integration(),
         state,
         of_target: true,
+        waits_for: None,
         suspends: false,
         opens: Some("its target fails".into()),
         now: at(0),
@@ -94,6 +96,7 @@ fn after_nothing(wait: Option<u64>, delivery: &Delivery, state: Option<&State>, 
         integration: &integration(),
         state,
         of_target: false,
+        waits_for: None,
         suspends: false,
         opens: None,
         now,
@@ -220,6 +223,26 @@ fn what_could_not_be_sent_for_long_waits_longer() {
     assert!((4.0..=6.0).contains(&waited(50)));
     assert!((48.0..=72.0).contains(&waited(600)));
     assert!((240.0..=360.0).contains(&waited(50_000)));
+}
+
+#[test]
+fn a_wait_of_its_own_is_as_long_as_it_says_however_old_the_delivery_is() {
+    let now = at(50_000);
+    let facts = Facts {
+        delivery: &delivery(),
+        integration: &integration(),
+        state: None,
+        of_target: false,
+        waits_for: Some(Duration::from_secs(31)),
+        suspends: false,
+        opens: None,
+        now,
+    };
+    let due = Verdict::Retry {
+        at: now + Duration::from_secs(31),
+        counted: false,
+    };
+    assert_eq!(decide(&retry(Some(31)), &facts), due);
 }
 
 #[test]

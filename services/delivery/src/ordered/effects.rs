@@ -129,7 +129,7 @@ pub(crate) async fn file(broker: Broker, answer: Answer, now: Timestamp) -> Resu
             };
             next.probe = true;
             // What its target does is known from the last probe that asked it.
-            let said = attempted.asked.then_some(reason);
+            let said = attempted.is_of_target().then_some(reason);
             state = filing::told(broker.set_probe(&id, Some(&was), probe, said).await);
             again(&broker, next, Some(due), last, tried(Next::Retrying, Some(due))?).await?
         }

@@ -181,7 +181,7 @@ impl AnyTarget for Tracker {
             match self.waits.filter(|_| name != "issue") {
                 Some(Waits::Alone) => return Move::Wait { reason, after },
                 Some(Waits::WithAll) => return Move::Pause { reason, after },
-                None => {}
+                Some(Waits::Hindered) | None => {}
             }
             if let Some(answer) = known.answer(name) {
                 return match answer.status {
@@ -377,6 +377,19 @@ async fn a_refusal_leaves_the_doubt_of_a_request_before_it() {
     arrive(&target, &memory).await;
     assert_eq!(*vendor.looked.lock().expect("nobody panicked"), 2, "it looks each time");
     assert_eq!(vendor.made(), each_once());
+}
+
+#[tokio::test]
+async fn who_is_hindered_after_a_request_says_nothing_of_the_target() {
+    let vendor = Arc::new(Vendor::default());
+    let target = Tracker::at(&vendor).await;
+    let memory = Memory::default();
+    // The doubt is stored, the fact behind the answer is not.
+    memory.0.lock().expect("nobody panicked").dies = Some((2, false));
+    let attempted = attempt(&target, &memory).await;
+    assert_eq!((attempted.outcome.kind(), attempted.asked), (OutcomeKind::Retry, true));
+    assert!(!attempted.is_of_target(), "{attempted:?}");
+    assert_eq!((attempted.asks_for(), attempted.waits_for()), (None, None));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use crate::{
         keeping::{Remembered, attempt},
     },
     find,
+    once::attempts::answered,
     tracker::life::{self, Double as _},
 };
 
@@ -353,4 +354,39 @@ fn a_preview_shows_all_requests_of_a_new_issue() {
             "POST /rest/api/3/issue",
         ]
     );
+}
+
+#[test]
+fn a_link_that_is_refused_keeps_no_issue_from_its_state() {
+    let (mut site, mut remembered) = (Site::default(), Remembered::default());
+    assert_eq!(
+        deliver(&mut site, &mut remembered, &of("spec.created", "FEAT-1", 1)),
+        Outcome::Delivered
+    );
+    let data = json!({ "pr": { "url": "https://example.com/42" } });
+    let mut event = hostile::event("implementation.completed", &data);
+    event.subject = Some("FEAT-1".to_owned());
+    let completed = hostile::delivery(event, 2);
+    let now = NOW + Duration::from_secs(7_200);
+    let mut links = 0;
+    let came = attempt(
+        &*open(config()),
+        &completed,
+        &mut remembered,
+        now,
+        |_, request| match request {
+            Request::Http(request) if request.url.path().ends_with("/remotelink") => {
+                links += 1;
+                Some(answered(
+                    400,
+                    r#"{"errorMessages":["The link is not valid."],"errors":{}}"#,
+                ))
+            }
+            Request::Http(request) => Some(site.answer(request, now)),
+            other => panic!("{other:?}"),
+        },
+    );
+    let kind = came.outcome.as_ref().map(Outcome::kind);
+    assert_eq!(kind, Some(OutcomeKind::Reject), "{:?}", came.outcome);
+    assert_eq!((site.has().issues, links), (vec!["Done".to_owned()], 1));
 }

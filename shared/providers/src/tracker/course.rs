@@ -90,12 +90,17 @@ impl<'a, T: Tracker> Course<'a, T> {
         let Some(issue) = self.known.refs.fact(ISSUE) else {
             return self.make(ISSUE.into(), &self.job(What::Issue, "", ""));
         };
-        // Its state last: where work is done, a workflow may allow no other change.
-        self.subtasks(issue)
-            .or_else(|| self.link(issue))
-            .or_else(|| self.comment(issue))
-            .or_else(|| self.status(issue))
-            .unwrap_or(Move::Done(Outcome::Delivered))
+        // Its state last: where work is done, a workflow may allow no other change. What is refused of it holds up no other.
+        let mut came = Outcome::Delivered;
+        for part in [Self::subtasks, Self::link, Self::comment, Self::status] {
+            match part(self, issue) {
+                None => {}
+                Some(Move::Done(refused @ Outcome::Reject { .. })) if came == Outcome::Delivered => came = refused,
+                Some(Move::Done(Outcome::Reject { .. })) => {}
+                Some(next) => return next,
+            }
+        }
+        Move::Done(came)
     }
 
     fn fact(&self, name: &str) -> Option<&'a str> {
