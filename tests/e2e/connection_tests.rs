@@ -20,7 +20,7 @@ const SAID: &str = "This is a test of the integration ";
 /// The name of the integration that posts as a bot of Slack.
 const BOT: &str = "slack-bot";
 /// Signs of a secret that no answer may hold: the beginnings of those that the doubles are set up with.
-const SECRETS: [&str; 18] = [
+const SECRETS: [&str; 20] = [
     "services/T0/B0/x",
     "sig=x",
     "token-of-the-webhook",
@@ -37,6 +37,8 @@ const SECRETS: [&str; 18] = [
     "iiiiiiii",
     "jjjjjjjj",
     "kkkkkkkk",
+    "llllllll",
+    "topic-of-the-team",
     "MIIEvgIBADANBg",
     "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
 ];
@@ -70,6 +72,7 @@ fn asked(name: &str, received: &Received) {
         "opsgenie" => ("POST", "/close?identifierType=alias", ""),
         "datadog-events" | "datadog-metrics" => ("GET", "/api/v1/validate", ""),
         "new_relic" => ("POST", "/v1/accounts/1234567/events", "[]"),
+        "ntfy" => ("GET", "/v1/account", ""),
         "sentry" => ("POST", "/api/42/envelope/", "client_report"),
         "prometheus" => ("GET", "/api/v1/status", ""),
         "github-issues" | "github-workflow" => ("GET", "/repos/acme/shop", ""),
@@ -150,6 +153,11 @@ fn refusal(name: &str) -> (u16, &'static str, &'static str) {
             r#"{"error":"Invalid license key cccccccccccccccccccccccccccccccccccccccc"}"#,
             "key",
         ),
+        "ntfy" => (
+            401,
+            r#"{"code":40101,"http":401,"error":"unauthorized: tk_lllllllllllllllllllllllllllll","link":"https://ntfy.sh/docs/publish/#authentication"}"#,
+            "credentials.token",
+        ),
         "sentry" => (
             403,
             r#"{"detail":"event submission rejected with_reason: ProjectId, dddddddddddddddddddddddddddddddd"}"#,
@@ -224,6 +232,7 @@ async fn a_test_asks_every_vendor_for_its_lightest_proof_and_makes_the_integrati
     for (path, body) in [
         ("/github-issues/repos/acme/shop", r#"{"full_name":"acme/shop"}"#),
         ("/github-workflow/repos/acme/shop", r#"{"full_name":"acme/shop"}"#),
+        ("/ntfy/v1/account", r#"{"username":"signalbox","role":"user"}"#),
         (
             "/gitlab/api/v4/projects/acme%2Fshop",
             r#"{"path_with_namespace":"acme/shop"}"#,

@@ -51,6 +51,7 @@ pub mod linear;
 pub mod mail;
 pub mod nats;
 pub mod new_relic;
+pub mod ntfy;
 pub mod objects;
 pub mod opsgenie;
 pub mod pagerduty;
@@ -91,6 +92,7 @@ static REGISTRY: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         Entry::of::<linear::Linear>(),
         Entry::of::<nats::Nats>(),
         Entry::of::<new_relic::NewRelic>(),
+        Entry::of::<ntfy::Ntfy>(),
         Entry::of::<opsgenie::Opsgenie>(),
         Entry::of::<pagerduty::Pagerduty>(),
         Entry::of::<prometheus::Prometheus>(),

@@ -136,6 +136,17 @@ pub(crate) fn doors(target: &Target) -> Vec<Door> {
             retry_after(),
         ),
         door(
+            "ntfy",
+            "ntfy",
+            json!({ "topic": "topic-of-the-team", "tags": ["checkout"], "base_url": at("/ntfy") }),
+            json!({ "token": format!("tk_{}", key("l", 29)) }),
+            said(
+                200,
+                r#"{"id":"xE73Iyuabi","time":1673542291,"expires":1673585491,"event":"message","topic":"topic-of-the-team","message":"x"}"#,
+            ),
+            retry_after().body(r#"{"code":42901,"http":429,"error":"limit reached: too many requests"}"#),
+        ),
+        door(
             "sentry",
             "sentry",
             json!({ "environment": "production" }),
