@@ -101,6 +101,11 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
         "the address of an account, which Jira asks for",
     ),
     (
+        "shared/providers/src/linear",
+        &["teams"],
+        "those at Linear, which own issues",
+    ),
+    (
         "shared/providers/src/slack/mod.rs",
         &["webhook"],
         "one of Slack's two ways in",
