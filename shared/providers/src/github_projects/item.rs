@@ -89,8 +89,8 @@ pub(super) fn state(
         return Did::Done;
     };
     let name = changing.name("status");
+    let wanted = [Named::Project, Named::Field, option];
     let set = || {
-        let wanted = [Named::Project, Named::Field, option];
         if let Some(step) = names::learn(target, &wanted, known, now) {
             return Did::Next(step);
         }
@@ -125,7 +125,7 @@ pub(super) fn state(
     if let Err(outcome) = answers::there(answer, now) {
         return Did::Next(Move::Done(outcome));
     }
-    match names::renew(target, &name, known, now) {
+    match names::renew(target, &name, &wanted, known, now) {
         Some(Renewed::Step(step)) => Did::Next(step),
         Some(Renewed::Again) => set(),
         None => Did::Next(Move::Done(outcome)),

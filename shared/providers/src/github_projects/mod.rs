@@ -260,7 +260,8 @@ impl Tracker for GithubProjects {
     ) -> Option<Renewed> {
         // What cannot be added is not what the next event's item is of.
         let let_go = || Renewed::Step(Move::Learn(vec![Lesson::Gone(item::CONTENT.into())]));
-        names::renew(target, name, known, now).or_else(|| known.refs.fact(item::CONTENT).map(|_| let_go()))
+        names::renew(target, name, &[names::Named::Project], known, now)
+            .or_else(|| known.refs.fact(item::CONTENT).map(|_| let_go()))
     }
 
     fn change(target: &Target<Self>, changing: &Changing<'_>, known: &Known<'_>, now: Timestamp) -> Did {

@@ -172,7 +172,7 @@ pub(super) fn state(
     if !matches!(moved, Err(Outcome::Reject { .. } | Outcome::Suspend { .. })) {
         return did(moved);
     }
-    match names::renew(target, &name, known, now) {
+    match names::renew(target, &name, &[state], known, now) {
         Some(Renewed::Step(step)) => Did::Next(step),
         Some(Renewed::Again) => ask(),
         None => did(moved),

@@ -14,7 +14,7 @@ use crate::{
     graphql::Nodes,
     http::Response,
     things::{Known, Move},
-    tracker::{Names, Renewed, Status, Told, is_same},
+    tracker::{Job, Names, Renewed, Told, What, is_same},
 };
 
 /// States that a reason lists.
@@ -121,19 +121,35 @@ pub(super) fn id<'k>(prepared: &Prepared, known: &Known<'k>, name: Named<'_>) ->
 
 /// What must come before ids of these names are there; `None` where all are.
 pub(super) fn learn(target: &Target<Linear>, wanted: &[Named<'_>], known: &Known<'_>, now: Timestamp) -> Option<Move> {
-    let tokens: Vec<String> = wanted.iter().map(|name| name.token(&target.prepared)).collect();
-    names(target, known, now).learn(&tokens, |place, answer| match answers::named(answer, now) {
-        Err(outcome) => outcome,
-        Ok(answered) => Outcome::Suspend {
-            reason: absent(wanted[place], &answered),
-            at_once: false,
-        },
-    })
+    let lacks = |place: usize, answer: &Response| without(wanted[place], answer, now);
+    names(target, known, now).learn(&tokens(target, wanted), lacks)
 }
 
-/// What is to be done where Linear refused the request of this name: the ids may be outdated.
-pub(super) fn renew(target: &Target<Linear>, refused: &str, known: &Known<'_>, now: Timestamp) -> Option<Renewed> {
-    names(target, known, now).renew(refused)
+/// What is to be done where Linear refused the request of this name, which was made of these: the ids may be outdated.
+pub(super) fn renew(
+    target: &Target<Linear>,
+    refused: &str,
+    wanted: &[Named<'_>],
+    known: &Known<'_>,
+    now: Timestamp,
+) -> Option<Renewed> {
+    let lacks = |place: usize, answer: &Response| without(wanted[place], answer, now);
+    names(target, known, now).renew(refused, &tokens(target, wanted), lacks)
+}
+
+fn tokens(target: &Target<Linear>, wanted: &[Named<'_>]) -> Vec<String> {
+    wanted.iter().map(|name| name.token(&target.prepared)).collect()
+}
+
+/// What it means that an answer has no id of this name.
+fn without(name: Named<'_>, answer: &Response, now: Timestamp) -> Outcome {
+    match answers::named(answer, now) {
+        Err(outcome) => outcome,
+        Ok(answered) => Outcome::Suspend {
+            reason: absent(name, &answered),
+            at_once: false,
+        },
+    }
 }
 
 fn names<'a, 'k>(
@@ -160,11 +176,18 @@ fn all(prepared: &Prepared) -> impl Iterator<Item = Named<'_>> {
     [Named::Team].into_iter().chain(labels).chain(states)
 }
 
-/// The names that a new issue needs.
-pub(super) fn of_issue(prepared: &Prepared, status: Option<Status>) -> Vec<Named<'_>> {
-    let labels = prepared.labels.iter().map(|label| Named::Label(label));
-    let state = status.and_then(|status| prepared.states.of(status)).map(Named::State);
-    [Named::Team].into_iter().chain(labels).chain(state).collect()
+/// The names that something new needs.
+pub(super) fn of<'a>(prepared: &'a Prepared, job: &Job<'_>) -> Vec<Named<'a>> {
+    match job.what {
+        What::Issue => {
+            let labels = prepared.labels.iter().map(|label| Named::Label(label));
+            let state = job.status.and_then(|status| prepared.states.of(status));
+            let state = state.map(Named::State);
+            [Named::Team].into_iter().chain(labels).chain(state).collect()
+        }
+        What::Subtask(_) => vec![Named::Team],
+        What::Comment => Vec::new(),
+    }
 }
 
 fn absent(name: Named<'_>, answered: &Answered) -> String {
