@@ -75,6 +75,18 @@ pub(super) struct ChangedThing {
     pub(super) thing: Id,
 }
 
+/// What was told, read without its errors.
+#[derive(Deserialize)]
+pub(super) struct Told<T> {
+    pub(super) data: T,
+}
+
+/// An answer in GitHub's other form.
+#[derive(Deserialize)]
+pub(super) struct Said {
+    pub(super) message: String,
+}
+
 /// A node that was asked for by its id.
 #[derive(Deserialize)]
 pub(super) struct Node<T> {

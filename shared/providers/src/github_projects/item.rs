@@ -192,5 +192,10 @@ fn body(job: &Job<'_>, about: &About) -> String {
         None => markdown::page(&Display::of(job.delivery, about), job.delivery),
     };
     // On a line of its own it is markup of its own, whatever it holds.
-    format!("<!-- {} -->\n{said}", job.marker)
+    format!("{}\n{said}", mark(&job.marker))
+}
+
+/// The beginning of a draft's text, by which it is known as ours. GitHub does not show it.
+pub(super) fn mark(marker: &str) -> String {
+    format!("<!-- {marker} -->")
 }

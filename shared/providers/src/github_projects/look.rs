@@ -50,7 +50,7 @@ pub(super) fn look(
             let Some(answer) = known.answer(&name) else {
                 return Err(Move::Ask(name.into(), item::draft(target, id)).into());
             };
-            if answers::bears(answer, &job.marker, now).map_err(done)? {
+            if answers::bears(answer, &item::mark(&job.marker), now).map_err(done)? {
                 let id = id.to_owned();
                 return Ok(Some(Made { id, url: None }));
             }

@@ -225,7 +225,7 @@ impl Tracker for GithubProjects {
             id: job.issue.to_owned(),
             url: None,
         };
-        answers::bears(response, &job.marker, now).map(|bears| bears.then(made))
+        answers::bears(response, &item::mark(&job.marker), now).map(|bears| bears.then(made))
     }
 
     /// GitHub has no search for drafts: it is looked for where it is in doubt alone. To add an issue or a pull request once more

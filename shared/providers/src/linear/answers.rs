@@ -11,7 +11,7 @@ use crate::{
     Request,
     classify::{self, RETRY_AFTER_MAX},
     display::address_of,
-    graphql::{self, Fault, Kind, Means, No, Nodes, Vendor, kind, number},
+    graphql::{self, Asked, Fault, Kind, Means, No, Nodes, Vendor, kind, number},
     http::Response,
     tracker::Made,
 };
@@ -74,15 +74,13 @@ const KINDS: &[Kind] = &[
     kind("BAD_USER_INPUT", Means::Never, INVALID),
     kind("USER_ERROR", Means::Never, INVALID),
     kind("user error", Means::Never, INVALID),
-    kind(
-        "GRAPHQL_VALIDATION_FAILED",
-        Means::Never,
-        "it does not know the request",
-    ),
-    kind("GRAPHQL_PARSE_FAILED", Means::Never, "it does not know the request"),
-    kind("graphql error", Means::Never, "it does not know the request"),
+    kind("GRAPHQL_VALIDATION_FAILED", Means::Setup, UNKNOWN),
+    kind("GRAPHQL_PARSE_FAILED", Means::Setup, UNKNOWN),
+    kind("graphql error", Means::Setup, UNKNOWN),
 ];
 const UNAUTHORIZED: &str = "it does not take credentials.api_key";
+/// No event changes a document, so that no event is at fault.
+const UNKNOWN: &str = "it does not know the request: its API has changed, and a newer version of this program may fit";
 const FULL: &str = "the workspace has as many issues as its plan allows";
 const INVALID: &str = "it does not take what the event says, or something that it names is not there";
 const LINEAR: Vendor = Vendor {
@@ -149,13 +147,13 @@ impl Entity {
 }
 
 /// The data of an answer without errors.
-fn yes<T: DeserializeOwned>(response: &Response, now: Timestamp) -> Result<T, Outcome> {
-    graphql::data(response).map_err(|no| refused(response, &no, now))
+fn yes<T: DeserializeOwned>(asked: Asked, response: &Response, now: Timestamp) -> Result<T, Outcome> {
+    graphql::data(response).map_err(|no| refused(asked, response, &no, now))
 }
 
 /// What was done by a mutation.
 fn mutated(response: &Response, now: Timestamp) -> Result<Entity, Outcome> {
-    let Mutated { payload } = yes(response, now)?;
+    let Mutated { payload } = yes(Asked::Do, response, now)?;
     match payload.what {
         Some(what) if payload.success => Ok(what),
         _ => Err(Outcome::Retry {
@@ -168,7 +166,7 @@ fn mutated(response: &Response, now: Timestamp) -> Result<Entity, Outcome> {
 /// The issue or comment that was made.
 pub(super) fn made(response: &Response, now: Timestamp) -> Result<Made, Outcome> {
     let made = mutated(response, now)?.into_made();
-    made.ok_or_else(|| refused(response, &No::Foreign, now))
+    made.ok_or_else(|| refused(Asked::Do, response, &No::Foreign, now))
 }
 
 /// The state in which an issue was made.
@@ -179,13 +177,13 @@ pub(super) fn state_of_new(response: &Response) -> Option<String> {
 
 /// What there is of an id.
 pub(super) fn found(response: &Response, now: Timestamp) -> Result<Option<Made>, Outcome> {
-    let Found { all } = yes(response, now)?;
+    let Found { all } = yes(Asked::Tell, response, now)?;
     match all.nodes.into_iter().next() {
         None => Ok(None),
         Some(first) => first
             .into_made()
             .map(Some)
-            .ok_or_else(|| refused(response, &No::Foreign, now)),
+            .ok_or_else(|| refused(Asked::Tell, response, &No::Foreign, now)),
     }
 }
 
@@ -196,12 +194,12 @@ pub(super) fn changed(response: &Response, now: Timestamp) -> Result<(), Outcome
 
 /// The names and ids that were asked for.
 pub(super) fn named(response: &Response, now: Timestamp) -> Result<names::Answered, Outcome> {
-    yes(response, now)
+    yes(Asked::Tell, response, now)
 }
 
 /// Whether the key is taken and the team can be seen.
 pub(super) fn seen(response: &Response, now: Timestamp) -> Outcome {
-    match yes::<Teams>(response, now) {
+    match yes::<Teams>(Asked::Tell, response, now) {
         Err(outcome) => outcome,
         Ok(Teams { teams }) if teams.nodes.is_empty() => Outcome::Suspend {
             reason: NO_TEAM.to_owned(),
@@ -237,9 +235,14 @@ fn lacks(fault: &Fault) -> Option<&str> {
     rest.split(|c: char| !c.is_ascii_alphanumeric()).next()
 }
 
+/// Whether there were too many requests, so that nothing was done.
+pub(super) fn is_limited(response: &Response) -> bool {
+    LINEAR.is_limited(response)
+}
+
 /// What an answer means that is no yes.
-fn refused(response: &Response, no: &No, now: Timestamp) -> Outcome {
-    let outcome = LINEAR.refused(response, no, || reset(response, now).unwrap_or(LIMITED), now);
+fn refused(asked: Asked, response: &Response, no: &No, now: Timestamp) -> Outcome {
+    let outcome = LINEAR.refused(asked, response, no, || reset(response, now).unwrap_or(LIMITED), now);
     let (Outcome::Reject { .. }, No::Faults { faults, .. }) = (&outcome, no) else {
         return outcome;
     };
