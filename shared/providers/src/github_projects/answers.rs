@@ -122,19 +122,35 @@ pub(super) fn made(response: &Response, now: Timestamp) -> Result<Made, Outcome>
         }
         Err(no) => no,
     };
-    if let No::Faults { faults, .. } = &no
-        && (200..300).contains(&response.status)
-        && GITHUB.are_all(faults, NOT_FOUND)
-        && faults
-            .iter()
-            .all(|fault| fault.path.first().is_some_and(|first| first == ADD))
-    {
+    if is_of_content(response, &no, NOT_FOUND) {
         return Err(Outcome::Reject {
             reason: "GitHub shows no issue or pull request of data.node_id: there is none, or the token may not see it"
                 .to_owned(),
         });
     }
     Err(refused(Asked::Do, response, &no, now))
+}
+
+/// Whether what was to be added is what GitHub finds fault with.
+fn is_of_content(response: &Response, no: &No, kind: &str) -> bool {
+    let No::Faults { faults, .. } = no else { return false };
+    let is_added = |fault: &Fault| fault.path.first().is_some_and(|first| first == ADD);
+    (200..300).contains(&response.status) && GITHUB.are_all(faults, kind) && faults.iter().all(is_added)
+}
+
+/// Whether an issue or a pull request was not added for want of a right, which may be one to the project too.
+pub(super) fn is_content_forbidden(response: &Response) -> bool {
+    let no = graphql::data::<Added>(response).err();
+    no.is_some_and(|no| is_of_content(response, &no, FORBIDDEN))
+}
+
+/// What that means where the token may write to the project: the events of others go on.
+pub(super) fn content_forbidden() -> Outcome {
+    Outcome::Reject {
+        reason: "GitHub lets the token write to the project, but not add the issue or pull request of data.node_id: the token \
+                 has no right to its repository, or the organization that has it asks for more"
+            .to_owned(),
+    }
 }
 
 /// Whether the status was set, or the text changed.

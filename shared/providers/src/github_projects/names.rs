@@ -80,6 +80,14 @@ pub(super) fn renew(
     names(target, known, now).renew(refused, &tokens(prepared, wanted), lacks)
 }
 
+/// Whether GitHub has said in this attempt that the token may write to the project.
+pub(super) fn is_writable(target: &Target<GithubProjects>, known: &Known<'_>, now: Timestamp) -> bool {
+    let names = names(target, known, now);
+    names
+        .answer()
+        .is_some_and(|answer| answers::writable(answer, now) == Outcome::Delivered)
+}
+
 fn tokens(prepared: &Prepared, wanted: &[Named<'_>]) -> Vec<String> {
     wanted.iter().map(|name| name.token(prepared)).collect()
 }

@@ -19,6 +19,7 @@ use crate::{
 
 mod config;
 mod double;
+mod doubt;
 
 fn config() -> Value {
     json!({

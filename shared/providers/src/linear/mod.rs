@@ -233,6 +233,10 @@ impl Tracker for Linear {
         answers::made(response, now)
     }
 
+    fn is_limited(response: &Response) -> bool {
+        answers::is_limited(response)
+    }
+
     fn refused(target: &Target<Self>, job: &Job<'_>, name: &str, known: &Known<'_>, now: Timestamp) -> Option<Renewed> {
         issue::repeated(target, job, name, known, now).or_else(|| match job.what {
             What::Issue | What::Subtask(_) => names::renew(target, name, &names::of(&target.prepared, job), known, now),

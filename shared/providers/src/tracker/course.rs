@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Target, Text,
     entity::Part,
+    http::Response,
     things::{Known, Lesson, Move},
 };
 
@@ -188,13 +189,15 @@ impl<'a, T: Tracker> Course<'a, T> {
         if let Some(answer) = self.known.answer(&name) {
             return match T::made(self.target, job, answer, self.now) {
                 Ok(made) => Move::Learn(self.learnt(name, job.what, made)),
-                Err(outcome) => self.not_made(name, job, outcome),
+                Err(outcome) => self.not_made(name, job, answer, outcome),
             };
         }
         let is_issue = job.what == What::Issue;
         let doubt = self.known.refs.doubt(&name);
         if doubt.is_some() || is_issue {
-            if let Some(step) = self.look(name.clone(), job, doubt) {
+            if !T::is_repeatable(job, self.known)
+                && let Some(step) = self.look(name.clone(), job, doubt)
+            {
                 return step;
             }
             let mut lessons = Vec::new();
@@ -214,13 +217,16 @@ impl<'a, T: Tracker> Course<'a, T> {
         Move::Once(name, T::make(self.target, job, self.known))
     }
 
-    /// It was asked for, and the answer is no yes. Only an outcome of retry leaves it in doubt.
-    fn not_made(&self, name: Cow<'static, str>, job: &Job<'_>, outcome: Outcome) -> Move {
-        if matches!(outcome, Outcome::Retry { .. }) {
-            return Move::Done(outcome);
-        }
-        if self.known.refs.doubt(&name).is_some() {
+    /// It was asked for, and the answer is no yes. Only an outcome of retry leaves it in doubt, unless the target says that it
+    /// has not begun.
+    fn not_made(&self, name: Cow<'static, str>, job: &Job<'_>, answer: &Response, outcome: Outcome) -> Move {
+        let comes_again = matches!(outcome, Outcome::Retry { .. });
+        let may_be_made = comes_again && !T::is_limited(answer);
+        if !may_be_made && self.known.refs.doubt(&name).is_some() {
             return Move::Learn(vec![Lesson::Refused(name)]);
+        }
+        if comes_again {
+            return Move::Done(outcome);
         }
         match T::refused(self.target, job, &name, self.known, self.now) {
             Some(Renewed::Step(step)) => step,

@@ -245,6 +245,17 @@ pub(crate) trait Tracker: Provider {
     /// than retry says that it was not.
     fn made(target: &Target<Self>, job: &Job<'_>, response: &Response, now: Timestamp) -> Result<Made, Outcome>;
 
+    /// Whether the target says in words of its own that it takes no more requests now: so it has not begun with this one,
+    /// which is in doubt no more.
+    fn is_limited(_response: &Response) -> bool {
+        false
+    }
+
+    /// Whether it does no harm to ask for it once more: in doubt it is asked for again and neither looked for nor waited for.
+    fn is_repeatable(_job: &Job<'_>, _known: &Known<'_>) -> bool {
+        false
+    }
+
     /// What comes next where the target did not make what was asked for by this name: what is remembered of names may be
     /// outdated. `None` where nothing helps.
     fn refused(

@@ -77,6 +77,11 @@ where
             .then_some(Renewed::Again)
     }
 
+    /// What the target has answered in this attempt.
+    pub(crate) fn answer(&self) -> Option<&Response> {
+        self.known.answer(ASKED)
+    }
+
     /// What was told that is not remembered so.
     fn news(&self, told: &Told) -> Option<Vec<Lesson>> {
         let mut lessons: Vec<Lesson> = Vec::new();

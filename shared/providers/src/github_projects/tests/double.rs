@@ -20,6 +20,8 @@ pub(crate) struct Board {
     /// Names of options, each with its id.
     pub(crate) options: Vec<(&'static str, &'static str)>,
     pub(crate) items: Vec<Item>,
+    /// Whether the token may read it and not write to it.
+    pub(crate) is_read_only: bool,
     /// Whether the token sees nothing of it.
     pub(crate) is_blind: bool,
     /// Items on a page: fewer than GitHub's, so that there are pages.
@@ -45,6 +47,7 @@ impl Default for Board {
             id: "PVT_1",
             options: vec![("Backlog", "1a"), ("In review", "2b"), ("Ready", "3c"), ("Done", "4d")],
             items: Vec::new(),
+            is_read_only: false,
             is_blind: false,
             page: 2,
             next: 0,
@@ -86,7 +89,7 @@ impl Board {
             true => json!({ "id": "PVTSSF_1", "options": options }),
             false => Value::Null,
         };
-        let project = json!({ "projectV2": { "id": self.id, "viewerCanUpdate": true, "field": field } });
+        let project = json!({ "projectV2": { "id": self.id, "viewerCanUpdate": !self.is_read_only, "field": field } });
         let not_found = |path: &str| json!({ "type": "NOT_FOUND", "path": [path], "message": "Could not resolve" });
         if self.is_blind {
             let errors = json!([not_found("organization"), not_found("user")]);
@@ -101,6 +104,11 @@ impl Board {
     }
 
     fn page(&self, variables: &Value, now: Timestamp) -> Response {
+        if variables["project"] != self.id {
+            let error = json!({ "type": "NOT_FOUND", "path": ["node"], "message": "Could not resolve to a node" });
+            let data = json!({ "viewer": { "login": "signalbox" }, "node": null });
+            return answered(json!({ "data": data, "errors": [error] }));
+        }
         let shown: Vec<&Item> = self.items.iter().filter(|item| now.since(item.at) >= LAG).collect();
         let end = variables["before"]
             .as_str()
@@ -178,6 +186,13 @@ impl Double for Board {
                 said(json!({ "addProjectV2DraftIssue": { "projectItem": { "id": id } } }))
             }
             "SignalboxAddDraft" => none("addProjectV2DraftIssue"),
+            "SignalboxAdd" if self.is_read_only || text(&input["contentId"]).starts_with("I_saml") => answered(json!({
+                "data": { "addProjectV2ItemById": null },
+                "errors": [{
+                    "type": "FORBIDDEN", "path": ["addProjectV2ItemById"],
+                    "message": "Resource protected by organization SAML enforcement",
+                }],
+            })),
             "SignalboxAdd" if is_ours && text(&input["contentId"]).starts_with("I_") => {
                 let id = self.add(Some(text(&input["contentId"])), "", now);
                 said(json!({ "addProjectV2ItemById": { "item": { "id": id } } }))
