@@ -9,7 +9,7 @@ use signalbox_proto::{Outcome, Timestamp};
 
 use super::{
     Prepared, documents,
-    forms::{Added, Changed, Content, Draft, Item, Node, Owners, Page, Project, Said, Told},
+    forms::{Added, Changed, Content, Draft, Is, Item, Node, Owners, Page, Project, Said, Told},
     names,
 };
 use crate::{
@@ -162,26 +162,30 @@ pub(super) fn changed(response: &Response, now: Timestamp) -> Result<(), Outcome
     }
 }
 
-/// The draft of an item; `None` where it is an issue or a pull request.
-pub(super) fn draft(response: &Response, now: Timestamp) -> Result<Option<Draft>, Outcome> {
+/// What an item of this project is.
+pub(super) fn item(response: &Response, project: &str, now: Timestamp) -> Result<Is, Outcome> {
     if response.truncated && response.status == 200 {
         return Err(Outcome::Reject {
             reason: "the text of the draft is too long to be read, so that no link can be added to it".to_owned(),
         });
     }
     let Node { node } = seen::<Node<Item>>(response, CONTENT, now)?;
+    if node.is_elsewhere(project) {
+        return Ok(Is::Elsewhere);
+    }
     let content = node.content.unwrap_or(Content { id: None, body: None });
     Ok(match (content.id, content.body) {
-        (Some(id), Some(body)) => Some(Draft { id, body }),
-        _ => None,
+        (Some(id), Some(body)) => Is::Draft(Draft { id, body }),
+        _ => Is::Content,
     })
 }
 
-/// Whether an item can be changed.
-pub(super) fn there(response: &Response, now: Timestamp) -> Result<(), Outcome> {
+/// Whether an item is one of this project, and can be changed.
+pub(super) fn there(response: &Response, project: &str, now: Timestamp) -> Result<bool, Outcome> {
     let Node { node } = yes::<Node<Item>>(Asked::Tell, response, now)?;
     match node.is_archived {
-        false => Ok(()),
+        _ if node.is_elsewhere(project) => Ok(false),
+        false => Ok(true),
         true => Err(Outcome::Reject {
             reason: "the item is archived: its status cannot be changed".to_owned(),
         }),
@@ -327,11 +331,11 @@ pub(super) fn made_up(prepared: &Prepared, request: &Request) -> Response {
         ),
         (
             documents::DRAFT,
-            json!({ "node": { "id": "PVTI_1", "content": { "id": "DI_1", "body": "" } } }),
+            json!({ "node": { "id": "PVTI_1", "project": { "id": "PVT_1" }, "content": { "id": "DI_1", "body": "" } } }),
         ),
         (
             documents::ITEM,
-            json!({ "node": { "id": "PVTI_1", "isArchived": false } }),
+            json!({ "node": { "id": "PVTI_1", "isArchived": false, "project": { "id": "PVT_1" } } }),
         ),
         (
             documents::ADD_DRAFT,

@@ -99,6 +99,9 @@ pub(super) struct Node<T> {
 pub(super) struct Item {
     #[serde(default)]
     pub(super) is_archived: bool,
+    /// The project in which it is.
+    #[serde(default)]
+    pub(super) project: Option<Id>,
     #[serde(default)]
     pub(super) content: Option<Content>,
 }
@@ -110,6 +113,24 @@ pub(super) struct Content {
     pub(super) id: Option<String>,
     #[serde(default)]
     pub(super) body: Option<String>,
+}
+
+impl Item {
+    /// Whether it is in another project than this.
+    pub(super) fn is_elsewhere(&self, project: &str) -> bool {
+        self.project.as_ref().is_some_and(|of| of.id != project)
+    }
+}
+
+/// What an item is.
+#[derive(Debug)]
+pub(super) enum Is {
+    /// A draft with a text.
+    Draft(Draft),
+    /// An issue or a pull request.
+    Content,
+    /// Of another project.
+    Elsewhere,
 }
 
 /// A draft with its text.

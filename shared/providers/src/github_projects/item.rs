@@ -6,6 +6,7 @@ use signalbox_proto::{Delivery, Outcome, Timestamp};
 use super::{
     GithubProjects, answers,
     documents::{self, Input},
+    forms::Is,
     names::{self, Named},
 };
 use crate::{
@@ -122,8 +123,10 @@ pub(super) fn state(
         let request = ask(target, documents::ITEM, &documents::ById { id: changing.issue });
         return Did::Next(Move::Ask(there.into(), request));
     };
-    if let Err(outcome) = answers::there(answer, now) {
-        return Did::Next(Move::Done(outcome));
+    match answers::there(answer, names::id(prepared, known, Named::Project), now) {
+        Ok(true) => {}
+        Ok(false) => return Did::Next(tracker::elsewhere()),
+        Err(outcome) => return Did::Next(Move::Done(outcome)),
     }
     match names::renew(target, &name, &wanted, known, now) {
         Some(Renewed::Step(step)) => Did::Next(step),
@@ -148,12 +151,16 @@ pub(super) fn link(
             Err(outcome) => Did::Next(Move::Done(outcome)),
         };
     }
+    if let Some(step) = names::learn(target, &[Named::Project], known, now) {
+        return Did::Next(step);
+    }
     let Some(answer) = known.answer(&read) else {
         return Did::Next(Move::Ask(read.into(), draft(target, changing.issue)));
     };
-    let draft = match answers::draft(answer, now) {
-        Ok(Some(draft)) => draft,
-        Ok(None) => return Did::Done,
+    let draft = match answers::item(answer, names::id(&target.prepared, known, Named::Project), now) {
+        Ok(Is::Draft(draft)) => draft,
+        Ok(Is::Content) => return Did::Done,
+        Ok(Is::Elsewhere) => return Did::Next(tracker::elsewhere()),
         Err(outcome) => return Did::Next(Move::Done(outcome)),
     };
     let address = format!("](<{}>)", pr.url);

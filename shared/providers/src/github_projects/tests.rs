@@ -20,6 +20,7 @@ use crate::{
 mod config;
 mod double;
 mod doubt;
+mod elsewhere;
 
 fn config() -> Value {
     json!({

@@ -130,6 +130,17 @@ struct Found {
     all: Nodes<Entity>,
 }
 
+/// Where an issue is.
+#[derive(Deserialize)]
+struct Places {
+    issues: Nodes<Place>,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    team: names::TeamNode,
+}
+
 #[derive(Deserialize)]
 struct Teams {
     teams: Nodes<Value>,
@@ -192,6 +203,12 @@ pub(super) fn changed(response: &Response, now: Timestamp) -> Result<(), Outcome
     mutated(response, now).map(|_| ())
 }
 
+/// The team in which an issue is; `None` where the issue is not there.
+pub(super) fn place(response: &Response, now: Timestamp) -> Result<Option<names::TeamNode>, Outcome> {
+    let Places { issues } = yes(Asked::Tell, response, now)?;
+    Ok(issues.nodes.into_iter().next().map(|place| place.team))
+}
+
 /// The names and ids that were asked for.
 pub(super) fn named(response: &Response, now: Timestamp) -> Result<names::Answered, Outcome> {
     yes(Asked::Tell, response, now)
@@ -209,22 +226,24 @@ pub(super) fn seen(response: &Response, now: Timestamp) -> Outcome {
     }
 }
 
-/// Whether Linear says that the issue of a request is not there, or in the trash.
+/// Whether Linear says that the issue of a request is not there, in the trash or in the archive: nobody looks there.
 pub(super) fn is_gone(response: &Response) -> bool {
     match graphql::data::<Value>(response) {
-        Ok(data) => is_trashed(&data),
+        Ok(data) => is_put_away(&data),
         Err(No::Faults { faults, .. }) => faults.iter().any(|fault| lacks(fault) == Some("Issue")),
         Err(No::Foreign) => false,
     }
 }
 
-/// Whether anything in an answer is in the trash: we ask so of issues alone.
-fn is_trashed(value: &Value) -> bool {
+/// Whether anything in an answer is in the trash or in the archive: we ask so of issues alone.
+fn is_put_away(value: &Value) -> bool {
     match value {
         Value::Object(members) => {
-            members.get("trashed") == Some(&Value::Bool(true)) || members.values().any(is_trashed)
+            let is_trashed = members.get("trashed") == Some(&Value::Bool(true));
+            let is_archived = members.get("archivedAt").is_some_and(Value::is_string);
+            is_trashed || is_archived || members.values().any(is_put_away)
         }
-        Value::Array(items) => items.iter().any(is_trashed),
+        Value::Array(items) => items.iter().any(is_put_away),
         _ => false,
     }
 }
@@ -280,6 +299,7 @@ pub(super) fn made_up(prepared: &Prepared, request: &Request) -> Response {
             json!({ "viewer": { "id": ISSUE }, "teams": { "nodes": [{ "id": ISSUE }] } }),
         ),
         (documents::FIND_ISSUE, json!({ "issues": { "nodes": [] } })),
+        (documents::PLACE, json!({ "issues": { "nodes": [] } })),
         (documents::FIND_COMMENT, json!({ "comments": { "nodes": [] } })),
         (
             documents::CREATE,

@@ -19,6 +19,7 @@ use crate::{
 
 mod config;
 mod double;
+mod elsewhere;
 
 fn config() -> Value {
     json!({
@@ -224,7 +225,10 @@ fn a_label_and_a_state_that_were_made_anew_are_learnt_anew() {
         &of("spec.approved", "FEAT-1", 3),
     );
     assert_eq!(outcome, Outcome::Delivered);
-    assert_eq!(asked, ["SignalboxMove", "SignalboxNames", "SignalboxMove"]);
+    assert_eq!(
+        asked,
+        ["Move", "Place", "Names", "Move"].map(|name| format!("Signalbox{name}"))
+    );
     assert_eq!(workspace.has().issues, ["Todo", "Backlog"]);
 }
 

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use signalbox_proto::{Delivery, Outcome, Timestamp, hash, refs};
 
 use super::{
-    Change, Changing, Did, Job, Looking, Made, Renewed, Said, Tracker, What,
+    Change, Changing, Did, ELSEWHERE, Job, Looking, Made, Renewed, Said, Tracker, What,
     plan::Plan,
     thing::{self, marker},
 };
@@ -186,6 +186,16 @@ impl<'a, T: Tracker> Course<'a, T> {
 
     /// Makes what has no fact yet. An issue is looked for in any case, all else where it is in doubt.
     fn make(&self, name: Cow<'static, str>, job: &Job<'_>) -> Move {
+        if job.what == What::Issue && self.fact(ELSEWHERE).is_some() {
+            if !self.is_maker() {
+                return Move::Learn(self.forget());
+            }
+            return Move::Done(Outcome::Reject {
+                reason:
+                    "what this delivery has made is not where the config has it made now: look there, and at the config"
+                        .to_owned(),
+            });
+        }
         if let Some(answer) = self.known.answer(&name) {
             return match T::made(self.target, job, answer, self.now) {
                 Ok(made) => Move::Learn(self.learnt(name, job.what, made)),

@@ -17,7 +17,8 @@
 //!
 //! Facts of a thing: `issue` (its id), `url`, `by` (the delivery that made it), `status-seq` (the place of the event that set
 //! its state), `ended` (of the one that closed it), `commented` (the last deliveries that did), `round` (how many issues there
-//! were before), and of each issue `link-<hash>@<issue>`, `subtask-<hash>@<issue>`.
+//! were before), `elsewhere` (the issue is not where they are made now), and of each issue `link-<hash>@<issue>`,
+//! `subtask-<hash>@<issue>`.
 
 mod course;
 mod mappings;
@@ -43,8 +44,13 @@ pub(crate) use self::{
 use crate::{
     Provider, Request, Target, Text,
     http::Response,
-    things::{Keeps, Known, Move},
+    things::{Keeps, Known, Lesson, Move},
 };
+
+/// The fact that is the id of the issue.
+const ISSUE: &str = "issue";
+/// The fact that the issue of which all others tell is not where issues are made now.
+const ELSEWHERE: &str = "elsewhere";
 
 /// Subtasks of one issue at most: with all that is asked for beside them they stay below the moves of one attempt.
 pub(crate) const SUBTASKS_MAX: usize = 30;
@@ -180,6 +186,15 @@ impl Changing<'_> {
     pub(crate) fn name(&self, step: &str) -> String {
         course::at(step, self.issue)
     }
+}
+
+/// What a change learns of an issue that is not where the config has issues now, as after its owner chose another project: the
+/// next step makes another one there.
+pub(crate) fn elsewhere() -> Move {
+    Move::Learn(vec![
+        Lesson::Fact(ELSEWHERE.into(), "yes".to_owned()),
+        Lesson::Gone(ISSUE.into()),
+    ])
 }
 
 /// How far a change is.

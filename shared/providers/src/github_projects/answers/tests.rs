@@ -146,7 +146,7 @@ fn a_mark_is_seen_at_the_beginning_also_where_the_text_behind_it_is_cut() {
     cut.truncated = true;
     assert_eq!(bears(&cut, mark, NOW), Ok(true));
     assert_eq!(
-        draft(&cut, NOW).expect_err("it is not whole").kind(),
+        item(&cut, "PVT_1", NOW).expect_err("it is not whole").kind(),
         OutcomeKind::Reject
     );
     // A draft that quotes the mark is another one.
@@ -169,7 +169,10 @@ fn what_the_token_may_not_see_of_others_is_nothing_of_ours() {
     let item = json!({
         "data": { "node": { "id": "PVTI_1", "content": null } }, "errors": [forbidden(&["node", "content"])],
     });
-    assert!(matches!(draft(&response(200, &item), NOW), Ok(None)));
+    assert!(matches!(
+        super::item(&response(200, &item), "PVT_1", NOW),
+        Ok(Is::Content)
+    ));
     assert_eq!(bears(&response(200, &item), "<!-- signalbox-abc -->", NOW), Ok(false));
     let listed = json!({ "data": { "viewer": { "login": "bot" }, "node": { "items": {
         "pageInfo": { "hasPreviousPage": false, "startCursor": null },

@@ -37,6 +37,8 @@ pub(crate) struct Item {
     pub(crate) body: String,
     pub(crate) status: Option<String>,
     pub(crate) is_archived: bool,
+    /// The project in which it is.
+    pub(crate) project: &'static str,
     at: Timestamp,
 }
 
@@ -109,7 +111,8 @@ impl Board {
             let data = json!({ "viewer": { "login": "signalbox" }, "node": null });
             return answered(json!({ "data": data, "errors": [error] }));
         }
-        let shown: Vec<&Item> = self.items.iter().filter(|item| now.since(item.at) >= LAG).collect();
+        let here = self.items.iter().filter(|item| item.project == self.id);
+        let shown: Vec<&Item> = here.filter(|item| now.since(item.at) >= LAG).collect();
         let end = variables["before"]
             .as_str()
             .map_or(shown.len(), |cursor| cursor.parse().expect("a cursor"));
@@ -142,6 +145,7 @@ impl Board {
             body: body.to_owned(),
             status: None,
             is_archived: false,
+            project: self.id,
             at: now,
         });
         id
@@ -174,12 +178,15 @@ impl Double for Board {
                 Some(item) => {
                     let draft = json!({ "id": format!("DI{}", item.id), "body": item.body });
                     let content = if item.content.is_some() { json!({}) } else { draft };
-                    said(json!({ "node": { "id": item.id, "content": content } }))
+                    said(json!({ "node": { "id": item.id, "project": { "id": item.project }, "content": content } }))
                 }
             },
             "SignalboxItem" => match self.item(&variables["id"]) {
                 None => none("node"),
-                Some(item) => said(json!({ "node": { "id": item.id, "isArchived": item.is_archived } })),
+                Some(item) => {
+                    let project = json!({ "id": item.project });
+                    said(json!({ "node": { "id": item.id, "isArchived": item.is_archived, "project": project } }))
+                }
             },
             "SignalboxAddDraft" if is_ours => {
                 let id = self.add(None, text(&input["body"]), now);
@@ -205,7 +212,9 @@ impl Double for Board {
                     .iter()
                     .find(|(_, id)| *id == option)
                     .map(|(name, _)| (*name).to_owned());
+                let project = input["projectId"].clone();
                 match (self.item(&input["itemId"]), known) {
+                    (Some(item), _) if item.project != project => none("updateProjectV2ItemFieldValue"),
                     (Some(item), _) if item.is_archived => answered(json!({
                         "data": { "updateProjectV2ItemFieldValue": null },
                         "errors": [{ "type": "UNPROCESSABLE", "message": "The item is archived and cannot be updated" }],
