@@ -48,3 +48,21 @@ fn an_issue_that_a_person_moved_to_another_team_takes_the_states_of_that() {
     assert_eq!(asked, ["SignalboxMove", "SignalboxPlace", "SignalboxMove"]);
     assert_eq!(workspace.has().issues, ["done"]);
 }
+
+#[test]
+fn who_has_lost_all_memory_does_not_go_on_in_the_archive() {
+    let mut workspace = Workspace::default();
+    let created = of("spec.created", "FEAT-1", 1);
+    deliver(&mut workspace, &mut Remembered::default(), config(), &created);
+    workspace.archive();
+    for (event_type, seq) in [("spec.approved", 2), ("implementation.started", 3)] {
+        let next = of(event_type, "FEAT-1", seq);
+        let (_, outcome) = deliver(&mut workspace, &mut Remembered::default(), config(), &next);
+        assert_eq!(outcome, Outcome::Delivered, "{event_type}");
+        assert_eq!(
+            (workspace.whole().len(), workspace.issues.len()),
+            (1, 2),
+            "{event_type}"
+        );
+    }
+}
