@@ -141,6 +141,15 @@ fn fault(error: &Value) -> Fault {
     }
 }
 
+/// What an operation is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To tell something: where it fails, nothing was done.
+    Tell,
+    /// To do something: what fails beside an answer may be what was to be told of it, behind what is done.
+    Do,
+}
+
 /// What an error means to who asked. In this order: of several the first counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Means {
@@ -182,7 +191,8 @@ pub(crate) struct Vendor {
 }
 
 impl Vendor {
-    fn kind_of(&self, fault: &Fault) -> Option<&'static Kind> {
+    /// What it documents an error as.
+    pub(crate) fn kind_of(&self, fault: &Fault) -> Option<&'static Kind> {
         let is = |kind: &&Kind| fault.kinds.iter().any(|given| given.eq_ignore_ascii_case(kind.name));
         self.kinds.iter().find(is)
     }
@@ -193,10 +203,23 @@ impl Vendor {
         !faults.is_empty() && faults.iter().all(is)
     }
 
+    /// Whether it says that there were too many requests: nothing of this one was done.
+    pub(crate) fn is_limited(&self, response: &Response) -> bool {
+        match (response.status, data::<Value>(response)) {
+            (429, _) => true,
+            (200..=499, Err(No::Faults { faults, data })) => {
+                let kind = self.judged(&faults);
+                !has_any(&data) && kind.is_some_and(|kind| kind.means == Means::Limit)
+            }
+            _ => false,
+        }
+    }
+
     /// What an answer means that is no yes. `wait` is how long to wait where there were too many requests and `Retry-After`
     /// does not say it.
     pub(crate) fn refused(
         &self,
+        asked: Asked,
         response: &Response,
         no: &No,
         wait: impl FnOnce() -> Duration,
@@ -218,7 +241,7 @@ impl Vendor {
                 None => self.unknown(response, now),
                 Some(kind) if kind.means == Means::Limit => limited(wait()),
                 // What failed behind a creation says nothing of the creation itself.
-                Some(kind) if kind.means == Means::Passing || has_any(data) => Outcome::Retry {
+                Some(kind) if kind.means == Means::Passing || (asked == Asked::Do && has_any(data)) => Outcome::Retry {
                     reason: self.told(status, kind),
                     after: classify::after(response, now),
                 },
@@ -267,7 +290,7 @@ impl Vendor {
 }
 
 /// Whether something was answered beside the errors.
-fn has_any(data: &Value) -> bool {
+pub(crate) fn has_any(data: &Value) -> bool {
     let members = data.as_object();
     members.is_some_and(|members| members.values().any(|member| !member.is_null()))
 }

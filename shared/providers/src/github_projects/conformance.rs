@@ -147,7 +147,7 @@ fn answers() -> Vec<Answer> {
         ),
         failed(
             r#"{"errors":[{"message":"Field 'projectItem' doesn't exist on type 'AddProjectV2DraftIssuePayload'","extensions":{"code":"undefinedField"}}]}"#,
-            Reject,
+            Suspend,
         ),
         answer(
             401,
@@ -160,6 +160,7 @@ fn answers() -> Vec<Answer> {
             Suspend,
         ),
         answer(403, r#"{"message":"You have exceeded a secondary rate limit."}"#, Retry),
+        answer(200, r#"{"message":"You have exceeded a secondary rate limit."}"#, Retry),
         Answer {
             status: 403,
             headers: &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1767225660")],

@@ -21,16 +21,16 @@ pub(super) const ITEMS: Operation = Operation {
                pageInfo { hasPreviousPage startCursor } \
                nodes { id createdAt creator { login } content { ... on DraftIssue { id } } } } } } }",
 };
-/// One item with the text of its draft.
+/// One item with its project and the text of its draft.
 pub(super) const DRAFT: Operation = Operation {
     name: "SignalboxDraft",
-    document: "query SignalboxDraft($id: ID!) { node(id: $id) { ... on ProjectV2Item { id \
+    document: "query SignalboxDraft($id: ID!) { node(id: $id) { ... on ProjectV2Item { id project { id } \
                content { ... on DraftIssue { id body } } } } }",
 };
-/// Whether an item is there.
+/// Whether an item is there, and where.
 pub(super) const ITEM: Operation = Operation {
     name: "SignalboxItem",
-    document: "query SignalboxItem($id: ID!) { node(id: $id) { ... on ProjectV2Item { id isArchived } } }",
+    document: "query SignalboxItem($id: ID!) { node(id: $id) { ... on ProjectV2Item { id isArchived project { id } } } }",
 };
 /// A draft. Asked twice it makes two.
 pub(super) const ADD_DRAFT: Operation = Operation {

@@ -75,6 +75,18 @@ pub(super) struct ChangedThing {
     pub(super) thing: Id,
 }
 
+/// What was told, read without its errors.
+#[derive(Deserialize)]
+pub(super) struct Told<T> {
+    pub(super) data: T,
+}
+
+/// An answer in GitHub's other form.
+#[derive(Deserialize)]
+pub(super) struct Said {
+    pub(super) message: String,
+}
+
 /// A node that was asked for by its id.
 #[derive(Deserialize)]
 pub(super) struct Node<T> {
@@ -87,6 +99,9 @@ pub(super) struct Node<T> {
 pub(super) struct Item {
     #[serde(default)]
     pub(super) is_archived: bool,
+    /// The project in which it is.
+    #[serde(default)]
+    pub(super) project: Option<Id>,
     #[serde(default)]
     pub(super) content: Option<Content>,
 }
@@ -98,6 +113,24 @@ pub(super) struct Content {
     pub(super) id: Option<String>,
     #[serde(default)]
     pub(super) body: Option<String>,
+}
+
+impl Item {
+    /// Whether it is in another project than this.
+    pub(super) fn is_elsewhere(&self, project: &str) -> bool {
+        self.project.as_ref().is_some_and(|of| of.id != project)
+    }
+}
+
+/// What an item is.
+#[derive(Debug)]
+pub(super) enum Is {
+    /// A draft with a text.
+    Draft(Draft),
+    /// An issue or a pull request.
+    Content,
+    /// Of another project.
+    Elsewhere,
 }
 
 /// A draft with its text.

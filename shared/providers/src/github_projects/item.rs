@@ -6,6 +6,7 @@ use signalbox_proto::{Delivery, Outcome, Timestamp};
 use super::{
     GithubProjects, answers,
     documents::{self, Input},
+    forms::Is,
     names::{self, Named},
 };
 use crate::{
@@ -89,8 +90,8 @@ pub(super) fn state(
         return Did::Done;
     };
     let name = changing.name("status");
+    let wanted = [Named::Project, Named::Field, option];
     let set = || {
-        let wanted = [Named::Project, Named::Field, option];
         if let Some(step) = names::learn(target, &wanted, known, now) {
             return Did::Next(step);
         }
@@ -122,10 +123,12 @@ pub(super) fn state(
         let request = ask(target, documents::ITEM, &documents::ById { id: changing.issue });
         return Did::Next(Move::Ask(there.into(), request));
     };
-    if let Err(outcome) = answers::there(answer, now) {
-        return Did::Next(Move::Done(outcome));
+    match answers::there(answer, names::id(prepared, known, Named::Project), now) {
+        Ok(true) => {}
+        Ok(false) => return Did::Next(tracker::elsewhere()),
+        Err(outcome) => return Did::Next(Move::Done(outcome)),
     }
-    match names::renew(target, &name, known, now) {
+    match names::renew(target, &name, &wanted, known, now) {
         Some(Renewed::Step(step)) => Did::Next(step),
         Some(Renewed::Again) => set(),
         None => Did::Next(Move::Done(outcome)),
@@ -148,12 +151,16 @@ pub(super) fn link(
             Err(outcome) => Did::Next(Move::Done(outcome)),
         };
     }
+    if let Some(step) = names::learn(target, &[Named::Project], known, now) {
+        return Did::Next(step);
+    }
     let Some(answer) = known.answer(&read) else {
         return Did::Next(Move::Ask(read.into(), draft(target, changing.issue)));
     };
-    let draft = match answers::draft(answer, now) {
-        Ok(Some(draft)) => draft,
-        Ok(None) => return Did::Done,
+    let draft = match answers::item(answer, names::id(&target.prepared, known, Named::Project), now) {
+        Ok(Is::Draft(draft)) => draft,
+        Ok(Is::Content) => return Did::Done,
+        Ok(Is::Elsewhere) => return Did::Next(tracker::elsewhere()),
         Err(outcome) => return Did::Next(Move::Done(outcome)),
     };
     let address = format!("](<{}>)", pr.url);
@@ -192,5 +199,10 @@ fn body(job: &Job<'_>, about: &About) -> String {
         None => markdown::page(&Display::of(job.delivery, about), job.delivery),
     };
     // On a line of its own it is markup of its own, whatever it holds.
-    format!("<!-- {} -->\n{said}", job.marker)
+    format!("{}\n{said}", mark(&job.marker))
+}
+
+/// The beginning of a draft's text, by which it is known as ours. GitHub does not show it.
+pub(super) fn mark(marker: &str) -> String {
+    format!("<!-- {marker} -->")
 }

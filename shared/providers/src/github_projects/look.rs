@@ -8,8 +8,9 @@ use signalbox_proto::{Outcome, Timestamp};
 use super::{GithubProjects, LAG, answers, item, names};
 use crate::{
     Target,
+    once::listed,
     things::{Known, Move},
-    tracker::{Job, Looking, Made},
+    tracker::{Job, Looking, Made, Renewed},
 };
 
 /// Pages of 100 items that are looked through. A new item stands at the end, unless somebody has dragged it up.
@@ -29,7 +30,8 @@ pub(super) fn look(
     now: Timestamp,
 ) -> Result<Option<Made>, Box<Move>> {
     let done = |outcome| Box::new(Move::Done(outcome));
-    if let Some(step) = names::learn(target, &[names::Named::Project], known, now) {
+    let project = [names::Named::Project];
+    if let Some(step) = names::learn(target, &project, known, now) {
         return Err(step.into());
     }
     let (first, last) = (since - CLOCKS, since + target.about.timeout + LAG + CLOCKS);
@@ -40,34 +42,47 @@ pub(super) fn look(
         let Some(answer) = known.answer(&name) else {
             return Err(Move::Ask(name.into(), item::items(target, known, before.as_deref())).into());
         };
-        let page = answers::page(answer, now).map_err(done)?;
+        let page = match answers::page(answer, now) {
+            Ok(page) => page,
+            Err(outcome) => {
+                // The project may be deleted, and its draft with it, and another one have its number.
+                let renewed = match outcome {
+                    Outcome::Suspend { .. } => names::renew(target, &name, &project, known, now),
+                    _ => None,
+                };
+                return Err(Box::new(match renewed {
+                    Some(Renewed::Step(step)) => step,
+                    Some(Renewed::Again) => Move::Ask(name.into(), item::items(target, known, before.as_deref())),
+                    None => Move::Done(outcome),
+                }));
+            }
+        };
         for id in page.drafts(first, last) {
             count += 1;
             if count > DRAFTS_MAX {
-                return Err(done(too_many()));
+                return unclear(job, since, "more drafts were made at that time than are read");
             }
             let name = format!("{} draft {id}", looking.name);
             let Some(answer) = known.answer(&name) else {
                 return Err(Move::Ask(name.into(), item::draft(target, id)).into());
             };
-            if answers::bears(answer, &job.marker, now).map_err(done)? {
+            if answers::bears(answer, &item::mark(&job.marker), now).map_err(done)? {
                 let id = id.to_owned();
                 return Ok(Some(Made { id, url: None }));
             }
         }
         before = page.before();
         if before.is_none() {
-            break;
+            return Ok(None);
         }
     }
-    Ok(None)
+    unclear(job, since, "the project has more items than are looked through")
 }
 
-fn too_many() -> Outcome {
-    Outcome::Reject {
-        reason: format!(
-            "an answer was lost, and more than {DRAFTS_MAX} drafts were made at that time: look for ours in the project, and \
-             replay this where there is none"
-        ),
+/// Nobody can tell. Who replays it wants it made.
+fn unclear(job: &Job<'_>, since: Timestamp, why: &str) -> Result<Option<Made>, Box<Move>> {
+    match listed::undecided(job.delivery, since, why) {
+        Some(outcome) => Err(Box::new(Move::Done(outcome))),
+        None => Ok(None),
     }
 }

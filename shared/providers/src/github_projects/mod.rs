@@ -225,7 +225,7 @@ impl Tracker for GithubProjects {
             id: job.issue.to_owned(),
             url: None,
         };
-        answers::bears(response, &job.marker, now).map(|bears| bears.then(made))
+        answers::bears(response, &item::mark(&job.marker), now).map(|bears| bears.then(made))
     }
 
     /// GitHub has no search for drafts: it is looked for where it is in doubt alone. To add an issue or a pull request once more
@@ -251,6 +251,15 @@ impl Tracker for GithubProjects {
         answers::made(response, now)
     }
 
+    fn is_limited(response: &Response) -> bool {
+        answers::is_limited(response)
+    }
+
+    /// An issue or a pull request is one item, however often it is added.
+    fn is_repeatable(_job: &Job<'_>, known: &Known<'_>) -> bool {
+        known.refs.fact(item::CONTENT).is_some()
+    }
+
     fn refused(
         target: &Target<Self>,
         _job: &Job<'_>,
@@ -258,9 +267,18 @@ impl Tracker for GithubProjects {
         known: &Known<'_>,
         now: Timestamp,
     ) -> Option<Renewed> {
+        if let Some(renewed) = names::renew(target, name, &[names::Named::Project], known, now) {
+            return Some(renewed);
+        }
         // What cannot be added is not what the next event's item is of.
-        let let_go = || Renewed::Step(Move::Learn(vec![Lesson::Gone(item::CONTENT.into())]));
-        names::renew(target, name, known, now).or_else(|| known.refs.fact(item::CONTENT).map(|_| let_go()))
+        if known.refs.fact(item::CONTENT).is_some() {
+            let let_go = vec![Lesson::Gone(item::CONTENT.into())];
+            return Some(Renewed::Step(Move::Learn(let_go)));
+        }
+        // A token that may write to the project lacks a right to what the event names.
+        let forbids_content = known.answer(name).is_some_and(answers::is_content_forbidden);
+        (forbids_content && names::is_writable(target, known, now))
+            .then(|| Renewed::Step(Move::Done(answers::content_forbidden())))
     }
 
     fn change(target: &Target<Self>, changing: &Changing<'_>, known: &Known<'_>, now: Timestamp) -> Did {

@@ -63,24 +63,44 @@ pub(super) fn learn(
     now: Timestamp,
 ) -> Option<Move> {
     let prepared = &target.prepared;
-    let tokens: Vec<String> = wanted.iter().map(|name| name.token(prepared)).collect();
-    names(target, known, now).learn(&tokens, |place, answer| match answers::project(answer, now) {
-        Err(outcome) => outcome,
-        Ok(project) => Outcome::Suspend {
-            reason: absent(prepared, wanted[place], &project),
-            at_once: false,
-        },
-    })
+    let lacks = |place: usize, answer: &Response| without(prepared, wanted[place], answer, now);
+    names(target, known, now).learn(&tokens(prepared, wanted), lacks)
 }
 
-/// What is to be done where GitHub refused the request of this name: the ids may be outdated.
+/// What is to be done where GitHub refused the request of this name, which was made of these: the ids may be outdated.
 pub(super) fn renew(
     target: &Target<GithubProjects>,
     refused: &str,
+    wanted: &[Named<'_>],
     known: &Known<'_>,
     now: Timestamp,
 ) -> Option<Renewed> {
-    names(target, known, now).renew(refused)
+    let prepared = &target.prepared;
+    let lacks = |place: usize, answer: &Response| without(prepared, wanted[place], answer, now);
+    names(target, known, now).renew(refused, &tokens(prepared, wanted), lacks)
+}
+
+/// Whether GitHub has said in this attempt that the token may write to the project.
+pub(super) fn is_writable(target: &Target<GithubProjects>, known: &Known<'_>, now: Timestamp) -> bool {
+    let names = names(target, known, now);
+    names
+        .answer()
+        .is_some_and(|answer| answers::writable(answer, now) == Outcome::Delivered)
+}
+
+fn tokens(prepared: &Prepared, wanted: &[Named<'_>]) -> Vec<String> {
+    wanted.iter().map(|name| name.token(prepared)).collect()
+}
+
+/// What it means that an answer has no id of this name.
+fn without(prepared: &Prepared, name: Named<'_>, answer: &Response, now: Timestamp) -> Outcome {
+    match answers::project(answer, now) {
+        Err(outcome) => outcome,
+        Ok(project) => Outcome::Suspend {
+            reason: absent(prepared, name, &project),
+            at_once: false,
+        },
+    }
 }
 
 fn names<'a, 'k>(

@@ -19,6 +19,8 @@ use crate::{
 
 mod config;
 mod double;
+mod doubt;
+mod elsewhere;
 
 fn config() -> Value {
     json!({
@@ -343,6 +345,31 @@ fn ids_are_asked_for_once_and_again_where_they_are_outdated() {
             "SignalboxSetStatus"
         ]
     );
+}
+
+#[test]
+fn an_option_that_somebody_deleted_is_told_and_no_event_is_lost() {
+    let (mut board, mut remembered) = (Board::default(), Remembered::default());
+    deliver(&mut board, &mut remembered, &of("spec.created", "FEAT-1", 1));
+    let done = board.options.pop().expect("options");
+    let merged = of("pr.merged", "FEAT-1", 2);
+    let (asked, outcome) = deliver(&mut board, &mut remembered, &merged);
+    let Outcome::Suspend { reason, .. } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(
+        reason.contains("Done") && reason.contains("Backlog, In review, Ready"),
+        "{reason}"
+    );
+    assert_eq!(
+        asked,
+        ["SetStatus", "Item", "Project"].map(|name| format!("Signalbox{name}"))
+    );
+    // It is there again, under another id.
+    board.options.push((done.0, "9z"));
+    let (_, outcome) = deliver(&mut board, &mut remembered, &merged);
+    assert_eq!(outcome, Outcome::Delivered);
+    assert_eq!(board.has().issues.first().map(String::as_str), Some("Done"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn outcome(status: u16, body: &Value) -> Outcome {
     let response = response(status, body);
     match data::<Value>(&response) {
         Ok(_) => Outcome::Delivered,
-        Err(no) => VENDOR.refused(&response, &no, || Duration::from_secs(60), NOW),
+        Err(no) => VENDOR.refused(Asked::Do, &response, &no, || Duration::from_secs(60), NOW),
     }
 }
 
@@ -61,6 +61,29 @@ fn what_failed_behind_a_creation_leaves_it_in_doubt() {
         "errors": [{ "message": "No.", "path": ["create", "issue", "state"], "extensions": { "code": "FORBIDDEN" } }],
     });
     assert_eq!(outcome(200, &partly).kind(), OutcomeKind::Retry);
+    // Of what is only read nothing is in doubt.
+    let read = response(200, &partly);
+    let no = data::<Value>(&read).expect_err("errors");
+    let told = VENDOR.refused(Asked::Tell, &read, &no, || Duration::ZERO, NOW);
+    assert_eq!(told.kind(), OutcomeKind::Suspend);
+}
+
+#[test]
+fn a_limit_says_that_nothing_was_done() {
+    let of = |code: &str, data: Value| json!({ "data": data, "errors": [{ "extensions": { "code": code } }] });
+    let slow = of("SLOW_DOWN", Value::Null);
+    for (status, body, wanted) in [
+        (200, &slow, true),
+        (400, &slow, true),
+        (429, &json!({}), true),
+        // A proxy may say so of what has reached its target.
+        (502, &slow, false),
+        (200, &of("SLOW_DOWN", json!({ "create": { "success": true } })), false),
+        (200, &of("BUSY", Value::Null), false),
+        (200, &json!({ "data": {} }), false),
+    ] {
+        assert_eq!(VENDOR.is_limited(&response(status, body)), wanted, "{status} {body}");
+    }
 }
 
 #[test]
@@ -95,7 +118,13 @@ fn what_no_such_target_answers_is_never_taken_for_a_yes() {
         assert!(asked.is_err(), "{body}");
         assert_eq!(
             VENDOR
-                .refused(&response(200, &body), &asked.unwrap_err(), || Duration::ZERO, NOW)
+                .refused(
+                    Asked::Do,
+                    &response(200, &body),
+                    &asked.unwrap_err(),
+                    || Duration::ZERO,
+                    NOW
+                )
                 .kind(),
             OutcomeKind::Retry
         );
@@ -111,7 +140,13 @@ fn what_no_such_target_answers_is_never_taken_for_a_yes() {
 #[test]
 fn a_limit_is_waited_for_as_the_target_says() {
     let mut limited = response(429, &json!({}));
-    let wait = |response: &Response| match VENDOR.refused(response, &No::Foreign, || Duration::from_secs(60), NOW) {
+    let wait = |response: &Response| match VENDOR.refused(
+        Asked::Do,
+        response,
+        &No::Foreign,
+        || Duration::from_secs(60),
+        NOW,
+    ) {
         Outcome::Retry { after, .. } => after.expect("a time").as_secs(),
         other => panic!("{other:?}"),
     };

@@ -11,7 +11,7 @@ use crate::{
     Request,
     classify::{self, RETRY_AFTER_MAX},
     display::address_of,
-    graphql::{self, Fault, Kind, Means, No, Nodes, Vendor, kind, number},
+    graphql::{self, Asked, Fault, Kind, Means, No, Nodes, Vendor, kind, number},
     http::Response,
     tracker::Made,
 };
@@ -74,15 +74,13 @@ const KINDS: &[Kind] = &[
     kind("BAD_USER_INPUT", Means::Never, INVALID),
     kind("USER_ERROR", Means::Never, INVALID),
     kind("user error", Means::Never, INVALID),
-    kind(
-        "GRAPHQL_VALIDATION_FAILED",
-        Means::Never,
-        "it does not know the request",
-    ),
-    kind("GRAPHQL_PARSE_FAILED", Means::Never, "it does not know the request"),
-    kind("graphql error", Means::Never, "it does not know the request"),
+    kind("GRAPHQL_VALIDATION_FAILED", Means::Setup, UNKNOWN),
+    kind("GRAPHQL_PARSE_FAILED", Means::Setup, UNKNOWN),
+    kind("graphql error", Means::Setup, UNKNOWN),
 ];
 const UNAUTHORIZED: &str = "it does not take credentials.api_key";
+/// No event changes a document, so that no event is at fault.
+const UNKNOWN: &str = "it does not know the request: its API has changed, and a newer version of this program may fit";
 const FULL: &str = "the workspace has as many issues as its plan allows";
 const INVALID: &str = "it does not take what the event says, or something that it names is not there";
 const LINEAR: Vendor = Vendor {
@@ -132,6 +130,17 @@ struct Found {
     all: Nodes<Entity>,
 }
 
+/// Where an issue is.
+#[derive(Deserialize)]
+struct Places {
+    issues: Nodes<Place>,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    team: names::TeamNode,
+}
+
 #[derive(Deserialize)]
 struct Teams {
     teams: Nodes<Value>,
@@ -149,13 +158,13 @@ impl Entity {
 }
 
 /// The data of an answer without errors.
-fn yes<T: DeserializeOwned>(response: &Response, now: Timestamp) -> Result<T, Outcome> {
-    graphql::data(response).map_err(|no| refused(response, &no, now))
+fn yes<T: DeserializeOwned>(asked: Asked, response: &Response, now: Timestamp) -> Result<T, Outcome> {
+    graphql::data(response).map_err(|no| refused(asked, response, &no, now))
 }
 
 /// What was done by a mutation.
 fn mutated(response: &Response, now: Timestamp) -> Result<Entity, Outcome> {
-    let Mutated { payload } = yes(response, now)?;
+    let Mutated { payload } = yes(Asked::Do, response, now)?;
     match payload.what {
         Some(what) if payload.success => Ok(what),
         _ => Err(Outcome::Retry {
@@ -168,7 +177,7 @@ fn mutated(response: &Response, now: Timestamp) -> Result<Entity, Outcome> {
 /// The issue or comment that was made.
 pub(super) fn made(response: &Response, now: Timestamp) -> Result<Made, Outcome> {
     let made = mutated(response, now)?.into_made();
-    made.ok_or_else(|| refused(response, &No::Foreign, now))
+    made.ok_or_else(|| refused(Asked::Do, response, &No::Foreign, now))
 }
 
 /// The state in which an issue was made.
@@ -179,13 +188,13 @@ pub(super) fn state_of_new(response: &Response) -> Option<String> {
 
 /// What there is of an id.
 pub(super) fn found(response: &Response, now: Timestamp) -> Result<Option<Made>, Outcome> {
-    let Found { all } = yes(response, now)?;
+    let Found { all } = yes(Asked::Tell, response, now)?;
     match all.nodes.into_iter().next() {
         None => Ok(None),
         Some(first) => first
             .into_made()
             .map(Some)
-            .ok_or_else(|| refused(response, &No::Foreign, now)),
+            .ok_or_else(|| refused(Asked::Tell, response, &No::Foreign, now)),
     }
 }
 
@@ -194,14 +203,20 @@ pub(super) fn changed(response: &Response, now: Timestamp) -> Result<(), Outcome
     mutated(response, now).map(|_| ())
 }
 
+/// The team in which an issue is; `None` where the issue is not there.
+pub(super) fn place(response: &Response, now: Timestamp) -> Result<Option<names::TeamNode>, Outcome> {
+    let Places { issues } = yes(Asked::Tell, response, now)?;
+    Ok(issues.nodes.into_iter().next().map(|place| place.team))
+}
+
 /// The names and ids that were asked for.
 pub(super) fn named(response: &Response, now: Timestamp) -> Result<names::Answered, Outcome> {
-    yes(response, now)
+    yes(Asked::Tell, response, now)
 }
 
 /// Whether the key is taken and the team can be seen.
 pub(super) fn seen(response: &Response, now: Timestamp) -> Outcome {
-    match yes::<Teams>(response, now) {
+    match yes::<Teams>(Asked::Tell, response, now) {
         Err(outcome) => outcome,
         Ok(Teams { teams }) if teams.nodes.is_empty() => Outcome::Suspend {
             reason: NO_TEAM.to_owned(),
@@ -211,22 +226,24 @@ pub(super) fn seen(response: &Response, now: Timestamp) -> Outcome {
     }
 }
 
-/// Whether Linear says that the issue of a request is not there, or in the trash.
+/// Whether Linear says that the issue of a request is not there, in the trash or in the archive: nobody looks there.
 pub(super) fn is_gone(response: &Response) -> bool {
     match graphql::data::<Value>(response) {
-        Ok(data) => is_trashed(&data),
+        Ok(data) => is_put_away(&data),
         Err(No::Faults { faults, .. }) => faults.iter().any(|fault| lacks(fault) == Some("Issue")),
         Err(No::Foreign) => false,
     }
 }
 
-/// Whether anything in an answer is in the trash: we ask so of issues alone.
-fn is_trashed(value: &Value) -> bool {
+/// Whether anything in an answer is in the trash or in the archive: we ask so of issues alone.
+fn is_put_away(value: &Value) -> bool {
     match value {
         Value::Object(members) => {
-            members.get("trashed") == Some(&Value::Bool(true)) || members.values().any(is_trashed)
+            let is_trashed = members.get("trashed") == Some(&Value::Bool(true));
+            let is_archived = members.get("archivedAt").is_some_and(Value::is_string);
+            is_trashed || is_archived || members.values().any(is_put_away)
         }
-        Value::Array(items) => items.iter().any(is_trashed),
+        Value::Array(items) => items.iter().any(is_put_away),
         _ => false,
     }
 }
@@ -237,9 +254,14 @@ fn lacks(fault: &Fault) -> Option<&str> {
     rest.split(|c: char| !c.is_ascii_alphanumeric()).next()
 }
 
+/// Whether there were too many requests, so that nothing was done.
+pub(super) fn is_limited(response: &Response) -> bool {
+    LINEAR.is_limited(response)
+}
+
 /// What an answer means that is no yes.
-fn refused(response: &Response, no: &No, now: Timestamp) -> Outcome {
-    let outcome = LINEAR.refused(response, no, || reset(response, now).unwrap_or(LIMITED), now);
+fn refused(asked: Asked, response: &Response, no: &No, now: Timestamp) -> Outcome {
+    let outcome = LINEAR.refused(asked, response, no, || reset(response, now).unwrap_or(LIMITED), now);
     let (Outcome::Reject { .. }, No::Faults { faults, .. }) = (&outcome, no) else {
         return outcome;
     };
@@ -277,6 +299,7 @@ pub(super) fn made_up(prepared: &Prepared, request: &Request) -> Response {
             json!({ "viewer": { "id": ISSUE }, "teams": { "nodes": [{ "id": ISSUE }] } }),
         ),
         (documents::FIND_ISSUE, json!({ "issues": { "nodes": [] } })),
+        (documents::PLACE, json!({ "issues": { "nodes": [] } })),
         (documents::FIND_COMMENT, json!({ "comments": { "nodes": [] } })),
         (
             documents::CREATE,

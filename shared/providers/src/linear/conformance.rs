@@ -198,7 +198,7 @@ fn answers() -> Vec<Answer> {
         answer(
             400,
             r#"{"errors":[{"message":"Unknown field","extensions":{"type":"graphql error","code":"GRAPHQL_VALIDATION_FAILED"}}]}"#,
-            Reject,
+            Suspend,
         ),
         answer(
             401,

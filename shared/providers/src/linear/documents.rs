@@ -33,30 +33,47 @@ pub(super) const FIND_COMMENT: Operation = Operation {
 pub(super) const CREATE: Operation = Operation {
     name: "SignalboxCreate",
     document: "mutation SignalboxCreate($input: IssueCreateInput!) { \
-               issueCreate(input: $input) { success issue { id url state { id } parent { id trashed } } } }",
+               issueCreate(input: $input) { success issue { id url state { id } parent { id trashed archivedAt } } } }",
 };
 /// Moves an issue.
 pub(super) const MOVE: Operation = Operation {
     name: "SignalboxMove",
     document: "mutation SignalboxMove($id: String!, $input: IssueUpdateInput!) { \
-               issueUpdate(id: $id, input: $input) { success issue { id trashed state { id } } } }",
+               issueUpdate(id: $id, input: $input) { success issue { id trashed archivedAt state { id } } } }",
+};
+/// The team in which an issue is now, and the states of that.
+pub(super) const PLACE: Operation = Operation {
+    name: "SignalboxPlace",
+    document: "query SignalboxPlace($filter: IssueFilter!) { \
+               issues(filter: $filter, first: 1, includeArchived: true) { nodes { id trashed archivedAt \
+               team { id states(first: 100) { nodes { id name } } } } } }",
 };
 /// A comment.
 pub(super) const COMMENT: Operation = Operation {
     name: "SignalboxAddComment",
     document: "mutation SignalboxAddComment($input: CommentCreateInput!) { \
-               commentCreate(input: $input) { success comment { id url issue { id trashed } } } }",
+               commentCreate(input: $input) { success comment { id url issue { id trashed archivedAt } } } }",
 };
 /// A link. The same address again changes the one that is there.
 pub(super) const LINK: Operation = Operation {
     name: "SignalboxLink",
     document: "mutation SignalboxLink($input: AttachmentCreateInput!) { \
-               attachmentCreate(input: $input) { success attachment { id issue { id trashed } } } }",
+               attachmentCreate(input: $input) { success attachment { id issue { id trashed archivedAt } } } }",
 };
 
 /// All of them.
 #[cfg(test)]
-pub(super) const ALL: [Operation; 8] = [NAMES, TEAM, FIND_ISSUE, FIND_COMMENT, CREATE, MOVE, COMMENT, LINK];
+pub(super) const ALL: [Operation; 9] = [
+    NAMES,
+    TEAM,
+    FIND_ISSUE,
+    FIND_COMMENT,
+    CREATE,
+    MOVE,
+    PLACE,
+    COMMENT,
+    LINK,
+];
 
 /// Of [`NAMES`].
 #[derive(Serialize)]
@@ -105,7 +122,7 @@ pub(super) struct SameLetters<'a> {
     pub(super) eq_ignore_case: &'a str,
 }
 
-/// Of [`FIND_ISSUE`] and [`FIND_COMMENT`].
+/// Of [`FIND_ISSUE`], [`FIND_COMMENT`] and [`PLACE`].
 #[derive(Serialize)]
 pub(super) struct Find<'a> {
     pub(super) filter: ById<'a>,

@@ -6,7 +6,7 @@ use uuid::Builder;
 use super::{
     Linear, answers,
     documents::{self, ById, Equals, Find, Input},
-    names::{self, Named},
+    names::{self, Named, TeamNode},
 };
 use crate::{
     About, Request, Target,
@@ -153,12 +153,7 @@ pub(super) fn state(
             return Did::Next(step);
         }
         let state_id = names::id(prepared, known, state).unwrap_or_default();
-        let variables = documents::Move {
-            id: changing.issue,
-            input: documents::To { state_id },
-        };
-        let request = documents::MOVE.request(&prepared.url, &prepared.auth, &variables);
-        Did::Next(Move::Ask(name.clone().into(), request))
+        Did::Next(Move::Ask(name.clone().into(), to(target, changing.issue, state_id)))
     };
     let Some(answer) = known.answer(&name) else {
         // It was made there.
@@ -172,11 +167,67 @@ pub(super) fn state(
     if !matches!(moved, Err(Outcome::Reject { .. } | Outcome::Suspend { .. })) {
         return did(moved);
     }
-    match names::renew(target, &name, known, now) {
+    // A state is of one team, and a person may have moved the issue to another one, or its owner have named another one.
+    let asked = changing.name("place");
+    let Some(answer) = known.answer(&asked) else {
+        return Did::Next(Move::Ask(asked.into(), place(target, changing.issue)));
+    };
+    match answers::place(answer, now) {
+        Err(outcome) => return Did::Next(Move::Done(outcome)),
+        Ok(Some(team)) if names::id(prepared, known, Named::Team).is_some_and(|ours| ours != team.id) => {
+            return state_elsewhere(target, changing, &team, status, known, now);
+        }
+        Ok(_) => {}
+    }
+    match names::renew(target, &name, &[state], known, now) {
         Some(Renewed::Step(step)) => Did::Next(step),
         Some(Renewed::Again) => ask(),
         None => did(moved),
     }
+}
+
+/// Moves an issue to the state of this status in the team where it is, which is not that of the config. What fails there is no
+/// fault of the config: the events of other issues go on.
+fn state_elsewhere(
+    target: &Target<Linear>,
+    changing: &Changing<'_>,
+    team: &TeamNode,
+    status: Status,
+    known: &Known<'_>,
+    now: Timestamp,
+) -> Did {
+    let reject = |reason: String| Did::Next(Move::Done(Outcome::Reject { reason }));
+    let state = target.prepared.states.of(status).unwrap_or_default();
+    let Some(state_id) = team.state(state) else {
+        return reject(team.lacks(state));
+    };
+    let name = changing.name("move elsewhere");
+    match known.answer(&name).map(|answer| answers::changed(answer, now)) {
+        None => Did::Next(Move::Ask(name.into(), to(target, changing.issue, state_id))),
+        Some(Err(Outcome::Suspend { reason, .. })) => reject(format!(
+            "the issue is in another team than that of config.team_id, and there {reason}"
+        )),
+        Some(moved) => did(moved),
+    }
+}
+
+/// Asks to move an issue to a state.
+fn to(target: &Target<Linear>, issue: &str, state_id: &str) -> Request {
+    let variables = documents::Move {
+        id: issue,
+        input: documents::To { state_id },
+    };
+    documents::MOVE.request(&target.prepared.url, &target.prepared.auth, &variables)
+}
+
+/// Asks in which team an issue is.
+fn place(target: &Target<Linear>, issue: &str) -> Request {
+    let variables = Find {
+        filter: ById {
+            id: Equals { eq: issue },
+        },
+    };
+    documents::PLACE.request(&target.prepared.url, &target.prepared.auth, &variables)
 }
 
 fn did(result: Result<(), Outcome>) -> Did {

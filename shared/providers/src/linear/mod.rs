@@ -205,12 +205,7 @@ impl Tracker for Linear {
     }
 
     fn ready(target: &Target<Self>, job: &Job<'_>, known: &Known<'_>, now: Timestamp) -> Option<Move> {
-        let needed = match job.what {
-            What::Issue => names::of_issue(&target.prepared, job.status),
-            What::Subtask(_) => vec![names::Named::Team],
-            What::Comment => Vec::new(),
-        };
-        names::learn(target, &needed, known, now)
+        names::learn(target, &names::of(&target.prepared, job), known, now)
     }
 
     fn look(target: &Target<Self>, job: &Job<'_>) -> Request {
@@ -238,9 +233,13 @@ impl Tracker for Linear {
         answers::made(response, now)
     }
 
+    fn is_limited(response: &Response) -> bool {
+        answers::is_limited(response)
+    }
+
     fn refused(target: &Target<Self>, job: &Job<'_>, name: &str, known: &Known<'_>, now: Timestamp) -> Option<Renewed> {
         issue::repeated(target, job, name, known, now).or_else(|| match job.what {
-            What::Issue | What::Subtask(_) => names::renew(target, name, known, now),
+            What::Issue | What::Subtask(_) => names::renew(target, name, &names::of(&target.prepared, job), known, now),
             What::Comment => None,
         })
     }

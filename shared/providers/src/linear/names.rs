@@ -14,7 +14,7 @@ use crate::{
     graphql::Nodes,
     http::Response,
     things::{Known, Move},
-    tracker::{Names, Renewed, Status, Told, is_same},
+    tracker::{Job, Names, Renewed, Told, What, is_same},
 };
 
 /// States that a reason lists.
@@ -39,9 +39,10 @@ pub(super) struct Answered {
     issue_labels: Option<Nodes<LabelNode>>,
 }
 
+/// A team, with its states.
 #[derive(Deserialize)]
-struct TeamNode {
-    id: String,
+pub(super) struct TeamNode {
+    pub(super) id: String,
     #[serde(default)]
     ancestors: Vec<Id>,
     states: Nodes<StateNode>,
@@ -71,6 +72,31 @@ struct LabelNode {
     team: Option<Id>,
 }
 
+impl TeamNode {
+    /// The id of its state of this name.
+    pub(super) fn state(&self, name: &str) -> Option<&str> {
+        let state = self.states.nodes.iter().find(|state| is_same(&state.name, name));
+        state.map(|state| &*state.id)
+    }
+
+    /// The names of its states, for a reason.
+    fn listed(&self) -> String {
+        let all = self.states.nodes.iter().take(LISTED_MAX);
+        let all: Vec<String> = all.map(|state| shown(&state.name)).collect();
+        all.join(", ")
+    }
+
+    /// What is said where an issue was moved to it that is to be in a state which it has not got.
+    pub(super) fn lacks(&self, state: &str) -> String {
+        format!(
+            "the issue is in another team than that of config.team_id, and that team has no state {} as config.state_mappings names \
+             it; it has {}. Move the issue back, or add the state there, and replay this",
+            shown(state),
+            self.listed()
+        )
+    }
+}
+
 impl Named<'_> {
     /// The name under which its id is remembered: another for another team.
     fn token(self, prepared: &Prepared) -> String {
@@ -92,10 +118,7 @@ impl Named<'_> {
         let team = answered.teams.nodes.first()?;
         match self {
             Self::Team => Some(&team.id),
-            Self::State(name) => {
-                let state = team.states.nodes.iter().find(|state| is_same(&state.name, name));
-                state.map(|state| &*state.id)
-            }
+            Self::State(name) => team.state(name),
             Self::Label(name) => {
                 let all = answered.issue_labels.iter().flat_map(|labels| &labels.nodes);
                 let fits =
@@ -121,19 +144,35 @@ pub(super) fn id<'k>(prepared: &Prepared, known: &Known<'k>, name: Named<'_>) ->
 
 /// What must come before ids of these names are there; `None` where all are.
 pub(super) fn learn(target: &Target<Linear>, wanted: &[Named<'_>], known: &Known<'_>, now: Timestamp) -> Option<Move> {
-    let tokens: Vec<String> = wanted.iter().map(|name| name.token(&target.prepared)).collect();
-    names(target, known, now).learn(&tokens, |place, answer| match answers::named(answer, now) {
-        Err(outcome) => outcome,
-        Ok(answered) => Outcome::Suspend {
-            reason: absent(wanted[place], &answered),
-            at_once: false,
-        },
-    })
+    let lacks = |place: usize, answer: &Response| without(wanted[place], answer, now);
+    names(target, known, now).learn(&tokens(target, wanted), lacks)
 }
 
-/// What is to be done where Linear refused the request of this name: the ids may be outdated.
-pub(super) fn renew(target: &Target<Linear>, refused: &str, known: &Known<'_>, now: Timestamp) -> Option<Renewed> {
-    names(target, known, now).renew(refused)
+/// What is to be done where Linear refused the request of this name, which was made of these: the ids may be outdated.
+pub(super) fn renew(
+    target: &Target<Linear>,
+    refused: &str,
+    wanted: &[Named<'_>],
+    known: &Known<'_>,
+    now: Timestamp,
+) -> Option<Renewed> {
+    let lacks = |place: usize, answer: &Response| without(wanted[place], answer, now);
+    names(target, known, now).renew(refused, &tokens(target, wanted), lacks)
+}
+
+fn tokens(target: &Target<Linear>, wanted: &[Named<'_>]) -> Vec<String> {
+    wanted.iter().map(|name| name.token(&target.prepared)).collect()
+}
+
+/// What it means that an answer has no id of this name.
+fn without(name: Named<'_>, answer: &Response, now: Timestamp) -> Outcome {
+    match answers::named(answer, now) {
+        Err(outcome) => outcome,
+        Ok(answered) => Outcome::Suspend {
+            reason: absent(name, &answered),
+            at_once: false,
+        },
+    }
 }
 
 fn names<'a, 'k>(
@@ -160,31 +199,36 @@ fn all(prepared: &Prepared) -> impl Iterator<Item = Named<'_>> {
     [Named::Team].into_iter().chain(labels).chain(states)
 }
 
-/// The names that a new issue needs.
-pub(super) fn of_issue(prepared: &Prepared, status: Option<Status>) -> Vec<Named<'_>> {
-    let labels = prepared.labels.iter().map(|label| Named::Label(label));
-    let state = status.and_then(|status| prepared.states.of(status)).map(Named::State);
-    [Named::Team].into_iter().chain(labels).chain(state).collect()
+/// The names that something new needs.
+pub(super) fn of<'a>(prepared: &'a Prepared, job: &Job<'_>) -> Vec<Named<'a>> {
+    match job.what {
+        What::Issue => {
+            let labels = prepared.labels.iter().map(|label| Named::Label(label));
+            let state = job.status.and_then(|status| prepared.states.of(status));
+            let state = state.map(Named::State);
+            [Named::Team].into_iter().chain(labels).chain(state).collect()
+        }
+        What::Subtask(_) => vec![Named::Team],
+        What::Comment => Vec::new(),
+    }
+}
+
+fn shown(name: &str) -> String {
+    text::line(name, LISTED_CHARS_MAX).into_owned()
 }
 
 fn absent(name: Named<'_>, answered: &Answered) -> String {
-    let shown = |name: &str| text::line(name, LISTED_CHARS_MAX).into_owned();
     match name {
         Named::Team => answers::NO_TEAM.to_owned(),
         Named::Label(label) => format!(
             "Linear has no label {} for the team: make it there, or take it out of config.labels",
             shown(label)
         ),
-        Named::State(state) => {
-            let team = answered.teams.nodes.iter().take(1);
-            let all = team.flat_map(|team| &team.states.nodes).take(LISTED_MAX);
-            let all: Vec<String> = all.map(|state| shown(&state.name)).collect();
-            format!(
-                "the team has no state {} as config.state_mappings names it; it has {}",
-                shown(state),
-                all.join(", ")
-            )
-        }
+        Named::State(state) => format!(
+            "the team has no state {} as config.state_mappings names it; it has {}",
+            shown(state),
+            answered.teams.nodes.first().map(TeamNode::listed).unwrap_or_default()
+        ),
     }
 }
 

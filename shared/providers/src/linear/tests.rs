@@ -19,6 +19,7 @@ use crate::{
 
 mod config;
 mod double;
+mod elsewhere;
 
 fn config() -> Value {
     json!({
@@ -224,7 +225,10 @@ fn a_label_and_a_state_that_were_made_anew_are_learnt_anew() {
         &of("spec.approved", "FEAT-1", 3),
     );
     assert_eq!(outcome, Outcome::Delivered);
-    assert_eq!(asked, ["SignalboxMove", "SignalboxNames", "SignalboxMove"]);
+    assert_eq!(
+        asked,
+        ["Move", "Place", "Names", "Move"].map(|name| format!("Signalbox{name}"))
+    );
     assert_eq!(workspace.has().issues, ["Todo", "Backlog"]);
 }
 
@@ -268,6 +272,45 @@ fn a_name_that_linear_has_not_got_is_told_and_nothing_is_made() {
         &of("spec.created", "FEAT-3", 3),
     );
     assert_eq!(outcome.kind(), OutcomeKind::Suspend, "{outcome:?}");
+}
+
+#[test]
+fn a_label_and_a_state_that_somebody_deleted_are_told_by_their_names() {
+    let (mut workspace, mut remembered) = (Workspace::default(), Remembered::default());
+    deliver(
+        &mut workspace,
+        &mut remembered,
+        config(),
+        &of("spec.created", "FEAT-1", 1),
+    );
+    workspace.states.pop();
+    workspace.labels[0] = ("bug", "label-7");
+    let mut other = Remembered {
+        names: remembered.names.clone(),
+        ..Remembered::default()
+    };
+    let mut told = |remembered: &mut Remembered, config: Value, delivery: &Delivery| {
+        let (_, outcome) = deliver(&mut workspace, remembered, config, delivery);
+        match outcome {
+            Outcome::Suspend { reason, .. } => reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    let reason = told(&mut remembered, config(), &of("pr.merged", "FEAT-1", 2));
+    assert!(
+        reason.contains("Done") && reason.contains("Backlog, In Review, Todo"),
+        "{reason}"
+    );
+    let reason = told(&mut other, config(), &of("spec.created", "FEAT-2", 3));
+    assert!(reason.contains("spec") && reason.contains("config.labels"), "{reason}");
+    // Also where another name was asked for before, with which it was told that this one is not there.
+    let of_others = with(json!({ "labels": ["bug"] }));
+    let mut other = Remembered {
+        names: other.names,
+        ..Remembered::default()
+    };
+    let reason = told(&mut other, of_others, &of("pr.merged", "FEAT-3", 4));
+    assert!(reason.contains("Done"), "{reason}");
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::{borrow::Cow, time::Duration};
 use signalbox_proto::{Delivery, Outcome, Timestamp, hash, refs};
 
 use super::{
-    Change, Changing, Did, Job, Looking, Made, Renewed, Said, Tracker, What,
+    Change, Changing, Did, ELSEWHERE, Job, Looking, Made, Renewed, Said, Tracker, What,
     plan::Plan,
     thing::{self, marker},
 };
 use crate::{
     Target, Text,
     entity::Part,
+    http::Response,
     things::{Known, Lesson, Move},
 };
 
@@ -190,16 +191,28 @@ impl<'a, T: Tracker> Course<'a, T> {
 
     /// Makes what has no fact yet. An issue is looked for in any case, all else where it is in doubt.
     fn make(&self, name: Cow<'static, str>, job: &Job<'_>) -> Move {
+        if job.what == What::Issue && self.fact(ELSEWHERE).is_some() {
+            if !self.is_maker() {
+                return Move::Learn(self.forget());
+            }
+            return Move::Done(Outcome::Reject {
+                reason:
+                    "what this delivery has made is not where the config has it made now: look there, and at the config"
+                        .to_owned(),
+            });
+        }
         if let Some(answer) = self.known.answer(&name) {
             return match T::made(self.target, job, answer, self.now) {
                 Ok(made) => Move::Learn(self.learnt(name, job.what, made)),
-                Err(outcome) => self.not_made(name, job, outcome),
+                Err(outcome) => self.not_made(name, job, answer, outcome),
             };
         }
         let is_issue = job.what == What::Issue;
         let doubt = self.known.refs.doubt(&name);
         if doubt.is_some() || is_issue {
-            if let Some(step) = self.look(name.clone(), job, doubt) {
+            if !T::is_repeatable(job, self.known)
+                && let Some(step) = self.look(name.clone(), job, doubt)
+            {
                 return step;
             }
             let mut lessons = Vec::new();
@@ -219,13 +232,16 @@ impl<'a, T: Tracker> Course<'a, T> {
         Move::Once(name, T::make(self.target, job, self.known))
     }
 
-    /// It was asked for, and the answer is no yes. Only an outcome of retry leaves it in doubt.
-    fn not_made(&self, name: Cow<'static, str>, job: &Job<'_>, outcome: Outcome) -> Move {
-        if matches!(outcome, Outcome::Retry { .. }) {
-            return Move::Done(outcome);
-        }
-        if self.known.refs.doubt(&name).is_some() {
+    /// It was asked for, and the answer is no yes. Only an outcome of retry leaves it in doubt, unless the target says that it
+    /// has not begun.
+    fn not_made(&self, name: Cow<'static, str>, job: &Job<'_>, answer: &Response, outcome: Outcome) -> Move {
+        let comes_again = matches!(outcome, Outcome::Retry { .. });
+        let may_be_made = comes_again && !T::is_limited(answer);
+        if !may_be_made && self.known.refs.doubt(&name).is_some() {
             return Move::Learn(vec![Lesson::Refused(name)]);
+        }
+        if comes_again {
+            return Move::Done(outcome);
         }
         match T::refused(self.target, job, &name, self.known, self.now) {
             Some(Renewed::Step(step)) => step,

@@ -17,7 +17,8 @@
 //!
 //! Facts of a thing: `issue` (its id), `url`, `by` (the delivery that made it), `status-seq` (the place of the event that set
 //! its state), `ended` (of the one that closed it), `commented` (the last deliveries that did), `round` (how many issues there
-//! were before), and of each issue `link-<hash>@<issue>`, `subtask-<hash>@<issue>`.
+//! were before), `elsewhere` (the issue is not where they are made now), and of each issue `link-<hash>@<issue>`,
+//! `subtask-<hash>@<issue>`.
 
 mod course;
 mod mappings;
@@ -43,8 +44,13 @@ pub(crate) use self::{
 use crate::{
     Provider, Request, Target, Text,
     http::Response,
-    things::{Keeps, Known, Move},
+    things::{Keeps, Known, Lesson, Move},
 };
+
+/// The fact that is the id of the issue.
+const ISSUE: &str = "issue";
+/// The fact that the issue of which all others tell is not where issues are made now.
+const ELSEWHERE: &str = "elsewhere";
 
 /// Subtasks of one issue at most: with all that is asked for beside them they stay below the moves of one attempt.
 pub(crate) const SUBTASKS_MAX: usize = 30;
@@ -182,6 +188,15 @@ impl Changing<'_> {
     }
 }
 
+/// What a change learns of an issue that is not where the config has issues now, as after its owner chose another project: the
+/// next step makes another one there.
+pub(crate) fn elsewhere() -> Move {
+    Move::Learn(vec![
+        Lesson::Fact(ELSEWHERE.into(), "yes".to_owned()),
+        Lesson::Gone(ISSUE.into()),
+    ])
+}
+
 /// How far a change is.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "made once a request and used at once")]
@@ -244,6 +259,17 @@ pub(crate) trait Tracker: Provider {
     /// What was made, by the answer to [`Self::make`]; an error where it was not, or the answer does not say. An outcome other
     /// than retry says that it was not.
     fn made(target: &Target<Self>, job: &Job<'_>, response: &Response, now: Timestamp) -> Result<Made, Outcome>;
+
+    /// Whether the target says in words of its own that it takes no more requests now: so it has not begun with this one,
+    /// which is in doubt no more.
+    fn is_limited(_response: &Response) -> bool {
+        false
+    }
+
+    /// Whether it does no harm to ask for it once more: in doubt it is asked for again and neither looked for nor waited for.
+    fn is_repeatable(_job: &Job<'_>, _known: &Known<'_>) -> bool {
+        false
+    }
 
     /// What comes next where the target did not make what was asked for by this name: what is remembered of names may be
     /// outdated. `None` where nothing helps.

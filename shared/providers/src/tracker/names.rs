@@ -38,41 +38,60 @@ where
         let Some(answer) = self.known.answer(ASKED) else {
             return Some(Move::Ask(ASKED.into(), (self.ask)()));
         };
-        match self.news(answer) {
-            Err(outcome) => Some(Move::Done(outcome)),
-            Ok(Some(lessons)) => Some(Move::Learn(lessons)),
-            Ok(None) => missing().map(|place| Move::Done(absent(place, answer))),
+        let told = match (self.tell)(answer) {
+            Ok(told) => told,
+            Err(outcome) => return Some(Move::Done(outcome)),
+        };
+        match self.news(&told) {
+            Some(lessons) => Some(Move::Learn(lessons)),
+            None => missing().map(|place| Move::Done(absent(place, answer))),
         }
     }
 
-    /// What is to be done where the target refused the request of this name; `None` where it was made of ids that the target
-    /// had just told.
-    pub(crate) fn renew(&self, refused: &str) -> Option<Renewed> {
+    /// What is to be done where the target refused the request of this name, which was made of these; `None` where the target
+    /// had just told their ids. `absent` says what it means that one of them is there no more: its id is remembered still.
+    pub(crate) fn renew(
+        &self,
+        refused: &str,
+        wanted: &[String],
+        absent: impl FnOnce(usize, &Response) -> Outcome,
+    ) -> Option<Renewed> {
         let last = |name: &str| self.known.answers.iter().rposition(|answer| answer.name == name);
         let Some(asked) = last(ASKED) else {
             return Some(Renewed::Step(Move::Ask(ASKED.into(), (self.ask)())));
         };
-        if last(refused).is_none_or(|refused| asked < refused) {
-            return None;
-        }
         let answer = &self.known.answers.get(asked)?.response;
-        Some(match self.news(answer) {
-            Err(outcome) => Renewed::Step(Move::Done(outcome)),
-            Ok(Some(lessons)) => Renewed::Step(Move::Learn(lessons)),
-            Ok(None) => Renewed::Again,
-        })
+        let told = match (self.tell)(answer) {
+            Ok(told) => told,
+            Err(outcome) => return Some(Renewed::Step(Move::Done(outcome))),
+        };
+        if let Some(lessons) = self.news(&told) {
+            return Some(Renewed::Step(Move::Learn(lessons)));
+        }
+        let lacks = |name: &String| told.iter().all(|(known, _)| known != name);
+        if let Some(place) = wanted.iter().position(lacks) {
+            return Some(Renewed::Step(Move::Done(absent(place, answer))));
+        }
+        last(refused)
+            .is_some_and(|refused| asked > refused)
+            .then_some(Renewed::Again)
     }
 
-    /// What an answer says that is not remembered so.
-    fn news(&self, answer: &Response) -> Result<Option<Vec<Lesson>>, Outcome> {
+    /// What the target has answered in this attempt.
+    pub(crate) fn answer(&self) -> Option<&Response> {
+        self.known.answer(ASKED)
+    }
+
+    /// What was told that is not remembered so.
+    fn news(&self, told: &Told) -> Option<Vec<Lesson>> {
         let mut lessons: Vec<Lesson> = Vec::new();
-        for (name, id) in (self.tell)(answer)? {
-            let is_new = self.known.names.fact(&name) != Some(&*id);
-            let lesson = Lesson::Name(name.into(), id);
+        for (name, id) in told {
+            let is_new = self.known.names.fact(name) != Some(&**id);
+            let lesson = Lesson::Name(name.clone().into(), id.clone());
             if is_new && !lessons.contains(&lesson) {
                 lessons.push(lesson);
             }
         }
-        Ok((!lessons.is_empty()).then_some(lessons))
+        (!lessons.is_empty()).then_some(lessons)
     }
 }

@@ -71,7 +71,8 @@ impl super::Site for Site {
                 Some(item) => {
                     let number = place(&variables["id"]);
                     let content = json!({ "id": format!("DI_{number}"), "body": item.body });
-                    said(json!({ "node": { "id": variables["id"], "content": content } }))
+                    let project = json!({ "id": PROJECT });
+                    said(json!({ "node": { "id": variables["id"], "project": project, "content": content } }))
                 }
                 None => none("node"),
             },

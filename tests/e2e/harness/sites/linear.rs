@@ -69,7 +69,7 @@ impl super::Site for Site {
                 match self.issues.get_mut(text(&variables["id"])) {
                     Some(issue) if STATES.iter().any(|(_, id)| *id == state) => {
                         state.clone_into(&mut issue.state);
-                        let issue = json!({ "id": variables["id"], "trashed": null, "state": { "id": state } });
+                        let issue = json!({ "id": variables["id"], "trashed": null, "archivedAt": null, "state": { "id": state } });
                         said(json!({ "issueUpdate": { "success": true, "issue": issue } }))
                     }
                     Some(_) => refused("Entity not found: WorkflowState"),
@@ -82,13 +82,14 @@ impl super::Site for Site {
                     return refused("Entity Comment with this id already exists");
                 }
                 self.comments.insert(id.clone(), input.clone());
-                let comment = json!({ "id": id, "url": null, "issue": { "id": input["issueId"], "trashed": null } });
+                let comment = json!({ "id": id, "url": null, "issue": { "id": input["issueId"], "trashed": null, "archivedAt": null } });
                 said(json!({ "commentCreate": { "success": true, "comment": comment } }))
             }
             "SignalboxLink" => match self.issues.get_mut(text(&input["issueId"])) {
                 Some(issue) => {
                     issue.links.insert(text(&input["url"]).to_owned(), input.clone());
-                    let attachment = json!({ "id": "1", "issue": { "id": input["issueId"], "trashed": null } });
+                    let attachment =
+                        json!({ "id": "1", "issue": { "id": input["issueId"], "trashed": null, "archivedAt": null } });
                     said(json!({ "attachmentCreate": { "success": true, "attachment": attachment } }))
                 }
                 None => refused("Entity not found: Issue"),

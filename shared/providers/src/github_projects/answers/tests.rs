@@ -36,6 +36,10 @@ fn limits_are_waited_for_as_github_says() {
     assert_eq!(wait(200, &primary, &window), Some(91));
     assert_eq!(wait(200, &primary, &[]), Some(60));
     assert_eq!(wait(403, &secondary, &[]), Some(60));
+    assert_eq!(wait(200, &secondary, &[]), Some(60));
+    assert_eq!(wait(200, &secondary, &[("retry-after", "7")]), Some(7));
+    let as_error = json!({ "data": null, "errors": [{ "message": "You have exceeded a secondary rate limit" }] });
+    assert_eq!(wait(200, &as_error, &[]), Some(60));
     assert_eq!(wait(403, &json!({}), &[("retry-after", "7")]), Some(7));
     assert_eq!(wait(403, &json!({}), &window), Some(91));
     assert_eq!(
@@ -46,6 +50,11 @@ fn limits_are_waited_for_as_github_says() {
         ),
         Some(60)
     );
+    // A value of the event's own is no word of GitHub's.
+    let quoted =
+        json!({ "errors": [{ "type": "UNPROCESSABLE", "message": "Title 'Rate limit exceeded' is too long" }] });
+    let quoted = made(&response(200, &quoted), NOW).expect_err("no yes");
+    assert_eq!(quoted.kind(), OutcomeKind::Reject);
     let forbidden = made(
         &response(403, &json!({ "message": "Resource not accessible by integration" })),
         NOW,
@@ -83,10 +92,26 @@ fn of_organization_and_user_one_is_never_found() {
         "data": { "organization": there, "user": null },
         "errors": [not_found(&["user"]), { "type": "INSUFFICIENT_SCOPES", "message": "No." }],
     });
-    assert_ne!(
+    assert_eq!(
         project(&response(200, &scopes), NOW).expect_err("an error").kind(),
-        OutcomeKind::Delivered
+        OutcomeKind::Suspend
     );
+    // As who has a token without a right to projects is answered.
+    let forbidden =
+        json!({ "type": "FORBIDDEN", "path": ["organization", "projectV2"], "message": "Resource not accessible" });
+    let without_right = json!({
+        "data": { "organization": { "projectV2": null }, "user": null },
+        "errors": [forbidden, not_found(&["user"])],
+    });
+    assert_eq!(
+        project(&response(200, &without_right), NOW)
+            .expect_err("no right")
+            .kind(),
+        OutcomeKind::Suspend
+    );
+    let items = json!({ "data": { "viewer": { "login": "bot" }, "node": null }, "errors": [not_found(&["node"])] });
+    let items = page(&response(200, &items), NOW).map(|_| ());
+    assert_eq!(items.expect_err("no project").kind(), OutcomeKind::Suspend);
     assert!(project(&response(502, &json!({ "data": { "organization": there } })), NOW).is_err());
 }
 
@@ -110,22 +135,51 @@ fn an_item_is_gone_where_github_says_so_of_its_own_id() {
 }
 
 #[test]
-fn a_mark_is_seen_also_where_the_text_behind_it_is_cut() {
-    let marker = "signalbox-abc_-1";
-    let text = json!({ "data": { "node": { "id": "PVTI_1", "content": { "id": "DI_1", "body": format!("<!-- {marker} -->\nlong") } } } });
-    let mut cut = response(200, &text);
-    assert_eq!(bears(&cut, marker, NOW), Ok(true));
-    assert_eq!(bears(&cut, "signalbox-other", NOW), Ok(false));
+fn a_mark_is_seen_at_the_beginning_also_where_the_text_behind_it_is_cut() {
+    let mark = "<!-- signalbox-abc_-1 -->";
+    let of = |body: &str| json!({ "data": { "node": { "id": "PVTI_1", "content": { "id": "DI_1", "body": body } } } });
+    let mut cut = response(200, &of(&format!("{mark}\nlong")));
+    assert_eq!(bears(&cut, mark, NOW), Ok(true));
+    assert_eq!(bears(&cut, "<!-- signalbox-other -->", NOW), Ok(false));
     cut.body = cut.body.slice(..cut.body.len() - 10);
-    assert!(bears(&cut, marker, NOW).is_err(), "that is no answer of GitHub's");
+    assert!(bears(&cut, mark, NOW).is_err(), "that is no answer of GitHub's");
     cut.truncated = true;
-    assert_eq!(bears(&cut, marker, NOW), Ok(true));
+    assert_eq!(bears(&cut, mark, NOW), Ok(true));
     assert_eq!(
-        draft(&cut, NOW).expect_err("it is not whole").kind(),
+        item(&cut, "PVT_1", NOW).expect_err("it is not whole").kind(),
         OutcomeKind::Reject
     );
+    // A draft that quotes the mark is another one.
+    for body in [
+        format!("Copied:\n{mark}\nlong"),
+        "signalbox-abc_-1".to_owned(),
+        String::new(),
+    ] {
+        assert_eq!(bears(&response(200, &of(&body)), mark, NOW), Ok(false), "{body}");
+    }
+    let ends = format!("\r\n{mark}\r\nlong");
+    assert_eq!(bears(&response(200, &of(&ends)), mark, NOW), Ok(true));
     let gone = json!({ "data": { "node": null }, "errors": [not_found(&["node"])] });
-    assert_eq!(bears(&response(200, &gone), marker, NOW), Ok(false));
+    assert_eq!(bears(&response(200, &gone), mark, NOW), Ok(false));
+}
+
+#[test]
+fn what_the_token_may_not_see_of_others_is_nothing_of_ours() {
+    let forbidden = |path: &[&str]| json!({ "type": "FORBIDDEN", "path": path, "message": "Protected by SAML" });
+    let item = json!({
+        "data": { "node": { "id": "PVTI_1", "content": null } }, "errors": [forbidden(&["node", "content"])],
+    });
+    assert!(matches!(
+        super::item(&response(200, &item), "PVT_1", NOW),
+        Ok(Is::Content)
+    ));
+    assert_eq!(bears(&response(200, &item), "<!-- signalbox-abc -->", NOW), Ok(false));
+    let listed = json!({ "data": { "viewer": { "login": "bot" }, "node": { "items": {
+        "pageInfo": { "hasPreviousPage": false, "startCursor": null },
+        "nodes": [{ "id": "1", "createdAt": "2026-01-01T00:00:00Z", "creator": null, "content": null }],
+    } } }, "errors": [forbidden(&["node", "items", "nodes", "content"])] });
+    let page = super::page(&response(200, &listed), NOW).expect("a page");
+    assert_eq!(page.drafts(NOW, NOW).count(), 0);
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(crate) struct Board {
     /// Names of options, each with its id.
     pub(crate) options: Vec<(&'static str, &'static str)>,
     pub(crate) items: Vec<Item>,
+    /// Whether the token may read it and not write to it.
+    pub(crate) is_read_only: bool,
     /// Whether the token sees nothing of it.
     pub(crate) is_blind: bool,
     /// Items on a page: fewer than GitHub's, so that there are pages.
@@ -35,6 +37,8 @@ pub(crate) struct Item {
     pub(crate) body: String,
     pub(crate) status: Option<String>,
     pub(crate) is_archived: bool,
+    /// The project in which it is.
+    pub(crate) project: &'static str,
     at: Timestamp,
 }
 
@@ -45,6 +49,7 @@ impl Default for Board {
             id: "PVT_1",
             options: vec![("Backlog", "1a"), ("In review", "2b"), ("Ready", "3c"), ("Done", "4d")],
             items: Vec::new(),
+            is_read_only: false,
             is_blind: false,
             page: 2,
             next: 0,
@@ -86,7 +91,7 @@ impl Board {
             true => json!({ "id": "PVTSSF_1", "options": options }),
             false => Value::Null,
         };
-        let project = json!({ "projectV2": { "id": self.id, "viewerCanUpdate": true, "field": field } });
+        let project = json!({ "projectV2": { "id": self.id, "viewerCanUpdate": !self.is_read_only, "field": field } });
         let not_found = |path: &str| json!({ "type": "NOT_FOUND", "path": [path], "message": "Could not resolve" });
         if self.is_blind {
             let errors = json!([not_found("organization"), not_found("user")]);
@@ -101,7 +106,13 @@ impl Board {
     }
 
     fn page(&self, variables: &Value, now: Timestamp) -> Response {
-        let shown: Vec<&Item> = self.items.iter().filter(|item| now.since(item.at) >= LAG).collect();
+        if variables["project"] != self.id {
+            let error = json!({ "type": "NOT_FOUND", "path": ["node"], "message": "Could not resolve to a node" });
+            let data = json!({ "viewer": { "login": "signalbox" }, "node": null });
+            return answered(json!({ "data": data, "errors": [error] }));
+        }
+        let here = self.items.iter().filter(|item| item.project == self.id);
+        let shown: Vec<&Item> = here.filter(|item| now.since(item.at) >= LAG).collect();
         let end = variables["before"]
             .as_str()
             .map_or(shown.len(), |cursor| cursor.parse().expect("a cursor"));
@@ -134,6 +145,7 @@ impl Board {
             body: body.to_owned(),
             status: None,
             is_archived: false,
+            project: self.id,
             at: now,
         });
         id
@@ -166,18 +178,28 @@ impl Double for Board {
                 Some(item) => {
                     let draft = json!({ "id": format!("DI{}", item.id), "body": item.body });
                     let content = if item.content.is_some() { json!({}) } else { draft };
-                    said(json!({ "node": { "id": item.id, "content": content } }))
+                    said(json!({ "node": { "id": item.id, "project": { "id": item.project }, "content": content } }))
                 }
             },
             "SignalboxItem" => match self.item(&variables["id"]) {
                 None => none("node"),
-                Some(item) => said(json!({ "node": { "id": item.id, "isArchived": item.is_archived } })),
+                Some(item) => {
+                    let project = json!({ "id": item.project });
+                    said(json!({ "node": { "id": item.id, "isArchived": item.is_archived, "project": project } }))
+                }
             },
             "SignalboxAddDraft" if is_ours => {
                 let id = self.add(None, text(&input["body"]), now);
                 said(json!({ "addProjectV2DraftIssue": { "projectItem": { "id": id } } }))
             }
             "SignalboxAddDraft" => none("addProjectV2DraftIssue"),
+            "SignalboxAdd" if self.is_read_only || text(&input["contentId"]).starts_with("I_saml") => answered(json!({
+                "data": { "addProjectV2ItemById": null },
+                "errors": [{
+                    "type": "FORBIDDEN", "path": ["addProjectV2ItemById"],
+                    "message": "Resource protected by organization SAML enforcement",
+                }],
+            })),
             "SignalboxAdd" if is_ours && text(&input["contentId"]).starts_with("I_") => {
                 let id = self.add(Some(text(&input["contentId"])), "", now);
                 said(json!({ "addProjectV2ItemById": { "item": { "id": id } } }))
@@ -190,7 +212,9 @@ impl Double for Board {
                     .iter()
                     .find(|(_, id)| *id == option)
                     .map(|(name, _)| (*name).to_owned());
+                let project = input["projectId"].clone();
                 match (self.item(&input["itemId"]), known) {
+                    (Some(item), _) if item.project != project => none("updateProjectV2ItemFieldValue"),
                     (Some(item), _) if item.is_archived => answered(json!({
                         "data": { "updateProjectV2ItemFieldValue": null },
                         "errors": [{ "type": "UNPROCESSABLE", "message": "The item is archived and cannot be updated" }],

@@ -93,6 +93,10 @@ fn only_linear_itself_can_say_that_an_issue_is_gone() {
     assert!(is_gone(&moved(json!(true))));
     assert!(!is_gone(&moved(json!(null))));
     assert!(!is_gone(&moved(json!(false))));
+    let archived =
+        |at: Value| json!({ "data": { "attachmentCreate": { "attachment": { "issue": { "archivedAt": at } } } } });
+    assert!(is_gone(&response(200, &archived(json!("2026-01-01T00:00:00.000Z")))));
+    assert!(!is_gone(&response(200, &archived(json!(null)))));
 }
 
 #[test]

@@ -13,9 +13,14 @@ use crate::{
 
 pub(crate) const TEAM: &str = "9cfb482a-81e3-4154-b5b9-2c805e70a02d";
 
+/// Another team.
+const OTHER: &str = "9cfb482a-81e3-4154-b5b9-2c805e70a02e";
+
 pub(crate) struct Workspace {
     /// Names of states, each with its id.
     pub(crate) states: Vec<(&'static str, &'static str)>,
+    /// The same of another team.
+    pub(crate) others: Vec<(&'static str, &'static str)>,
     /// Names of labels, each with its id.
     pub(crate) labels: Vec<(&'static str, &'static str)>,
     pub(crate) issues: BTreeMap<String, Issue>,
@@ -29,6 +34,9 @@ pub(crate) struct Issue {
     pub(crate) state: String,
     links: BTreeMap<String, Value>,
     pub(crate) is_trashed: bool,
+    pub(crate) is_archived: bool,
+    /// Whether a person has moved it to the other team.
+    pub(crate) is_elsewhere: bool,
     /// In what order it was made.
     number: usize,
 }
@@ -42,6 +50,7 @@ impl Default for Workspace {
                 ("Todo", "state-3"),
                 ("Done", "state-4"),
             ],
+            others: vec![("Shelf", "state-5"), ("done", "state-6")],
             labels: vec![("Spec", "label-1"), ("automated", "label-2")],
             issues: BTreeMap::new(),
             comments: BTreeMap::new(),
@@ -80,6 +89,34 @@ impl Workspace {
     /// A person puts all issues into the trash.
     pub(crate) fn trash(&mut self) {
         self.issues.values_mut().for_each(|issue| issue.is_trashed = true);
+    }
+
+    /// Linear archives them.
+    pub(crate) fn archive(&mut self) {
+        self.issues.values_mut().for_each(|issue| issue.is_archived = true);
+    }
+
+    /// What is answered of an issue.
+    fn shown(&self, id: &str) -> Value {
+        let archived = self.issues.get(id).is_some_and(|issue| issue.is_archived);
+        let archived_at = archived.then_some("2026-01-01T00:00:00.000Z");
+        json!({ "id": id, "trashed": null, "archivedAt": archived_at })
+    }
+
+    fn place(&self, id: &str) -> Response {
+        let issue = self.issues.get(id).filter(|_| !self.is_blind);
+        let node = |(name, id): &(&str, &str)| json!({ "id": id, "name": name });
+        let nodes = issue.map(|issue| {
+            let (team, states) = match issue.is_elsewhere {
+                true => (OTHER, &self.others),
+                false => (TEAM, &self.states),
+            };
+            let states: Vec<Value> = states.iter().map(node).collect();
+            let mut place = self.shown(id);
+            place["team"] = json!({ "id": team, "states": { "nodes": states } });
+            place
+        });
+        said(json!({ "issues": { "nodes": nodes.into_iter().collect::<Vec<_>>() } }))
     }
 
     fn names(&self, asked: &Value) -> Response {
@@ -132,6 +169,8 @@ impl Workspace {
             state: state.clone(),
             links: BTreeMap::new(),
             is_trashed: false,
+            is_archived: false,
+            is_elsewhere: false,
             number: self.issues.len(),
         };
         self.issues.insert(id.clone(), issue);
@@ -146,15 +185,20 @@ impl Workspace {
 
     fn moved(&mut self, variables: &Value) -> Response {
         let state = text(&variables["input"]["stateId"]).to_owned();
-        let is_known = self.states.iter().any(|(_, id)| *id == state);
+        let has = |states: &[(&str, &str)]| states.iter().any(|(_, id)| *id == state);
+        let (here, elsewhere) = (has(&self.states), has(&self.others));
         let Some(issue) = self.there(text(&variables["id"])) else {
             return refused("Entity not found: Issue");
         };
-        if !is_known {
+        if !here && !elsewhere {
             return refused("Entity not found: WorkflowState");
         }
+        if issue.is_elsewhere != elsewhere {
+            return refused("Discrepancy between issue team and state team");
+        }
         issue.state.clone_from(&state);
-        let issue = json!({ "id": variables["id"], "trashed": null, "state": { "id": state } });
+        let mut issue = self.shown(text(&variables["id"]));
+        issue["state"] = json!({ "id": state });
         said(json!({ "issueUpdate": { "success": true, "issue": issue } }))
     }
 
@@ -167,7 +211,9 @@ impl Workspace {
             return refused("Entity Comment with this id already exists");
         }
         self.comments.insert(id.clone(), input.clone());
-        said(json!({ "commentCreate": { "success": true, "comment": { "id": id, "issue": { "trashed": null } } } }))
+        said(
+            json!({ "commentCreate": { "success": true, "comment": { "id": id, "issue": self.shown(text(&input["issueId"])) } } }),
+        )
     }
 
     fn link(&mut self, input: &Value) -> Response {
@@ -175,13 +221,14 @@ impl Workspace {
             return refused("Entity not found: Issue");
         };
         issue.links.insert(text(&input["url"]).to_owned(), input.clone());
-        let attachment = json!({ "id": "1", "issue": { "trashed": null } });
+        let attachment = json!({ "id": "1", "issue": self.shown(text(&input["issueId"])) });
         said(json!({ "attachmentCreate": { "success": true, "attachment": attachment } }))
     }
 
     /// All issues but sub-issues, in the order in which they were made.
     pub(crate) fn whole(&self) -> Vec<&Issue> {
-        let whole = self.issues.values().filter(|issue| !issue.is_trashed);
+        let is_shown = |issue: &&Issue| !issue.is_trashed && !issue.is_archived;
+        let whole = self.issues.values().filter(is_shown);
         let mut whole: Vec<&Issue> = whole.filter(|issue| issue.input["parentId"].is_null()).collect();
         whole.sort_by_key(|issue| issue.number);
         whole
@@ -213,6 +260,7 @@ impl Double for Workspace {
             "SignalboxComment" => said(json!({ "comments": { "nodes": by_id(self.comments.contains_key(id)) } })),
             "SignalboxCreate" => self.create(&variables["input"]),
             "SignalboxMove" => self.moved(variables),
+            "SignalboxPlace" => self.place(id),
             "SignalboxAddComment" => self.comment(&variables["input"]),
             "SignalboxLink" => self.link(&variables["input"]),
             other => panic!("{other} is not asked"),
@@ -221,7 +269,7 @@ impl Double for Workspace {
 
     fn has(&self) -> Has {
         let name = |state: &str| {
-            let known = self.states.iter().find(|(_, id)| *id == state);
+            let known = self.states.iter().chain(&self.others).find(|(_, id)| *id == state);
             known.map_or("gone", |(name, _)| name).to_owned()
         };
         let subtasks = self.issues.values().filter(|issue| !issue.input["parentId"].is_null());
