@@ -171,7 +171,7 @@ impl Provider for Linear {
             .collect()
     }
 
-    /// What a test asks: every delivery goes on by [`tracker::keeps`].
+    /// What a test asks: every delivery goes on by `tracker::keeps`.
     fn request(target: &Target<Self>, _delivery: &Delivery, _text: &Text, _now: Timestamp) -> Request {
         names::team(target)
     }
