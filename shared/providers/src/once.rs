@@ -4,8 +4,8 @@
 //! has made is waited out. Where it is certain that the thing is not there it is asked for again. **Where nobody can tell, it
 //! is asked for once more and no further**: a build that runs twice does less harm than one that never runs, and a target whose
 //! answers are always lost is not to get one with each retry. Then a person decides: a replay asks once more again. A target that
-//! answered that it fails (5xx, but for the 502 and 504 of a proxy that got no answer) or is elsewhere (3xx, but for the 303 of what
-//! is done) is asked again as the retry schedule has it.
+//! answered that it fails (5xx, but for the 504 of a proxy that waited in vain) or is elsewhere (3xx, but for the 303 of what is done)
+//! is asked again as the retry schedule has it: a 502 mostly says that nobody was there to take it.
 
 pub(crate) mod listed;
 
@@ -97,7 +97,7 @@ impl Making<'_> {
 
     /// Whether the doubt is about a request that the target has answered so, and that is not remembered yet.
     fn fails_now(&self, response: &Response) -> bool {
-        let fails = matches!(response.status, 300..=399 | 500..=599) && !matches!(response.status, 303 | 502 | 504);
+        let fails = matches!(response.status, 300..=399 | 500..=599) && !matches!(response.status, 303 | 504);
         let refs = self.known.refs;
         fails && refs.doubt(self.name).is_some() && refs.fact(&self.failed()).is_none()
     }

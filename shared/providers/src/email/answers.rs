@@ -35,6 +35,8 @@ const LOGIN_WHY: &str = "5.7.8";
 /// puts off unknown senders, or has a mailbox that is full, works. An answer that says a time is no sign that it fails, and one
 /// that says none to speak of holds nothing else up.
 const RECIPIENT_AFTER: Duration = Duration::ZERO;
+/// After a quota that is used up: Google's last for a day, which the eight steps of the usual schedule then span.
+const QUOTA_AFTER: Duration = Duration::from_secs(2 * 3_600);
 /// The server closes the connection, whoever the recipient is.
 const CLOSING: u16 = 421;
 
@@ -145,7 +147,10 @@ pub(super) fn by_reply(answer: &Answer) -> Outcome {
     };
     match code {
         200..=299 if *step == Step::Noop => Outcome::Delivered,
-        500..=599 if !mail::is_for_good(*code, why.as_deref()) => Outcome::Retry { reason, after: None },
+        500..=599 if !mail::is_for_good(*code, why.as_deref()) => Outcome::Retry {
+            reason,
+            after: Some(QUOTA_AFTER),
+        },
         500..=599 if is_of_all || is_login(*code, why.as_deref()) => Outcome::Suspend { reason, at_once: false },
         500..=599 => Outcome::Reject { reason },
         400..=499 if *step == Step::Rcpt && *code != CLOSING => Outcome::Retry {

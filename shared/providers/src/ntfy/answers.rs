@@ -17,6 +17,8 @@ use crate::{
 const REFILL: Duration = Duration::from_secs(5);
 /// After so long it forgets one of the sign-ins that failed.
 const SIGN_IN_REFILL: Duration = Duration::from_secs(60);
+/// So long after midnight its clock and ours both say that it is another day.
+const CLOCKS: Duration = Duration::from_secs(60);
 /// Days of UTC: with each one the messages are counted anew.
 const DAY_SECS: u64 = 24 * 3_600;
 
@@ -149,10 +151,10 @@ fn refused(response: &Response, now: Timestamp) -> Outcome {
     }
 }
 
-/// How long this day in UTC lasts.
+/// How long this day in UTC lasts, by its clock too.
 fn until_midnight(now: Timestamp) -> Duration {
     let of_day = u64::try_from(now.secs()).unwrap_or_default() % DAY_SECS;
-    Duration::from_secs(DAY_SECS - of_day)
+    Duration::from_secs(DAY_SECS - of_day) + CLOCKS
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ fn notification(request: &http::Request, delivery: &Delivery) -> Value {
 fn address(url: &Value) {
     let url = url.as_str().expect("an address");
     assert!(url.starts_with("https://") || url.starts_with("http://"), "{url}");
-    let encoded = url.split_once("=?").is_some_and(|(_, behind)| behind.contains("?="));
+    let encoded = url.contains("=?");
     assert!(!encoded, "the server would decode a part of {url}");
 }
 

@@ -209,14 +209,18 @@ fn title(shown: &Display<'_>, given: Option<&str>) -> String {
     cut(&title.replace("=?", "= ?"), TITLE_BYTES_MAX)
 }
 
-/// An address in which a header's decoder finds nothing encoded. What is changed stands behind its first question mark.
+/// An address in which nothing begins that a header's decoder takes for encoded: all buttons are one header, so that what begins
+/// in one address could end in the next. Whoever reads the address finds the same: behind the first question mark another one is
+/// escaped, and before it the sign that stands there.
 fn unencoded_url(url: &str) -> Cow<'_, str> {
-    match url.split_once("=?") {
-        Some((before, behind)) if behind.contains("?=") => {
-            Cow::Owned([before, "=?", &behind.replace("?=", "%3F=")].concat())
-        }
-        _ => Cow::Borrowed(url),
-    }
+    let Some((path, query)) = url.split_once('?').filter(|_| url.contains("=?")) else {
+        return Cow::Borrowed(url);
+    };
+    let query = query.replace("=?", "=%3F");
+    Cow::Owned(match path.strip_suffix('=') {
+        Some(path) => [path, "%3D?", &query].concat(),
+        None => [path, "?", &query].concat(),
+    })
 }
 
 /// `Agent: builder`, or what takes several lines below its label.

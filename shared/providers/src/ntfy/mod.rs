@@ -20,6 +20,7 @@ use crate::{
     display::Display,
     fields,
     http::{self, Auth, Response},
+    redact::SECRET_BYTES_MIN,
     template::{Markup, Takes},
 };
 
@@ -118,6 +119,11 @@ impl Provider for Ntfy {
         match (topic, tags, base, auth) {
             (Some(topic), Some(tags), Some(base), Some(auth)) => {
                 let anybody = matches!(auth, Auth::None) && base.host_str() == Some(PUBLIC_HOST);
+                if topic.len() < SECRET_BYTES_MIN {
+                    let message =
+                        "is so short that it cannot be told from other words: previews and the history show it";
+                    warnings.push(FieldError::new("config/topic", message));
+                }
                 if anybody && topic.len() < TOPIC_GUESSABLE_CHARS {
                     let message = "is short: at ntfy.sh whoever guesses it reads along. Take a long random one, or \
                                    reserve it and give credentials.token";

@@ -245,7 +245,12 @@ fn nothing_that_looks_encoded_reaches_the_decoder_of_headers() {
     };
     let body = body_of(&send(Some(&template), &one("alert.created", &data)));
     assert_eq!(body["title"], "= ?utf-8?q?=41?=");
-    assert_eq!(body["click"], "https://example.com/?a==?utf-8?q%3F=41=0A%3F=b");
+    assert_eq!(body["click"], "https://example.com/?a==%3Futf-8?q?=41=0A?=b");
+    // All buttons are one header.
+    let data = json!({ "logs_url": "https://a.example/x=?utf-8?q?a=22", "pr_url": "https://b.example/?=" });
+    let body = body_of(&send(None, &one("alert.created", &data)));
+    assert_eq!(body["click"], "https://a.example/x%3D?utf-8?q?a=22");
+    assert!(!body["actions"].to_string().contains("=?"), "{body}");
 }
 
 #[test]
@@ -330,6 +335,10 @@ fn a_topic_that_anybody_guesses_and_a_token_that_is_none_are_warned_of() {
     assert_eq!(open(BASE_URL), ["config/topic"]);
     assert!(open("https://ntfy.example.com").is_empty());
     assert!(warnings(json!({ "topic": "alerts" }), json!({ "token": "tk_x" })).is_empty());
+    assert_eq!(
+        warnings(json!({ "topic": "ops-1" }), json!({ "token": "tk_x" })),
+        ["config/topic"]
+    );
     assert_eq!(
         warnings(json!({ "topic": "alerts" }), json!({ "token": "hunter2" })),
         ["credentials/token"]

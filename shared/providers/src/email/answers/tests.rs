@@ -135,7 +135,7 @@ fn a_quota_passes_whatever_it_was_said_to() {
         (r#"{"step":"DATA","why":"5.4.5"}"#, "DATA"),
     ] {
         let reason = format!("the server answered 550 5.4.5 to {step}: the account has sent as much as it may for now");
-        assert_eq!(after(&[(550, body)]), retried(&reason, None));
+        assert_eq!(after(&[(550, body)]), retried(&reason, Some(QUOTA_AFTER)));
     }
     // Who has it is not asked for again, and nobody is given up.
     let some = (

@@ -28,7 +28,7 @@ fn waits(body: &str, retry_after: Option<&'static str>) -> u64 {
 fn a_limit_is_waited_for_as_long_as_it_lasts() {
     let body = |code: u32| format!(r#"{{"code":{code},"http":429,"error":"limit reached"}}"#);
     assert_eq!(waits(&body(42_901), None), 5);
-    assert_eq!(waits(&body(42_908), None), 900, "until midnight");
+    assert_eq!(waits(&body(42_908), None), 960, "until a minute after midnight");
     assert_eq!(waits(&body(42_909), None), 60);
     assert_eq!(waits(&body(42_999), None), 5, "a code of tomorrow");
     assert_eq!(waits("", None), 5);
