@@ -6,7 +6,8 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 FILE ?= examples/integrations.yaml
 CARGO ?= cargo
 # Scenarios of the whole program that are also run with its database in PostgreSQL: those that read or write it.
-ON_POSTGRES = --package signalbox-tests --test e2e -- configuration:: deliveries:: drafts:: drift:: erasure:: history:: keys:: \
+# Of the whole workspace, whose dependencies are built with these features already.
+ON_POSTGRES = --workspace --test e2e -- configuration:: deliveries:: drafts:: drift:: erasure:: history:: keys:: \
     master_key:: openapi:: secrets:: stats:: trace:: --skip generated::
 
 # A provider's name, for live-test.
