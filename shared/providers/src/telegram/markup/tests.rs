@@ -180,6 +180,15 @@ fn hostile_markup_is_read_in_one_pass() {
     }
 }
 
+/// A text without its tags, whose addresses nobody reads. In what is tidy a `<` begins a tag and a `>` ends it.
+fn shown(html: &str) -> String {
+    let parts = html.split('<').enumerate().map(|(at, part)| match at {
+        0 => part,
+        _ => part.split_once('>').map_or("", |(_, behind)| behind),
+    });
+    parts.collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -192,7 +201,7 @@ proptest! {
         let Tidy { html, units } = tidy(&markup, units_max, bytes_max);
         prop_assert!(is_balanced(&html), "{html}");
         prop_assert!(units <= units_max && html.len() <= bytes_max, "{units} units, {} bytes", html.len());
-        prop_assert!(!html.contains("\u{200d}…"), "{html:?}");
+        prop_assert!(!shown(&html).contains("\u{200d}…"), "{html:?}");
         // But for a joiner that a tag stood behind.
         let joined = |html: &str| html.replace('\u{200d}', "").trim().to_owned();
         prop_assert_eq!(joined(&tidy(&html, usize::MAX, usize::MAX).html), joined(&html), "what is tidy stays as it is");
