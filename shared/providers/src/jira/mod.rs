@@ -271,10 +271,7 @@ impl Tracker for Jira {
         if let (What::Comment, Some(since)) = (job.what, looking.since) {
             return look::comment(target, job, looking, since, known, now);
         }
-        match known.answer(looking.name) {
-            None => Err(Move::Ask(looking.name.to_owned().into(), Self::look(target, job)).into()),
-            Some(answer) => Self::found(target, job, answer, now).map_err(|outcome| Move::Done(outcome).into()),
-        }
+        tracker::search_once(target, job, looking, known, now)
     }
 
     fn make(target: &Target<Self>, job: &Job<'_>, known: &Known<'_>) -> Request {

@@ -207,6 +207,20 @@ pub(crate) enum Did {
     Done,
 }
 
+/// Looks for what bears the marker by one request: [`Tracker::look`], whose answer [`Tracker::found`] reads.
+pub(crate) fn search_once<T: Tracker>(
+    target: &Target<T>,
+    job: &Job<'_>,
+    looking: &Looking<'_>,
+    known: &Known<'_>,
+    now: Timestamp,
+) -> Result<Option<Made>, Box<Move>> {
+    match known.answer(looking.name) {
+        None => Err(Move::Ask(looking.name.to_owned().into(), T::look(target, job)).into()),
+        Some(answer) => T::found(target, job, answer, now).map_err(|outcome| Move::Done(outcome).into()),
+    }
+}
+
 /// A tracker: its requests, and what its answers mean.
 pub(crate) trait Tracker: Provider {
     /// What its issues can have. An event that would leave a comment alone leaves nothing where there are none.
@@ -238,7 +252,7 @@ pub(crate) trait Tracker: Provider {
         now: Timestamp,
     ) -> Result<Option<Made>, Outcome>;
 
-    /// Looks for what bears the marker, which has been in doubt since then: the usual way is by one request of this name.
+    /// Looks for what bears the marker, which has been in doubt since then: the usual way is by one request of this name ([`search_once`]).
     /// What is yet to be asked is an error, and so is an outcome; it is boxed, as it is far larger than what is found.
     fn search(
         target: &Target<Self>,
@@ -247,10 +261,7 @@ pub(crate) trait Tracker: Provider {
         known: &Known<'_>,
         now: Timestamp,
     ) -> Result<Option<Made>, Box<Move>> {
-        match known.answer(looking.name) {
-            None => Err(Move::Ask(looking.name.to_owned().into(), Self::look(target, job)).into()),
-            Some(answer) => Self::found(target, job, answer, now).map_err(|outcome| Move::Done(outcome).into()),
-        }
+        search_once::<Self>(target, job, looking, known, now)
     }
 
     /// Makes it, with its marker.
